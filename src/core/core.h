@@ -1,0 +1,33 @@
+/*
+ * core.h
+ *		What every room shares: the SQLSTATEs of settlement and small helpers.
+ *
+ * Ordinary faults carry PostgreSQL's own codes (42601 for a text that does not
+ * parse, 22023 for a value out of its domain, 22P02 for a literal that a type
+ * refuses).  Class ST is for what only a settlement can get wrong; every code
+ * of it may stand in <book>.problem.
+ */
+#ifndef SETTLE_CORE_H
+#define SETTLE_CORE_H
+
+#include "postgres.h"
+#include "core/compat.h"
+
+#define SETTLE_ERRCODE(a, b, c)	MAKE_SQLSTATE('S', 'T', a, b, c)
+
+/* two rules of one component, or of a "unique" choice, apply to one ticket */
+#define ERRCODE_SETTLE_RULE_CONFLICT	SETTLE_ERRCODE('0', '0', '1')
+/* more than one outcome of a decision with hit policy "unique" applies */
+#define ERRCODE_SETTLE_DECISION_CONFLICT SETTLE_ERRCODE('0', '0', '2')
+/* no outcome of a decision applies and it has no fallback */
+#define ERRCODE_SETTLE_NO_OUTCOME		SETTLE_ERRCODE('0', '0', '3')
+/* a base, factor or party of an applicable rule is null */
+#define ERRCODE_SETTLE_NULL_TERM		SETTLE_ERRCODE('0', '0', '4')
+/* a settled ticket has vanished from its source and on_delete is "hold" */
+#define ERRCODE_SETTLE_VANISHED			SETTLE_ERRCODE('0', '0', '5')
+/* a ticket's mapped values (times, project, currency) cannot be used */
+#define ERRCODE_SETTLE_BAD_TICKET		SETTLE_ERRCODE('0', '0', '6')
+
+/* Symbols are hidden by default; SQL entry points are exported by PG_FUNCTION_INFO_V1. */
+
+#endif							/* SETTLE_CORE_H */
