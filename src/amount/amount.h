@@ -1,0 +1,89 @@
+/*
+ * amount.h
+ *		Exact decimals, rounding and minor units.
+ *
+ * A SettleDec is coef / 10^scale with a 128-bit coefficient: the main path of
+ * all pricing.  Where a result does not fit, the operation falls back to
+ * numeric and the value carries it in "wide"; every function takes and returns
+ * both forms, so callers never care.  Nothing is rounded but by a function that
+ * says so.  Wide values live in the current memory context.
+ */
+#ifndef SETTLE_AMOUNT_H
+#define SETTLE_AMOUNT_H
+
+#include "core/core.h"
+#include "utils/numeric.h"
+
+/* largest scale of the fixed-point form; beyond it a value is wide */
+#define SETTLE_DEC_MAX_SCALE	36
+
+typedef struct SettleDec
+{
+	int128		coef;
+	int32		scale;			/* digits after the decimal point, >= 0 */
+	Numeric		wide;			/* if not NULL it is the value, and coef and scale mean nothing */
+} SettleDec;
+
+typedef enum SettleRoundMode
+{
+	SETTLE_HALF_UP,				/* half away from zero */
+	SETTLE_HALF_EVEN,
+	SETTLE_HALF_DOWN,			/* half towards zero */
+	SETTLE_DOWN,				/* towards zero */
+	SETTLE_UP,					/* away from zero */
+	SETTLE_CEIL,
+	SETTLE_FLOOR
+} SettleRoundMode;
+
+/* A way of rounding: to the nearest multiple of step that mode asks for. */
+typedef struct SettleRounding
+{
+	SettleRoundMode mode;
+	SettleDec	step;			/* > 0; 0.01, 0.1, 1, 0.05 ... */
+} SettleRounding;
+
+/* An exact quotient, for sums that must be rounded once: num / den, den > 0. */
+typedef struct SettleRatio
+{
+	SettleDec	num;
+	SettleDec	den;
+} SettleRatio;
+
+static inline SettleDec
+settle_dec_int(int64 value)
+{
+	return (SettleDec) {.coef = value, .scale = 0, .wide = NULL};
+}
+
+/* NaN and infinity raise 22003 (numeric_value_out_of_range). */
+extern SettleDec settle_dec_from_numeric(Numeric value);
+extern Numeric settle_dec_to_numeric(SettleDec value);	/* display scale = scale */
+extern char *settle_dec_out(SettleDec value);	/* palloc'd, plain notation, all digits of the scale */
+extern SettleDec settle_dec_in(const char *text, Size len);	/* exact; raises 22P02 */
+extern SettleDec settle_dec_trim(SettleDec value);	/* smallest scale that holds the value */
+
+extern SettleDec settle_dec_add(SettleDec a, SettleDec b);
+extern SettleDec settle_dec_sub(SettleDec a, SettleDec b);
+extern SettleDec settle_dec_mul(SettleDec a, SettleDec b);
+extern SettleDec settle_dec_neg(SettleDec a);
+extern int	settle_dec_cmp(SettleDec a, SettleDec b);
+extern int	settle_dec_sign(SettleDec a);	/* -1, 0, 1 */
+
+extern SettleDec settle_round(SettleDec value, const SettleRounding *how);	/* scale of the result = scale of the step */
+extern SettleRatio settle_ratio_add(SettleRatio a, SettleRatio b);
+extern SettleDec settle_ratio_round(SettleRatio value, const SettleRounding *how);
+
+/* 'half_up', 'down 1', 'half_even 0.05'; without a step the minor unit given by digits.  Raises 22023. */
+extern SettleRounding settle_rounding_in(const char *text, int digits);
+/* ISO 4217 minor units of a currency code; 2 for a code that ISO does not list */
+extern int	settle_minor_units(const char *unit);
+
+/*
+ * Divides amount among n weights so that the parts add up to it exactly, by
+ * largest remainder on multiples of step, ties to the earlier; negative amounts
+ * mirror positive ones and a zero weight gets nothing.  Raises 22023 where no
+ * weight is positive or one is negative.
+ */
+extern void settle_allocate_parts(SettleDec amount, const SettleDec *weights, int n, SettleDec step, SettleDec *parts);
+
+#endif							/* SETTLE_AMOUNT_H */

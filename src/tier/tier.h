@@ -1,0 +1,49 @@
+/*
+ * tier.h
+ *		Price scales: the type settle.tiers and what a quantity costs on it.
+ *
+ * SettleTiers is the stored value.  A pricer is the same scale decoded once,
+ * with the fees below each step summed up, for pricing many quantities.
+ */
+#ifndef SETTLE_TIER_H
+#define SETTLE_TIER_H
+
+#include "amount/amount.h"
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
+
+typedef struct SettleTiers SettleTiers; /* a varlena; see tier.c */
+typedef struct SettlePricer SettlePricer;
+
+extern SettleTiers *settle_tiers_in_text(const char *text);
+extern char *settle_tiers_out_text(const SettleTiers *tiers);
+extern SettleTiers *settle_tiers_from_jsonb(Jsonb *value);
+
+/* Decodes a scale into the current memory context.  The value is validated again: it may come from disk. */
+extern SettlePricer *settle_pricer(const SettleTiers *tiers);
+
+/* F(quantity): the exact fee of a total.  F(-q) = -F(q). */
+extern SettleDec settle_price(const SettlePricer *pricer, SettleDec quantity);
+
+/* The unit price of the tier that quantity stands in, flats left out. */
+extern SettleDec settle_price_rate(const SettlePricer *pricer, SettleDec quantity);
+
+/* True where F is q * rate for every q: one open tier without flat, floor or cap. */
+extern bool settle_pricer_is_rate(const SettlePricer *pricer, SettleDec *rate);
+
+/* One step of a fee, as settle.fee_steps shows it. */
+typedef struct SettleFeeStep
+{
+	int			step;			/* from 1 */
+	SettleDec	lower;
+	SettleDec	upper;			/* not set where open */
+	bool		open;
+	SettleDec	quantity;		/* of the total that falls into this step */
+	SettleDec	rate;			/* fraction or price a unit */
+	SettleDec	flat;			/* charged on entry, 0 where none */
+	SettleDec	fee;
+} SettleFeeStep;
+
+extern int	settle_price_steps(const SettlePricer *pricer, SettleDec quantity, SettleFeeStep **steps);
+
+#endif							/* SETTLE_TIER_H */
