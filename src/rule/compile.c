@@ -918,6 +918,7 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 		Bitmapset  *uses = NULL;
 		List	   *vars;
 
+		set->rules[i]->rule.ordinal = i;
 		set->rules[i]->has_residual = residual != NULL;
 		if (residual == NULL)
 			continue;
@@ -1140,11 +1141,52 @@ settle_set_currency(const SettleSet *set)
 }
 
 int
-settle_set_rules(const SettleSet *set, SettleRule **rules)
+settle_set_nrules(const SettleSet *set)
 {
-	for (int i = 0; i < set->nrules; i++)
-		rules[i] = &set->rules[i]->rule;
 	return set->nrules;
+}
+
+const SettleRule *
+settle_set_rule(const SettleSet *set, int ordinal)
+{
+	return &set->rules[ordinal]->rule;
+}
+
+/*
+ * Gives the key expression in its canonical text.  Where it only spells one
+ * column, an integer or a uuid, as text, tells the column and its type, so
+ * that tickets are looked up by the column and its index.
+ */
+const char *
+settle_set_key(const SettleSet *set, const char **column, Oid *type)
+{
+	const SettleExpr *key = set->fields[T_KEY]->expr;
+	Node	   *node = (Node *) key->node;
+
+	*column = NULL;
+	*type = TEXTOID;
+	if (IsA(node, CoerceViaIO))
+		node = (Node *) ((CoerceViaIO *) node)->arg;
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	if (IsA(node, Var))
+	{
+		switch (((Var *) node)->vartype)
+		{
+			case INT2OID:
+			case INT4OID:
+			case INT8OID:
+			case UUIDOID:
+			case TEXTOID:
+			case VARCHAROID:
+				*column = set->scope.names[((Var *) node)->varattno - 1].name;
+				*type = ((Var *) node)->vartype;
+				break;
+			default:
+				break;
+		}
+	}
+	return key->canonical;
 }
 
 const char *

@@ -30,6 +30,7 @@ typedef struct SettleRule
 	const SettleRuleDef *def;
 	SettlePricer *pricer;
 	int			component;		/* ordinal among the set's components */
+	int			ordinal;		/* in order of evaluation */
 	struct SettleRuleCode *code;	/* shared by the versions of a code */
 } SettleRule;
 
@@ -116,12 +117,12 @@ extern const char *settle_set_time_zone(const SettleSet *set);
 extern const char *settle_set_currency(const SettleSet *set);
 
 /* All rules of the source, in order of evaluation. */
-extern int	settle_set_rules(const SettleSet *set, SettleRule **rules);
-extern const char *settle_set_component(const SettleSet *set, const SettleRule *rule);
+extern int	settle_set_nrules(const SettleSet *set);
+extern const SettleRule *settle_set_rule(const SettleSet *set, int ordinal);
+/* canonical text of the key; column is set where the key only spells that column as text */
+extern const char *settle_set_key(const SettleSet *set, const char **column, Oid *type);
 extern int	settle_set_nparties(const SettleSet *set);
 extern void settle_set_forget_parties(SettleSet *set);
-/* payers of remainder rules that are constant: parties that every ticket must leave empty */
-extern List *settle_set_emptied(const SettleSet *set);
 
 /*
  * Reads the ticket in the slot: key and times first, then, if it is ready at

@@ -1036,7 +1036,7 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 	ticket->has_ready_at = field_value(set, T_READY_AT, &value);
 	if (ticket->has_ready_at)
 		ticket->ready_at = DatumGetTimestampTz(value);
-	else if (always)
+	else if (always && !TIMESTAMP_IS_NOBEGIN(now))
 	{
 		/* a quote prices what is not ready yet as if it were ready now */
 		ticket->ready_at = now;

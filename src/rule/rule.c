@@ -78,7 +78,8 @@ tally_before(const SettleLine *line, Jsonb *before)
  * settle.evaluate(settle.ruleset, ticket record, before jsonb default null,
  *				   source name default null) returns settle.lines
  *
- * Prices one row as the ruleset's source maps it, whether it is ready or not.
+ * Prices one row as the ruleset's source maps it, ready now or in the future;
+ * it needs a time, and a pure function has no "now" to lend it.
  * Accumulating rules are priced on top of "before", from nothing where it does
  * not name their tally.
  */
@@ -114,7 +115,7 @@ settle_evaluate(PG_FUNCTION_ARGS)
 	ReleaseTupleDesc(desc);
 
 	nestlevel = settle_env_enter(settle_set_time_zone(set));
-	settle_evaluate_ticket(set, GetCurrentTransactionStartTimestamp(), true, &ticket, NULL);
+	settle_evaluate_ticket(set, DT_NOBEGIN, true, &ticket, NULL);
 	settle_lines_begin(&writer, false);
 	for (int i = 0; i < ticket.nlines; i++)
 	{

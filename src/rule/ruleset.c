@@ -13,14 +13,14 @@
  */
 #include "rule/ruleset.h"
 
+#include <ctype.h>
+
 #include "common/sha2.h"
 #include "common/cryptohash.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
-#include "utils/guc.h"
 
 /* ---- names of the enumerations ---- */
 
@@ -225,6 +225,22 @@ get_bool(Object *object, const char *key)
 }
 
 /*
+ * Tells whether a timestamp is written with its offset from UTC.
+ */
+static bool
+has_offset(const char *text)
+{
+	Size		len = strlen(text);
+	Size		end = len;
+
+	if (len > 0 && (text[len - 1] == 'Z' || text[len - 1] == 'z'))
+		return true;
+	while (end > 0 && (isdigit((unsigned char) text[end - 1]) || text[end - 1] == ':'))
+		end--;
+	return end > 11 && (text[end - 1] == '+' || text[end - 1] == '-');
+}
+
+/*
  * Fetches an instant, written with its offset so that it means the same in
  * every session.
  */
@@ -232,30 +248,13 @@ static TimestampTz
 get_instant(Object *object, const char *key, TimestampTz otherwise)
 {
 	char	   *text = get_text(object, key);
-	char		work[MAXDATELEN + MAXDATEFIELDS];
-	char	   *fields[MAXDATEFIELDS];
-	int			types[MAXDATEFIELDS];
-	int			nfields;
-	int			dtype;
-	struct pg_tm tm;
-	fsec_t		fsec;
-	int			tz = 0;
-	bool		zoned = false;
-	TimestampTz result;
 
 	if (text == NULL)
 		return otherwise;
-	if (strlen(text) > MAXDATELEN ||
-		ParseDateTime(text, work, sizeof(work), fields, types, MAXDATEFIELDS, &nfields) != 0 ||
-		DecodeDateTime(fields, types, nfields, &dtype, &tm, &fsec, &tz) != 0 || dtype != DTK_DATE)
-		malformed(object->where, psprintf("has a \"%s\" that is not an instant: \"%s\"", key, text));
-	for (int i = 0; i < nfields; i++)
-		zoned |= types[i] == DTK_TZ || (i > 0 && types[i] == DTK_STRING);
-	if (!zoned)
+	if (!has_offset(text))
 		malformed(object->where, psprintf("has a \"%s\" without an offset from UTC: \"%s\"", key, text));
-	if (tm2timestamp(&tm, fsec, &tz, &result) != 0)
-		malformed(object->where, psprintf("has a \"%s\" out of range: \"%s\"", key, text));
-	return result;
+	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(text),
+												   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
 /*
