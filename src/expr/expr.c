@@ -676,6 +676,22 @@ guard_date_text(Expr *arg)
 }
 
 /*
+ * Does what the guard does for a constant that planning has left to the
+ * evaluation: a text, or its output as a C string.
+ */
+static void
+check_date_constant(Const *constant)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	if (constant->constisnull)
+		return;
+	getTypeOutputInfo(constant->consttype, &output, &is_varlena);
+	settle_check_date_text(OidOutputFunctionCall(output, constant->constvalue));
+}
+
+/*
  * Puts the guard against now, today ... before each conversion of text into a
  * date or time that is left to the evaluation.
  */
@@ -689,10 +705,10 @@ guard_dates(Node *node, void *context)
 
 		if (!settle_type_takes_date_words(cast->resulttype))
 			return node;
-		if (!IsA(cast->arg, Const))
+		if (IsA(cast->arg, Const))
+			check_date_constant((Const *) cast->arg);
+		else
 			cast->arg = guard_date_text(cast->arg);
-		else if (!((Const *) cast->arg)->constisnull)
-			(void) DirectFunctionCall1(settle_fixed_date, ((Const *) cast->arg)->constvalue);
 	}
 	return node;
 }

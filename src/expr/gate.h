@@ -10,7 +10,6 @@
 
 #include "expr/expr.h"
 
-#include "fmgr.h"
 #include "parser/parse_node.h"
 
 /* longest text, typed or canonical, in bytes */
@@ -78,12 +77,10 @@ extern SettleHome settle_home(Oid class_id, Oid object_id);
 extern bool settle_type_allowed(Oid type);
 extern bool settle_column_allowed(Oid type);
 extern bool settle_has_date_word(const char *text);
+extern void settle_check_date_text(const char *text);
 extern bool settle_type_takes_date_words(Oid type);
 extern List *settle_vet_raw(ParseState *pstate, Node *raw);
 extern void settle_vet_analysed(ParseState *pstate, Node *node, List *literals);
 extern void settle_vet_planned(Node *node);
-
-/* surface.c */
-extern Datum settle_fixed_date(PG_FUNCTION_ARGS);
 
 #endif							/* SETTLE_GATE_H */

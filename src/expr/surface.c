@@ -196,10 +196,7 @@ settle_fixed_date(PG_FUNCTION_ARGS)
 	text	   *value = PG_GETARG_TEXT_PP(0);
 	char	   *cstring = text_to_cstring(value);
 
-	if (settle_has_date_word(cstring))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
-				 errmsg("\"%s\" would mean another time at each reading", cstring)));
+	settle_check_date_text(cstring);
 	pfree(cstring);
 	PG_RETURN_TEXT_P(value);
 }

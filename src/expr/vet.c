@@ -228,6 +228,19 @@ settle_has_date_word(const char *text)
 }
 
 /*
+ * Raises 22007 for a text that is to become a date or time and holds such a
+ * word.
+ */
+void
+settle_check_date_text(const char *text)
+{
+	if (settle_has_date_word(text))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
+				 errmsg("\"%s\" would mean another time at each reading", text)));
+}
+
+/*
  * Raises an error about syntax that expressions do not have.
  */
 static void
