@@ -16,8 +16,8 @@ SELECT row_number() OVER (ORDER BY earned.amount DESC, party), party, province.n
        tally.quantity, step.lower, step.upper, step.rate, next.rate
 FROM earned
 JOIN shop.province ON substr(party, 8)::int BETWEEN first_worker + 1 AND first_worker + workers
-JOIN chain.tally ON owner = party AND tally.rule_code = 'install_commission' AND tally.period = '2025-11-01'
+LEFT JOIN chain.tally ON owner = party AND tally.rule_code = 'install_commission' AND tally.period = '2025-11-01'
 CROSS JOIN (SELECT tiers FROM chain.rule WHERE code = 'install_commission') rule
-JOIN LATERAL settle.fee_steps(rule.tiers, 1000000) step ON tally.quantity > step.lower AND (tally.quantity <= step.upper OR step.upper IS NULL)
+LEFT JOIN LATERAL settle.fee_steps(rule.tiers, 1000000) step ON tally.quantity > step.lower AND (tally.quantity <= step.upper OR step.upper IS NULL)
 LEFT JOIN LATERAL settle.fee_steps(rule.tiers, 1000000) next ON next.step = step.step + 1
 ORDER BY 1;

@@ -51,8 +51,8 @@ SELECT 'T' || to_char(n, 'FM000000'),
        CASE WHEN customer % 20 = 0 THEN 'diamond' WHEN customer % 7 = 0 THEN 'gold'
             WHEN customer % 3 = 0 THEN 'silver' ELSE 'normal' END,
        -- A few tickets come without their technician: they will stand in chain.problem.
-       CASE WHEN own AND shop.chance(n, 16) > 0.0001 THEN 'w' || to_char(1 + CASE WHEN rework THEN other ELSE first END, 'FM0000') END,
-       dealers || '-' || to_char(1 + floor(8 * shop.chance(origin, 17)), 'FM00'),
+       CASE WHEN own AND n % 9973 <> 3 THEN 'w' || to_char(1 + CASE WHEN rework THEN other ELSE first END, 'FM0000') END,
+       dealers || '-' || to_char(1 + floor(8 * shop.chance(origin, 16)), 'FM00'),
        amount,
        CASE WHEN rework THEN 60 ELSE round(amount * parts, 2) END,
        round(amount * 6 / 106, 2),
