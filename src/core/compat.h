@@ -9,4 +9,11 @@
 #error "scrm_settle needs PostgreSQL 15 or later"
 #endif
 
+/* ltree.h's test of what a label may hold, for files that include it */
+#if PG_VERSION_NUM >= 160000
+#define settle_is_label_char(at)	ISLABEL(at)
+#else
+#define settle_is_label_char(at)	ISALNUM(at)
+#endif
+
 #endif							/* SETTLE_COMPAT_H */
