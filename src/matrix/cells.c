@@ -2,9 +2,9 @@
  * cells.c
  *		settle.cells: the rows of a matrix, with subtotals.
  *
- * A subtotal is the sum of the cells below it, made here from the cells of the
- * matrix and not from tickets: each cell is added to every combination of what
- * its project, its region and its period roll up to.
+ * Subtotals are summed up here, from the cells of the matrix and not from
+ * tickets, one axis after the other: what is summed up along the first is summed
+ * up further along the next.
  */
 #include "matrix/matrix.h"
 
@@ -28,6 +28,13 @@ typedef enum Subtotals
 	SUBTOTALS_TREE
 } Subtotals;
 
+/* Where a path rolls up to, and how many steps above it the total over all is. */
+typedef struct Parent
+{
+	uint32		path;
+	uint32		level;
+} Parent;
+
 PG_FUNCTION_INFO_V1(settle_cells);
 
 /*
@@ -49,97 +56,127 @@ subtotals_wanted(const char *word)
 }
 
 /*
- * Gives for each path the one it rolls up to: its parent in a tree, the total
- * over all at the root.  Enters parents that no ticket has named.
+ * Lists what the paths of a matrix roll up to.  Parents that no ticket has named
+ * are entered into it.
  */
-static uint32 *
+static Parent *
 find_parents(MatrixEdit *totals, Subtotals kind)
 {
 	uint32		room = Max(totals->matrix->npaths, 1);
-	uint32	   *parents = palloc(room * sizeof(uint32));
+	Parent	   *parents = palloc(room * sizeof(Parent));
 
 	for (uint32 i = 0; i < totals->matrix->npaths; i++)
 	{
 		const ltree *path = settle_matrix_path(totals->matrix, i);
+		const ltree_level *level = LTREE_FIRST(path);
 		ltree	   *parent;
-		ltree_level *level = LTREE_FIRST(path);
 		Size		size;
 
 		if (i == room)
 		{
 			room *= 2;
-			parents = repalloc(parents, room * sizeof(uint32));
+			parents = repalloc(parents, room * sizeof(Parent));
 		}
-		parents[i] = MATRIX_ALL_PATHS;
+		parents[i].path = MATRIX_ALL_PATHS;
+		parents[i].level = 1;
 		if (kind != SUBTOTALS_TREE || path->numlevel < 2)
 			continue;
 
 		for (int n = 1; n < path->numlevel; n++)
 			level = LEVEL_NEXT(level);
-		size = (char *) level - (char *) path;
+		size = (const char *) level - (const char *) path;
 		parent = palloc(size);
 		memcpy(parent, path, size);
 		parent->numlevel--;
-		parents[i] = settle_matrix_add_path(totals, VARDATA(parent), size - VARHDRSZ);
+		parents[i].level = path->numlevel;
+		parents[i].path = settle_matrix_add_path(totals, VARDATA(parent), size - VARHDRSZ);
 		pfree(parent);
 	}
 	return parents;
 }
 
-static inline uint32
-roll_up_path(const uint32 *parents, uint32 path)
+/*
+ * Gives the key that a cell is added to on its way up along one axis; false if
+ * it stands on another level.
+ */
+static inline bool
+roll_up_key(MatrixKey *key, int axis, int level, const Parent *parents)
 {
-	return path == MATRIX_NO_PATH ? MATRIX_ALL_PATHS : parents[path];
+	uint32	   *path = axis == OVER_PROJECTS ? &key->project : &key->region;
+
+	if (axis == OVER_PERIODS)
+	{
+		key->period = MATRIX_ALL_PERIODS;
+		return level == 1;
+	}
+	if (*path == MATRIX_ALL_PATHS)
+		return false;
+	if (*path == MATRIX_NO_PATH)
+	{
+		*path = MATRIX_ALL_PATHS;
+		return level == 1;
+	}
+	if (parents[*path].level != level)
+		return false;
+	*path = parents[*path].path;
+	return true;
 }
 
 /*
- * Sums the cells of a matrix up.  The result holds the cells too; in a tree a
- * path's own tickets are part of what stands for its subtree.
+ * Adds the first cells of a matrix, or of the totals themselves if source is
+ * NULL, to what stands above them on one axis.
+ */
+static void
+roll_up(MatrixEdit *totals, const SettleMatrix *source, uint32 ncells, int axis, int level, const Parent *parents)
+{
+	for (uint32 i = 0; i < ncells; i++)
+	{
+		MatrixCell	from = settle_matrix_cells(source ? source : totals->matrix)[i];
+		MatrixKey	key = from.key;
+
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (roll_up_key(&key, axis, level, parents))
+			settle_matrix_add_sums(totals, settle_matrix_add_cell(totals, key), source, &from);
+	}
+}
+
+/*
+ * Sums the cells of a matrix up, axis after axis.
+ *
+ * In a cube the result holds the totals alone.  In a tree it holds the cells as
+ * well, since a path's own tickets are part of the sum of its subtree; there the
+ * deepest level goes first, so that whatever is added to a parent is complete.
  */
 static SettleMatrix *
 sum_up(const SettleMatrix *matrix, Subtotals kind)
 {
-	const MatrixCell *cells = settle_matrix_cells(matrix);
+	static const int axes[] = {OVER_PERIODS, OVER_REGIONS, OVER_PROJECTS};
 	MatrixEdit	totals = settle_matrix_new(MaxAllocHugeSize);
-	uint32	   *parents;
-	MatrixKey	key;
+	const Parent *parents;
+	int			deepest = 1;
 
-	/* the same paths under the same numbers */
-	for (uint32 i = 0; i < matrix->npaths; i++)
-	{
-		const ltree *path = settle_matrix_path(matrix, i);
-
-		settle_matrix_add_path(&totals, VARDATA(path), VARSIZE(path) - VARHDRSZ);
-	}
+	if (kind == SUBTOTALS_TREE)
+		settle_matrix_merge(&totals, matrix);
+	else
+		settle_matrix_add_paths(&totals, matrix);
 	parents = find_parents(&totals, kind);
+	for (uint32 i = 0; i < totals.matrix->npaths; i++)
+		deepest = Max(deepest, parents[i].level);
 
-	for (uint32 i = 0; i < matrix->ncells; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		for (key.project = cells[i].key.project;; key.project = roll_up_path(parents, key.project))
+	for (int i = 0; i < lengthof(axes); i++)
+		for (int level = deepest; level > 0; level--)
 		{
-			for (key.region = cells[i].key.region;; key.region = roll_up_path(parents, key.region))
-			{
-				key.period = cells[i].key.period;
-				settle_matrix_add_sums(&totals, settle_matrix_add_cell(&totals, key), matrix, &cells[i]);
-				key.period = MATRIX_ALL_PERIODS;
-				settle_matrix_add_sums(&totals, settle_matrix_add_cell(&totals, key), matrix, &cells[i]);
-				if (key.region == MATRIX_ALL_PATHS)
-					break;
-			}
-			if (key.project == MATRIX_ALL_PATHS)
-				break;
-		}
-	}
+			uint32		ntotals = totals.matrix->ncells;
 
-	/* a grand total of nothing is a row as well, as it is for GROUP BY CUBE */
+			if (kind == SUBTOTALS_CUBE)
+				roll_up(&totals, matrix, matrix->ncells, axes[i], level, parents);
+			roll_up(&totals, NULL, ntotals, axes[i], level, parents);
+		}
+
+	/* nothing has a grand total too, as it has for GROUP BY CUBE */
 	if (matrix->ncells == 0)
-	{
-		key.project = key.region = MATRIX_ALL_PATHS;
-		key.period = MATRIX_ALL_PERIODS;
-		settle_matrix_add_cell(&totals, key);
-	}
-	pfree(parents);
+		settle_matrix_add_cell(&totals, (MatrixKey) {MATRIX_ALL_PATHS, MATRIX_ALL_PATHS, MATRIX_ALL_PERIODS});
 	return totals.matrix;
 }
 
@@ -162,7 +199,7 @@ path_columns(const SettleMatrix *matrix, uint32 path, Datum *values, bool *nulls
 /*
  * Fills the columns of one cell.
  */
-static void
+static inline void
 cell_columns(const SettleMatrix *matrix, const MatrixCell *cell, Datum *values, bool *nulls)
 {
 	static const SettleRounding margin_rounding = {
@@ -205,30 +242,15 @@ cell_columns(const SettleMatrix *matrix, const MatrixCell *cell, Datum *values, 
 }
 
 /*
- * Shows a matrix as rows.
- *
- * settle.cells(matrix settle.matrix, subtotals text default 'cube') -> setof (project, region, period, grouping,
- * project_level, region_level, tickets, revenue, cost, profit, margin)
+ * Puts the cells of a matrix into the result.
  */
-Datum
-settle_cells(PG_FUNCTION_ARGS)
+static void
+show_cells(ReturnSetInfo *result, const SettleMatrix *matrix)
 {
-	SettleMatrix *matrix = settle_matrix_arg(PG_GETARG_DATUM(0));
-	Subtotals	kind = subtotals_wanted(text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext row_context;
-	MemoryContext outer;
-	const MatrixCell *cells;
+	const MatrixCell *cells = settle_matrix_cells(matrix);
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "settle.cells row", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext outer = MemoryContextSwitchTo(row_context);
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (matrix->form != MATRIX_SORTED)
-		matrix = settle_matrix_sort(matrix);
-	if (kind != SUBTOTALS_NONE)
-		matrix = sum_up(matrix, kind);
-
-	row_context = AllocSetContextCreate(CurrentMemoryContext, "settle.cells row", ALLOCSET_DEFAULT_SIZES);
-	outer = MemoryContextSwitchTo(row_context);
-	cells = settle_matrix_cells(matrix);
 	for (uint32 i = 0; i < matrix->ncells; i++)
 	{
 		Datum		values[CELL_COLUMNS];
@@ -241,5 +263,27 @@ settle_cells(PG_FUNCTION_ARGS)
 	}
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(row_context);
+}
+
+/*
+ * Shows a matrix as rows.
+ *
+ * settle.cells(matrix settle.matrix, subtotals text default 'cube') -> setof (project, region, period, grouping,
+ * project_level, region_level, tickets, revenue, cost, profit, margin)
+ */
+Datum
+settle_cells(PG_FUNCTION_ARGS)
+{
+	SettleMatrix *matrix = settle_matrix_arg(PG_GETARG_DATUM(0));
+	Subtotals	kind = subtotals_wanted(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!matrix->sorted)
+		matrix = settle_matrix_sort(matrix);
+	if (kind != SUBTOTALS_TREE)
+		show_cells(result, matrix);
+	if (kind != SUBTOTALS_NONE)
+		show_cells(result, sum_up(matrix, kind));
 	return (Datum) 0;
 }

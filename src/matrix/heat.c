@@ -3,9 +3,10 @@
  *		The heat scale: ten steps between a lowest and a highest value, and a
  *		colour for each.
  *
- * The colours run from pale yellow to dark blue-violet.  Their CIELAB lightness
- * falls by equal steps, so neighbours differ by the same amount to the eye, for
- * readers with any kind of colour blindness, and on a black-and-white printer.
+ * The colours run from cream over orange to dark red.  CIELAB lightness falls
+ * from 96 to 22 by equal steps, so levels keep their order in black and white,
+ * and neighbours stay at least 5.8 apart (CIEDE2000) for readers who lack any one
+ * of the three cone types.  Black text reads on levels 0 to 5, white on 6 to 9.
  */
 #include "amount/amount.h"
 
@@ -15,7 +16,8 @@
 #define HEAT_LEVELS		10
 
 static const char *const heat_colors[HEAT_LEVELS] = {
-	"#fdf6c9", "#fdf6c9", "#fdf6c9", "#fdf6c9", "#fdf6c9", "#fdf6c9", "#fdf6c9", "#fdf6c9", "#fdf6c9", "#fdf6c9"
+	"#fff4c4", "#ffd78c", "#ffb854", "#ff9516", "#f37600",
+	"#e25700", "#d13300", "#ba0108", "#940116", "#710117"
 };
 
 PG_FUNCTION_INFO_V1(settle_heat);

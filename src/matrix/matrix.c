@@ -2,15 +2,12 @@
  * matrix.c
  *		The layout of settle.matrix: adding to it, sorting it, vetting it.
  *
- * A matrix that grows is rebuilt in a block of twice the room, so adding a
- * ticket costs constant time on average and the value stays one flat piece of
- * memory: a hash aggregate over many groups walks the memory contexts of its
- * states, of which there are none here.  Sums are exact: 128-bit fixed point,
- * numeric where that does not fit.
+ * A matrix that grows takes twice the room, so adding a ticket costs constant
+ * time on average.  Sums are exact: 128-bit fixed point, numeric where that does
+ * not fit.
  *
- * Hash tables are trusted only in a working matrix that was made in this
- * process; a value that comes from outside is vetted by settle_matrix_arg() and
- * indexed afresh.
+ * Hash tables are trusted only in a matrix that was made in this process; a value
+ * that comes from outside is vetted by settle_matrix_arg() and indexed afresh.
  */
 #include "matrix/matrix.h"
 
@@ -20,9 +17,9 @@
 #include "utils/memutils.h"
 
 /* Room of a new matrix: small, since there may be one in each of many groups. */
-#define FIRST_CELLS		4
-#define FIRST_PATHS		4
-#define FIRST_HEAP		224
+#define FIRST_CELLS		8
+#define FIRST_PATHS		8
+#define FIRST_HEAP		512
 
 #define MAX_ENTRIES		((uint32) 1 << 30)
 
@@ -84,35 +81,34 @@ index_bits(uint32 entries)
 }
 
 /*
- * Makes an empty matrix with such room.
+ * Raises the error of a matrix that cannot become so large.
  */
-static SettleMatrix *
-matrix_allocate(uint32 cells_max, uint32 paths_max, uint32 heap_max, char form, Size limit)
+static void pg_attribute_noreturn()
+too_large(uint64 cells, uint64 paths)
 {
-	int			cell_bits = form == MATRIX_WORKING ? index_bits(cells_max) : 0;
-	int			path_bits = form == MATRIX_WORKING ? index_bits(paths_max) : 0;
-	Size		size = matrix_size(cells_max, paths_max, cell_bits, path_bits, heap_max);
-	SettleMatrix *matrix;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("matrix of " UINT64_FORMAT " cells and " UINT64_FORMAT " paths is too large", cells, paths),
+			 errdetail("A matrix takes at most %zu bytes.", (Size) MaxAllocSize),
+			 errhint("Aggregate by coarser projects, regions or periods.")));
+}
 
-	if (size > limit)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("matrix with room for %u cells and %u paths is too large", cells_max, paths_max),
-				 errdetail("It would take %zu bytes of at most %zu.", size, limit),
-				 errhint("Aggregate by coarser projects, regions or periods.")));
-
-	matrix = MemoryContextAllocExtended(CurrentMemoryContext, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	if (size <= MaxAllocSize)
-		SET_VARSIZE(matrix, size);
+/*
+ * Fills the header of an empty matrix.  One beyond the size of a datum, which no
+ * datum can become, has no length.
+ */
+static void
+matrix_init(SettleMatrix *matrix, Size size,
+			uint32 cells_max, uint32 paths_max, int cell_bits, int path_bits, uint32 heap_max)
+{
+	memset(matrix, 0, MAXALIGN(sizeof(SettleMatrix)));
+	SET_VARSIZE(matrix, size <= MaxAllocSize ? size : 0);
 	matrix->version = MATRIX_VERSION;
-	matrix->form = form;
 	matrix->cell_bits = cell_bits;
 	matrix->path_bits = path_bits;
 	matrix->cells_max = cells_max;
 	matrix->paths_max = paths_max;
 	matrix->heap_max = heap_max;
-	matrix->last_path[0] = matrix->last_path[1] = MATRIX_NO_PATH;
-	return matrix;
 }
 
 static inline uint32
@@ -137,69 +133,100 @@ same_key(MatrixKey a, MatrixKey b)
 }
 
 /*
- * Puts an entry, counted from 0, into the first free slot of a hash table.
+ * A hash table has 2^bits slots, at most half of them in use.  A slot is 0 or
+ * holds the number of an entry, counted from 1, in its lower bits, and in the
+ * others what the hash has there: most entries that only share the slot are
+ * told apart without a look at them, which is where the time goes once a matrix
+ * is larger than the processor's caches.
+ */
+#define SLOT_MASK(bits)				((uint32) (((uint64) 1 << (bits)) - 1))
+#define SLOT_ENTRY(slot, mask)		(((slot) & (mask)) - 1)
+#define SLOT_MAY_BE(slot, hash, mask)	((((slot) ^ (hash)) & ~(mask)) == 0)
+
+/*
+ * Puts an entry into the first free slot of a hash table.
  */
 static inline void
 fill_slot(uint32 *slots, int bits, uint32 hash, uint32 entry)
 {
-	uint32		mask = (uint32) (((Size) 1 << bits) - 1);
-	uint32		slot = hash & mask;
+	uint32		mask = SLOT_MASK(bits);
+	uint32		at = hash & mask;
 
-	while (slots[slot] != 0)
-		slot = (slot + 1) & mask;
-	slots[slot] = entry + 1;
+	while (slots[at] != 0)
+		at = (at + 1) & mask;
+	slots[at] = (hash & ~mask) | (entry + 1);
 }
 
 /*
- * Copies the contents of a matrix into a working one with more room.
+ * Enters all cells and paths into the hash tables, which are empty.
  */
-static SettleMatrix *
-matrix_rebuild(const SettleMatrix *old, uint32 cells_max, uint32 paths_max, uint32 heap_max, Size limit)
+static void
+fill_slots(SettleMatrix *matrix)
 {
-	SettleMatrix *matrix = matrix_allocate(cells_max, paths_max, heap_max, MATRIX_WORKING, limit);
-	const MatrixCell *cells = settle_matrix_cells(old);
-	uint32	   *slots;
+	const MatrixCell *cells = settle_matrix_cells(matrix);
+	MatrixPath *paths = settle_matrix_paths(matrix);
+	uint32	   *slots = settle_matrix_cell_slots(matrix);
 
-	matrix->ncells = old->ncells;
-	matrix->npaths = old->npaths;
-	matrix->heap_used = old->heap_used;
-	matrix->last_cell = old->last_cell;
-	matrix->last_path[0] = old->last_path[0];
-	matrix->last_path[1] = old->last_path[1];
-	memcpy(settle_matrix_cells(matrix), cells, (Size) old->ncells * sizeof(MatrixCell));
-	memcpy(settle_matrix_paths(matrix), settle_matrix_paths(old), (Size) old->npaths * sizeof(MatrixPath));
-	memcpy(settle_matrix_heap(matrix), settle_matrix_heap(old), old->heap_used);
-
-	slots = settle_matrix_cell_slots(matrix);
-	for (uint32 i = 0; i < old->ncells; i++)
+	for (uint32 i = 0; i < matrix->ncells; i++)
 		fill_slot(slots, matrix->cell_bits, hash_key(cells[i].key), i);
 	slots = settle_matrix_path_slots(matrix);
-	for (uint32 i = 0; i < old->npaths; i++)
+	for (uint32 i = 0; i < matrix->npaths; i++)
 	{
 		const ltree *path = settle_matrix_path(matrix, i);
-		uint32		hash = hash_labels(VARDATA(path), VARSIZE(path) - VARHDRSZ);
 
-		settle_matrix_paths(matrix)[i].hash = hash;
-		fill_slot(slots, matrix->path_bits, hash, i);
+		paths[i].hash = hash_labels(VARDATA(path), VARSIZE(path) - VARHDRSZ);
+		fill_slot(slots, matrix->path_bits, paths[i].hash, i);
 	}
+}
+
+/*
+ * Copies what a matrix holds into another that has the room.
+ */
+static void
+copy_contents(SettleMatrix *to, const SettleMatrix *from)
+{
+	to->ncells = from->ncells;
+	to->npaths = from->npaths;
+	to->heap_used = from->heap_used;
+	memcpy(settle_matrix_cells(to), settle_matrix_cells(from), (Size) from->ncells * sizeof(MatrixCell));
+	memcpy(settle_matrix_paths(to), settle_matrix_paths(from), (Size) from->npaths * sizeof(MatrixPath));
+	memcpy(settle_matrix_heap(to), settle_matrix_heap(from), from->heap_used);
+}
+
+/*
+ * Makes an empty matrix with such room and with hash tables.
+ */
+static SettleMatrix *
+matrix_allocate(uint32 cells_max, uint32 paths_max, uint32 heap_max)
+{
+	int			cell_bits = index_bits(cells_max);
+	int			path_bits = index_bits(paths_max);
+	Size		size = matrix_size(cells_max, paths_max, cell_bits, path_bits, heap_max);
+	SettleMatrix *matrix = MemoryContextAllocExtended(CurrentMemoryContext, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	matrix_init(matrix, size, cells_max, paths_max, cell_bits, path_bits, heap_max);
 	return matrix;
 }
 
 /*
- * Gives a new room of one part of the matrix: what there is if it is enough,
- * else larger by half, a quarter ... of itself the larger thrift is.
+ * Gives a new room of one part of the matrix: larger by all, half, a quarter ...
+ * of it as thrift goes up from 0.  What is still a quarter empty is left alone;
+ * the parts fill up together, and one move serves for all.
  */
 static uint32
 more_room(uint32 room, uint64 needed, int thrift)
 {
-	if (needed <= room)
+	if (needed <= room - room / 4)
 		return room;
 	return (uint32) Max(needed, Min((uint64) room + (room >> thrift), PG_UINT32_MAX));
 }
 
 /*
- * Moves the matrix to where so many cells, paths and bytes of heap fit besides
- * what it holds.  Room doubles as long as the limit allows it.
+ * Makes room for so many cells, paths and bytes of heap besides what the matrix
+ * holds, twice the room if the limit allows it.
+ *
+ * A large matrix is moved by the memory allocator, which can do that without
+ * copying; what follows the cells is shifted within it, last part first.
  */
 static pg_noinline void
 matrix_grow(MatrixEdit *edit, uint32 cells, uint32 paths, uint32 heap)
@@ -208,28 +235,53 @@ matrix_grow(MatrixEdit *edit, uint32 cells, uint32 paths, uint32 heap)
 	uint64		ncells = (uint64) old->ncells + cells;
 	uint64		npaths = (uint64) old->npaths + paths;
 	uint64		nheap = (uint64) old->heap_used + heap;
-	uint32		cells_max = old->cells_max;
-	uint32		paths_max = old->paths_max;
-	uint32		heap_max = old->heap_max;
+	uint32		cells_max;
+	uint32		paths_max;
+	uint32		heap_max;
+	int			thrift = 0;
+	SettleMatrix *matrix;
 
 	if (ncells > MAX_ENTRIES || npaths > MAX_ENTRIES || nheap > PG_UINT32_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("matrix with " UINT64_FORMAT " cells and " UINT64_FORMAT " paths is too large", ncells, npaths)));
-
-	for (int thrift = 0; thrift < 8; thrift++)
+		too_large(ncells, npaths);
+	for (;;)
 	{
 		cells_max = more_room(old->cells_max, ncells, thrift);
 		paths_max = more_room(old->paths_max, npaths, thrift);
 		heap_max = more_room(old->heap_max, nheap, thrift);
-		if (matrix_size(cells_max, paths_max, index_bits(cells_max), index_bits(paths_max), heap_max) <= edit->limit)
+		if (matrix_size(cells_max, paths_max, 0, 0, heap_max) <= edit->limit)
 			break;
+		if (++thrift > 8)
+			too_large(ncells, npaths);
 	}
 
-	edit->matrix = matrix_rebuild(old, cells_max, paths_max, heap_max, edit->limit);
 	if (edit->owned)
-		pfree(old);
-	edit->owned = true;
+	{
+		SettleMatrix before = *old;
+		char	   *paths_from;
+		char	   *heap_from;
+		int			cell_bits = index_bits(cells_max);
+		int			path_bits = index_bits(paths_max);
+		Size		size = matrix_size(cells_max, paths_max, cell_bits, path_bits, heap_max);
+
+		matrix = repalloc_huge(old, size);
+		paths_from = (char *) settle_matrix_paths(matrix);
+		heap_from = settle_matrix_heap(matrix);
+		matrix_init(matrix, size, cells_max, paths_max, cell_bits, path_bits, heap_max);
+		matrix->ncells = before.ncells;
+		matrix->npaths = before.npaths;
+		matrix->heap_used = before.heap_used;
+		memmove(settle_matrix_heap(matrix), heap_from, before.heap_used);
+		memmove(settle_matrix_paths(matrix), paths_from, (Size) before.npaths * sizeof(MatrixPath));
+		memset(settle_matrix_cell_slots(matrix), 0,
+			   settle_matrix_heap(matrix) - (char *) settle_matrix_cell_slots(matrix));
+	}
+	else
+	{
+		matrix = matrix_allocate(cells_max, paths_max, heap_max);
+		copy_contents(matrix, old);
+	}
+	fill_slots(matrix);
+	edit->matrix = matrix;
 }
 
 static inline void
@@ -251,25 +303,46 @@ settle_matrix_new(Size limit)
 {
 	MatrixEdit	edit;
 
-	edit.matrix = matrix_allocate(FIRST_CELLS, FIRST_PATHS, FIRST_HEAP, MATRIX_WORKING, limit);
+	edit.matrix = matrix_allocate(FIRST_CELLS, FIRST_PATHS, FIRST_HEAP);
 	edit.owned = true;
 	edit.limit = limit;
 	return edit;
 }
 
 /*
- * Starts a working copy of a vetted matrix.
+ * Starts a copy of a vetted matrix.
  */
 MatrixEdit
 settle_matrix_edit(const SettleMatrix *matrix, Size limit)
 {
 	MatrixEdit	edit;
 
-	edit.matrix = matrix_rebuild(matrix, Max(matrix->ncells, FIRST_CELLS), Max(matrix->npaths, FIRST_PATHS),
-								 Max(matrix->heap_used, FIRST_HEAP), limit);
+	edit.matrix = matrix_allocate(Max(matrix->ncells, FIRST_CELLS), Max(matrix->npaths, FIRST_PATHS),
+								  Max(matrix->heap_used, FIRST_HEAP));
+	copy_contents(edit.matrix, matrix);
+	fill_slots(edit.matrix);
 	edit.owned = true;
 	edit.limit = limit;
 	return edit;
+}
+
+/*
+ * Gives the bytes of a matrix without hash tables and spare room.
+ */
+Size
+settle_matrix_compact_size(const SettleMatrix *matrix)
+{
+	return matrix_size(matrix->ncells, matrix->npaths, 0, 0, matrix->heap_used);
+}
+
+/*
+ * Copies a matrix without hash tables and spare room.
+ */
+void
+settle_matrix_compact(const SettleMatrix *matrix, SettleMatrix *copy, Size size)
+{
+	matrix_init(copy, size, matrix->ncells, matrix->npaths, 0, 0, matrix->heap_used);
+	copy_contents(copy, matrix);
 }
 
 /*
@@ -350,13 +423,13 @@ find_path(const SettleMatrix *matrix, const char *labels, Size len, uint32 hash)
 {
 	const uint32 *slots = settle_matrix_path_slots(matrix);
 	const MatrixPath *paths = settle_matrix_paths(matrix);
-	uint32		mask = (uint32) (((Size) 1 << matrix->path_bits) - 1);
+	uint32		mask = SLOT_MASK(matrix->path_bits);
 
-	for (uint32 slot = hash & mask; slots[slot] != 0; slot = (slot + 1) & mask)
+	for (uint32 at = hash & mask; slots[at] != 0; at = (at + 1) & mask)
 	{
-		uint32		path = slots[slot] - 1;
+		uint32		path = SLOT_ENTRY(slots[at], mask);
 
-		if (paths[path].hash == hash && path_is(matrix, path, labels, len))
+		if (SLOT_MAY_BE(slots[at], hash, mask) && paths[path].hash == hash && path_is(matrix, path, labels, len))
 			return path;
 	}
 	return MATRIX_NO_PATH;
@@ -411,16 +484,16 @@ settle_matrix_add_cell(MatrixEdit *edit, MatrixKey key)
 	MatrixCell *cells = settle_matrix_cells(matrix);
 	uint32	   *slots = settle_matrix_cell_slots(matrix);
 	uint32		hash = hash_key(key);
-	uint32		mask = (uint32) (((Size) 1 << matrix->cell_bits) - 1);
+	uint32		mask = SLOT_MASK(matrix->cell_bits);
 	uint32		cell;
 
 	if (matrix->last_cell < matrix->ncells && same_key(cells[matrix->last_cell].key, key))
 		return matrix->last_cell;
 
-	for (uint32 slot = hash & mask; slots[slot] != 0; slot = (slot + 1) & mask)
+	for (uint32 at = hash & mask; slots[at] != 0; at = (at + 1) & mask)
 	{
-		cell = slots[slot] - 1;
-		if (same_key(cells[cell].key, key))
+		cell = SLOT_ENTRY(slots[at], mask);
+		if (SLOT_MAY_BE(slots[at], hash, mask) && same_key(cells[cell].key, key))
 			return matrix->last_cell = cell;
 	}
 
@@ -451,6 +524,22 @@ settle_matrix_add_tickets(MatrixEdit *edit, uint32 cell, int64 tickets)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("number of tickets in a cell exceeds " INT64_FORMAT, PG_INT64_MAX)));
+}
+
+/*
+ * Reads an amount with as many places as it shows, so that a sum shows what
+ * sum() would.  With one scale for all amounts of a column most additions are
+ * one of integers, too.
+ */
+SettleDec
+settle_matrix_amount(Numeric number)
+{
+	SettleDec	amount = settle_dec_from_numeric(number);
+	int			places = settle_numeric_places(number);
+
+	if (amount.wide == NULL && amount.scale < places && places <= SETTLE_DEC_MAX_SCALE)
+		amount = settle_dec_add(amount, (SettleDec) {.coef = 0, .scale = places});
+	return amount;
 }
 
 /*
@@ -548,7 +637,8 @@ settle_matrix_add_amount(MatrixEdit *edit, uint32 cell, int sum, const SettleDec
 }
 
 /*
- * Adds a cell of another matrix, tickets and sums.
+ * Adds tickets and sums of a cell of another matrix, or of this one if source is
+ * NULL; the cell itself must not lie in a matrix that moves.
  */
 void
 settle_matrix_add_sums(MatrixEdit *edit, uint32 cell, const SettleMatrix *source, const MatrixCell *from)
@@ -557,8 +647,26 @@ settle_matrix_add_sums(MatrixEdit *edit, uint32 cell, const SettleMatrix *source
 
 	settle_matrix_add_tickets(edit, cell, from->tickets);
 	for (int sum = 0; sum < MATRIX_SUMS; sum++)
-		if (settle_matrix_sum(source, from, sum, &amount))
+		if (settle_matrix_sum(source ? source : edit->matrix, from, sum, &amount))
 			settle_matrix_add_amount(edit, cell, sum, &amount);
+}
+
+/*
+ * Enters the paths of another, vetted matrix and gives their numbers here; in an
+ * empty matrix they are the same.
+ */
+uint32 *
+settle_matrix_add_paths(MatrixEdit *edit, const SettleMatrix *source)
+{
+	uint32	   *here = palloc(((Size) source->npaths + 1) * sizeof(uint32));
+
+	for (uint32 i = 0; i < source->npaths; i++)
+	{
+		const ltree *path = settle_matrix_path(source, i);
+
+		here[i] = settle_matrix_add_path(edit, VARDATA(path), VARSIZE(path) - VARHDRSZ);
+	}
+	return here;
 }
 
 /*
@@ -568,14 +676,8 @@ void
 settle_matrix_merge(MatrixEdit *edit, const SettleMatrix *source)
 {
 	const MatrixCell *cells = settle_matrix_cells(source);
-	uint32	   *here = palloc(((Size) source->npaths + 1) * sizeof(uint32));
+	const uint32 *here = settle_matrix_add_paths(edit, source);
 
-	for (uint32 i = 0; i < source->npaths; i++)
-	{
-		const ltree *path = settle_matrix_path(source, i);
-
-		here[i] = settle_matrix_add_path(edit, VARDATA(path), VARSIZE(path) - VARHDRSZ);
-	}
 	for (uint32 i = 0; i < source->ncells; i++)
 	{
 		MatrixKey	key = cells[i].key;
@@ -588,7 +690,6 @@ settle_matrix_merge(MatrixEdit *edit, const SettleMatrix *source)
 			key.region = here[key.region];
 		settle_matrix_add_sums(edit, settle_matrix_add_cell(edit, key), source, &cells[i]);
 	}
-	pfree(here);
 }
 
 /*
@@ -622,7 +723,7 @@ compare_path_numbers(const void *a, const void *b, void *matrix)
 }
 
 /*
- * Copies a vetted matrix into sorted form.
+ * Copies a vetted matrix into its sorted form.
  */
 SettleMatrix *
 settle_matrix_sort(const SettleMatrix *matrix)
@@ -633,6 +734,7 @@ settle_matrix_sort(const SettleMatrix *matrix)
 	uint32	   *paths = palloc(((Size) matrix->npaths + 1) * sizeof(uint32));
 	uint32	   *ranks = palloc(((Size) matrix->npaths + 1) * sizeof(uint32));
 	uint64		heap = 0;
+	Size		size;
 	SettleMatrix *sorted;
 	MatrixCell *target;
 	char	   *to;
@@ -661,7 +763,12 @@ settle_matrix_sort(const SettleMatrix *matrix)
 	}
 	sort_orders(orders, matrix->ncells);
 
-	sorted = matrix_allocate(matrix->ncells, matrix->npaths, (uint32) Min(heap, PG_UINT32_MAX), MATRIX_SORTED, MaxAllocSize);
+	size = matrix_size(matrix->ncells, matrix->npaths, 0, 0, (uint32) Min(heap, PG_UINT32_MAX));
+	if (size > MaxAllocSize)
+		too_large(matrix->ncells, matrix->npaths);
+	sorted = palloc0(size);
+	matrix_init(sorted, size, matrix->ncells, matrix->npaths, 0, 0, (uint32) heap);
+	sorted->sorted = true;
 	to = settle_matrix_heap(sorted);
 	for (uint32 i = 0; i < matrix->npaths; i++)
 	{
@@ -770,13 +877,9 @@ static bool
 matrix_is_sound(const SettleMatrix *matrix)
 {
 	Size		size = VARSIZE(matrix);
-	bool		is_sorted;
 	const MatrixCell *cells;
 
-	if (size < MAXALIGN(sizeof(SettleMatrix)) || matrix->version != MATRIX_VERSION)
-		return false;
-	is_sorted = matrix->form == MATRIX_SORTED;
-	if (!is_sorted && matrix->form != MATRIX_WORKING)
+	if (size < MAXALIGN(sizeof(SettleMatrix)) || matrix->version != MATRIX_VERSION || matrix->sorted > 1)
 		return false;
 	if (matrix->cell_bits > 31 || matrix->path_bits > 31 ||
 		matrix->ncells > matrix->cells_max || matrix->npaths > matrix->paths_max || matrix->heap_used > matrix->heap_max ||
@@ -789,7 +892,7 @@ matrix_is_sound(const SettleMatrix *matrix)
 			CHECK_FOR_INTERRUPTS();
 		if (!path_is_sound(matrix, i))
 			return false;
-		if (is_sorted && i > 0 && compare_paths(settle_matrix_path(matrix, i - 1), settle_matrix_path(matrix, i)) >= 0)
+		if (matrix->sorted && i > 0 && compare_paths(settle_matrix_path(matrix, i - 1), settle_matrix_path(matrix, i)) >= 0)
 			return false;
 	}
 	cells = settle_matrix_cells(matrix);
@@ -806,7 +909,7 @@ matrix_is_sound(const SettleMatrix *matrix)
 		for (int sum = 0; sum < MATRIX_SUMS; sum++)
 			if (!sum_is_sound(matrix, &cells[i], sum))
 				return false;
-		if (is_sorted && i > 0)
+		if (matrix->sorted && i > 0)
 		{
 			MatrixKey	last = cells[i - 1].key;
 

@@ -3,12 +3,10 @@
  *		The type settle.matrix: what tickets came to, by project, region and
  *		period.
  *
- * A matrix is one flat value in two forms of the same layout.  The working form
- * is the state of the aggregate: it has room to grow and hash tables over its
- * cells and paths, and is changed in place.  The sorted form is what users see
- * and store: no room left over, no hash tables, paths and cells in order, so
- * equal matrices are equal byte for byte but for digits that the sums carry
- * behind the point.
+ * A matrix is one flat piece of memory.  While it is worked on it has room to
+ * grow and hash tables over its cells and paths; such a one is the state of the
+ * aggregate.  What users see and store is sorted: paths and cells in order, no
+ * room left over and no hash tables.
  *
  * It holds one cell for each (project, region, period) that has a ticket, and
  * no subtotal: those are summed up when the cells are shown.
@@ -63,20 +61,17 @@ typedef struct MatrixWide
 typedef struct MatrixPath
 {
 	uint32		place;			/* of a whole ltree in the heap */
-	uint32		hash;			/* while working */
+	uint32		hash;			/* while there is a hash table */
 } MatrixPath;
 
 #define MATRIX_VERSION		1
-
-#define MATRIX_WORKING		'w'
-#define MATRIX_SORTED		's'
 
 typedef struct SettleMatrix
 {
 	int32		vl_len_;		/* varlena header (do not touch directly!) */
 	uint8		version;
-	uint8		form;
-	uint8		cell_bits;		/* log2 of the hash table's size; 0 when sorted */
+	uint8		sorted;			/* 1 or 0 */
+	uint8		cell_bits;		/* log2 of the size of a hash table; 0 if there is none */
 	uint8		path_bits;
 	uint32		ncells;
 	uint32		cells_max;
@@ -84,20 +79,19 @@ typedef struct SettleMatrix
 	uint32		paths_max;
 	uint32		heap_used;
 	uint32		heap_max;
-	uint32		last_cell;		/* where the last ticket went; next to it come the likely ones */
-	uint32		last_path[2];	/* of the last project and the last region */
+	uint32		last_cell;		/* found last: what is sorted or rolled up asks for it again */
 	/* MatrixCell[cells_max], MatrixPath[paths_max], uint32[2^cell_bits], uint32[2^path_bits], heap */
 } SettleMatrix;
 
 /*
- * A working matrix while it is changed.  Whatever adds to it may move it: no
- * pointer into it survives such a call.
+ * A matrix with hash tables while it is changed.  Whatever adds to it may move
+ * it: no pointer into it survives such a call.
  */
 typedef struct MatrixEdit
 {
 	SettleMatrix *matrix;
-	bool		owned;			/* made by this edit, which frees it when it moves */
-	Size		limit;			/* of its size: MaxAllocSize where it becomes a datum */
+	bool		owned;			/* may be reallocated; else a new one with clean spare room takes its place */
+	Size		limit;			/* of its size without hash tables: MaxAllocSize where it becomes a datum */
 } MatrixEdit;
 
 static inline MatrixCell *
@@ -143,10 +137,14 @@ extern MatrixEdit settle_matrix_edit(const SettleMatrix *matrix, Size limit);
 extern uint32 settle_matrix_add_path(MatrixEdit *edit, const char *labels, Size len);
 extern uint32 settle_matrix_add_cell(MatrixEdit *edit, MatrixKey key);
 extern void settle_matrix_add_tickets(MatrixEdit *edit, uint32 cell, int64 tickets);
+extern SettleDec settle_matrix_amount(Numeric number);
 extern void settle_matrix_add_amount(MatrixEdit *edit, uint32 cell, int sum, const SettleDec *amount);
 extern void settle_matrix_add_sums(MatrixEdit *edit, uint32 cell, const SettleMatrix *source, const MatrixCell *from);
+extern uint32 *settle_matrix_add_paths(MatrixEdit *edit, const SettleMatrix *source);
 extern void settle_matrix_merge(MatrixEdit *edit, const SettleMatrix *source);
 extern bool settle_matrix_sum(const SettleMatrix *matrix, const MatrixCell *cell, int sum, SettleDec *amount);
+extern Size settle_matrix_compact_size(const SettleMatrix *matrix);
+extern void settle_matrix_compact(const SettleMatrix *matrix, SettleMatrix *copy, Size size);
 extern SettleMatrix *settle_matrix_sort(const SettleMatrix *matrix);
 extern SettleMatrix *settle_matrix_arg(Datum value);
 extern uint32 settle_matrix_period(DateADT date);

@@ -5,8 +5,8 @@
  * The text form is JSON: the paths once, and the cells as [project, region,
  * period, tickets, revenue, cost], where project and region are places in the
  * list of paths, counted from 0, and amounts are strings, which no reader
- * rounds.  The binary form says the same.  Both are read strictly and into
- * sorted form, in whatever order they name paths and cells.
+ * rounds.  The binary form says the same.  Both are read strictly, and
+ * sorted in whatever order they name paths and cells.
  */
 #include "matrix/matrix.h"
 
@@ -192,7 +192,7 @@ draft_path(Draft *draft, const char *text, Size len)
 	if (len > 0 && start != end + 1)
 		ereport(ERROR,
 				(errcode(draft->code),
-				 errmsg("invalid path \"%s\" in a value of type settle.matrix", pnstrdup(text, len)),
+				 errmsg("invalid path \"%s\" in a value of type settle.matrix", pnstrdup(text, pg_mbcliplen(text, len, 60))),
 				 errdetail("A path consists of labels of 1 to %d letters, digits and underscores, with dots between them.",
 						   LTREE_LABEL_MAX_CHARS)));
 	path->numlevel = nlevels;
@@ -200,7 +200,7 @@ draft_path(Draft *draft, const char *text, Size len)
 	if (draft->edit.matrix->npaths == before)
 		ereport(ERROR,
 				(errcode(draft->code),
-				 errmsg("path \"%s\" stands twice in a value of type settle.matrix", pnstrdup(text, len))));
+				 errmsg("path \"%s\" stands twice in a value of type settle.matrix", pnstrdup(text, pg_mbcliplen(text, len, 60)))));
 	pfree(path);
 }
 
@@ -480,14 +480,14 @@ print_path(StringInfo text, const ltree *path)
 }
 
 /*
- * Gives a matrix that comes from outside in sorted form.
+ * Gives a matrix that comes from outside, sorted.
  */
 static SettleMatrix *
 sorted_argument(Datum value)
 {
 	SettleMatrix *matrix = settle_matrix_arg(value);
 
-	return matrix->form == MATRIX_SORTED ? matrix : settle_matrix_sort(matrix);
+	return matrix->sorted ? matrix : settle_matrix_sort(matrix);
 }
 
 /*
@@ -621,10 +621,8 @@ settle_matrix_recv(PG_FUNCTION_ARGS)
 				continue;
 			initStringInfo(&number);
 			appendBinaryStringInfo(&number, pq_getmsgbytes(message, len), len);
-			amount = settle_dec_from_numeric(DatumGetNumeric(DirectFunctionCall3(numeric_recv,
-																				  PointerGetDatum(&number),
-																				  ObjectIdGetDatum(InvalidOid),
-																				  Int32GetDatum(-1))));
+			amount = settle_matrix_amount(DatumGetNumeric(DirectFunctionCall3(numeric_recv, PointerGetDatum(&number),
+																			  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
 			pq_getmsgend(&number);
 			settle_matrix_add_amount(&draft.edit, cell, sum, &amount);
 			pfree(number.data);
