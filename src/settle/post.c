@@ -1247,7 +1247,7 @@ settle_post_batch(Run *run, RunSource *source)
 					note_problem(run, source, ticket->key, NULL, ERRCODE_SETTLE_VANISHED,
 								 psprintf("ticket \"%s\" is settled and has no row any more", ticket->key),
 								 run->hold_vanished ? "Too many tickets are missing at once to be cancellations." : NULL,
-								 "Write the row again, or take its money back: settle.reverse.");
+								 "Write the row again, or let the source take money back: on_delete reverse, and rescan.");
 					run->held++;
 				}
 				else
