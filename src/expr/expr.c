@@ -61,6 +61,7 @@ typedef struct Reader
 	int			offset;			/* characters of it before the piece that is parsed */
 	int			piece;			/* characters of that piece */
 	const char *source;			/* the piece in its wrapping */
+	List	   *literals;		/* its string constants, which stand in the tree as parameters */
 } Reader;
 
 /* What one text became: the tree that is printed and the tree that is used. */
@@ -112,7 +113,7 @@ settle_nearest_name(const char *name, const char *const *candidates, int ncandid
 {
 	const char *nearest = NULL;
 	int			length = strlen(name);
-	int			best = Max(1, Min(3, length / 3)) + 1;
+	int			best = Min(Max(1, Min(3, length / 3)) + 1, length);
 
 	if (length > 2 * NAMEDATALEN)
 		return NULL;
@@ -267,6 +268,61 @@ resolve_name(ParseState *pstate, ColumnRef *ref)
 }
 
 /*
+ * Makes the parameter that stands for a string constant, of type unknown.
+ */
+static Node *
+resolve_literal(ParseState *pstate, ParamRef *ref)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = ref->number;
+	param->paramtype = UNKNOWNOID;
+	param->paramtypmod = -1;
+	param->location = ref->location;
+	return (Node *) param;
+}
+
+/*
+ * Puts a string constant back into the tree as a value of the type that it has
+ * turned out to have.
+ */
+static Node *
+coerce_literal(ParseState *pstate, Param *param, Oid type, int32 typmod, int location)
+{
+	Reader	   *reader = (Reader *) pstate->p_ref_hook_state;
+	char	   *value = list_nth(reader->literals, -param->paramid - 1);
+	Const	   *constant;
+
+	if (param->paramtype != UNKNOWNOID)
+		return NULL;
+	settle_vet_type(pstate, type, param->location);
+	if (settle_type_takes_date_words(type) && settle_has_date_word(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("the constant '%s' would mean another time at each reading", value),
+				 errhint("Write the date, or take it from a column."),
+				 parser_errposition(pstate, param->location)));
+
+	constant = makeConst(UNKNOWNOID, -1, InvalidOid, -2, CStringGetDatum(value), false, false);
+	constant->location = param->location;
+	return coerce_type(pstate, (Node *) constant, UNKNOWNOID, type, typmod,
+					   COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, location);
+}
+
+/*
+ * Makes text of the string constants that have been given no type, as the
+ * arguments of jsonb_build_object are not.
+ */
+static Node *
+settle_literals(Node *node, ParseState *pstate)
+{
+	if (node && IsA(node, Param))
+		return coerce_literal(pstate, (Param *) node, TEXTOID, -1, -1);
+	return expression_tree_mutator(node, settle_literals, pstate);
+}
+
+/*
  * Raises the error of the parser in terms of the text without its wrapping.
  */
 static void
@@ -374,7 +430,6 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 	ParseState *pstate = make_parsestate(NULL);
 	Node	   *node;
 	Oid			type;
-	List	   *literals;
 
 	reader->source = psprintf(WRAP_BEFORE "%s" WRAP_AFTER, piece);
 	reader->offset = pg_mbstrlen_with_len(reader->text, offset);
@@ -382,14 +437,16 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 
 	pstate->p_sourcetext = reader->source;
 	pstate->p_pre_columnref_hook = resolve_name;
+	pstate->p_paramref_hook = resolve_literal;
+	pstate->p_coerce_param_hook = coerce_literal;
 	pstate->p_ref_hook_state = reader;
 
 	node = parse_piece(reader);
-	literals = settle_vet_raw(pstate, node);
+	reader->literals = settle_vet_raw(pstate, node);
 	node = transformExpr(pstate, node, EXPR_KIND_CHECK_CONSTRAINT);
 
 	type = exprType(node);
-	if (type == UNKNOWNOID && !OidIsValid(wanted))
+	if (type == UNKNOWNOID && (own || !OidIsValid(wanted)))
 	{
 		node = coerce_type(pstate, node, type, TEXTOID, -1, COERCION_IMPLICIT,
 						   COERCE_IMPLICIT_CAST, -1);
@@ -397,10 +454,7 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 	}
 	if (own)
 	{
-		if (type == UNKNOWNOID)
-			node = coerce_type(pstate, node, type, TEXTOID, -1, COERCION_IMPLICIT,
-							   COERCE_IMPLICIT_CAST, -1);
-		type = exprType(node);
+		node = settle_literals(node, pstate);
 		*own = node;
 	}
 	if (OidIsValid(wanted) && type != wanted)
@@ -416,8 +470,9 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 					 parser_errposition(pstate, exprLocation(node))));
 		node = coerced;
 	}
+	node = settle_literals(node, pstate);
 	assign_expr_collations(pstate, node);
-	settle_vet_analysed(pstate, node, literals);
+	settle_vet_analysed(pstate, node);
 
 	free_parsestate(pstate);
 	reader->source = NULL;

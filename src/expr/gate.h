@@ -65,13 +65,6 @@ extern bool settle_core_type_allowed(Oid type);
 /* env.c */
 extern Oid	settle_ltree_schema(Oid *extension);
 
-/* A string constant of a text, as the parser read it. */
-typedef struct SettleLiteral
-{
-	int			location;
-	const char *value;
-} SettleLiteral;
-
 /* vet.c */
 extern SettleHome settle_home(Oid class_id, Oid object_id);
 extern bool settle_type_allowed(Oid type);
@@ -80,7 +73,8 @@ extern bool settle_has_date_word(const char *text);
 extern void settle_check_date_text(const char *text);
 extern bool settle_type_takes_date_words(Oid type);
 extern List *settle_vet_raw(ParseState *pstate, Node *raw);
-extern void settle_vet_analysed(ParseState *pstate, Node *node, List *literals);
+extern void settle_vet_type(ParseState *pstate, Oid type, int location);
+extern void settle_vet_analysed(ParseState *pstate, Node *node);
 extern void settle_vet_planned(Node *node);
 
 #endif							/* SETTLE_GATE_H */

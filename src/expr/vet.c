@@ -4,12 +4,17 @@
  *
  * A text is looked at three times.  The raw tree, before any name is resolved:
  * the kinds of syntax, names of functions, named types, and how large the tree
- * becomes when PostgreSQL copies operands of BETWEEN and IN.  Nothing that a
- * stranger can define has run by then; input functions of types do run in the
- * next step, so a type must be refused here.  The analysed tree: an allow-list
- * of nodes, and every function, operator, cast and type by OID.  The planned
- * tree, after SQL functions are inlined: the same nodes, and nothing whose
- * result may change.
+ * becomes when PostgreSQL copies operands of BETWEEN and IN.  The analysed tree:
+ * an allow-list of nodes, and every function, operator, cast and type by OID.
+ * The planned tree, after SQL functions are inlined: the same nodes, and nothing
+ * whose result may change.
+ *
+ * Nothing that a stranger can define may run before the analysed tree is
+ * vetted.  What analysis runs is the input functions of types, on the string
+ * constants of the text, and a composite type may hold a domain whose CHECK
+ * calls any function.  So the raw walk takes the string constants out of the
+ * tree and leaves parameters in their place; expr.c puts each one back at the
+ * moment when its type is known, and only if that type is allowed.
  *
  * Arguments are vetted before the node above them (the walk is in post-order),
  * so an argument may be folded to see whether it is a constant.
@@ -47,7 +52,7 @@
 typedef struct RawVet
 {
 	ParseState *pstate;
-	List	   *literals;		/* of SettleLiteral */
+	List	   *literals;		/* the string constants taken out, char * */
 	int64		size;			/* nodes so far */
 	int64		copies;			/* how often the parser will copy what is looked at */
 } RawVet;
@@ -56,7 +61,6 @@ typedef struct RawVet
 typedef struct Vet
 {
 	ParseState *pstate;
-	List	   *literals;
 	int			costly;			/* operations with SETTLE_FN_COSTLY so far */
 	int			quoting;		/* how many of SETTLE_FN_QUOTING stand above this node */
 } Vet;
@@ -343,6 +347,23 @@ vet_raw_call(RawVet *vet, FuncCall *call)
 }
 
 /*
+ * Refuses a type of a cast or of a constant.
+ */
+void
+settle_vet_type(ParseState *pstate, Oid type, int location)
+{
+	if (settle_type_allowed(type))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("type %s cannot be used in an expression", format_type_be(type)),
+			 get_typtype(type) == TYPTYPE_DOMAIN ?
+			 errhint("Cast to the type under the domain, %s.", format_type_be(getBaseType(type))) :
+			 errdetail("Expressions may use plain types, enums, the types of ltree, and arrays of these."),
+			 parser_errposition(pstate, location)));
+}
+
+/*
  * Refuses a type that a text names, before any input function of it runs.
  */
 static void
@@ -353,14 +374,7 @@ vet_raw_type(RawVet *vet, TypeName *name)
 
 	if (!OidIsValid(type))
 		return;					/* the parser says so in its own words */
-	if (!settle_type_allowed(type))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("type %s cannot be used in an expression", format_type_be(type)),
-				 get_typtype(type) == TYPTYPE_DOMAIN ?
-				 errhint("Cast to the type under the domain, %s.", format_type_be(getBaseType(type))) :
-				 errdetail("Expressions may use plain types, enums, the types of ltree, and arrays of these."),
-				 parser_errposition(vet->pstate, name->location)));
+	settle_vet_type(vet->pstate, type, name->location);
 	if (type == BPCHAROID)
 	{
 		typenameTypeIdAndMod(vet->pstate, name, &type, &typmod);
@@ -372,6 +386,24 @@ vet_raw_type(RawVet *vet, TypeName *name)
 							   SETTLE_EXPR_MAX_CHAR),
 					 parser_errposition(vet->pstate, name->location)));
 	}
+}
+
+/*
+ * Takes a string constant out of the tree.  Its node becomes a parameter with
+ * a negative number, -1 for the first of the list, which no text can write.
+ */
+static void
+take_literal(RawVet *vet, A_Const *constant)
+{
+	ParamRef   *param = (ParamRef *) constant;
+	int			location = constant->location;
+
+	StaticAssertStmt(sizeof(ParamRef) <= sizeof(A_Const), "a parameter fits where a constant stood");
+	vet->literals = lappend(vet->literals, strVal(&constant->val));
+	MemSet(param, 0, sizeof(ParamRef));
+	NodeSetTag(param, T_ParamRef);
+	param->number = -list_length(vet->literals);
+	param->location = location;
 }
 
 static bool vet_raw_walker(Node *node, RawVet *vet);
@@ -455,13 +487,7 @@ vet_raw_walker(Node *node, RawVet *vet)
 				A_Const    *constant = (A_Const *) node;
 
 				if (!constant->isnull && IsA(&constant->val, String))
-				{
-					SettleLiteral *literal = palloc(sizeof(SettleLiteral));
-
-					literal->location = constant->location;
-					literal->value = strVal(&constant->val);
-					vet->literals = lappend(vet->literals, literal);
-				}
+					take_literal(vet, constant);
 				return false;
 			}
 		case T_FuncCall:
@@ -469,7 +495,7 @@ vet_raw_walker(Node *node, RawVet *vet)
 			break;
 		case T_TypeName:
 			vet_raw_type(vet, (TypeName *) node);
-			break;
+			return false;		/* below it stand only its modifiers */
 		case T_List:
 		case T_ColumnRef:
 		case T_TypeCast:
@@ -518,7 +544,7 @@ vet_raw_walker(Node *node, RawVet *vet)
 }
 
 /*
- * Vets a raw tree and returns the string constants in it.
+ * Vets a raw tree, takes the string constants out of it and returns them.
  */
 List *
 settle_vet_raw(ParseState *pstate, Node *raw)
@@ -916,36 +942,6 @@ vet_numbers(Vet *vet, Const *constant)
 }
 
 /*
- * Vets a constant: its numbers, and the words now, today ... in a date.
- */
-static void
-vet_constant(Vet *vet, Const *constant)
-{
-	ListCell   *lc;
-
-	if (constant->constisnull)
-		return;
-	vet_numbers(vet, constant);
-	if (!settle_type_takes_date_words(constant->consttype))
-		return;
-	foreach(lc, vet->literals)
-	{
-		SettleLiteral *literal = lfirst(lc);
-
-		if (literal->location != constant->location)
-			continue;
-		if (settle_has_date_word(literal->value))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-					 errmsg("the constant '%s' would mean another time at each reading", literal->value),
-					 errhint("Write the date, or take it from a column."),
-					 parser_errposition(vet->pstate, constant->location)));
-		return;
-	}
-	elog(ERROR, "constant of type %s has no text", format_type_be(constant->consttype));
-}
-
-/*
  * Says whether printing a value of this type may quote what it holds.
  */
 static bool
@@ -1038,7 +1034,8 @@ vet_walker(Node *node, Vet *vet)
 		case T_CaseTestExpr:
 			break;
 		case T_Const:
-			vet_constant(vet, (Const *) node);
+			if (!((Const *) node)->constisnull)
+				vet_numbers(vet, (Const *) node);
 			break;
 		case T_BoolExpr:
 		case T_ArrayCoerceExpr:
@@ -1141,9 +1138,9 @@ vet_walker(Node *node, Vet *vet)
  * Vets an analysed tree.
  */
 void
-settle_vet_analysed(ParseState *pstate, Node *node, List *literals)
+settle_vet_analysed(ParseState *pstate, Node *node)
 {
-	Vet			vet = {.pstate = pstate, .literals = literals};
+	Vet			vet = {.pstate = pstate};
 
 	(void) vet_walker(node, &vet);
 }
