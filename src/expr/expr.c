@@ -311,15 +311,68 @@ coerce_literal(ParseState *pstate, Param *param, Oid type, int32 typmod, int loc
 }
 
 /*
- * Makes text of the string constants that have been given no type, as the
- * arguments of jsonb_build_object are not.
+ * Makes text of the constants that have been given no type, as the arguments of
+ * jsonb_build_object are not.
  */
 static Node *
 settle_literals(Node *node, ParseState *pstate)
 {
-	if (node && IsA(node, Param))
-		return coerce_literal(pstate, (Param *) node, TEXTOID, -1, -1);
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) ||
+		(IsA(node, Const) && ((Const *) node)->consttype == UNKNOWNOID))
+		return coerce_type(pstate, node, UNKNOWNOID, TEXTOID, -1, COERCION_IMPLICIT,
+						   COERCE_IMPLICIT_CAST, -1);
 	return expression_tree_mutator(node, settle_literals, pstate);
+}
+
+/*
+ * Puts an expression in the place of the CaseTestExpr of another.
+ */
+static Node *
+replace_case_test(Node *node, Node *value)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, CaseTestExpr))
+		return copyObject(value);
+	return expression_tree_mutator(node, replace_case_test, value);
+}
+
+/*
+ * Casts the elements of an array constructor, at whatever depth.
+ */
+static Node *
+cast_elements(ArrayExpr *array, ArrayCoerceExpr *cast)
+{
+	ArrayExpr  *result = copyObject(array);
+	ListCell   *lc;
+
+	result->array_typeid = cast->resulttype;
+	result->element_typeid = get_element_type(cast->resulttype);
+	foreach(lc, result->elements)
+		lfirst(lc) = array->multidims ?
+			cast_elements(lfirst_node(ArrayExpr, lc), cast) :
+			replace_case_test((Node *) cast->elemexpr, lfirst(lc));
+	return (Node *) result;
+}
+
+/*
+ * Turns a cast of ARRAY[...] into casts of its elements, because that
+ * is how PostgreSQL reads ARRAY[...]::type[], the text that it writes for it.
+ */
+static Node *
+spread_array_casts(Node *node, void *context)
+{
+	if (node)
+		node = expression_tree_mutator(node, spread_array_casts, context);
+	if (node && IsA(node, ArrayCoerceExpr) && IsA(((ArrayCoerceExpr *) node)->arg, ArrayExpr))
+	{
+		ArrayCoerceExpr *cast = (ArrayCoerceExpr *) node;
+
+		return cast_elements((ArrayExpr *) cast->arg, cast);
+	}
+	return node;
 }
 
 /*
@@ -337,7 +390,12 @@ rethrow_syntax_error(Reader *reader, MemoryContext context)
 		PG_RE_THROW();
 	FlushErrorState();
 
-	if (error->internalpos > reader->offset + reader->piece)
+	if (strstr(error->message, _("memory exhausted")) != NULL)
+	{
+		error->sqlerrcode = ERRCODE_STATEMENT_TOO_COMPLEX;
+		error->message = "expression is nested too deeply";
+	}
+	else if (error->internalpos > reader->offset + reader->piece)
 	{
 		if (strspn(reader->text, " \t\r\n") == strlen(reader->text))
 			error->message = "expression is empty";
@@ -417,6 +475,15 @@ not_one_expression:
 }
 
 /*
+ * Brings an analysed tree into the form that its canonical text is read as.
+ */
+static Node *
+settle_form(Node *node, ParseState *pstate)
+{
+	return spread_array_casts(settle_literals(node, pstate), NULL);
+}
+
+/*
  * Analyses a piece of text: names resolved, coerced to a type, vetted.
  *
  * offset is the place of the piece in the whole text, in bytes.  In *own is
@@ -452,11 +519,9 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 						   COERCE_IMPLICIT_CAST, -1);
 		type = TEXTOID;
 	}
+	node = settle_form(node, pstate);
 	if (own)
-	{
-		node = settle_literals(node, pstate);
 		*own = node;
-	}
 	if (OidIsValid(wanted) && type != wanted)
 	{
 		Node	   *coerced = coerce_to_target_type(pstate, node, type, wanted, -1,
@@ -470,7 +535,7 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 					 parser_errposition(pstate, exprLocation(node))));
 		node = coerced;
 	}
-	node = settle_literals(node, pstate);
+	node = settle_form(node, pstate);
 	assign_expr_collations(pstate, node);
 	settle_vet_analysed(pstate, node);
 
@@ -540,6 +605,52 @@ append_with_names(StringInfo out, const char *text, const SettleScope *scope)
 }
 
 /*
+ * Says whether a node is the value that CASE compares, under whatever casts.
+ */
+static bool
+is_case_test(Node *node)
+{
+	for (;;)
+	{
+		if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) > 0)
+			node = linitial(((FuncExpr *) node)->args);
+		else if (IsA(node, RelabelType))
+			node = (Node *) ((RelabelType *) node)->arg;
+		else if (IsA(node, CoerceViaIO))
+			node = (Node *) ((CoerceViaIO *) node)->arg;
+		else if (IsA(node, ArrayCoerceExpr))
+			node = (Node *) ((ArrayCoerceExpr *) node)->arg;
+		else
+			return IsA(node, CaseTestExpr);
+	}
+}
+
+/*
+ * Makes every cast of a tree an explicit one, in place, so that it is printed;
+ * PostgreSQL leaves an implicit cast out where another one stands above it.
+ * The value that CASE compares is not printed and must stay as it is.
+ */
+static bool
+show_casts(Node *node, void *context)
+{
+	CoercionForm *form = NULL;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncExpr))
+		form = &((FuncExpr *) node)->funcformat;
+	else if (IsA(node, RelabelType))
+		form = &((RelabelType *) node)->relabelformat;
+	else if (IsA(node, CoerceViaIO))
+		form = &((CoerceViaIO *) node)->coerceformat;
+	else if (IsA(node, ArrayCoerceExpr))
+		form = &((ArrayCoerceExpr *) node)->coerceformat;
+	if (form && *form == COERCE_IMPLICIT_CAST && !is_case_test(node))
+		*form = COERCE_EXPLICIT_CAST;
+	return expression_tree_walker(node, show_casts, context);
+}
+
+/*
  * Appends an analysed tree as text, every implicit cast written out.
  *
  * PostgreSQL takes the names of columns from a range table entry.  This one has
@@ -563,6 +674,7 @@ append_canonical(StringInfo out, Node *node, const SettleScope *scope)
 	entry->eref = makeAlias("scope", marks);
 	statement->rtable = list_make1(entry);
 
+	(void) show_casts(node, NULL);
 	context = deparse_context_for_plan_tree(statement, list_make1("scope"));
 	append_with_names(out, deparse_expression(node, context, false, true), scope);
 }

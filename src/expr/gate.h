@@ -26,6 +26,8 @@
 #define SETTLE_EXPR_MAX_EXPONENT	100
 /* longest char(n) */
 #define SETTLE_EXPR_MAX_CHAR		1000
+/* most copies of its parts that a pattern may compile to */
+#define SETTLE_EXPR_MAX_COPIES		10000
 /* most wildcards of an lquery */
 #define SETTLE_EXPR_MAX_STARS		4
 

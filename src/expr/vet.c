@@ -624,6 +624,42 @@ is_text(Oid type)
 }
 
 /*
+ * Estimates how many copies of its parts a pattern compiles to: bounds such as
+ * {1,50} behind a group multiply with each other and with the largest other
+ * one.  An estimate that is too high, for a parenthesis inside brackets say,
+ * does no harm.
+ */
+static int64
+pattern_copies(const char *pattern)
+{
+	int64		groups = 1;
+	int64		largest = 1;
+
+	for (const char *p = pattern; *p; p++)
+	{
+		bool		group = *p == ')';
+		int64		bound = 0;
+
+		if (*p == '\\' && p[1])
+			p++;
+		if (p[1] != '{')
+			continue;
+		for (const char *q = p + 2; *q && *q != '}'; q++)
+		{
+			if (*q == ',' && isdigit((unsigned char) q[1]))
+				bound = 0;
+			else if (isdigit((unsigned char) *q))
+				bound = Min(bound * 10 + (*q - '0'), SETTLE_EXPR_MAX_COPIES + 1);
+		}
+		if (group)
+			groups = Min(groups * Max(bound, 1), SETTLE_EXPR_MAX_COPIES + 1);
+		else
+			largest = Max(largest, bound);
+	}
+	return groups * largest;
+}
+
+/*
  * Refuses a pattern that is no constant or that can take long: matching is
  * linear in the text but for back-references and lookaround.
  */
@@ -631,6 +667,7 @@ static void
 vet_regex(Vet *vet, List *args, Oid collation, int location)
 {
 	Const	   *pattern;
+	text	   *value;
 	regex_t    *compiled;
 
 	if (list_length(args) < 2 || !is_text(exprType(lsecond(args))))
@@ -643,7 +680,10 @@ vet_regex(Vet *vet, List *args, Oid collation, int location)
 				 parser_errposition(vet->pstate, location)));
 	if (pattern->constisnull)
 		return;
-	compiled = RE_compile_and_cache(DatumGetTextPP(pattern->constvalue), REG_ADVANCED,
+	value = DatumGetTextPP(pattern->constvalue);
+	if (pattern_copies(text_to_cstring(value)) > SETTLE_EXPR_MAX_COPIES)
+		refuse_size(vet->pstate, location, "copies of a part of a pattern", SETTLE_EXPR_MAX_COPIES);
+	compiled = RE_compile_and_cache(value, REG_ADVANCED,
 									OidIsValid(collation) ? collation : DEFAULT_COLLATION_OID);
 	if (compiled->re_info & (REG_UBACKREF | REG_ULOOKAROUND))
 		ereport(ERROR,
