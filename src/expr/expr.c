@@ -405,7 +405,7 @@ rethrow_syntax_error(Reader *reader, MemoryContext context)
 	else if ((tail = strstr(error->message, WRAP_AFTER "\"")) != NULL &&
 			 tail[strlen(WRAP_AFTER "\"")] == '\0')
 		strcpy(tail, "\"");		/* an unterminated quote or comment took the wrapping in */
-	ThrowErrorData(error);
+	ReThrowError(error);		/* the context has been added already */
 }
 
 /*

@@ -48,6 +48,7 @@ typedef enum SettleHome
 #define SETTLE_FN_POWER		0x10	/* the exponent of numeric must be a small constant */
 #define SETTLE_FN_REPLACE	0x20	/* must not make its text longer */
 #define SETTLE_FN_LQUERY	0x40	/* an lquery among the arguments must be a small constant */
+#define SETTLE_FN_BY_POSITION (SETTLE_FN_FORMAT | SETTLE_FN_REGEX | SETTLE_FN_POWER | SETTLE_FN_REPLACE)
 
 typedef struct SettleAllowed
 {

@@ -789,7 +789,7 @@ vet_flags(Vet *vet, int flags, List *args, Oid collation, int location)
 	/* what the flags say of an argument, they say of its position */
 	foreach(lc, args)
 	{
-		if (flags != 0 && IsA(lfirst(lc), NamedArgExpr))
+		if ((flags & SETTLE_FN_BY_POSITION) && IsA(lfirst(lc), NamedArgExpr))
 			refuse_syntax(vet->pstate, lfirst(lc), "a named argument of this function", NULL);
 	}
 	if ((flags & SETTLE_FN_COSTLY) && ++vet->costly > SETTLE_EXPR_MAX_COSTLY)
