@@ -397,7 +397,9 @@ rethrow_syntax_error(Reader *reader, MemoryContext context)
 	}
 	else if (error->internalpos > reader->offset + reader->piece)
 	{
-		if (strspn(reader->text, " \t\r\n") == strlen(reader->text))
+		const char *text = reader->source + WRAP_BYTES;
+
+		if (text[strspn(text, " \t\r\n")] == ')')
 			error->message = "expression is empty";
 		else
 			error->message = "syntax error at end of expression";
@@ -899,6 +901,7 @@ read_text(Reading (*read) (Reader *, const char *, Oid), const char *text,
 	Reading		again;
 	int			round = 0;
 
+	settle_forget_homes();
 	error_context_stack = &callback;
 	scratch = AllocSetContextCreate(caller, "settle expression", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(scratch);

@@ -69,6 +69,7 @@ extern bool settle_core_type_allowed(Oid type);
 extern Oid	settle_ltree_schema(Oid *extension);
 
 /* vet.c */
+extern void settle_forget_homes(void);
 extern SettleHome settle_home(Oid class_id, Oid object_id);
 extern bool settle_type_allowed(Oid type);
 extern bool settle_column_allowed(Oid type);

@@ -66,17 +66,37 @@ typedef struct Vet
 } Vet;
 
 /*
- * Says where an object comes from.
+ * Where the objects of the text that is being read come from.  The same few
+ * come up again and again, and each look into pg_depend costs microseconds.
  */
-SettleHome
-settle_home(Oid class_id, Oid object_id)
+typedef struct KnownHome
 {
-	Oid			extension;
+	Oid			class_id;
+	Oid			object_id;
+	SettleHome	home;
+} KnownHome;
+
+static KnownHome known_homes[16];
+static int	known_home_count = 0;
+
+/*
+ * Forgets where objects come from, since the catalogue may have changed.
+ */
+void
+settle_forget_homes(void)
+{
+	known_home_count = 0;
+}
+
+/*
+ * Finds the extension that an object belongs to.
+ */
+static SettleHome
+find_home(Oid class_id, Oid object_id)
+{
+	Oid			extension = getExtensionOfObject(class_id, object_id);
 	Oid			ltree;
 
-	if (object_id < FirstUnpinnedObjectId)
-		return SETTLE_HOME_CORE;
-	extension = getExtensionOfObject(class_id, object_id);
 	if (!OidIsValid(extension))
 		return SETTLE_HOME_STRANGE;
 	(void) settle_ltree_schema(&ltree);
@@ -85,6 +105,27 @@ settle_home(Oid class_id, Oid object_id)
 	if (extension == get_extension_oid("scrm_settle", true))
 		return SETTLE_HOME_SETTLE;
 	return SETTLE_HOME_STRANGE;
+}
+
+/*
+ * Says where an object comes from.
+ */
+SettleHome
+settle_home(Oid class_id, Oid object_id)
+{
+	KnownHome	found = {.class_id = class_id, .object_id = object_id};
+
+	if (object_id < FirstUnpinnedObjectId)
+		return SETTLE_HOME_CORE;
+	for (int i = 0; i < known_home_count; i++)
+	{
+		if (known_homes[i].class_id == class_id && known_homes[i].object_id == object_id)
+			return known_homes[i].home;
+	}
+	found.home = find_home(class_id, object_id);
+	if (known_home_count < lengthof(known_homes))
+		known_homes[known_home_count++] = found;
+	return found.home;
 }
 
 /*
