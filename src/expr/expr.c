@@ -382,6 +382,7 @@ static void
 rethrow_syntax_error(Reader *reader, MemoryContext context)
 {
 	ErrorData  *error;
+	const char *exhausted = _("memory exhausted");
 	char	   *tail;
 
 	MemoryContextSwitchTo(context);
@@ -390,7 +391,7 @@ rethrow_syntax_error(Reader *reader, MemoryContext context)
 		PG_RE_THROW();
 	FlushErrorState();
 
-	if (strstr(error->message, _("memory exhausted")) != NULL)
+	if (strncmp(error->message, exhausted, strlen(exhausted)) == 0)
 	{
 		error->sqlerrcode = ERRCODE_STATEMENT_TOO_COMPLEX;
 		error->message = "expression is nested too deeply";
@@ -933,7 +934,6 @@ read_text(Reading (*read) (Reader *, const char *, Oid), const char *text,
 
 	first.planned = (Expr *) guard_dates((Node *) first.planned, NULL);
 	convert_saop_to_hashed_saop((Node *) first.planned);
-	fix_opfuncids((Node *) first.planned);
 
 	MemoryContextSwitchTo(caller);
 	result = palloc0(sizeof(SettleExpr));
