@@ -11,7 +11,7 @@
  *		5% to 1000, 8% to 5000, 10%
  *		volume 3% to 10000, 5% + 20 flat below 50000, 8%
  *		package of 100 at 15 after 20
- *		blocks_all 10 blocks of 100 at 1, blocks of 1000 at 0.5
+ *		blocks_all 10 blocks of 100 at 1 + 2 flat, blocks of 1000 at 0.5
  *		interpolated 10 spread to 1000, 40 spread to 3000
  *		capacity 10 flat within (100, 1000), 30 flat within (any, any)
  *		percentage 1.3% + 2 flat; first 3 events free; first 500 free
@@ -238,6 +238,21 @@ read_price(Reader *in, SettleTier *tier)
 }
 
 /*
+ * Reads the price of a package or block, and perhaps a flat amount.
+ */
+static void
+read_piece_price(Reader *in, SettleTier *tier, const char *hint)
+{
+	expect(in, "at", hint);
+	tier->rate = take_number(in, "a price");
+	if (take(in, "+"))
+	{
+		tier->flat = take_number(in, "a flat amount");
+		expect(in, "flat", "Write \"blocks of 60 at 0.1 + 2 flat\".");
+	}
+}
+
+/*
  * Reads the limits of a capacity.
  */
 static void
@@ -289,8 +304,7 @@ read_tier(Reader *in, SettleScale *scale, SettleTier *tier)
 
 				expect(in, "of", hint);
 				tier->size = take_number(in, "the size of a package");
-				expect(in, "at", hint);
-				tier->rate = take_number(in, "the price of a package");
+				read_piece_price(in, tier, hint);
 				if (take(in, "after"))
 				{
 					scale->has_free = true;
@@ -311,8 +325,7 @@ read_tier(Reader *in, SettleScale *scale, SettleTier *tier)
 				expect(in, "blocks", hint);
 				expect(in, "of", hint);
 				tier->size = take_number(in, "the size of a block");
-				expect(in, "at", hint);
-				tier->rate = take_number(in, "the price of a block");
+				read_piece_price(in, tier, hint);
 				break;
 			}
 		case SETTLE_INTERPOLATED:
@@ -501,6 +514,17 @@ put_price(StringInfo out, const SettleTier *tier)
 }
 
 /*
+ * Appends what a package or block costs.
+ */
+static void
+put_piece_price(StringInfo out, const SettleTier *tier)
+{
+	appendStringInfo(out, "of %s at %s", settle_dec_out(tier->size), settle_dec_out(tier->rate));
+	if (settle_dec_sign(tier->flat) != 0)
+		appendStringInfo(out, " + %s flat", settle_dec_out(tier->flat));
+}
+
+/*
  * Appends one tier.
  */
 static void
@@ -517,7 +541,7 @@ put_tier(StringInfo out, const SettleScale *scale, const SettleTier *tier)
 								 settle_dec_out(tier->bound));
 			break;
 		case SETTLE_PACKAGE:
-			appendStringInfo(out, "of %s at %s", settle_dec_out(tier->size), settle_dec_out(tier->rate));
+			put_piece_price(out, tier);
 			if (scale->has_free)
 				appendStringInfo(out, " after %s", settle_dec_out(scale->free));
 			break;
@@ -525,7 +549,8 @@ put_tier(StringInfo out, const SettleScale *scale, const SettleTier *tier)
 		case SETTLE_BLOCKS_TOP:
 			if (tier->bound_kind != SETTLE_OPEN)
 				appendStringInfo(out, "%s ", settle_dec_out(tier->count));
-			appendStringInfo(out, "blocks of %s at %s", settle_dec_out(tier->size), settle_dec_out(tier->rate));
+			appendStringInfoString(out, "blocks ");
+			put_piece_price(out, tier);
 			break;
 		case SETTLE_INTERPOLATED:
 			appendStringInfo(out, "%s spread to %s", settle_dec_out(tier->rate), settle_dec_out(tier->bound));
