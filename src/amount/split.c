@@ -147,7 +147,8 @@ split_at_once(Split *split, Leg *legs, int n, SettleDec amount)
 {
 	SettleDec	hundred = settle_dec_int(100);
 	SettleDec	percents = settle_dec_int(0);
-	SettleDec	left = amount;
+	SettleDec	fixed = settle_dec_int(0);
+	SettleDec	rest;
 	Leg		   *residual = NULL;
 	int			nfixed = 0;
 
@@ -159,40 +160,58 @@ split_at_once(Split *split, Leg *legs, int n, SettleDec amount)
 				if (residual)
 					settle_json_refuse(&in, "two legs of a split are \"remaining\"", "One residual party takes the rest.");
 				residual = &legs[i];
-				continue;
+				break;
 			case LEG_FIXED:
 				nfixed++;
 				legs[i].amount = legs[i].number;
+				fixed = settle_dec_add(fixed, legs[i].number);
 				if (settle_dec_cmp(cut(split, (SettleRatio) {legs[i].number, settle_dec_int(1)}), legs[i].number) != 0)
 					settle_json_refuse(&in, psprintf("the fixed share %s is not a multiple of %s",
-									settle_dec_out(legs[i].number), settle_dec_out(split->step)), NULL);
+													 settle_dec_out(legs[i].number), settle_dec_out(split->step)), NULL);
 				break;
 			case LEG_PERCENT:
 				percents = settle_dec_add(percents, legs[i].number);
-				legs[i].amount = cut(split, (SettleRatio) {settle_dec_mul(amount, legs[i].number), hundred});
 				break;
 		}
-		left = settle_dec_sub(left, legs[i].amount);
 	}
-	if (residual ? settle_dec_cmp(percents, hundred) > 0 :
-		nfixed < n && (nfixed > 0 || settle_dec_cmp(percents, hundred) != 0))
-		settle_json_refuse(&in, psprintf("the shares of a split sum to %s%%%s", settle_dec_out(percents), nfixed > 0 ? " and fixed amounts" : ""),
-			   "Let them sum to exactly 100 or make one of them \"remaining\".");
-	if (settle_dec_sign(left) < 0 || (!residual && nfixed == n && settle_dec_sign(left) != 0))
-		settle_json_refuse(&in, psprintf("the fixed shares of a split do not fit into %s", settle_dec_out(amount)),
-			   "Add a \"remaining\" leg, or take fixed amounts in sequence: [\"seq\", [[\"500\", node], ...]].");
+	rest = settle_dec_sub(amount, fixed);
+
 	if (residual)
-		residual->amount = left;
-	else if (nfixed == 0)
 	{
-		SettleDec  *weights = palloc(sizeof(SettleDec) * n);
+		if (settle_dec_cmp(percents, hundred) > 0)
+			settle_json_refuse(&in, psprintf("the shares of a split sum to %s%%", settle_dec_out(percents)), NULL);
+		for (int i = 0; i < n; i++)
+		{
+			if (legs[i].kind != LEG_PERCENT)
+				continue;
+			legs[i].amount = cut(split, (SettleRatio) {settle_dec_mul(amount, legs[i].number), hundred});
+			rest = settle_dec_sub(rest, legs[i].amount);
+		}
+		if (settle_dec_sign(rest) < 0)
+			settle_json_refuse(&in, psprintf("the fixed shares of a split do not fit into %s", settle_dec_out(amount)),
+							   "Take fixed amounts in sequence: [\"seq\", [[\"500\", node], ...]].");
+		residual->amount = rest;
+		return;
+	}
+
+	/* fixed shares and percentages of the whole must be the whole, exactly */
+	if (nfixed == 0 ? settle_dec_cmp(percents, hundred) != 0 :
+		settle_dec_cmp(settle_dec_mul(amount, percents), settle_dec_mul(rest, hundred)) != 0)
+		settle_json_refuse(&in, psprintf("the shares of a split sum to %s%%%s", settle_dec_out(percents),
+										 nfixed > 0 ? psprintf(" and %s of %s", settle_dec_out(fixed), settle_dec_out(amount)) : ""),
+						   "Let them sum to exactly 100 or make one of them \"remaining\".");
+	if (settle_dec_sign(percents) != 0)
+	{
+		SettleDec  *weights = palloc0(sizeof(SettleDec) * n);
 		SettleDec  *parts = palloc(sizeof(SettleDec) * n);
 
 		for (int i = 0; i < n; i++)
-			weights[i] = legs[i].number;
-		settle_allocate_parts(amount, weights, n, split->step, parts);
+			if (legs[i].kind == LEG_PERCENT)
+				weights[i] = legs[i].number;
+		settle_allocate_parts(rest, weights, n, split->step, parts);
 		for (int i = 0; i < n; i++)
-			legs[i].amount = parts[i];
+			if (legs[i].kind == LEG_PERCENT)
+				legs[i].amount = parts[i];
 	}
 }
 

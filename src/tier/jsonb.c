@@ -41,9 +41,9 @@ read_limits(JsonbContainer *object, SettleScale *scale, int i)
 	if (i == 0)
 		scale->ndimensions = n;
 	if (n != scale->ndimensions)
-		settle_json_refuse(&in, psprintf("tier %d has %d limits, the first one has %d", i + 1, n, scale->ndimensions), NULL);
+		settle_json_refuse(&in, psprintf("tiers differ in their number of limits: %d and %d", scale->ndimensions, n), NULL);
 	if (n > SETTLE_MAX_DIMENSIONS)
-		settle_json_refuse(&in, psprintf("tier %d has %d limits", i + 1, n), NULL);
+		settle_json_refuse(&in, psprintf("tier %d has more than %d limits", i + 1, SETTLE_MAX_DIMENSIONS), NULL);
 	tier->limits = palloc0(sizeof(SettleLimit) * Max(n, 1));
 	for (int d = 0; d < n; d++)
 	{

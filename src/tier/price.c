@@ -354,7 +354,8 @@ settle_price_steps(const SettlePricer *pricer, SettleDec quantity, SettleFeeStep
 		bool		all_tiers = pricer->mode == SETTLE_GRADUATED || pricer->mode == SETTLE_BLOCKS_ALL ||
 			pricer->mode == SETTLE_INTERPOLATED;
 		SettleDec	from = all_tiers ? scaled_lower(pricer, step) : zero;
-		SettleDec	part = settle_dec_sub(all_tiers && i < last ? step->limit : units, from);
+		SettleDec	scaled = settle_dec_sub(all_tiers && i < last ? step->limit : units, from);
+		SettleDec	part;
 		SettleDec	flat = step->flat;
 		bool		pieces = pricer->mode == SETTLE_PACKAGE || pricer->mode == SETTLE_BLOCKS_ALL ||
 			pricer->mode == SETTLE_BLOCKS_TOP;
@@ -366,10 +367,13 @@ settle_price_steps(const SettlePricer *pricer, SettleDec quantity, SettleFeeStep
 			(pieces || (pricer->mode == SETTLE_GRADUATED && !pricer->first_flat_at_zero)))
 			flat = zero;
 		if (pieces)
-			part = started(part, step->size);
+			part = started(scaled, step->size);
 		else
-			part = settle_ratio_dec((SettleRatio) {part, divisor});
-		fill_step(pricer, &out[n++], i + 1, part, step->rate, flat);
+			part = settle_ratio_dec((SettleRatio) {scaled, divisor});
+		fill_step(pricer, &out[n], i + 1, part, step->rate, flat);
+		if (pricer->mode == SETTLE_INTERPOLATED)	/* a full tier is worth its amount, whatever its rate is rounded to */
+			out[n].fee = settle_ratio_dec((SettleRatio) {settle_dec_mul(step->b, scaled), step->d});
+		n++;
 	}
 
 	for (int i = 0; i < n; i++)

@@ -230,6 +230,9 @@ read_price(Reader *in, SettleTier *tier)
 			tier->flat = amount;
 			return;
 		}
+		else if (number.length == 3 && number.token - number.text >= 2 &&
+				 number.token[-1] == ',' && is_digit(number.token[-2]))
+			refuse(&number, "a number has a thousands separator", "Write 10000, not 10,000.");
 		else
 			refuse(&number, psprintf("the bare number %.*s does not say what it is", (int) number.length, number.token),
 				   psprintf("Write %.*s each, %.*s flat or %.*s%%.", (int) number.length, number.token,
@@ -278,7 +281,7 @@ read_limits(Reader *in, SettleScale *scale, SettleTier *tier)
 	if (scale->ntiers == 0)
 		scale->ndimensions = n;
 	else if (scale->ndimensions != n)
-		refuse(in, psprintf("a tier has %d limits, the one before it %d", n, scale->ndimensions), hint);
+		refuse(in, psprintf("tiers differ in their number of limits: %d and %d", scale->ndimensions, n), hint);
 }
 
 /*

@@ -146,7 +146,7 @@ settle_capacity_fee(PG_FUNCTION_ARGS)
 	if (n != pricer->ndimensions)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("tiers have %d dimensions and %d quantities are given", pricer->ndimensions, n)));
+				 errmsg("tiers have %d dimensions, quantities given: %d", pricer->ndimensions, n)));
 	fee.num = settle_find_capacity(pricer, quantities)->rate;
 	fee.den = settle_dec_int(1);
 	fee = settle_clamp(pricer, fee);
