@@ -404,7 +404,7 @@ build_decision(SettleSet *set, Decision *decision, const SettleScope *scope, con
 	decision->uses = bms_add_member(decision->uses, set->t0 + T_RULES_AT);
 	decision->noutcomes = n;
 	decision->matcher = settle_matcher(conditions, n, indexable);
-	decision->candidates = palloc0(sizeof(uint64) * settle_matcher_words(decision->matcher));
+	decision->candidates = palloc(sizeof(int) * Max(n, 1));
 	decision->has_fallback = decision->def->fallback != NULL;
 	if (decision->has_fallback)
 		decision->fallback = read_outcome_value(decision, decision->def->fallback, &decision->fallback_dec, "fallback");
@@ -910,7 +910,7 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 			.when = set->rules[i]->when, .from = set->rules[i]->rule.def->from, .until = set->rules[i]->rule.def->until
 		};
 	set->matcher = settle_matcher(conditions, n, indexable);
-	set->candidates = palloc0(sizeof(uint64) * settle_matcher_words(set->matcher));
+	set->candidates = palloc(sizeof(int) * Max(n, 1));
 	set->hits = palloc(sizeof(CompiledRule *) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
@@ -984,6 +984,7 @@ compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
 	memcpy(set->digest, ruleset->digest, SETTLE_DIGEST_LEN);
 	set->source = pstrdup(source);
 	set->def = settle_ruleset_decode(ruleset);
+	set->period = settle_span_in(set->def->period);
 	for (int i = 0; i < set->def->nsources; i++)
 		if (strcmp(set->def->sources[i].source, source) == 0)
 			set->source_def = &set->def->sources[i];
