@@ -35,7 +35,7 @@
 
 #define E18 INT64CONST(1000000000000000000)
 
-static const int64 small_power[19] = {
+const int64 settle_small_power[19] = {
 	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
 	INT64CONST(10000000000), INT64CONST(100000000000), INT64CONST(1000000000000),
 	INT64CONST(10000000000000), INT64CONST(100000000000000), INT64CONST(1000000000000000),
@@ -51,9 +51,9 @@ settle_power_of_ten(int n)
 	int128		power;
 
 	if (n <= 18)
-		return small_power[n];
-	power = (int128) E18 * small_power[Min(n - 18, 18)];
-	return n > 36 ? power * small_power[n - 36] : power;
+		return settle_small_power[n];
+	power = (int128) E18 * settle_small_power[Min(n - 18, 18)];
+	return n > 36 ? power * settle_small_power[n - 36] : power;
 }
 
 /*
@@ -67,7 +67,7 @@ settle_scale_up(int128 *coef, int places)
 
 	if (places <= 18 && settle_fits_int64(*coef))
 	{
-		*coef *= small_power[places];
+		*coef *= settle_small_power[places];
 		return true;
 	}
 	if (*coef == 0)
@@ -192,8 +192,8 @@ settle_dec_from_numeric(Numeric value)
 			int			drop = i == ndigits - 1 ? cut : 0;
 
 			memcpy(&digit, data + i * sizeof(int16), sizeof(digit));
-			if (__builtin_mul_overflow(coef, (int128) small_power[NUM_BASE_DIGITS - drop], &coef) ||
-				__builtin_add_overflow(coef, (int128) (digit / small_power[drop]), &coef))
+			if (__builtin_mul_overflow(coef, (int128) settle_small_power[NUM_BASE_DIGITS - drop], &coef) ||
+				__builtin_add_overflow(coef, (int128) (digit / settle_small_power[drop]), &coef))
 				return make_wide(value);
 		}
 	}

@@ -1,6 +1,6 @@
 -- Price scales: fees against plain SQL, the aggregate in all its ways, forms, errors.
 BEGIN;
-SELECT plan(61);
+SELECT plan(63);
 
 SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS seed \gset
 SELECT diag('seed ' || :seed);
@@ -79,6 +79,25 @@ SELECT is_empty($$
     SELECT t, q FROM priced
     WHERE CASE WHEN j ->> 'mode' = 'volume' THEN settle.fee_at(t, q, q) <> settle.fee(t, q) END LIMIT 5 $$,
     'a quantity at the tier that it reaches itself is the volume fee');
+
+-- the fixed-point path against numeric on two million quantities, up to the largest that fit and beyond
+CREATE TEMP TABLE quantity AS
+SELECT round((random() * 10 ^ (random() * (ARRAY[5, 5, 5, 8, 18, 38, 60])[1 + i % 7]))::numeric, i % 9) * (CASE WHEN i % 4 = 0 THEN -1 ELSE 1 END) AS q
+FROM generate_series(1, 1000000) i;
+SELECT is((SELECT count(*) FROM quantity
+           WHERE settle.fee('5.5% + 1.25 flat to 1000.5, 0.08 each below 5000, 10% + 7 flat to 1000000, 0.123456789%', q) IS DISTINCT FROM sign(q) * CASE
+               WHEN q = 0 THEN 0
+               WHEN abs(q) <= 1000.5 THEN abs(q) * 0.055 + 1.25
+               WHEN abs(q) < 5000 THEN 56.2775 + (abs(q) - 1000.5) * 0.08
+               WHEN abs(q) <= 1000000 THEN 376.2375 + (abs(q) - 5000) * 0.1 + 7
+               ELSE 99883.2375 + (abs(q) - 1000000) * 0.00123456789 END), 0::bigint, 'a million graduated fees equal numeric arithmetic');
+SELECT is((SELECT count(*) FROM quantity
+           WHERE settle.fee('volume 5.5% + 1.25 flat to 1000.5, 0.08 each below 5000, 10% + 7 flat to 1000000, 0.123456789%; max 50000', q) IS DISTINCT FROM
+               (CASE WHEN q < 0 THEN -1 ELSE 1 END) * least(CASE
+               WHEN abs(q) <= 1000.5 THEN abs(q) * 0.055 + 1.25
+               WHEN abs(q) < 5000 THEN abs(q) * 0.08
+               WHEN abs(q) <= 1000000 THEN abs(q) * 0.1 + 7
+               ELSE abs(q) * 0.00123456789 END, 50000)), 0::bigint, 'a million volume fees equal numeric arithmetic');
 
 -- scales that turn into each other
 SELECT is_empty($$
