@@ -15,7 +15,9 @@
 #include "amount/amount.h"
 #include "amount/decimal.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "storage/shmem.h"
 #include "utils/builtins.h"
 
 /* The on-disk form of numeric: a 16-bit header, a weight in the long form, base-10000 digits. */
@@ -515,4 +517,33 @@ settle_dec_sign(SettleDec a)
 	if (likely(!a.wide))
 		return a.coef < 0 ? -1 : a.coef > 0;
 	return settle_dec_cmp(a, settle_dec_int(0));
+}
+
+/*
+ * Reads an array.
+ */
+SettleDec *
+settle_dec_array(ArrayType *array, const char *what, int *n)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	SettleDec  *numbers;
+
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("array of %d dimensions where each element is a %s", ARR_NDIM(array), what),
+				 errhint("Give a plain array.")));
+	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &values, &nulls, n);
+	numbers = palloc(mul_size(sizeof(SettleDec), *n));
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s %d is null", what, i + 1),
+					 errhint("Write 0 where there is nothing.")));
+		numbers[i] = settle_dec_from_datum(values[i]);
+	}
+	return numbers;
 }
