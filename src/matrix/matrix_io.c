@@ -674,7 +674,8 @@ settle_matrix_send(PG_FUNCTION_ARGS)
 				pq_sendint32(&message, VARSIZE(sent) - VARHDRSZ);
 				pq_sendbytes(&message, VARDATA(sent), VARSIZE(sent) - VARHDRSZ);
 				pfree(sent);
-				pfree(number);
+				if (number != amount.wide)
+					pfree(number);
 			}
 			else
 				pq_sendint32(&message, -1);
