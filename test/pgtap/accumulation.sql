@@ -72,7 +72,7 @@ INSERT INTO oracle.tier (rule, step, upper, inclusive, rate, flat) VALUES
 	(13, 1, NULL, true, 0.00333, 0),
 	(14, 1, 1000, false, 0.7, 0), (14, 2, NULL, true, 0.6, 0),
 	(15, 1, NULL, true, 0, 50),
-	(16, 1, 4, true, 0, 0), (16, 2, NULL, true, 0, 10.075);
+	(16, 1, 4, true, 0, 0), (16, 2, NULL, true, 0, 11950.075);
 
 INSERT INTO oracle.condition VALUES
 	(1, 'kind', 'in', 'install,repair'), (2, 'kind', 'in', 'install,repair'), (3, 'kind', 'in', 'install,repair'),
@@ -231,7 +231,8 @@ BEGIN
 END
 $$;
 
--- 50 * 3.4 / 3 + 10.075 * 3.4 / 3 is 68.085 and owes 68.09, and its mirror the same below zero.
+-- 50 * 3.4 / 3 + 11950.075 * 3.4 / 3 is 13600.085 and owes 13600.09, and its mirror the same below zero;
+-- the two quotients, each rounded to 16 digits, add up to a little less.
 CREATE PROCEDURE history.add_halfway(worker int)
 LANGUAGE plpgsql
 AS $$
