@@ -10,6 +10,8 @@
 -- operator / of numeric rounds: 1.005 exactly and 1.00499999999999999999 differ
 -- by a cent.
 
+SET jit = off;		-- the views are estimated at millions of rows; compiling them takes longer than running them
+
 CREATE SCHEMA oracle;
 
 CREATE TABLE oracle.setting (
