@@ -13,17 +13,67 @@ OBJS         = $(sort $(patsubst %.c,%.o,$(wildcard $(ROOMS:%=src/%/*.c))))
 INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built   = $(INSTALL_SQL)
 
-# Golden transcripts: one a room, then whole stories.
-STORIES      = quickstart
-REGRESS      = $(filter $(notdir $(basename $(wildcard sql/*.sql))),$(ROOMS) $(STORIES))
-REGRESS_OPTS = --encoding=UTF8
+# Golden transcripts: the README's five statements on a bare database, then one a room.
+REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart $(ROOMS))
+REGRESS_OPTS = --encoding=UTF8 --outputdir=build/regress
+REGRESS_PREP = build
+
+# Several sessions at once.
+ISOLATION      := $(notdir $(basename $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation \
+	--load-extension=ltree --load-extension=btree_gist --load-extension=$(EXTENSION)
 
 PG_CPPFLAGS  = -Isrc
 PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
-EXTRA_CLEAN  = results regression.diffs regression.out output_iso
 
+#: make               build against the PostgreSQL of PG_CONFIG
+#: make install       install there
+#: make installcheck  golden and isolation tests on a server that has it installed
+#: make check         the whole test suite on a private server, see test/README.md
+#: make demo          a chain's quarter of tickets, settled on a private server
+#: make demo-stop     end that server and remove its files
+#: make bench-core    figures on a million tickets, as ratios of one run
+#: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
+#: make clean         remove everything built; a running demo stays
+#: make help          this list
+PRIVATE      = check demo demo-stop bench-core stage dist help
 PG_CONFIG   ?= pg_config
-PGXS        := $(shell $(PG_CONFIG) --pgxs)
+PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifneq ($(filter $(PRIVATE),$(MAKECMDGOALS)),)
+# These targets bring a private server, and root on a bare Debian gets PostgreSQL
+# itself: they are read without PGXS, which has a "check" that only refuses.
+.PHONY: $(PRIVATE)
+
+check: stage
+	@test/check
+demo: stage
+	@test/demo/run
+demo-stop:
+	@test/cluster stop demo
+bench-core: stage
+	@test/bench/core
+
+stage:
+	@test/packages
+	@rm -rf build/stage
+	@$(MAKE) -s -j$$(nproc) install DESTDIR='$(CURDIR)/build/stage'
+
+dist:
+	@mkdir -p build
+	@sed 's/@VERSION@/$(EXTVERSION)/' META.json >build/META.json
+	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ --add-file=build/META.json \
+		-o build/$(EXTENSION)-$(EXTVERSION).zip HEAD
+help:
+	@sed -n 's/^#: //p' Makefile
+
+# make clean check
+$(filter-out $(PRIVATE),$(MAKECMDGOALS)):
+	@$(MAKE) $@
+
+else ifeq ($(wildcard $(PGXS)),)
+$(error "$(PG_CONFIG) --pgxs" names no file: install postgresql-server-dev-15, or say make PG_CONFIG=/path/to/pg_config)
+else
 include $(PGXS)
 
 $(INSTALL_SQL): $(wildcard $(ROOMS:%=src/%/*.sql)) $(EXTENSION).control Makefile
@@ -31,3 +81,12 @@ $(INSTALL_SQL): $(wildcard $(ROOMS:%=src/%/*.sql)) $(EXTENSION).control Makefile
 
 # PGXS knows no header dependencies; every object is rebuilt when a header changes.
 $(OBJS): $(wildcard src/*/*.h)
+
+build:
+	mkdir -p $@
+
+.PHONY: clean-build
+clean: clean-build
+clean-build:
+	@test/cluster clean
+endif

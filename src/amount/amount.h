@@ -12,6 +12,7 @@
 #define SETTLE_AMOUNT_H
 
 #include "core/core.h"
+#include "fmgr.h"
 #include "utils/numeric.h"
 
 /* largest scale of the fixed-point form; beyond it a value is wide */
@@ -55,8 +56,19 @@ settle_dec_int(int64 value)
 	return (SettleDec) {.coef = value, .scale = 0, .wide = NULL};
 }
 
-/* NaN and infinity raise 22003 (numeric_value_out_of_range). */
+/*
+ * NaN and infinity raise 22003 (numeric_value_out_of_range).  The numeric may
+ * have a short header: nothing is copied but what becomes wide.
+ */
 extern SettleDec settle_dec_from_numeric(Numeric value);
+
+/* Reads a numeric datum as it stands in a row; the fastest way in. */
+static inline SettleDec
+settle_dec_from_datum(Datum value)
+{
+	return settle_dec_from_numeric((Numeric) PG_DETOAST_DATUM_PACKED(value));
+}
+
 extern Numeric settle_dec_to_numeric(SettleDec value);	/* display scale = scale */
 extern char *settle_dec_out(SettleDec value);	/* palloc'd, plain notation, all digits of the scale */
 extern SettleDec settle_dec_in(const char *text, Size len);	/* exact; raises 22P02 */
@@ -72,6 +84,10 @@ extern int	settle_dec_sign(SettleDec a);	/* -1, 0, 1 */
 extern SettleDec settle_round(SettleDec value, const SettleRounding *how);	/* scale of the result = scale of the step */
 extern SettleRatio settle_ratio_add(SettleRatio a, SettleRatio b);
 extern SettleDec settle_ratio_round(SettleRatio value, const SettleRounding *how);
+
+/* The quotient as a decimal, for display: exact where it ends within so many places, else half to even there. */
+#define SETTLE_RATIO_PLACES	20
+extern SettleDec settle_ratio_dec(SettleRatio value);
 
 /* 'half_up', 'down 1', 'half_even 0.05'; without a step the minor unit given by digits.  Raises 22023. */
 extern SettleRounding settle_rounding_in(const char *text, int digits);

@@ -9,4 +9,26 @@
 #error "scrm_settle needs PostgreSQL 15 or later"
 #endif
 
+/*
+ * With hidden visibility the entry points must be exported; until PostgreSQL 16
+ * PGDLLEXPORT is empty on Unix and PG_FUNCTION_INFO_V1 does not use it for the
+ * function itself.
+ */
+#if PG_VERSION_NUM < 160000 && !defined(WIN32)
+#include "fmgr.h"
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname) \
+extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_,funcname)(void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_,funcname) (void) \
+{ \
+	static const Pg_finfo_record my_finfo = { 1 }; \
+	return &my_finfo; \
+} \
+extern int no_such_variable
+#endif
+
 #endif							/* SETTLE_COMPAT_H */

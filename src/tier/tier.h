@@ -22,10 +22,20 @@ extern SettleTiers *settle_tiers_from_jsonb(Jsonb *value);
 /* Decodes a scale into the current memory context.  The value is validated again: it may come from disk. */
 extern SettlePricer *settle_pricer(const SettleTiers *tiers);
 
-/* F(quantity): the exact fee of a total.  F(-q) = -F(q). */
+/*
+ * F(quantity): the exact fee of a total.  F(-q) = -F(q) for every q but 0.
+ * F(0) need not be 0: a minimum, the flat of a volume tier or
+ * first_flat_at_zero make it due; "nothing there" is for the caller to know.
+ */
+extern SettleRatio settle_price_ratio(const SettlePricer *pricer, SettleDec quantity);
+
+/*
+ * The same as a decimal, exact too but where the division of an interpolated
+ * tier or an unrounded conversion does not end: see settle_ratio_dec.
+ */
 extern SettleDec settle_price(const SettlePricer *pricer, SettleDec quantity);
 
-/* The unit price of the tier that quantity stands in, flats left out. */
+/* The price of one more unit in the tier that quantity stands in, flats and packaging left out. */
 extern SettleDec settle_price_rate(const SettlePricer *pricer, SettleDec quantity);
 
 /* True where F is q * rate for every q: one open tier without flat, floor or cap. */
@@ -34,14 +44,14 @@ extern bool settle_pricer_is_rate(const SettlePricer *pricer, SettleDec *rate);
 /* One step of a fee, as settle.fee_steps shows it. */
 typedef struct SettleFeeStep
 {
-	int			step;			/* from 1 */
+	int			step;			/* from 1; 0 for what the floor or cap adds or takes */
 	SettleDec	lower;
 	SettleDec	upper;			/* not set where open */
 	bool		open;
-	SettleDec	quantity;		/* of the total that falls into this step */
-	SettleDec	rate;			/* fraction or price a unit */
+	SettleDec	quantity;		/* units, packages or blocks priced in this step */
+	SettleDec	rate;			/* fraction or price of one of them */
 	SettleDec	flat;			/* charged on entry, 0 where none */
-	SettleDec	fee;
+	SettleDec	fee;			/* quantity x rate + flat */
 } SettleFeeStep;
 
 extern int	settle_price_steps(const SettlePricer *pricer, SettleDec quantity, SettleFeeStep **steps);

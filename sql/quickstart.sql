@@ -1,0 +1,16 @@
+CREATE EXTENSION scrm_settle CASCADE;
+
+SELECT settle.create_book('repairs', settle_on => 'commit');
+
+SELECT settle.add_rule('repairs', 'commission', component => 'commission',
+    payer => 'hq', payee => 'staff:{worker}', base => 'amount',
+    tiers => '5% to 1000, 8% to 5000, 10%', accumulate => 'month');
+
+INSERT INTO repairs.ticket (ticket_id, done_at, project, region, worker, amount, cost)
+VALUES ('T1', '2025-11-03 10:00+08', 'repair.fridge', 'cn.north.beijing', '1001',  800, 120),
+       ('T2', '2025-11-11 15:30+08', 'repair.fridge', 'cn.north.beijing', '1001',  900,  80),
+       ('T3', '2025-11-20 09:15+08', 'install.ac',    'cn.east.shanghai', '1001', 4000, 600);
+
+SELECT project, region, period, tickets, revenue, cost, payout, profit
+FROM repairs.revenue_matrix
+ORDER BY project, region, period;

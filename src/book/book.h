@@ -1,0 +1,56 @@
+/*
+ * book.h
+ *		A book: a schema of ordinary tables, and whose rights its code has.
+ */
+#ifndef SETTLE_BOOK_H
+#define SETTLE_BOOK_H
+
+#include "core/core.h"
+
+#include "executor/spi.h"
+#include "rule/engine.h"
+
+typedef struct SettleBook
+{
+	Oid			schema;
+	Oid			owner;
+	const char *name;			/* quoted, ready for SQL */
+	const char *label;			/* as it is, for messages */
+} SettleBook;
+
+/* What was in force before the code of a book ran. */
+typedef struct SettleIdentity
+{
+	Oid			user;
+	int			security_context;
+	int			nestlevel;
+} SettleIdentity;
+
+/* Finds a book by its schema.  Raises 42704 where the schema is no book. */
+extern SettleBook settle_book(Oid schema);
+
+/* Raises 42501 unless the current user may act for the owner of the book. */
+extern void settle_book_check_rights(const SettleBook *book);
+
+/*
+ * Between these two everything runs as the owner of the book, in the
+ * restricted context of REFRESH MATERIALIZED VIEW, with row security off and a
+ * pinned search_path: never with the rights of whoever happens to write a
+ * ticket.  An error in between needs no clean-up.
+ */
+extern SettleIdentity settle_book_enter(const SettleBook *book);
+extern void settle_book_leave(SettleIdentity identity);
+
+/* Runs a statement through SPI inside enter and leave; expects a result code.  Format arguments are the text's. */
+extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected);
+
+/*
+ * The rules in force, as the caller's snapshot sees them.  The value is
+ * remembered by revision and stays valid until the end of the transaction.
+ */
+extern const SettleRuleset *settle_book_ruleset(const SettleBook *book);
+
+/* One column of the first row of the last SPI result. */
+extern Datum settle_spi_datum(int row, int column, bool *isnull);
+
+#endif							/* SETTLE_BOOK_H */

@@ -1,0 +1,452 @@
+-- book: a schema of ordinary tables in which one operation is settled
+
+CREATE FUNCTION settle.note_rule_change() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_rule_change' LANGUAGE C;
+COMMENT ON FUNCTION settle.note_rule_change() IS 'statement trigger on the rule tables of a book: refuses rules that do not compile and gives the rules a new revision';
+
+CREATE FUNCTION settle.refuse_change() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_refuse_change' LANGUAGE C;
+COMMENT ON FUNCTION settle.refuse_change() IS 'statement trigger on append-only tables of a book';
+
+CREATE FUNCTION settle.side_of(party text) RETURNS text
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN CASE
+		WHEN party OPERATOR(pg_catalog.=) 'hq' OR pg_catalog.starts_with(party, 'hq:') THEN 'own'
+		WHEN party OPERATOR(pg_catalog.=) 'escrow' OR pg_catalog.starts_with(party, 'escrow:') THEN 'transit'
+		WHEN party OPERATOR(pg_catalog.=) 'customer' OR pg_catalog.starts_with(party, 'customer:') THEN 'customer'
+		WHEN party OPERATOR(pg_catalog.=) 'tax' OR pg_catalog.starts_with(party, 'tax:') THEN 'tax'
+		ELSE 'outside'
+	END;
+COMMENT ON FUNCTION settle.side_of(text) IS 'side that a new party is given: own (hq), transit (escrow), customer, tax, else outside';
+
+CREATE FUNCTION settle._ltree_schema() RETURNS name
+	LANGUAGE sql STABLE PARALLEL SAFE
+	BEGIN ATOMIC
+		SELECT n.nspname
+		FROM pg_catalog.pg_extension AS e
+		JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+		WHERE e.extname OPERATOR(pg_catalog.=) 'ltree';
+	END;
+COMMENT ON FUNCTION settle._ltree_schema() IS 'schema that the extension ltree stands in';
+
+CREATE FUNCTION settle.create_book(
+	book name,
+	time_zone text DEFAULT 'Asia/Shanghai',
+	currency text DEFAULT 'CNY',
+	period text DEFAULT 'month',
+	settle_on text DEFAULT 'schedule'
+) RETURNS regnamespace
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF book IS NULL OR time_zone IS NULL OR currency IS NULL OR period IS NULL OR settle_on IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a book needs a value for every parameter';
+	END IF;
+	IF EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = book) THEN
+		RAISE EXCEPTION USING ERRCODE = 'duplicate_schema',
+			MESSAGE = format('schema "%s" exists already', book),
+			HINT = 'A book is a schema of its own; choose another name.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = time_zone) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('unknown time zone "%s"', time_zone),
+			HINT = 'pg_timezone_names lists the names, for example Asia/Shanghai.';
+	END IF;
+	IF currency !~ '^[A-Z][A-Z0-9_]*$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('"%s" is not a currency code', currency),
+			HINT = 'Use the ISO 4217 code in capitals, for example CNY.';
+	END IF;
+	IF period NOT IN ('day', 'week', 'month', 'quarter', 'year') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('unknown period "%s"', period),
+			HINT = 'Known are day, week, month, quarter and year.';
+	END IF;
+	IF settle_on NOT IN ('schedule', 'commit') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('unknown settle_on "%s"', settle_on),
+			HINT = 'Known are schedule (settle.run takes what is pending) and commit (tickets are settled in their own transaction).';
+	END IF;
+
+	EXECUTE format('CREATE SCHEMA %I', book);
+	EXECUTE format($book$
+		COMMENT ON SCHEMA %1$I IS 'a book of scrm_settle';
+
+		CREATE SEQUENCE %1$I.rule_revision;
+		CREATE TABLE %1$I.book (
+			only boolean PRIMARY KEY DEFAULT true CHECK (only),
+			time_zone text NOT NULL,
+			currency text NOT NULL,
+			period text NOT NULL,
+			settle_on text NOT NULL,
+			rule_revision bigint NOT NULL,
+			created_at timestamptz NOT NULL DEFAULT now(),
+			created_by name NOT NULL DEFAULT session_user
+		);
+		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules';
+
+		CREATE TABLE %1$I.gate ();
+		COMMENT ON TABLE %1$I.gate IS 'locked by whoever posts: SHARE ROW EXCLUSIVE by a run, ROW EXCLUSIVE by tickets that settle at commit';
+
+		CREATE TABLE %1$I.source (
+			source_id smallint PRIMARY KEY,
+			source name NOT NULL UNIQUE,
+			relation regclass,
+			key text, ready_at text, rules_at text, period_at text,
+			project text, region text, revenue text, cost text, tax text, currency text, reverses text,
+			on_delete text NOT NULL DEFAULT 'hold' CHECK (on_delete IN ('hold', 'reverse', 'ignore'))
+		);
+		COMMENT ON TABLE %1$I.source IS 'relations that the book settles, and the SQL expressions that read their rows as tickets; source 0 holds what tallies owe beyond their tickets';
+
+		CREATE TABLE %1$I.choice (
+			choice name PRIMARY KEY,
+			policy text NOT NULL DEFAULT 'unique' CHECK (policy IN ('unique', 'first', 'highest', 'lowest', 'all')),
+			CHECK (choice <> 'all')
+		);
+		COMMENT ON TABLE %1$I.choice IS 'which of the rules that hit a ticket apply; a rule without a choice stands in one named as its component, with policy unique';
+
+		CREATE TABLE %1$I.decision (
+			decision name PRIMARY KEY,
+			policy text NOT NULL DEFAULT 'first',
+			returns text NOT NULL DEFAULT 'numeric',
+			fallback jsonb
+		);
+		COMMENT ON TABLE %1$I.decision IS 'named values that depend on the ticket: regional coefficient, level, season, project';
+		CREATE TABLE %1$I.outcome (
+			outcome_id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+			decision name NOT NULL REFERENCES %1$I.decision,
+			applies_when text NOT NULL,
+			outcome jsonb NOT NULL,
+			priority integer NOT NULL DEFAULT 0,
+			source name REFERENCES %1$I.source (source),
+			pack text NOT NULL DEFAULT 'base',
+			valid tstzrange NOT NULL DEFAULT '(,)' CHECK (NOT isempty(valid)),
+			title text
+		);
+		COMMENT ON TABLE %1$I.outcome IS 'outcomes of decisions, tried from the highest priority down, then in the order they were added';
+
+		CREATE TABLE %1$I.rule (
+			rule_id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+			code text NOT NULL CHECK (code <> ''),
+			component text NOT NULL CHECK (component <> ''),
+			source name NOT NULL DEFAULT 'ticket' REFERENCES %1$I.source (source),
+			payer text NOT NULL,
+			payee text,
+			payees text,
+			base text,
+			remainder boolean NOT NULL DEFAULT false,
+			applies_when text NOT NULL DEFAULT 'true',
+			tiers settle.tiers NOT NULL DEFAULT '100%%',
+			factors text[] NOT NULL DEFAULT '{}',
+			accumulate text,
+			tally_by text,
+			share text NOT NULL DEFAULT 'fee',
+			at_least text,
+			at_most text,
+			rounding text NOT NULL DEFAULT 'half_up',
+			unit text,
+			choice text,
+			priority integer NOT NULL DEFAULT 0,
+			overrides text[] NOT NULL DEFAULT '{}',
+			pack text NOT NULL DEFAULT 'base',
+			valid tstzrange NOT NULL DEFAULT '(,)' CHECK (NOT isempty(valid) AND (lower_inf(valid) OR lower_inc(valid)) AND NOT upper_inc(valid)),
+			title text,
+			CONSTRAINT rule_versions_do_not_overlap EXCLUDE USING gist (code WITH =, valid WITH &&)
+		);
+		COMMENT ON TABLE %1$I.rule IS 'versions of rules, each in force from the start of valid to before its end';
+
+		CREATE TABLE %1$I.party (
+			party_id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+			party text NOT NULL UNIQUE,
+			side text NOT NULL CHECK (side IN ('own', 'outside', 'customer', 'tax', 'transit')),
+			title text
+		);
+		COMMENT ON TABLE %1$I.party IS 'whoever gives or gets; codes are surrogates, names stand elsewhere';
+
+		CREATE TABLE %1$I.ruleset_used (
+			digest bytea PRIMARY KEY,
+			ruleset settle.ruleset NOT NULL,
+			first_used timestamptz NOT NULL DEFAULT now()
+		);
+		COMMENT ON TABLE %1$I.ruleset_used IS 'every ruleset that tickets were priced with, for ever';
+
+		CREATE TABLE %1$I.run (
+			run_id bigint PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+			started_at timestamptz NOT NULL,
+			finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+			settled_on text NOT NULL,
+			digest bytea NOT NULL REFERENCES %1$I.ruleset_used,
+			actor name NOT NULL DEFAULT session_user,
+			tickets bigint NOT NULL,
+			lines bigint NOT NULL,
+			amount numeric NOT NULL,
+			corrections bigint NOT NULL,
+			held bigint NOT NULL,
+			problems bigint NOT NULL,
+			unpaid bigint NOT NULL
+		);
+		COMMENT ON TABLE %1$I.run IS 'one execution: what settle.run did, or the tickets of one transaction settled at its commit';
+
+		CREATE TABLE %1$I.sheet (
+			sheet_id bigint PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+			source_id smallint NOT NULL,
+			ticket_key text NOT NULL,
+			revision integer NOT NULL,
+			ticket_time timestamptz NOT NULL,
+			period date NOT NULL,
+			corrects_period date,
+			project %2$I.ltree,
+			region %2$I.ltree,
+			currency text NOT NULL,
+			revenue numeric NOT NULL,
+			cost numeric NOT NULL,
+			payout numeric NOT NULL,
+			tickets smallint NOT NULL,
+			lines settle.lines NOT NULL,
+			run_id bigint NOT NULL,
+			UNIQUE (source_id, ticket_key, revision)
+		) WITH (autovacuum_vacuum_insert_scale_factor = 0.02);
+		COMMENT ON TABLE %1$I.sheet IS 'what a run decided for a ticket; append-only, a correction is a further revision that holds differences';
+
+		CREATE TABLE %1$I.tally_state (
+			rule_id integer NOT NULL REFERENCES %1$I.rule,
+			owner_id integer NOT NULL REFERENCES %1$I.party,
+			period date NOT NULL,
+			unit text NOT NULL,
+			payer_id integer NOT NULL REFERENCES %1$I.party,
+			count bigint NOT NULL,
+			base numeric NOT NULL,
+			weighted numeric NOT NULL,
+			amount numeric NOT NULL,
+			PRIMARY KEY (rule_id, owner_id, period, unit)
+		) WITH (fillfactor = 70);
+		COMMENT ON TABLE %1$I.tally_state IS 'state of each tally and rule version: tickets, base, sum of factor times base, and the sum of its lines';
+
+		CREATE TABLE %1$I.party_delta (
+			party_id integer NOT NULL,
+			period date NOT NULL,
+			unit text NOT NULL,
+			run_id bigint NOT NULL,
+			received numeric NOT NULL,
+			given numeric NOT NULL,
+			sheets bigint[]
+		);
+		CREATE INDEX party_delta_party ON %1$I.party_delta (party_id, period);
+		COMMENT ON TABLE %1$I.party_delta IS 'what one run gave to and took from a party, and in which sheets; sheets is null for a party that is on most of them';
+
+		CREATE TABLE %1$I.pending (
+			source_id smallint NOT NULL,
+			ticket_key text,
+			scanned boolean NOT NULL
+		);
+		COMMENT ON TABLE %1$I.pending IS 'tickets that changed since they were last looked at, in no order and with repetitions; scanned where a scan queued them, not a change of the row; a null key stands for all tickets of the source. Keep it free of indexes, triggers and further columns: capture appends to its heap';
+		CREATE TABLE %1$I.waiting (
+			source_id smallint NOT NULL,
+			ticket_key text NOT NULL,
+			due_at timestamptz NOT NULL,
+			PRIMARY KEY (source_id, ticket_key)
+		);
+		CREATE INDEX waiting_due ON %1$I.waiting (due_at);
+		COMMENT ON TABLE %1$I.waiting IS 'tickets that become ready at a known time';
+
+		CREATE TABLE %1$I.problem (
+			source name NOT NULL,
+			ticket_key text NOT NULL,
+			rule_code text,
+			sqlstate text NOT NULL,
+			message text NOT NULL,
+			detail text,
+			hint text,
+			first_seen timestamptz NOT NULL DEFAULT now(),
+			last_seen timestamptz NOT NULL DEFAULT now(),
+			PRIMARY KEY (source, ticket_key)
+		);
+		COMMENT ON TABLE %1$I.problem IS 'tickets that cannot be settled as they stand; what they were settled with before stays. rule_code names the rule, decision or mapping at fault';
+		CREATE TABLE %1$I.unpaid (
+			source name NOT NULL,
+			ticket_key text NOT NULL,
+			ready_at timestamptz NOT NULL,
+			first_seen timestamptz NOT NULL DEFAULT now(),
+			excused_by name,
+			excused_at timestamptz,
+			reason text,
+			PRIMARY KEY (source, ticket_key)
+		);
+		COMMENT ON TABLE %1$I.unpaid IS 'ready tickets to which no rule gives a line, until a rule does or a person excuses them';
+
+		CREATE TABLE %1$I.ticket (
+			ticket_id text PRIMARY KEY,
+			order_ref text,
+			rework_of text,
+			opened_at timestamptz NOT NULL DEFAULT now(),
+			done_at timestamptz,
+			project %2$I.ltree NOT NULL,
+			region %2$I.ltree NOT NULL,
+			channel text,
+			customer text,
+			level text,
+			worker text,
+			dealer text,
+			amount numeric NOT NULL,
+			cost numeric NOT NULL DEFAULT 0,
+			tax numeric NOT NULL DEFAULT 0,
+			currency text,
+			rush boolean NOT NULL DEFAULT false,
+			night boolean NOT NULL DEFAULT false,
+			details jsonb NOT NULL DEFAULT '{}'
+		);
+		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; a book may settle other relations instead or as well';
+	$book$, book, settle._ltree_schema());
+
+	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',
+			book, format('%I.rule_revision', book))
+		USING time_zone, currency, period, settle_on;
+	EXECUTE format('INSERT INTO %I.source (source_id, source) VALUES (0, %L)', book, 'tally');
+	EXECUTE (
+		SELECT string_agg(format('CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %1$I.%2$I FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change(); ALTER TABLE %1$I.%2$I ENABLE ALWAYS TRIGGER rules_changed', book, t), '; ')
+		FROM unnest(ARRAY['source', 'choice', 'decision', 'outcome', 'rule']) AS t);
+	EXECUTE format('CREATE TRIGGER rules_changed AFTER UPDATE OF time_zone, currency, period ON %1$I.book FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER rules_changed', book);
+	EXECUTE (
+		SELECT string_agg(format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book, t), '; ')
+		FROM unnest(ARRAY['sheet', 'run', 'ruleset_used']) AS t);
+	PERFORM settle._create_views(book);
+	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
+		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',
+		revenue => 'amount', cost => 'cost', tax => 'tax', currency => 'currency');
+	RETURN quote_ident(book)::regnamespace;
+END
+$function$;
+COMMENT ON FUNCTION settle.create_book(name, text, text, text, text) IS
+	'makes a schema with the tables of a book, owned by the caller; time_zone is book time, settle_on is schedule or commit';
+
+CREATE FUNCTION settle.add_source(
+	book regnamespace,
+	source name,
+	relation regclass,
+	key text,
+	ready_at text,
+	rules_at text DEFAULT NULL,
+	period_at text DEFAULT NULL,
+	project text DEFAULT NULL,
+	region text DEFAULT NULL,
+	revenue text DEFAULT NULL,
+	cost text DEFAULT '0',
+	tax text DEFAULT '0',
+	currency text DEFAULT NULL,
+	reverses text DEFAULT NULL,
+	on_delete text DEFAULT 'hold'
+) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_source' LANGUAGE C;
+COMMENT ON FUNCTION settle.add_source IS
+	'lets the book settle a relation; all but relation and on_delete are SQL expressions over its columns, and a null ready_at means not ready yet';
+
+CREATE FUNCTION settle.add_rule(
+	book regnamespace,
+	code text,
+	component text,
+	payer text,
+	payee text DEFAULT NULL,
+	payees text DEFAULT NULL,
+	base text DEFAULT NULL,
+	remainder boolean DEFAULT false,
+	applies_when text DEFAULT 'true',
+	tiers settle.tiers DEFAULT '100%',
+	factors text[] DEFAULT '{}',
+	accumulate text DEFAULT NULL,
+	tally_by text DEFAULT NULL,
+	share text DEFAULT 'fee',
+	at_least text DEFAULT NULL,
+	at_most text DEFAULT NULL,
+	rounding text DEFAULT 'half_up',
+	unit text DEFAULT NULL,
+	choice text DEFAULT NULL,
+	priority integer DEFAULT 0,
+	overrides text[] DEFAULT '{}',
+	source name DEFAULT 'ticket',
+	pack text DEFAULT 'base',
+	valid tstzrange DEFAULT NULL,
+	title text DEFAULT NULL
+) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
+COMMENT ON FUNCTION settle.add_rule IS 'adds a version of a rule: who pays whom how much for which tickets';
+
+CREATE FUNCTION settle.add_choice(book regnamespace, choice name, policy text)
+	RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
+COMMENT ON FUNCTION settle.add_choice(regnamespace, name, text) IS 'names a choice among rules: unique, first, highest, lowest or all';
+
+CREATE FUNCTION settle.add_decision(book regnamespace, decision name, policy text DEFAULT 'first', returns text DEFAULT 'numeric', fallback jsonb DEFAULT NULL)
+	RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
+COMMENT ON FUNCTION settle.add_decision(regnamespace, name, text, text, jsonb) IS 'names a value that depends on the ticket: d.<decision> in expressions, a factor in rules';
+
+CREATE FUNCTION settle.add_outcome(
+	book regnamespace, decision name, applies_when text, outcome jsonb, priority integer DEFAULT 0,
+	source name DEFAULT NULL, pack text DEFAULT 'base', valid tstzrange DEFAULT NULL, title text DEFAULT NULL
+) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
+COMMENT ON FUNCTION settle.add_outcome(regnamespace, name, text, jsonb, integer, name, text, tstzrange, text) IS
+	'adds an outcome to a decision, for one source or, where source is null, for all';
+
+CREATE FUNCTION settle.end_rule(book regnamespace, code text, at timestamptz)
+	RETURNS void AS 'MODULE_PATHNAME', 'settle_end_rule' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle.end_rule(regnamespace, text, timestamptz) IS 'ends the version of a rule that is in force at an instant';
+
+CREATE FUNCTION settle._instant(at timestamptz) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN pg_catalog.isfinite(at) THEN pg_catalog.to_char(pg_catalog.timezone('UTC', at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END;
+COMMENT ON FUNCTION settle._instant(timestamptz) IS 'an instant as rulesets spell it, in UTC; null where unbounded';
+
+CREATE FUNCTION settle.rules(book regnamespace, during tstzrange DEFAULT '(,)', packs text[] DEFAULT '{base}')
+	RETURNS settle.ruleset
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	result settle.ruleset;
+BEGIN
+	EXECUTE format($query$
+		SELECT settle.ruleset(jsonb_build_object(
+			'format', 1,
+			'time_zone', b.time_zone,
+			'currency', b.currency,
+			'period', b.period,
+			'sources', (
+				SELECT jsonb_object_agg(s.source, jsonb_strip_nulls(jsonb_build_object(
+					'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at,
+					'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax,
+					'currency', s.currency, 'reverses', s.reverses)))
+				FROM %1$s.source AS s WHERE s.relation IS NOT NULL),
+			'choices', (SELECT jsonb_object_agg(c.choice, c.policy) FROM %1$s.choice AS c),
+			'decisions', (
+				SELECT jsonb_object_agg(d.decision, jsonb_strip_nulls(jsonb_build_object(
+					'policy', d.policy, 'returns', d.returns, 'fallback', d.fallback,
+					'outcomes', coalesce((
+						SELECT jsonb_agg(jsonb_build_object(
+							'source', o.source, 'applies_when', o.applies_when, 'outcome', o.outcome, 'priority', o.priority,
+							'from', settle._instant(lower(o.valid)), 'until', settle._instant(upper(o.valid)), 'title', o.title) ORDER BY o.outcome_id)
+						FROM %1$s.outcome AS o
+						WHERE o.decision = d.decision AND o.valid && $1 AND o.pack = ANY ($2)), '[]'))))
+				FROM %1$s.decision AS d),
+			'rules', (
+				SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+					'code', r.code, 'component', r.component, 'source', r.source, 'payer', r.payer, 'payee', r.payee, 'payees', r.payees,
+					'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::text, 'factors', r.factors,
+					'accumulate', r.accumulate, 'tally_by', r.tally_by, 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most,
+					'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides,
+					'from', settle._instant(lower(r.valid)), 'until', settle._instant(upper(r.valid)), 'title', r.title)) ORDER BY r.code, r.valid), '[]')
+				FROM %1$s.rule AS r
+				WHERE r.valid && $1 AND r.pack = ANY ($2))))
+		FROM %1$s.book AS b
+	$query$, book) INTO STRICT result USING during, packs;
+	RETURN result;
+END
+$function$;
+COMMENT ON FUNCTION settle.rules(regnamespace, tstzrange, text[]) IS 'the rules of a book in force at any time of a range, as one value';
+
+CREATE FUNCTION settle.books() RETURNS TABLE (book regnamespace, owner regrole)
+	LANGUAGE sql STABLE PARALLEL SAFE
+	BEGIN ATOMIC
+		SELECT DISTINCT n.oid::pg_catalog.regnamespace, n.nspowner::pg_catalog.regrole
+		FROM pg_catalog.pg_trigger AS t
+		JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid
+		JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+		WHERE t.tgfoid OPERATOR(pg_catalog.=) 'settle.note_rule_change()'::pg_catalog.regprocedure::pg_catalog.oid
+			AND c.relname OPERATOR(pg_catalog.=) 'rule'
+		ORDER BY 1;
+	END;
+COMMENT ON FUNCTION settle.books() IS 'the books of this database and their owners';

@@ -1,0 +1,181 @@
+/*
+ * compile.h
+ *		Inside of a compiled ruleset, shared by compile.c and evaluate.c.
+ */
+#ifndef SETTLE_COMPILE_H
+#define SETTLE_COMPILE_H
+
+#include "rule/engine.h"
+
+#include "expr/expr.h"
+#include "rule/match.h"
+#include "utils/hsearch.h"
+
+/* The mapped values of a ticket, "t" in expressions. */
+typedef enum TicketField
+{
+	T_KEY,
+	T_READY_AT,
+	T_RULES_AT,
+	T_PERIOD_AT,
+	T_PROJECT,
+	T_REGION,
+	T_REVENUE,
+	T_COST,
+	T_TAX,
+	T_CURRENCY,
+	T_FIELDS
+} TicketField;
+
+struct codes_hash;				/* bytes -> SettleParty; see evaluate.c */
+
+/*
+ * An expression of the rules, one for all rules that spell it alike.  Its value
+ * is kept for the rest of the ticket.
+ */
+typedef struct Term
+{
+	const SettleExpr *expr;
+	const char *what;			/* for messages: the first rule that uses it */
+	int			position;		/* > 0: nothing but this name */
+	bool		is_const;
+	ExprState  *state;			/* made at first use */
+	int			nneeds;
+	int		   *needs;			/* names beyond the source's columns that must be computed before */
+
+	uint64		epoch;			/* ticket for which value holds */
+	Datum		value;
+	bool		isnull;
+	uint64		dec_epoch;
+	SettleDec	dec;
+	uint64		party_epoch;
+	SettleParty *party;
+
+	int			memo_position;	/* > 0: the one column of the source that a party template reads */
+	struct codes_hash *memo;
+	uint64		memo_generation;	/* of the parties that the memo points to */
+} Term;
+
+typedef struct Outcome
+{
+	const SettleOutcomeDef *def;
+	Datum		value;
+	SettleDec	dec;			/* of a numeric decision */
+	ExprState  *residual;
+} Outcome;
+
+typedef struct Decision
+{
+	const SettleDecisionDef *def;
+	Oid			type;
+	bool		is_numeric;
+	bool		byval;
+	int			noutcomes;
+	Outcome    *outcomes;		/* highest priority first */
+	SettleMatcher *matcher;
+	uint64	   *candidates;
+	Bitmapset  *uses;
+	bool		has_fallback;
+	Datum		fallback;
+	SettleDec	fallback_dec;
+	SettleDec	dec;			/* of the current ticket */
+} Decision;
+
+typedef struct Component
+{
+	const char *name;
+	SettleDec	sum;			/* of the current ticket's lines so far */
+	uint64		sum_epoch;
+	bool		stale;			/* the slot's value is older than sum */
+} Component;
+
+typedef struct Choice
+{
+	const char *name;
+	SettleChoicePolicy policy;
+	List	   *rules;			/* of CompiledRule */
+	bool		has_remainder;
+	Bitmapset  *after;			/* choices that must be settled before */
+} Choice;
+
+typedef struct CompiledRule
+{
+	SettleRule	rule;			/* must be first */
+	int			choice;
+	Expr	   *when;
+	ExprState  *residual;
+	bool		has_residual;
+	int			nneeds;			/* of the residual */
+	int		   *needs;
+	Term	   *base;			/* NULL: the remainder */
+	Term	   *payer;
+	Term	   *payee;
+	Term	   *payees;
+	Term	   *tally_by;
+	Term	   *at_least;
+	Term	   *at_most;
+	int			nfactors;
+	int		   *factors;		/* decisions */
+	bool		is_rate;
+	SettleDec	rate;
+	int			noverrides;
+	struct CompiledRule **overrides;
+	uint64		overridden_epoch;
+	struct CompiledRule *overridden_by;
+	const char *rounding_unit;
+	SettleRounding rounding;
+} CompiledRule;
+
+struct SettleSet
+{
+	MemoryContext context;
+	uint8		digest[SETTLE_DIGEST_LEN];
+	char	   *source;
+	uint64		row_type;
+	int			pins;
+	uint64		last_use;
+
+	SettleRulesetDef *def;
+	const SettleSourceDef *source_def;
+	int			ncolumns;		/* of the source */
+	SettleScope scope;
+	int			t0;				/* position of t's first field; then decisions, then components */
+	int			d0;
+	int			c0;
+	Bitmapset  *uses;			/* columns of the source that any expression reads */
+
+	TupleTableSlot *slot;
+	ExprContext *econtext;
+	uint64		epoch;			/* number of the current ticket */
+	uint64	   *name_epoch;		/* by position: ticket for which the slot's value holds */
+
+	Term	   *fields[T_FIELDS];
+	int			ndecisions;
+	Decision   *decisions;
+	int			ncomponents;
+	Component  *components;
+	int			nchoices;
+	Choice	   *choices;
+	int			nrules;
+	CompiledRule **rules;		/* in order of evaluation */
+	SettleMatcher *matcher;
+	uint64	   *candidates;
+	HTAB	   *texts;			/* texts that were read already */
+
+	MemoryContext party_context;
+	struct codes_hash *parties;
+	int			nparties;
+	uint64		party_generation;	/* grows when parties are forgotten */
+
+	/* the current ticket's lines */
+	SettleLine *lines;
+	int			nlines;
+	int			lines_space;
+	CompiledRule **hits;
+	const char *failing;
+	List	  **trace;
+};
+
+extern void settle_set_init_parties(SettleSet *set);
+
+#endif							/* SETTLE_COMPILE_H */

@@ -1,0 +1,153 @@
+/*
+ * engine.h
+ *		A ruleset compiled for one source, and the function that everything is a
+ *		use of: what do these rules say of this ticket?
+ */
+#ifndef SETTLE_ENGINE_H
+#define SETTLE_ENGINE_H
+
+#include "core/core.h"
+
+#include "access/tupdesc.h"
+#include "executor/tuptable.h"
+#include "nodes/bitmapset.h"
+#include "nodes/pg_list.h"
+#include "rule/ruleset.h"
+#include "utils/date.h"
+
+typedef struct SettleSet SettleSet;
+
+/* A party that lines name; one object a code for as long as the set keeps its parties. */
+typedef struct SettleParty
+{
+	const char *code;
+	uint32		ordinal;		/* from 0, dense */
+} SettleParty;
+
+/* What the engine needs of a rule beside its definition. */
+typedef struct SettleRule
+{
+	const SettleRuleDef *def;
+	SettlePricer *pricer;
+	int			component;		/* ordinal among the set's components */
+	int			ordinal;		/* in order of evaluation */
+	struct SettleRuleCode *code;	/* shared by the versions of a code */
+} SettleRule;
+
+/* The versions of one rule code, in order of "from". */
+typedef struct SettleRuleCode
+{
+	const char *code;
+	int			nversions;
+	SettleRule **versions;
+} SettleRuleCode;
+
+typedef struct SettleLine
+{
+	const SettleRule *rule;
+	SettleParty *payer;
+	SettleParty *payee;
+	const char *unit;
+	SettleDec	base;
+	SettleDec	factor;
+	SettleDec	amount;			/* of a line that adds to a tally: set by whoever knows the tally */
+	SettleParty *owner;			/* NULL: adds to no tally */
+	DateADT		tally_period;
+} SettleLine;
+
+/* One ticket as its source maps it, and its lines.  Valid until the set reads the next. */
+typedef struct SettleTicket
+{
+	text	   *key;			/* NULL: none, which no ticket may have */
+	bool		has_ready_at;
+	TimestampTz ready_at;
+	TimestampTz rules_at;
+	TimestampTz period_at;
+	DateADT		period;			/* first day of the book's period, in book time */
+	struct varlena *project;	/* ltree or NULL */
+	struct varlena *region;
+	SettleDec	revenue;
+	SettleDec	cost;
+	SettleDec	tax;
+	const char *currency;
+	int			nlines;
+	SettleLine *lines;
+} SettleTicket;
+
+/* What settle.explain tells of a rule or decision. */
+typedef enum SettleStepKind
+{
+	SETTLE_STEP_DECISION,		/* name = value, by outcome detail */
+	SETTLE_STEP_APPLIED,
+	SETTLE_STEP_OVERRIDDEN,		/* by rule detail */
+	SETTLE_STEP_BEATEN			/* in its choice, by rule detail */
+} SettleStepKind;
+
+typedef struct SettleStep
+{
+	SettleStepKind kind;
+	const char *name;
+	const char *value;
+	const char *detail;
+	int			first_line;		/* lines that the step made */
+	int			nlines;
+} SettleStep;
+
+/* A state of one tally for one version of its rule. */
+typedef struct SettleTallyPart
+{
+	const SettlePricer *pricer;
+	int64		count;			/* n */
+	SettleDec	base;			/* X */
+	SettleDec	weighted;		/* W = sum of factor x base */
+} SettleTallyPart;
+
+/*
+ * Finds or makes the compiled form of a ruleset for one source and row type.
+ * It stays valid until released.  Raises what the gateway raises, naming the
+ * rule, for a text that no longer compiles.
+ */
+extern SettleSet *settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
+extern void settle_set_release(SettleSet *set);
+
+/* The slot whose first attributes are the source's columns; fill what settle_set_uses names, then read. */
+extern TupleTableSlot *settle_set_slot(SettleSet *set);
+extern const Bitmapset *settle_set_uses(const SettleSet *set);	/* attribute numbers of the source */
+extern const char *settle_set_time_zone(const SettleSet *set);
+extern const char *settle_set_currency(const SettleSet *set);
+
+/* All rules of the source, in order of evaluation. */
+extern int	settle_set_nrules(const SettleSet *set);
+extern const SettleRule *settle_set_rule(const SettleSet *set, int ordinal);
+/* canonical text of the key; column is set where the key only spells that column as text */
+extern const char *settle_set_key(const SettleSet *set, const char **column, Oid *type);
+extern int	settle_set_nparties(const SettleSet *set);
+extern void settle_set_forget_parties(SettleSet *set);
+
+/*
+ * Reads the ticket in the slot: key and times first, then, if it is ready at
+ * "now" or "always" is set, its mapped values and its lines.  Both run inside
+ * the pinned environment.  Returns whether it was priced.  Errors of the
+ * ticket are raised; settle_set_failing names the rule, decision or mapping
+ * that was at work, or NULL.
+ */
+extern bool settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace);
+extern const char *settle_set_failing(const SettleSet *set);
+
+/* First day of the span that an instant falls in, in the zone of the pinned environment. */
+extern DateADT settle_span_start(SettleSpan span, TimestampTz at);
+
+/* C of a tally: DESIGN of accumulation in docs/rule.md.  Parts are in order of "from". */
+extern SettleRatio settle_tally_fee(const SettleTallyPart *parts, int nparts);
+
+/*
+ * A ticket arrives: gives its own line, round(G + m) - round(G), where G is the
+ * exact fee before and m its marginal price with its own version and factor,
+ * and adds it to the part.
+ */
+extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int version,
+									 SettleDec base, SettleDec factor, const SettleRounding *rounding);
+
+extern SettleRounding settle_rule_rounding(const SettleRule *rule, const char *unit);
+
+#endif							/* SETTLE_ENGINE_H */

@@ -1,0 +1,1079 @@
+/*
+ * evaluate.c
+ *		The one function: a ticket in, its lines out.
+ *
+ * Everything that a settlement does is a use of settle_evaluate_ticket.
+ *
+ * Memory: values of the current ticket live in the expression context's
+ * per-tuple memory, which is reset when the next ticket is read.  A term's
+ * value is computed once a ticket; "epoch" is the number of the ticket that a
+ * remembered value belongs to.
+ *
+ * Nothing here traps an error.  Who must go on after a ticket that cannot be
+ * priced evaluates inside a subtransaction.
+ */
+#include "rule/compile.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+/* ---- parties ---- */
+
+typedef struct CodeKey
+{
+	const char *bytes;
+	uint32		len;
+} CodeKey;
+
+typedef struct CodeEntry
+{
+	CodeKey		key;
+	uint32		hash;
+	char		status;
+	SettleParty *party;
+} CodeEntry;
+
+#define SH_PREFIX			codes
+#define SH_ELEMENT_TYPE		CodeEntry
+#define SH_KEY_TYPE			CodeKey
+#define SH_KEY				key
+#define SH_HASH_KEY(tb, k)	hash_bytes((const unsigned char *) (k).bytes, (int) (k).len)
+#define SH_EQUAL(tb, a, b)	((a).len == (b).len && memcmp((a).bytes, (b).bytes, (a).len) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a)	((a)->hash)
+#define SH_SCOPE			static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+void
+settle_set_init_parties(SettleSet *set)
+{
+	set->party_context = AllocSetContextCreate(set->context, "scrm_settle parties", ALLOCSET_DEFAULT_SIZES);
+	set->parties = codes_create(set->party_context, 256, NULL);
+	set->nparties = 0;
+	set->party_generation++;
+}
+
+int
+settle_set_nparties(const SettleSet *set)
+{
+	return set->nparties;
+}
+
+/*
+ * Forgets all parties and what templates gave, so that memory stays bounded
+ * however many customers there are.  Pointers to parties die with them.
+ */
+void
+settle_set_forget_parties(SettleSet *set)
+{
+	MemoryContextDelete(set->party_context);
+	settle_set_init_parties(set);
+	/* currencies are codes of that table, too */
+	for (int i = 0; i < set->nrules; i++)
+		set->rules[i]->rounding_unit = NULL;
+}
+
+/*
+ * Finds the party of a code, making it when it is new.
+ */
+static SettleParty *
+find_party(SettleSet *set, const char *code, Size len)
+{
+	CodeKey		key = {code, (uint32) len};
+	CodeEntry  *entry = codes_lookup(set->parties, key);
+	bool		found;
+	MemoryContext old;
+	char	   *copy;
+
+	if (entry != NULL)
+		return entry->party;
+	if (len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_NULL_TERM),
+				 errmsg("a party has an empty code")));
+	old = MemoryContextSwitchTo(set->party_context);
+	copy = pnstrdup(code, len);
+	key.bytes = copy;
+	entry = codes_insert(set->parties, key, &found);
+	entry->party = palloc(sizeof(SettleParty));
+	entry->party->code = copy;
+	entry->party->ordinal = set->nparties++;
+	MemoryContextSwitchTo(old);
+	return entry->party;
+}
+
+/* ---- names ---- */
+
+static void compute_name(SettleSet *set, int position);
+
+static inline void
+need_name(SettleSet *set, int position)
+{
+	if (set->name_epoch[position] != set->epoch)
+		compute_name(set, position);
+}
+
+static inline void
+need_names(SettleSet *set, const int *needs, int nneeds)
+{
+	for (int i = 0; i < nneeds; i++)
+		need_name(set, needs[i]);
+}
+
+static void
+put_name(SettleSet *set, int position, Datum value, bool isnull)
+{
+	set->slot->tts_values[position - 1] = value;
+	set->slot->tts_isnull[position - 1] = isnull;
+	set->name_epoch[position] = set->epoch;
+}
+
+/* ---- terms ---- */
+
+/*
+ * Computes a term, once a ticket.
+ */
+static Datum
+term_value(SettleSet *set, Term *term, bool *isnull)
+{
+	if (term->epoch != set->epoch)
+	{
+		need_names(set, term->needs, term->nneeds);
+		if (term->position > 0)
+		{
+			term->value = set->slot->tts_values[term->position - 1];
+			term->isnull = set->slot->tts_isnull[term->position - 1];
+		}
+		else
+		{
+			if (term->state == NULL)
+			{
+				MemoryContext old = MemoryContextSwitchTo(set->context);
+
+				term->state = settle_expr_init(term->expr);
+				MemoryContextSwitchTo(old);
+			}
+			term->value = ExecEvalExprSwitchContext(term->state, set->econtext, &term->isnull);
+		}
+		term->epoch = set->epoch;
+	}
+	*isnull = term->isnull;
+	return term->value;
+}
+
+/*
+ * Raises that a term which must have a value has none.
+ */
+static void
+null_term(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SETTLE_NULL_TERM),
+			 errmsg("%s is null", what),
+			 errhint("Give it a value for every ticket that it applies to, for example with coalesce().")));
+}
+
+/*
+ * Computes a term as an exact decimal; integer columns are taken as they are.
+ */
+static bool
+term_dec(SettleSet *set, Term *term, SettleDec *dec)
+{
+	bool		isnull;
+	Datum		value = term_value(set, term, &isnull);
+
+	if (isnull)
+		return false;
+	if (term->dec_epoch != set->epoch)
+	{
+		Oid			type = term->position > 0 ? set->scope.names[term->position - 1].type : NUMERICOID;
+		MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+
+		switch (type)
+		{
+			case INT2OID:
+				term->dec = settle_dec_int(DatumGetInt16(value));
+				break;
+			case INT4OID:
+				term->dec = settle_dec_int(DatumGetInt32(value));
+				break;
+			case INT8OID:
+				term->dec = settle_dec_int(DatumGetInt64(value));
+				break;
+			default:
+				term->dec = settle_dec_from_numeric(DatumGetNumeric(value));
+				break;
+		}
+		MemoryContextSwitchTo(old);
+		term->dec_epoch = set->epoch;
+	}
+	*dec = term->dec;
+	return true;
+}
+
+static SettleDec
+need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
+{
+	SettleDec	dec;
+
+	if (!term_dec(set, term, &dec))
+		null_term(psprintf("%s of rule \"%s\"", part, rule->rule.def->code));
+	return dec;
+}
+
+/*
+ * Gives the bytes by which a column's value is remembered.
+ */
+static CodeKey
+memo_key(SettleSet *set, int position, int64 *buffer)
+{
+	Form_pg_attribute a = TupleDescAttr(set->slot->tts_tupleDescriptor, position - 1);
+	Datum		value = set->slot->tts_values[position - 1];
+
+	if (a->attbyval)
+	{
+		*buffer = (int64) value;
+		return (CodeKey) {(const char *) buffer, sizeof(int64)};
+	}
+	if (a->attlen == -1 && !VARATT_IS_EXTENDED(DatumGetPointer(value)))
+		return (CodeKey) {VARDATA(DatumGetPointer(value)), (uint32) (VARSIZE(DatumGetPointer(value)) - VARHDRSZ)};
+	if (a->attlen == -1 && VARATT_IS_SHORT(DatumGetPointer(value)))
+		return (CodeKey) {VARDATA_SHORT(DatumGetPointer(value)), (uint32) VARSIZE_SHORT(DatumGetPointer(value)) - VARHDRSZ_SHORT};
+	return (CodeKey) {NULL, 0};
+}
+
+/*
+ * Computes a party template.  One that reads a single column remembers what it
+ * gave for each value, which saves building the code again for every ticket.
+ */
+static SettleParty *
+term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
+{
+	CodeKey		key = {NULL, 0};
+	CodeEntry  *entry;
+	int64		buffer;
+	Datum		value;
+	bool		isnull;
+	text	   *code;
+
+	if (term->party_epoch == set->epoch)
+		return term->party;
+
+	if (term->memo_position > 0 && !set->slot->tts_isnull[term->memo_position - 1])
+	{
+		if (term->memo == NULL || term->memo_generation != set->party_generation)
+		{
+			term->memo = codes_create(set->party_context, 256, NULL);
+			term->memo_generation = set->party_generation;
+		}
+		key = memo_key(set, term->memo_position, &buffer);
+		if (key.bytes != NULL && (entry = codes_lookup(term->memo, key)) != NULL)
+		{
+			term->party = entry->party;
+			term->party_epoch = set->epoch;
+			return term->party;
+		}
+	}
+
+	value = term_value(set, term, &isnull);
+	if (isnull)
+		null_term(psprintf("%s of rule \"%s\"", part, rule->rule.def->code));
+	code = DatumGetTextPP(value);
+	term->party = find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
+	term->party_epoch = set->epoch;
+
+	if (key.bytes != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(set->party_context);
+		bool		found;
+		char	   *copy = palloc(Max(key.len, 1));
+
+		memcpy(copy, key.bytes, key.len);
+		key.bytes = copy;
+		codes_insert(term->memo, key, &found)->party = term->party;
+		MemoryContextSwitchTo(old);
+	}
+	return term->party;
+}
+
+/* ---- decisions ---- */
+
+static void
+add_step(SettleSet *set, SettleStepKind kind, const char *name, const char *value, const char *detail, int first_line)
+{
+	SettleStep *step;
+
+	if (set->trace == NULL)
+		return;
+	step = palloc0(sizeof(SettleStep));
+	step->kind = kind;
+	step->name = pstrdup(name);
+	step->value = value == NULL ? NULL : pstrdup(value);
+	step->detail = detail == NULL ? NULL : pstrdup(detail);
+	step->first_line = first_line;
+	step->nlines = set->nlines - first_line;
+	*set->trace = lappend(*set->trace, step);
+}
+
+/*
+ * Evaluates what the index left open of a condition.
+ */
+static bool
+residual_holds(SettleSet *set, Expr *residual, ExprState **state)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (*state == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(set->context);
+		SettleExpr	expr = {.node = residual};
+
+		*state = settle_expr_init(&expr);
+		MemoryContextSwitchTo(old);
+	}
+	value = ExecEvalExprSwitchContext(*state, set->econtext, &isnull);
+	return !isnull && DatumGetBool(value);
+}
+
+static const char *
+outcome_label(const Outcome *outcome)
+{
+	return outcome->def->title != NULL ? outcome->def->title : outcome->def->applies_when;
+}
+
+/*
+ * Computes a decision for the current ticket and puts it into the slot.
+ */
+static void
+compute_decision(SettleSet *set, int at)
+{
+	Decision   *decision = &set->decisions[at];
+	const char *name = decision->def->decision;
+	const char *failing = set->failing;
+	Outcome    *hit = NULL;
+	SettleDec	dec = settle_dec_int(decision->def->policy == SETTLE_HIT_PRODUCT ? 1 : 0);
+	int			nhits = 0;
+	int			position = set->ncolumns;
+	int			nwords = settle_matcher_words(decision->matcher);
+	MemoryContext old;
+
+	set->failing = name;
+	while ((position = bms_next_member(decision->uses, position)) >= 0)
+		need_name(set, position);
+	settle_candidates(decision->matcher, set->slot, DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]),
+					  decision->candidates);
+
+	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+	for (int w = 0; w < nwords; w++)
+	{
+		uint64		word = decision->candidates[w];
+
+		for (; word != 0; word &= word - 1)
+		{
+			int			i = w * 64 + pg_rightmost_one_pos64(word);
+			Outcome    *outcome = &decision->outcomes[i];
+			Expr	   *residual = settle_residual(decision->matcher, i);
+
+			if (residual != NULL && !residual_holds(set, residual, &outcome->residual))
+				continue;
+			nhits++;
+			switch (decision->def->policy)
+			{
+				case SETTLE_HIT_UNIQUE:
+					if (hit != NULL)
+						ereport(ERROR,
+								(errcode(ERRCODE_SETTLE_DECISION_CONFLICT),
+								 errmsg("two outcomes of decision \"%s\" apply", name),
+								 errdetail("Both \"%s\" and \"%s\" hold, and the decision is unique.", outcome_label(hit), outcome_label(outcome)),
+								 errhint("Make the conditions exclude each other, or choose the policy first.")));
+					dec = outcome->dec;
+					hit = outcome;
+					break;
+				case SETTLE_HIT_FIRST:
+					dec = outcome->dec;
+					hit = outcome;
+					break;
+				case SETTLE_HIT_PRODUCT:
+					dec = settle_dec_mul(dec, outcome->dec);
+					hit = outcome;
+					break;
+				case SETTLE_HIT_SUM:
+					dec = settle_dec_add(dec, outcome->dec);
+					hit = outcome;
+					break;
+				case SETTLE_HIT_MIN:
+				case SETTLE_HIT_MAX:
+					if (hit == NULL || (settle_dec_cmp(outcome->dec, dec) < 0) == (decision->def->policy == SETTLE_HIT_MIN))
+					{
+						dec = outcome->dec;
+						hit = outcome;
+					}
+					break;
+			}
+			if (decision->def->policy == SETTLE_HIT_FIRST)
+				goto decided;
+		}
+	}
+decided:
+	if (hit == NULL && !decision->has_fallback)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_NO_OUTCOME),
+				 errmsg("no outcome of decision \"%s\" applies", name),
+				 errhint("Add an outcome, or give the decision a fallback.")));
+	if (hit == NULL)
+		dec = decision->fallback_dec;
+	decision->dec = dec;
+	if (!decision->is_numeric)
+		put_name(set, set->d0 + at, hit != NULL ? hit->value : decision->fallback, false);
+	else if (hit == NULL || nhits == 1 || decision->def->policy == SETTLE_HIT_FIRST)
+		put_name(set, set->d0 + at, hit == NULL ? decision->fallback : hit->value, false);
+	else
+		put_name(set, set->d0 + at, NumericGetDatum(settle_dec_to_numeric(dec)), false);
+	MemoryContextSwitchTo(old);
+
+	if (set->trace != NULL)
+	{
+		Oid			out;
+		bool		is_varlena;
+
+		getTypeOutputInfo(decision->type, &out, &is_varlena);
+		add_step(set, SETTLE_STEP_DECISION, name,
+				 OidOutputFunctionCall(out, set->slot->tts_values[set->d0 - 1 + at]),
+				 hit == NULL ? "fallback" : nhits > 1 && decision->def->policy != SETTLE_HIT_FIRST
+				 ? psprintf("%d outcomes", nhits) : outcome_label(hit), set->nlines);
+	}
+	set->failing = failing;
+}
+
+/* ---- mapped values ---- */
+
+/*
+ * Computes one mapped value of the ticket; what is not mapped has a default.
+ */
+static void
+compute_field(SettleSet *set, TicketField field)
+{
+	Term	   *term = set->fields[field];
+	Datum		value = 0;
+	bool		isnull = true;
+
+	if (term != NULL)
+	{
+		value = term_value(set, term, &isnull);
+		if (!isnull && field >= T_REVENUE && field <= T_TAX && term->position > 0 &&
+			set->scope.names[term->position - 1].type != NUMERICOID)
+		{
+			SettleDec	dec;
+			MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+
+			term_dec(set, term, &dec);
+			value = NumericGetDatum(settle_dec_to_numeric(dec));
+			MemoryContextSwitchTo(old);
+		}
+	}
+	else if (field == T_RULES_AT || field == T_PERIOD_AT)
+	{
+		need_name(set, set->t0 + T_READY_AT);
+		value = set->slot->tts_values[set->t0 - 1 + T_READY_AT];
+		isnull = set->slot->tts_isnull[set->t0 - 1 + T_READY_AT];
+	}
+	put_name(set, set->t0 + field, value, isnull);
+}
+
+/*
+ * Puts the sum of a component's lines so far into the slot.
+ */
+static void
+compute_component(SettleSet *set, int at)
+{
+	Component  *component = &set->components[at];
+	MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+	SettleDec	sum = component->sum_epoch == set->epoch ? component->sum : settle_dec_int(0);
+
+	put_name(set, set->c0 + at, NumericGetDatum(settle_dec_to_numeric(sum)), false);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+compute_name(SettleSet *set, int position)
+{
+	if (position >= set->c0)
+		compute_component(set, position - set->c0);
+	else if (position >= set->d0)
+		compute_decision(set, position - set->d0);
+	else
+		compute_field(set, position - set->t0);
+}
+
+/* ---- spans ---- */
+
+DateADT
+settle_span_start(SettleSpan span, TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+	int			day;
+
+	if (span == SETTLE_SPAN_EVER || span == SETTLE_SPAN_NONE)
+		return DATEVAL_NOBEGIN;
+	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, &tz, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("a ticket's time is out of range")));
+	switch (span)
+	{
+		case SETTLE_SPAN_WEEK:
+			day = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday);
+			return day - (j2day(day) + 6) % 7 - POSTGRES_EPOCH_JDATE;
+		case SETTLE_SPAN_YEAR:
+			tm.tm_mon = 1;
+			tm.tm_mday = 1;
+			break;
+		case SETTLE_SPAN_QUARTER:
+			tm.tm_mon -= (tm.tm_mon - 1) % 3;
+			tm.tm_mday = 1;
+			break;
+		case SETTLE_SPAN_MONTH:
+			tm.tm_mday = 1;
+			break;
+		default:
+			break;
+	}
+	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+}
+
+/* ---- lines ---- */
+
+SettleRounding
+settle_rule_rounding(const SettleRule *r, const char *unit)
+{
+	CompiledRule *rule = unconstify(CompiledRule *, (const CompiledRule *) r);
+
+	if (rule->rounding_unit != unit)
+	{
+		rule->rounding = settle_rounding_in(r->def->rounding, settle_minor_units(unit));
+		rule->rounding_unit = unit;
+	}
+	return rule->rounding;
+}
+
+static SettleLine *
+new_line(SettleSet *set)
+{
+	SettleLine *line;
+
+	if (set->nlines == set->lines_space)
+	{
+		set->lines_space *= 2;
+		set->lines = repalloc(set->lines, sizeof(SettleLine) * set->lines_space);
+	}
+	line = &set->lines[set->nlines++];
+	memset(line, 0, sizeof(*line));
+	return line;
+}
+
+/*
+ * Gives what a party has received less what it has given on this ticket, in
+ * one unit.
+ */
+static SettleDec
+balance_of(SettleSet *set, const SettleParty *party, const char *unit, const CompiledRule *rule)
+{
+	SettleDec	balance = settle_dec_int(0);
+
+	for (int i = 0; i < set->nlines; i++)
+	{
+		const SettleLine *line = &set->lines[i];
+
+		if ((line->payer != party && line->payee != party) || strcmp(line->unit, unit) != 0)
+			continue;
+		if (line->owner != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_SETTLE_BAD_TICKET),
+					 errmsg("rule \"%s\" empties \"%s\", which also takes part in the accumulating rule \"%s\"",
+							rule->rule.def->code, party->code, line->rule->def->code),
+					 errhint("Let another party pay the accumulating rule: its lines change with the tally.")));
+		if (line->payee == party)
+			balance = settle_dec_add(balance, line->amount);
+		if (line->payer == party)
+			balance = settle_dec_sub(balance, line->amount);
+	}
+	return balance;
+}
+
+/* The payees of one rule on one ticket. */
+typedef struct Payees
+{
+	int			n;
+	SettleParty **parties;
+	SettleDec  *weights;
+} Payees;
+
+/*
+ * Reads an array of payees (equal parts) or an object of payee and weight.
+ */
+static Payees
+read_payees(SettleSet *set, CompiledRule *rule)
+{
+	Payees		payees = {0};
+	bool		isnull;
+	Datum		value = term_value(set, rule->payees, &isnull);
+	const char *what = psprintf("payees of rule \"%s\"", rule->rule.def->code);
+
+	if (isnull)
+		null_term(what);
+	if (rule->payees->expr->type == TEXTARRAYOID)
+	{
+		Datum	   *items;
+		bool	   *nulls;
+
+		deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &payees.n);
+		payees.parties = palloc(sizeof(SettleParty *) * Max(payees.n, 1));
+		payees.weights = palloc(sizeof(SettleDec) * Max(payees.n, 1));
+		for (int i = 0; i < payees.n; i++)
+		{
+			if (nulls[i])
+				null_term(what);
+			payees.parties[i] = find_party(set, VARDATA_ANY(DatumGetTextPP(items[i])), VARSIZE_ANY_EXHDR(DatumGetTextPP(items[i])));
+			payees.weights[i] = settle_dec_int(1);
+		}
+	}
+	else
+	{
+		Jsonb	   *object = DatumGetJsonbP(value);
+		JsonbIterator *it;
+		JsonbValue	v;
+		JsonbIteratorToken token;
+
+		if (!JB_ROOT_IS_OBJECT(object))
+			ereport(ERROR,
+					(errcode(ERRCODE_SETTLE_BAD_TICKET),
+					 errmsg("%s is not an object of party and weight", what)));
+		payees.parties = palloc(sizeof(SettleParty *) * Max(JB_ROOT_COUNT(object), 1));
+		payees.weights = palloc(sizeof(SettleDec) * Max(JB_ROOT_COUNT(object), 1));
+		it = JsonbIteratorInit(&object->root);
+		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		{
+			if (token == WJB_KEY)
+				payees.parties[payees.n] = find_party(set, v.val.string.val, v.val.string.len);
+			else if (token == WJB_VALUE)
+			{
+				if (v.type != jbvNumeric)
+					ereport(ERROR,
+							(errcode(ERRCODE_SETTLE_BAD_TICKET),
+							 errmsg("%s has a weight that is not a number", what)));
+				payees.weights[payees.n++] = settle_dec_from_numeric(v.val.numeric);
+			}
+		}
+	}
+	if (payees.n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("%s is empty", what)));
+	return payees;
+}
+
+/*
+ * Prices one base: tiers, factor, floor and cap.  Not rounded.
+ */
+static SettleDec
+price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
+{
+	SettleDec	amount = rule->is_rate ? settle_dec_mul(base, rule->rate) : settle_price(rule->rule.pricer, base);
+
+	if (rule->nfactors > 0)
+		amount = settle_dec_mul(amount, factor);
+	if (rule->at_least != NULL)
+	{
+		SettleDec	bound = need_dec(set, rule->at_least, rule, "at_least");
+
+		if (settle_dec_cmp(amount, bound) < 0)
+			amount = bound;
+	}
+	if (rule->at_most != NULL)
+	{
+		SettleDec	bound = need_dec(set, rule->at_most, rule, "at_most");
+
+		if (settle_dec_cmp(amount, bound) > 0)
+			amount = bound;
+	}
+	return amount;
+}
+
+/*
+ * Applies a rule to the ticket: its lines are appended.
+ */
+static void
+apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
+{
+	const SettleRuleDef *def = rule->rule.def;
+	const char *unit = def->unit != NULL ? def->unit : ticket->currency;
+	SettleDec	factor = settle_dec_int(1);
+	SettleParty *payer = term_party(set, rule->payer, rule, "payer");
+	SettleParty *one_payee = NULL;
+	SettleDec	one_weight = settle_dec_int(1);
+	Payees		payees;
+	SettleRounding rounding = settle_rule_rounding(&rule->rule, unit);
+	SettleDec	base;
+	SettleDec	amount = settle_dec_int(0);
+	SettleDec  *bases;
+	SettleDec  *amounts;
+	bool		accumulates = def->accumulate != SETTLE_SPAN_NONE;
+	int			first = set->nlines;
+
+	if (rule->payee != NULL)
+	{
+		one_payee = term_party(set, rule->payee, rule, "payee");
+		payees = (Payees) {1, &one_payee, &one_weight};
+	}
+	else
+		payees = read_payees(set, rule);
+
+	base = def->remainder ? balance_of(set, payer, unit, rule) : need_dec(set, rule->base, rule, "base");
+	/* a remainder of nothing is no line */
+	if (def->remainder && settle_dec_sign(base) == 0)
+		return;
+	for (int i = 0; i < rule->nfactors; i++)
+	{
+		need_name(set, set->d0 + rule->factors[i]);
+		factor = settle_dec_mul(factor, set->decisions[rule->factors[i]].dec);
+	}
+
+	if (payees.n == 1)
+	{
+		bases = &base;
+		amounts = &amount;
+		if (!accumulates)
+			amount = settle_round(price(set, rule, base, factor), &rounding);
+	}
+	else
+	{
+		/* accumulating rules price each party's part of the base in his own tally */
+		bool		divide_base = def->share == SETTLE_SHARE_BASE || accumulates;
+
+		bases = palloc(sizeof(SettleDec) * payees.n);
+		amounts = palloc0(sizeof(SettleDec) * payees.n);
+		if (divide_base)
+		{
+			settle_allocate_parts(base, payees.weights, payees.n, rounding.step, bases);
+			for (int i = 0; i < payees.n && !accumulates; i++)
+				amounts[i] = settle_round(price(set, rule, bases[i], factor), &rounding);
+		}
+		else
+		{
+			amount = settle_round(price(set, rule, base, factor), &rounding);
+			settle_allocate_parts(amount, payees.weights, payees.n, rounding.step, amounts);
+			for (int i = 0; i < payees.n; i++)
+				bases[i] = base;
+		}
+	}
+
+	for (int i = 0; i < payees.n; i++)
+	{
+		SettleLine *line;
+
+		if (payees.n > 1 && settle_dec_sign(payees.weights[i]) == 0)
+			continue;
+		line = new_line(set);
+		line->rule = &rule->rule;
+		line->payer = payer;
+		line->payee = payees.parties[i];
+		line->unit = unit;
+		line->base = bases[i];
+		line->factor = factor;
+		line->amount = amounts[i];
+		if (accumulates)
+		{
+			line->owner = rule->tally_by != NULL ? term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
+			line->tally_period = settle_span_start(def->accumulate, ticket->period_at);
+		}
+		else
+		{
+			Component  *component = &set->components[rule->rule.component];
+
+			component->sum = component->sum_epoch == set->epoch ? settle_dec_add(component->sum, line->amount) : line->amount;
+			component->sum_epoch = set->epoch;
+		}
+	}
+	add_step(set, SETTLE_STEP_APPLIED, def->code, NULL, NULL, first);
+}
+
+/* ---- choices ---- */
+
+static void
+mark_overridden(SettleSet *set, CompiledRule *rule)
+{
+	for (int i = 0; i < rule->noverrides; i++)
+	{
+		CompiledRule *other = rule->overrides[i];
+
+		if (other->overridden_epoch != set->epoch && other != rule)
+		{
+			other->overridden_epoch = set->epoch;
+			other->overridden_by = rule;
+		}
+	}
+}
+
+/*
+ * Applies what a choice leaves of the rules that hit.  They come highest
+ * priority first.
+ */
+static void
+settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, SettleTicket *ticket)
+{
+	int			n = 0;
+
+	for (int i = 0; i < nhits; i++)
+		if (hits[i]->noverrides > 0)
+			mark_overridden(set, hits[i]);
+	for (int i = 0; i < nhits; i++)
+	{
+		if (hits[i]->overridden_epoch == set->epoch)
+			add_step(set, SETTLE_STEP_OVERRIDDEN, hits[i]->rule.def->code, NULL, hits[i]->overridden_by->rule.def->code, set->nlines);
+		else
+			hits[n++] = hits[i];
+	}
+	if (n == 0)
+		return;
+
+	set->failing = hits[0]->rule.def->code;
+	if (n > 1 && (choice->policy == SETTLE_CHOICE_UNIQUE ||
+				  (choice->policy == SETTLE_CHOICE_FIRST && hits[0]->rule.def->priority == hits[1]->rule.def->priority)))
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_RULE_CONFLICT),
+				 errmsg("rules \"%s\" and \"%s\" both apply", hits[0]->rule.def->code, hits[1]->rule.def->code),
+				 choice->policy == SETTLE_CHOICE_UNIQUE
+				 ? errdetail("They stand in the choice \"%s\", in which one rule may apply to a ticket.", choice->name)
+				 : errdetail("They have the same priority in the choice \"%s\".", choice->name),
+				 choice->policy == SETTLE_CHOICE_UNIQUE
+				 ? errhint("Make the conditions exclude each other, let one override the other, or say choice => 'all' where both are to pay.")
+				 : errhint("Give them different priorities.")));
+
+	if (n > 1 && (choice->policy == SETTLE_CHOICE_HIGHEST || choice->policy == SETTLE_CHOICE_LOWEST))
+	{
+		int			best = 0;
+		SettleDec	best_sum = settle_dec_int(0);
+
+		for (int i = 0; i < n; i++)
+		{
+			int			first = set->nlines;
+			Component  *component = &set->components[hits[i]->rule.component];
+			Component	saved = *component;
+			List	  **trace = set->trace;
+			SettleDec	sum = settle_dec_int(0);
+			int			cmp;
+
+			set->failing = hits[i]->rule.def->code;
+			set->trace = NULL;
+			apply_rule(set, hits[i], ticket);
+			set->trace = trace;
+			for (int k = first; k < set->nlines; k++)
+				sum = settle_dec_add(sum, set->lines[k].amount);
+			cmp = settle_dec_cmp(sum, best_sum);
+			if (i == 0 || (choice->policy == SETTLE_CHOICE_HIGHEST ? cmp > 0 : cmp < 0))
+			{
+				best = i;
+				best_sum = sum;
+			}
+			set->nlines = first;
+			*component = saved;
+		}
+		hits[0] = hits[best];
+	}
+
+	for (int i = 0; i < n; i++)
+	{
+		if (i > 0 && choice->policy != SETTLE_CHOICE_ALL)
+			break;
+		set->failing = hits[i]->rule.def->code;
+		apply_rule(set, hits[i], ticket);
+	}
+	if (set->trace != NULL && choice->policy != SETTLE_CHOICE_ALL)
+		for (int i = 1; i < n; i++)
+			add_step(set, SETTLE_STEP_BEATEN, hits[i]->rule.def->code, NULL, hits[0]->rule.def->code, set->nlines);
+}
+
+/*
+ * Finds the rules that apply and prices them, choice after choice.
+ */
+static void
+price_ticket(SettleSet *set, SettleTicket *ticket)
+{
+	int			nwords = settle_matcher_words(set->matcher);
+	int			nhits = 0;
+	int			choice = -1;
+
+	settle_candidates(set->matcher, set->slot, ticket->rules_at, set->candidates);
+	for (int w = 0; w < nwords; w++)
+	{
+		for (uint64 word = set->candidates[w]; word != 0; word &= word - 1)
+		{
+			int			i = w * 64 + pg_rightmost_one_pos64(word);
+			CompiledRule *rule = set->rules[i];
+
+			if (rule->choice != choice)
+			{
+				if (nhits > 0)
+					settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
+				choice = rule->choice;
+				nhits = 0;
+			}
+			if (rule->has_residual)
+			{
+				set->failing = rule->rule.def->code;
+				need_names(set, rule->needs, rule->nneeds);
+				if (!residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
+					continue;
+			}
+			if (rule->overridden_epoch == set->epoch)
+			{
+				add_step(set, SETTLE_STEP_OVERRIDDEN, rule->rule.def->code, NULL, rule->overridden_by->rule.def->code, set->nlines);
+				continue;
+			}
+			set->hits[nhits++] = rule;
+		}
+	}
+	if (nhits > 0)
+		settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
+}
+
+/* ---- the ticket ---- */
+
+static bool
+field_value(SettleSet *set, TicketField field, Datum *value)
+{
+	need_name(set, set->t0 + field);
+	*value = set->slot->tts_values[set->t0 - 1 + field];
+	return !set->slot->tts_isnull[set->t0 - 1 + field];
+}
+
+static TimestampTz
+need_time(SettleSet *set, TicketField field, const char *name)
+{
+	Datum		value;
+
+	if (!field_value(set, field, &value))
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("%s of a ready ticket is null", name),
+				 errhint("Map it with an expression that has a value whenever ready_at has one.")));
+	if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("%s of a ready ticket is infinite", name)));
+	return DatumGetTimestampTz(value);
+}
+
+static SettleDec
+amount_field(SettleSet *set, TicketField field)
+{
+	Datum		value;
+	SettleDec	dec;
+
+	if (!field_value(set, field, &value))
+		return settle_dec_int(0);
+	if (set->fields[field] != NULL && term_dec(set, set->fields[field], &dec))
+		return dec;
+	return settle_dec_from_numeric(DatumGetNumeric(value));
+}
+
+/*
+ * Gives the ticket's currency; the same pointer for the same code, so that
+ * what hangs on it is found again quickly.
+ */
+static const char *
+ticket_currency(SettleSet *set)
+{
+	Datum		value;
+	text	   *code;
+
+	if (!field_value(set, T_CURRENCY, &value))
+		return set->def->currency;
+	code = DatumGetTextPP(value);
+	if (VARSIZE_ANY_EXHDR(code) == strlen(set->def->currency) &&
+		memcmp(VARDATA_ANY(code), set->def->currency, VARSIZE_ANY_EXHDR(code)) == 0)
+		return set->def->currency;
+	if (VARSIZE_ANY_EXHDR(code) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("currency of a ticket is empty"),
+				 errhint("Leave it null for the currency of the book.")));
+	return find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code))->code;
+}
+
+bool
+settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace)
+{
+	Datum		value;
+
+	MemoryContextReset(set->econtext->ecxt_per_tuple_memory);
+	set->epoch++;
+	set->nlines = 0;
+	set->trace = trace;
+	set->failing = "key";
+	memset(ticket, 0, sizeof(*ticket));
+
+	if (!field_value(set, T_KEY, &value))
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("key of a ticket in source \"%s\" is null", set->source)));
+	ticket->key = DatumGetTextPP(value);
+	set->failing = "ready_at";
+	ticket->has_ready_at = field_value(set, T_READY_AT, &value);
+	if (ticket->has_ready_at)
+		ticket->ready_at = DatumGetTimestampTz(value);
+	else if (always && !TIMESTAMP_IS_NOBEGIN(now))
+	{
+		/* a quote prices what is not ready yet as if it were ready now */
+		ticket->ready_at = now;
+		put_name(set, set->t0 + T_READY_AT, TimestampTzGetDatum(now), false);
+	}
+	if (!always && (!ticket->has_ready_at || ticket->ready_at > now))
+		return false;
+
+	set->failing = "rules_at";
+	ticket->rules_at = need_time(set, T_RULES_AT, "rules_at");
+	set->failing = "period_at";
+	ticket->period_at = need_time(set, T_PERIOD_AT, "period_at");
+	ticket->period = settle_span_start(settle_span_in(set->def->period), ticket->period_at);
+	set->failing = "project";
+	if (field_value(set, T_PROJECT, &value))
+		ticket->project = (struct varlena *) DatumGetPointer(value);
+	set->failing = "region";
+	if (field_value(set, T_REGION, &value))
+		ticket->region = (struct varlena *) DatumGetPointer(value);
+	set->failing = "revenue";
+	ticket->revenue = amount_field(set, T_REVENUE);
+	set->failing = "cost";
+	ticket->cost = amount_field(set, T_COST);
+	set->failing = "tax";
+	ticket->tax = amount_field(set, T_TAX);
+	set->failing = "currency";
+	ticket->currency = ticket_currency(set);
+
+	set->failing = NULL;
+	{
+		MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+
+		price_ticket(set, ticket);
+		MemoryContextSwitchTo(old);
+	}
+	set->failing = NULL;
+	ticket->lines = set->lines;
+	ticket->nlines = set->nlines;
+	return true;
+}

@@ -1,0 +1,1048 @@
+/*
+ * match.c
+ *		An index over conditions.
+ *
+ * For each column that conditions test, a table tells which conditions a value
+ * of that column leaves standing: those that ask for the value and those that
+ * do not mention the column.  A row's candidates are the intersection over the
+ * columns; the terms that no column table can decide are left as a residual
+ * expression.  Indexed are top-level AND terms of the forms
+ *
+ *		column = constant, column IN (constants), column, NOT column,
+ *		column < <= > >= constant, path <@ constant, path <@ ANY (constants)
+ *
+ * Sets are bitmaps of two levels, so that an intersection that is nearly empty
+ * costs a few words however many conditions there are.
+ *
+ * The one thing to know: a term may be taken out of the residual only where
+ * the column table decides exactly as the operator would.  Hence the operator
+ * must be the equality or ordering of the column type's own default family,
+ * and text must be compared under a deterministic collation.
+ */
+#include "rule/match.h"
+
+#include "amount/amount.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "extension/ltree/ltree.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "port/pg_bitutils.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+/* How the values of a column are compared. */
+typedef enum ValueKind
+{
+	VALUE_NONE,					/* not indexable */
+	VALUE_INT,					/* integers, booleans, dates and times, enums: one int64 */
+	VALUE_TEXT,					/* bytes */
+	VALUE_NUMERIC,				/* exact decimals */
+	VALUE_PATH					/* ltree: a label path */
+} ValueKind;
+
+/* A constant of a condition. */
+typedef struct Value
+{
+	int64		i;
+	SettleDec	dec;
+	const char *bytes;			/* text, or a path's labels joined by dots */
+	Size		len;
+} Value;
+
+typedef struct Range
+{
+	bool		has_lower;
+	bool		has_upper;
+	bool		lower_inclusive;
+	bool		upper_inclusive;
+	Value		lower;
+	Value		upper;
+} Range;
+
+/* What one condition asks of one column: one of some points, or an interval. */
+typedef struct Demand
+{
+	int			condition;
+	bool		is_interval;
+	int			npoints;
+	Value	   *points;
+	Range		interval;
+} Demand;
+
+/* A two-level bitmap: word w of the summary's bits tells which words are not zero. */
+typedef struct BitSet
+{
+	uint64	   *summary;
+	uint64	   *words;
+} BitSet;
+
+typedef struct PointEntry
+{
+	const char *bytes;
+	Size		len;
+	int64		i;
+	uint32		hash;
+	bool		used;
+	BitSet		set;
+} PointEntry;
+
+/* One column's table: either points in a hash, or elementary intervals in order. */
+typedef struct Column
+{
+	int			position;		/* in the slot, from 1; 0 for the instant */
+	ValueKind	kind;
+	bool		ordered;
+	Oid			type;
+	List	   *demands;		/* while building */
+
+	BitSet		otherwise;		/* conditions that do not mention the column */
+
+	/* points: open addressing, a power of two of entries */
+	uint32		mask;
+	PointEntry *entries;
+
+	/* intervals: sets[2 * k] lies strictly between bounds k - 1 and k, sets[2 * k + 1] is bound k */
+	int			nbounds;
+	Value	   *bounds;
+	BitSet	   *sets;
+} Column;
+
+struct SettleMatcher
+{
+	int			n;
+	int			nwords;
+	int			nsummary;
+	int			ncolumns;
+	Column	   *columns;
+	Expr	  **residuals;
+	BitSet	  **found;			/* scratch, one a column */
+	char	   *path;			/* scratch, the labels of a path */
+	Size		path_space;
+};
+
+/* ---- terms ---- */
+
+/*
+ * Tells how values of a type are compared, VALUE_NONE where the index must not.
+ */
+static ValueKind
+kind_of_type(Oid type)
+{
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case BOOLOID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return VALUE_INT;
+		case TEXTOID:
+		case VARCHAROID:
+			return VALUE_TEXT;
+		case NUMERICOID:
+			return VALUE_NUMERIC;
+		default:
+			if (get_typtype(type) == TYPTYPE_ENUM)
+				return VALUE_INT;
+			if (type >= FirstNormalObjectId)
+			{
+				HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+				bool		is_path = false;
+
+				if (HeapTupleIsValid(tuple))
+				{
+					/* the gateway lets no type but ltree's own reach us from there */
+					is_path = strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname), "ltree") == 0;
+					ReleaseSysCache(tuple);
+				}
+				if (is_path)
+					return VALUE_PATH;
+			}
+			return VALUE_NONE;
+	}
+}
+
+/*
+ * Spells an ltree's labels, joined by dots, into a buffer that is kept from
+ * call to call.
+ */
+static void
+path_text(const ltree *path, char **buffer, Size *space, Value *value)
+{
+	ltree_level *level = LTREE_FIRST(path);
+	Size		len = 0;
+
+	for (int i = 0; i < path->numlevel; i++)
+	{
+		if (len + level->len + 1 > *space)
+		{
+			*space = (len + level->len + 1) * 2;
+			*buffer = *buffer == NULL ? palloc(*space) : repalloc(*buffer, *space);
+		}
+		if (i > 0)
+			(*buffer)[len++] = '.';
+		memcpy(*buffer + len, level->name, level->len);
+		len += level->len;
+		level = LEVEL_NEXT(level);
+	}
+	value->bytes = *buffer;
+	value->len = len;
+}
+
+/*
+ * Reads a constant as the index compares it.
+ */
+static bool
+read_value(ValueKind kind, Oid type, Datum datum, Value *value)
+{
+	switch (kind)
+	{
+		case VALUE_INT:
+			switch (type)
+			{
+				case INT2OID:
+					value->i = DatumGetInt16(datum);
+					return true;
+				case INT4OID:
+				case DATEOID:
+					value->i = DatumGetInt32(datum);
+					return true;
+				case BOOLOID:
+					value->i = DatumGetBool(datum);
+					return true;
+				case INT8OID:
+				case TIMESTAMPOID:
+				case TIMESTAMPTZOID:
+					value->i = DatumGetInt64(datum);
+					return true;
+				default:
+					value->i = DatumGetObjectId(datum);
+					return true;
+			}
+		case VALUE_TEXT:
+			{
+				text	   *t = DatumGetTextPP(datum);
+
+				value->bytes = VARDATA_ANY(t);
+				value->len = VARSIZE_ANY_EXHDR(t);
+				return true;
+			}
+		case VALUE_NUMERIC:
+			{
+				Numeric		n = DatumGetNumeric(datum);
+
+				if (numeric_is_nan(n) || numeric_is_inf(n))
+					return false;
+				value->dec = settle_dec_from_numeric(n);
+				return true;
+			}
+		case VALUE_PATH:
+			{
+				char	   *buffer = NULL;
+				Size		space = 0;
+
+				path_text((ltree *) PG_DETOAST_DATUM(datum), &buffer, &space, value);
+				return true;
+			}
+		default:
+			return false;
+	}
+}
+
+/*
+ * Compares two values of an ordered column.
+ */
+static inline int
+compare_values(ValueKind kind, const Value *a, const Value *b)
+{
+	if (kind == VALUE_NUMERIC)
+		return settle_dec_cmp(a->dec, b->dec);
+	return a->i < b->i ? -1 : a->i > b->i;
+}
+
+/*
+ * Returns the Var that a term tests, looking through binary-compatible
+ * relabelling, or NULL where it is none that the index may read.
+ */
+static Var *
+indexable_var(Node *node, const Bitmapset *indexable)
+{
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	if (!IsA(node, Var) || !bms_is_member(((Var *) node)->varattno, indexable))
+		return NULL;
+	return (Var *) node;
+}
+
+/*
+ * Tells what a comparison operator does between two values of a kind:
+ * BTLessStrategyNumber ... BTGreaterStrategyNumber, or 0.
+ */
+static int
+comparison_strategy(Oid opno, Oid left, Oid right, ValueKind kind, Oid collation)
+{
+	TypeCacheEntry *cache;
+
+	if (kind == VALUE_TEXT)
+	{
+		/* only the equality of text under a collation that compares bytes */
+		return opno == TextEqualOperator && get_collation_isdeterministic(collation) ? BTEqualStrategyNumber : 0;
+	}
+	if (kind == VALUE_INT && get_typtype(left) == TYPTYPE_ENUM)
+	{
+		cache = lookup_type_cache(ANYENUMOID, TYPECACHE_EQ_OPR);
+		return left == right && opno == cache->eq_opr ? BTEqualStrategyNumber : 0;
+	}
+	cache = lookup_type_cache(left, TYPECACHE_BTREE_OPFAMILY);
+	if (!OidIsValid(cache->btree_opf))
+		return 0;
+	if (left != right)
+	{
+		/* across types only where both are plain integers */
+		if ((left != INT2OID && left != INT4OID && left != INT8OID) ||
+			(right != INT2OID && right != INT4OID && right != INT8OID))
+			return 0;
+	}
+	return get_op_opfamily_strategy(opno, cache->btree_opf);
+}
+
+/*
+ * Finds the demand that a condition has on a column, making it where wanted.
+ */
+static Column *
+column_of(List **columns, int position, Oid type)
+{
+	ListCell   *lc;
+	Column	   *column;
+
+	foreach(lc, *columns)
+	{
+		column = lfirst(lc);
+		if (column->position == position)
+			return column;
+	}
+	column = palloc0(sizeof(Column));
+	column->position = position;
+	column->type = type;
+	column->kind = position == 0 ? VALUE_INT : kind_of_type(type);
+	*columns = lappend(*columns, column);
+	return column;
+}
+
+/*
+ * Returns the demand of the condition that is being read on a column, if any.
+ */
+static Demand *
+demand_on(Column *column, int condition)
+{
+	Demand	   *last = column->demands == NIL ? NULL : llast(column->demands);
+
+	return last != NULL && last->condition == condition ? last : NULL;
+}
+
+/*
+ * Adds "column is one of these points"; false where the condition already
+ * demands something else of the column.
+ */
+static bool
+demand_points(Column *column, int condition, Value *points, int npoints)
+{
+	Demand	   *demand = demand_on(column, condition);
+
+	if (demand != NULL)
+		return false;
+	demand = palloc0(sizeof(Demand));
+	demand->condition = condition;
+	demand->points = points;
+	demand->npoints = npoints;
+	column->demands = lappend(column->demands, demand);
+	return true;
+}
+
+/*
+ * Narrows the interval that a condition demands of a column by one bound.
+ */
+static bool
+demand_bound(Column *column, int condition, int strategy, Value bound)
+{
+	Demand	   *demand = demand_on(column, condition);
+	Range	   *interval;
+
+	if (demand != NULL && !demand->is_interval)
+		return false;
+	if (demand == NULL)
+	{
+		demand = palloc0(sizeof(Demand));
+		demand->condition = condition;
+		demand->is_interval = true;
+		column->demands = lappend(column->demands, demand);
+	}
+	column->ordered = true;
+	interval = &demand->interval;
+
+	if (strategy >= BTEqualStrategyNumber)
+	{
+		bool		inclusive = strategy != BTGreaterStrategyNumber;
+		int			cmp = interval->has_lower ? compare_values(column->kind, &bound, &interval->lower) : 1;
+
+		if (cmp > 0)
+			interval->lower_inclusive = inclusive;
+		else if (cmp == 0)
+			interval->lower_inclusive &= inclusive;
+		if (cmp > 0)
+			interval->lower = bound;
+		interval->has_lower = true;
+	}
+	if (strategy <= BTEqualStrategyNumber)
+	{
+		bool		inclusive = strategy != BTLessStrategyNumber;
+		int			cmp = interval->has_upper ? compare_values(column->kind, &bound, &interval->upper) : -1;
+
+		if (cmp < 0)
+			interval->upper_inclusive = inclusive;
+		else if (cmp == 0)
+			interval->upper_inclusive &= inclusive;
+		if (cmp < 0)
+			interval->upper = bound;
+		interval->has_upper = true;
+	}
+	return true;
+}
+
+/*
+ * Tells whether an operator is ltree's "is at or below".
+ */
+static bool
+is_below_operator(Oid opno, const char *name, Oid path_type, Oid right_type)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
+	bool		result = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_operator op = (Form_pg_operator) GETSTRUCT(tuple);
+
+		result = strcmp(NameStr(op->oprname), name) == 0 && op->oprleft == path_type && op->oprright == right_type;
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
+
+/*
+ * Takes "left op constant" into a column table.
+ */
+static bool
+take_comparison(List **columns, int condition, OpExpr *op, const Bitmapset *indexable)
+{
+	Node	   *left = linitial(op->args);
+	Node	   *right = list_length(op->args) == 2 ? lsecond(op->args) : NULL;
+	Oid			opno = op->opno;
+	Var		   *var;
+	Const	   *constant;
+	Column	   *column;
+	Value		value = {0};
+	int			strategy;
+
+	if (right == NULL)
+		return false;
+	if (IsA(left, Const))
+	{
+		Node	   *swap = left;
+
+		opno = get_commutator(opno);
+		left = right;
+		right = swap;
+		if (!OidIsValid(opno))
+			return false;
+	}
+	while (IsA(right, RelabelType))
+		right = (Node *) ((RelabelType *) right)->arg;
+	var = indexable_var(left, indexable);
+	if (var == NULL || !IsA(right, Const))
+		return false;
+	constant = (Const *) right;
+	if (constant->constisnull)
+		return false;
+
+	column = column_of(columns, var->varattno, var->vartype);
+	if (column->kind == VALUE_NONE)
+		return false;
+
+	if (column->kind == VALUE_PATH)
+	{
+		Value	   *point;
+
+		if (constant->consttype != var->vartype || !is_below_operator(opno, "<@", var->vartype, var->vartype))
+			return false;
+		point = palloc0(sizeof(Value));
+		return read_value(VALUE_PATH, constant->consttype, constant->constvalue, point) &&
+			demand_points(column, condition, point, 1);
+	}
+
+	if (kind_of_type(constant->consttype) != column->kind)
+		return false;
+	strategy = comparison_strategy(opno, exprType(left), exprType((Node *) constant), column->kind, op->inputcollid);
+	if (strategy == 0 || !read_value(column->kind, constant->consttype, constant->constvalue, &value))
+		return false;
+	if (strategy == BTEqualStrategyNumber && column->kind != VALUE_NUMERIC && demand_on(column, condition) == NULL)
+	{
+		Value	   *point = palloc(sizeof(Value));
+
+		*point = value;
+		return demand_points(column, condition, point, 1);
+	}
+	if (column->kind == VALUE_TEXT)
+		return false;
+	return demand_bound(column, condition, strategy, value);
+}
+
+/*
+ * Takes "column = ANY (constants)" or "path <@ ANY (constants)".
+ */
+static bool
+take_membership(List **columns, int condition, ScalarArrayOpExpr *op, const Bitmapset *indexable)
+{
+	Var		   *var = indexable_var(linitial(op->args), indexable);
+	Node	   *right = lsecond(op->args);
+	Const	   *constant;
+	Column	   *column;
+	ArrayType  *array;
+	Oid			element;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	Datum	   *datums;
+	bool	   *nulls;
+	int			n;
+	int			npoints = 0;
+	Value	   *points;
+
+	while (IsA(right, RelabelType))
+		right = (Node *) ((RelabelType *) right)->arg;
+	if (!op->useOr || var == NULL || !IsA(right, Const))
+		return false;
+	constant = (Const *) right;
+	if (constant->constisnull)
+		return false;
+	column = column_of(columns, var->varattno, var->vartype);
+	array = DatumGetArrayTypeP(constant->constvalue);
+	element = ARR_ELEMTYPE(array);
+	if (column->kind == VALUE_NONE || column->kind == VALUE_NUMERIC || kind_of_type(element) != column->kind)
+		return false;
+	if (column->kind == VALUE_PATH)
+	{
+		if (element != var->vartype || !is_below_operator(op->opno, "<@", element, element))
+			return false;
+	}
+	else if (comparison_strategy(op->opno, exprType(linitial(op->args)), element, column->kind, op->inputcollid) != BTEqualStrategyNumber)
+		return false;
+
+	get_typlenbyvalalign(element, &typlen, &typbyval, &typalign);
+	deconstruct_array(array, element, typlen, typbyval, typalign, &datums, &nulls, &n);
+	points = palloc0(sizeof(Value) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		/* a null among them can make the term null but never true */
+		if (nulls[i])
+			continue;
+		if (!read_value(column->kind, element, datums[i], &points[npoints++]))
+			return false;
+	}
+	return demand_points(column, condition, points, npoints);
+}
+
+/*
+ * Takes a boolean column, plain or negated.
+ */
+static bool
+take_boolean(List **columns, int condition, Node *node, bool wanted, const Bitmapset *indexable)
+{
+	Var		   *var = indexable_var(node, indexable);
+	Value	   *point;
+
+	if (var == NULL || var->vartype != BOOLOID)
+		return false;
+	point = palloc0(sizeof(Value));
+	point->i = wanted;
+	return demand_points(column_of(columns, var->varattno, BOOLOID), condition, point, 1);
+}
+
+/*
+ * Takes one AND term into the column tables; false where it has to stay.
+ */
+static bool
+take_term(List **columns, int condition, Node *term, const Bitmapset *indexable)
+{
+	switch (nodeTag(term))
+	{
+		case T_OpExpr:
+			return take_comparison(columns, condition, (OpExpr *) term, indexable);
+		case T_ScalarArrayOpExpr:
+			return take_membership(columns, condition, (ScalarArrayOpExpr *) term, indexable);
+		case T_Var:
+		case T_RelabelType:
+			return take_boolean(columns, condition, term, true, indexable);
+		case T_BoolExpr:
+			return ((BoolExpr *) term)->boolop == NOT_EXPR &&
+				take_boolean(columns, condition, linitial(((BoolExpr *) term)->args), false, indexable);
+		case T_BooleanTest:
+			{
+				BooleanTest *test = (BooleanTest *) term;
+
+				if (test->booltesttype != IS_TRUE && test->booltesttype != IS_FALSE)
+					return false;
+				return take_boolean(columns, condition, (Node *) test->arg, test->booltesttype == IS_TRUE, indexable);
+			}
+		default:
+			return false;
+	}
+}
+
+/*
+ * Splits a condition into its top-level AND terms.
+ */
+static List *
+and_terms(Node *node, List *terms)
+{
+	if (IsA(node, BoolExpr) && ((BoolExpr *) node)->boolop == AND_EXPR)
+	{
+		ListCell   *lc;
+
+		check_stack_depth();
+		foreach(lc, ((BoolExpr *) node)->args)
+			terms = and_terms(lfirst(lc), terms);
+		return terms;
+	}
+	return lappend(terms, node);
+}
+
+/* ---- bitmaps ---- */
+
+static BitSet
+new_set(const SettleMatcher *m, const BitSet *copy_of)
+{
+	BitSet		set;
+	Size		size = sizeof(uint64) * ((Size) m->nsummary + m->nwords);
+
+	set.summary = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	set.words = set.summary + m->nsummary;
+	if (copy_of != NULL)
+		memcpy(set.summary, copy_of->summary, size);
+	else
+		memset(set.summary, 0, size);
+	return set;
+}
+
+static inline void
+set_bit(BitSet *set, int bit)
+{
+	set->words[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	set->summary[bit / 4096] |= UINT64CONST(1) << ((bit / 64) % 64);
+}
+
+/* ---- building ---- */
+
+static inline uint32
+hash_int64(int64 value)
+{
+	return murmurhash32((uint32) value ^ murmurhash32((uint32) ((uint64) value >> 32)));
+}
+
+static inline uint32
+hash_point(ValueKind kind, const Value *value)
+{
+	if (kind == VALUE_INT)
+		return hash_int64(value->i);
+	return hash_bytes((const unsigned char *) value->bytes, (int) value->len);
+}
+
+static inline bool
+same_point(ValueKind kind, const PointEntry *entry, const Value *value, uint32 hash)
+{
+	if (entry->hash != hash)
+		return false;
+	if (kind == VALUE_INT)
+		return entry->i == value->i;
+	return entry->len == value->len && memcmp(entry->bytes, value->bytes, value->len) == 0;
+}
+
+/*
+ * Looks a point up; an entry that is not used is the free place for it.
+ */
+static inline PointEntry *
+find_point(const Column *column, const Value *value, uint32 hash)
+{
+	uint32		at = hash & column->mask;
+
+	while (column->entries[at].used && !same_point(column->kind, &column->entries[at], value, hash))
+		at = (at + 1) & column->mask;
+	return &column->entries[at];
+}
+
+static int
+compare_path_length(const void *a, const void *b)
+{
+	Size		la = (*(PointEntry *const *) a)->len;
+	Size		lb = (*(PointEntry *const *) b)->len;
+
+	return la < lb ? -1 : la > lb;
+}
+
+/*
+ * Finds the longest proper prefix, whole labels only, that has an entry.
+ */
+static PointEntry *
+nearest_ancestor(const Column *column, const char *path, Size len)
+{
+	while (len > 0)
+	{
+		Value		value = {0};
+		PointEntry *entry;
+
+		while (len > 0 && path[len - 1] != '.')
+			len--;
+		if (len > 0)
+			len--;
+		value.bytes = path;
+		value.len = len;
+		entry = find_point(column, &value, hash_point(VALUE_PATH, &value));
+		if (entry->used)
+			return entry;
+	}
+	return NULL;
+}
+
+/*
+ * Builds the hash of a column whose conditions ask for points.  An entry's set
+ * starts from those that do not mention the column; a path's also has what its
+ * nearest ancestor has.
+ */
+static void
+build_points(SettleMatcher *m, Column *column)
+{
+	ListCell   *lc;
+	Size		npoints = 0;
+	Size		size = 16;
+	int			nentries = 0;
+
+	foreach(lc, column->demands)
+		npoints += ((Demand *) lfirst(lc))->npoints;
+	while (size < npoints * 2)
+		size *= 2;
+	column->mask = (uint32) (size - 1);
+	column->entries = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(PointEntry) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	foreach(lc, column->demands)
+	{
+		Demand	   *demand = lfirst(lc);
+
+		for (int i = 0; i < demand->npoints; i++)
+		{
+			Value	   *value = &demand->points[i];
+			uint32		hash = hash_point(column->kind, value);
+			PointEntry *entry = find_point(column, value, hash);
+
+			if (!entry->used)
+			{
+				entry->used = true;
+				entry->hash = hash;
+				entry->bytes = value->bytes;
+				entry->len = value->len;
+				entry->i = value->i;
+				entry->set = new_set(m, &column->otherwise);
+				nentries++;
+			}
+			set_bit(&entry->set, demand->condition);
+		}
+	}
+
+	if (column->kind == VALUE_PATH)
+	{
+		PointEntry **by_length = palloc(sizeof(PointEntry *) * Max(nentries, 1));
+		int			n = 0;
+
+		for (uint32 i = 0; i <= column->mask; i++)
+			if (column->entries[i].used)
+				by_length[n++] = &column->entries[i];
+		qsort(by_length, n, sizeof(PointEntry *), compare_path_length);
+		for (int i = 0; i < n; i++)
+		{
+			PointEntry *above = nearest_ancestor(column, by_length[i]->bytes, by_length[i]->len);
+
+			if (above == NULL)
+				continue;
+			for (int w = 0; w < m->nwords; w++)
+				by_length[i]->set.words[w] |= above->set.words[w];
+			for (int w = 0; w < m->nsummary; w++)
+				by_length[i]->set.summary[w] |= above->set.summary[w];
+		}
+		pfree(by_length);
+	}
+}
+
+static ValueKind sort_kind;
+
+static int
+compare_bounds(const void *a, const void *b)
+{
+	return compare_values(sort_kind, a, b);
+}
+
+/*
+ * Finds the elementary interval of a value: 2k + 1 where it is bound k, else
+ * 2k for the gap before bound k.
+ */
+static int
+find_interval(const Column *column, const Value *value)
+{
+	int			low = 0;
+	int			high = column->nbounds;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		int			cmp = compare_values(column->kind, &column->bounds[middle], value);
+
+		if (cmp == 0)
+			return 2 * middle + 1;
+		if (cmp < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return 2 * low;
+}
+
+/*
+ * Builds the intervals of an ordered column.
+ */
+static void
+build_intervals(SettleMatcher *m, Column *column)
+{
+	ListCell   *lc;
+	Size		nvalues = 0;
+	int			n = 0;
+
+	foreach(lc, column->demands)
+	{
+		Demand	   *demand = lfirst(lc);
+
+		nvalues += demand->is_interval ? 2 : demand->npoints;
+	}
+	column->bounds = palloc(sizeof(Value) * Max(nvalues, 1));
+	foreach(lc, column->demands)
+	{
+		Demand	   *demand = lfirst(lc);
+
+		if (demand->is_interval)
+		{
+			if (demand->interval.has_lower)
+				column->bounds[n++] = demand->interval.lower;
+			if (demand->interval.has_upper)
+				column->bounds[n++] = demand->interval.upper;
+		}
+		else
+			for (int i = 0; i < demand->npoints; i++)
+				column->bounds[n++] = demand->points[i];
+	}
+	sort_kind = column->kind;
+	qsort(column->bounds, n, sizeof(Value), compare_bounds);
+	for (int i = 0; i < n; i++)
+		if (column->nbounds == 0 || compare_values(column->kind, &column->bounds[column->nbounds - 1], &column->bounds[i]) != 0)
+			column->bounds[column->nbounds++] = column->bounds[i];
+
+	column->sets = palloc(sizeof(BitSet) * (2 * (Size) column->nbounds + 1));
+	for (int i = 0; i <= 2 * column->nbounds; i++)
+		column->sets[i] = new_set(m, &column->otherwise);
+	foreach(lc, column->demands)
+	{
+		Demand	   *demand = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (demand->is_interval)
+		{
+			Range	   *interval = &demand->interval;
+			int			first = 0;
+			int			last = 2 * column->nbounds;
+
+			if (interval->has_lower)
+				first = find_interval(column, &interval->lower) + (interval->lower_inclusive ? 0 : 1);
+			if (interval->has_upper)
+				last = find_interval(column, &interval->upper) - (interval->upper_inclusive ? 0 : 1);
+			for (int i = first; i <= last; i++)
+				set_bit(&column->sets[i], demand->condition);
+		}
+		else
+			for (int i = 0; i < demand->npoints; i++)
+				set_bit(&column->sets[find_interval(column, &demand->points[i])], demand->condition);
+	}
+}
+
+/*
+ * An ordered column has one set for each elementary interval, so its size
+ * grows with the square of the number of conditions; beyond this many bytes
+ * its terms stay in the residuals.
+ */
+#define MAX_ORDERED_BYTES	(64 * 1024 * 1024)
+
+SettleMatcher *
+settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexable)
+{
+	SettleMatcher *m = palloc0(sizeof(SettleMatcher));
+	List	   *columns = NIL;
+	ListCell   *lc;
+
+	m->n = n;
+	m->nwords = Max((n + 63) / 64, 1);
+	m->nsummary = (m->nwords + 63) / 64;
+	m->residuals = palloc0(sizeof(Expr *) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		List	   *left = NIL;
+
+		if (conditions[i].when != NULL)
+		{
+			foreach(lc, and_terms((Node *) conditions[i].when, NIL))
+			{
+				Node	   *term = lfirst(lc);
+
+				if (!take_term(&columns, i, term, indexable))
+					left = lappend(left, term);
+			}
+		}
+		if (!TIMESTAMP_IS_NOBEGIN(conditions[i].from) || !TIMESTAMP_IS_NOEND(conditions[i].until))
+		{
+			Column	   *instant = column_of(&columns, 0, TIMESTAMPTZOID);
+
+			demand_bound(instant, i, BTGreaterEqualStrategyNumber, (Value) {.i = conditions[i].from});
+			demand_bound(instant, i, BTLessStrategyNumber, (Value) {.i = conditions[i].until});
+		}
+		m->residuals[i] = left == NIL ? NULL : make_ands_explicit(left);
+	}
+
+	m->columns = palloc0(sizeof(Column) * Max(list_length(columns), 1));
+	m->found = palloc0(sizeof(BitSet *) * Max(list_length(columns), 1));
+	foreach(lc, columns)
+	{
+		Column	   *column = lfirst(lc);
+		ListCell   *lc2;
+		bool	   *mentioned;
+
+		if (column->demands == NIL)
+			continue;
+		mentioned = palloc0(sizeof(bool) * n);
+		foreach(lc2, column->demands)
+			mentioned[((Demand *) lfirst(lc2))->condition] = true;
+		column->otherwise = new_set(m, NULL);
+		for (int i = 0; i < n; i++)
+			if (!mentioned[i])
+				set_bit(&column->otherwise, i);
+		pfree(mentioned);
+		if (column->kind == VALUE_NUMERIC)
+			column->ordered = true;
+		if (column->ordered)
+			build_intervals(m, column);
+		else
+			build_points(m, column);
+		m->columns[m->ncolumns++] = *column;
+	}
+	return m;
+}
+
+int
+settle_matcher_words(const SettleMatcher *matcher)
+{
+	return matcher->nwords;
+}
+
+Expr *
+settle_residual(const SettleMatcher *matcher, int condition)
+{
+	return matcher->residuals[condition];
+}
+
+/* ---- matching ---- */
+
+/*
+ * Finds the set that one column leaves standing for the row.
+ */
+static inline BitSet *
+lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
+{
+	Value		value = {0};
+	PointEntry *entry;
+	Datum		datum;
+
+	if (column->position == 0)
+		value.i = at;
+	else
+	{
+		if (slot->tts_isnull[column->position - 1])
+			return &column->otherwise;
+		datum = slot->tts_values[column->position - 1];
+		if (column->kind == VALUE_PATH)
+			path_text((ltree *) PG_DETOAST_DATUM(datum), &m->path, &m->path_space, &value);
+		else if (!read_value(column->kind, column->type, datum, &value))
+		{
+			/* NaN and infinity stand above all numbers, minus infinity below */
+			Numeric		n = DatumGetNumeric(datum);
+			bool		below = !numeric_is_nan(n) && DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(n), NumericGetDatum(int64_to_numeric(0))));
+
+			return &column->sets[below ? 0 : 2 * column->nbounds];
+		}
+	}
+	if (column->ordered)
+		return &column->sets[find_interval(column, &value)];
+
+	entry = find_point(column, &value, hash_point(column->kind, &value));
+
+	if (!entry->used && column->kind == VALUE_PATH)
+		entry = nearest_ancestor(column, value.bytes, value.len);
+	return entry == NULL || !entry->used ? &column->otherwise : &entry->set;
+}
+
+void
+settle_candidates(SettleMatcher *m, TupleTableSlot *slot, TimestampTz at, uint64 *candidates)
+{
+	int			ncolumns = 0;
+
+	for (int i = 0; i < m->ncolumns; i++)
+		m->found[ncolumns++] = lookup(m, &m->columns[i], slot, at);
+
+	memset(candidates, 0, sizeof(uint64) * m->nwords);
+	if (ncolumns == 0)
+	{
+		for (int i = 0; i < m->n; i++)
+			candidates[i / 64] |= UINT64CONST(1) << (i % 64);
+		return;
+	}
+	for (int s = 0; s < m->nsummary; s++)
+	{
+		uint64		alive = m->found[0]->summary[s];
+
+		for (int i = 1; i < ncolumns; i++)
+			alive &= m->found[i]->summary[s];
+		while (alive != 0)
+		{
+			int			w = s * 64 + pg_rightmost_one_pos64(alive);
+			uint64		word = m->found[0]->words[w];
+
+			for (int i = 1; i < ncolumns; i++)
+				word &= m->found[i]->words[w];
+			candidates[w] = word;
+			alive &= alive - 1;
+		}
+	}
+}

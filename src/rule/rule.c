@@ -1,0 +1,149 @@
+/*
+ * rule.c
+ *		SQL surface of the engine: settle.evaluate.
+ */
+#include "rule/engine.h"
+
+#include "access/htup_details.h"
+#include "expr/expr.h"
+#include "fmgr.h"
+#include "rule/lines.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+/*
+ * Names the source that a ticket is evaluated as: the one given, or the only
+ * one that the ruleset has.
+ */
+static const char *
+pick_source(const SettleRuleset *ruleset, FunctionCallInfo fcinfo, int arg)
+{
+	SettleRulesetDef *def;
+
+	if (!PG_ARGISNULL(arg))
+		return pstrdup(NameStr(*PG_GETARG_NAME(arg)));
+	def = settle_ruleset_decode(ruleset);
+	if (def->nsources != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the ruleset has %d sources", def->nsources),
+				 errhint("Say which one the ticket belongs to: source => 'ticket'.")));
+	return def->sources[0].source;
+}
+
+static SettleDec
+state_dec(JsonbContainer *state, const char *key, const char *rule)
+{
+	JsonbValue *v = getKeyJsonValueFromContainer(state, key, (int) strlen(key), NULL);
+
+	if (v != NULL && v->type == jbvNumeric)
+		return settle_dec_from_numeric(v->val.numeric);
+	if (v != NULL && v->type == jbvString)
+		return settle_dec_in(v->val.string.val, v->val.string.len);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("tally of rule \"%s\" in \"before\" has no \"%s\"", rule, key),
+			 errhint("\"before\" is {rule: {owner: {\"count\": ..., \"base\": ..., \"weighted\": ...}}}.")));
+}
+
+/*
+ * Looks up the state that a tally had before the ticket; empty where "before"
+ * does not name it.
+ */
+static SettleTallyPart
+tally_before(const SettleLine *line, Jsonb *before)
+{
+	SettleTallyPart part = {line->rule->pricer, 0, settle_dec_int(0), settle_dec_int(0)};
+	const char *rule = line->rule->def->code;
+	JsonbValue *owners;
+	JsonbValue *state;
+
+	if (before == NULL || !JB_ROOT_IS_OBJECT(before))
+		return part;
+	owners = getKeyJsonValueFromContainer(&before->root, rule, (int) strlen(rule), NULL);
+	if (owners == NULL || owners->type != jbvBinary || !JsonContainerIsObject(owners->val.binary.data))
+		return part;
+	state = getKeyJsonValueFromContainer(owners->val.binary.data, line->owner->code, (int) strlen(line->owner->code), NULL);
+	if (state == NULL || state->type != jbvBinary || !JsonContainerIsObject(state->val.binary.data))
+		return part;
+	part.count = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(settle_dec_to_numeric(state_dec(state->val.binary.data, "count", rule)))));
+	part.base = state_dec(state->val.binary.data, "base", rule);
+	part.weighted = state_dec(state->val.binary.data, "weighted", rule);
+	return part;
+}
+
+/*
+ * settle.evaluate(settle.ruleset, ticket record, before jsonb default null,
+ *				   source name default null) returns settle.lines
+ *
+ * Prices one row as the ruleset's source maps it, ready now or in the future;
+ * it needs a time, and a pure function has no "now" to lend it.
+ * Accumulating rules are priced on top of "before", from nothing where it does
+ * not name their tally.
+ */
+PG_FUNCTION_INFO_V1(settle_evaluate);
+Datum
+settle_evaluate(PG_FUNCTION_ARGS)
+{
+	SettleRuleset *ruleset;
+	HeapTupleHeader row;
+	Jsonb	   *before;
+	TupleDesc	desc;
+	SettleSet  *set;
+	TupleTableSlot *slot;
+	HeapTupleData tuple;
+	SettleTicket ticket;
+	SettleLinesWriter writer;
+	int			nestlevel;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	ruleset = DatumGetSettleRuleset(PG_GETARG_DATUM(0));
+	row = PG_GETARG_HEAPTUPLEHEADER(1);
+	before = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+
+	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+	set = settle_set_get(ruleset, pick_source(ruleset, fcinfo, 3), desc);
+	slot = settle_set_slot(set);
+	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = row;
+	heap_deform_tuple(&tuple, desc, slot->tts_values, slot->tts_isnull);
+	ReleaseTupleDesc(desc);
+
+	nestlevel = settle_env_enter(settle_set_time_zone(set));
+	settle_evaluate_ticket(set, DT_NOBEGIN, true, &ticket, NULL);
+	settle_lines_begin(&writer, false);
+	for (int i = 0; i < ticket.nlines; i++)
+	{
+		SettleLine *line = &ticket.lines[i];
+		SettleLineData data = {0};
+
+		if (line->owner != NULL)
+		{
+			SettleTallyPart part = tally_before(line, before);
+			SettleRounding rounding = settle_rule_rounding(line->rule, line->unit);
+
+			line->amount = settle_tally_arrive(&part, 1, 0, line->base, line->factor, &rounding);
+			data.in_tally = true;
+			data.count = 1;
+			data.owner = settle_lines_code(&writer, line->owner->code);
+			data.tally_period = line->tally_period;
+		}
+		data.rule = settle_lines_code(&writer, line->rule->def->code);
+		data.component = settle_lines_code(&writer, line->rule->def->component);
+		data.payer = settle_lines_code(&writer, line->payer->code);
+		data.payee = settle_lines_code(&writer, line->payee->code);
+		data.unit = settle_lines_code(&writer, line->unit);
+		data.base = line->base;
+		data.factor = line->factor;
+		data.amount = line->amount;
+		settle_lines_add(&writer, &data);
+	}
+	settle_env_leave(nestlevel);
+	settle_set_release(set);
+	PG_RETURN_POINTER(settle_lines_end(&writer));
+}

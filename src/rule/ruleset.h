@@ -1,0 +1,166 @@
+/*
+ * ruleset.h
+ *		The type settle.ruleset: the rules of a book as one self-contained value.
+ *
+ * The value holds a digest and a JSON document.  What the document says is
+ * decoded into the structs below, which is also how its input is checked.
+ */
+#ifndef SETTLE_RULESET_H
+#define SETTLE_RULESET_H
+
+#include "core/core.h"
+
+#include "tier/tier.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#define SETTLE_DIGEST_LEN	32
+
+/* How many of the rules that hit may apply. */
+typedef enum SettleChoicePolicy
+{
+	SETTLE_CHOICE_UNIQUE,		/* one; two are a conflict */
+	SETTLE_CHOICE_FIRST,		/* the one of the highest priority */
+	SETTLE_CHOICE_HIGHEST,		/* the one that gives most */
+	SETTLE_CHOICE_LOWEST,		/* the one that gives least */
+	SETTLE_CHOICE_ALL
+} SettleChoicePolicy;
+
+/* What the outcomes of a decision that hit make together. */
+typedef enum SettleHitPolicy
+{
+	SETTLE_HIT_UNIQUE,
+	SETTLE_HIT_FIRST,
+	SETTLE_HIT_PRODUCT,
+	SETTLE_HIT_SUM,
+	SETTLE_HIT_MIN,
+	SETTLE_HIT_MAX
+} SettleHitPolicy;
+
+typedef enum SettleSpan
+{
+	SETTLE_SPAN_NONE,
+	SETTLE_SPAN_DAY,
+	SETTLE_SPAN_WEEK,
+	SETTLE_SPAN_MONTH,
+	SETTLE_SPAN_QUARTER,
+	SETTLE_SPAN_YEAR,
+	SETTLE_SPAN_EVER
+} SettleSpan;
+
+typedef enum SettleShare
+{
+	SETTLE_SHARE_FEE,
+	SETTLE_SHARE_BASE
+} SettleShare;
+
+/* How a relation is read as tickets; SQL expressions over its columns, NULL where not mapped. */
+typedef struct SettleSourceDef
+{
+	char	   *source;
+	char	   *key;
+	char	   *ready_at;
+	char	   *rules_at;
+	char	   *period_at;
+	char	   *project;
+	char	   *region;
+	char	   *revenue;
+	char	   *cost;
+	char	   *tax;
+	char	   *currency;
+	char	   *reverses;
+} SettleSourceDef;
+
+typedef struct SettleOutcomeDef
+{
+	char	   *source;			/* NULL: of every source */
+	char	   *applies_when;
+	char	   *outcome;		/* text form of the value */
+	int			priority;
+	TimestampTz from;
+	TimestampTz until;
+	char	   *title;
+} SettleOutcomeDef;
+
+typedef struct SettleDecisionDef
+{
+	char	   *decision;
+	SettleHitPolicy policy;
+	char	   *returns;		/* name of a type */
+	char	   *fallback;		/* text form; NULL where none */
+	int			noutcomes;
+	SettleOutcomeDef *outcomes;
+} SettleDecisionDef;
+
+typedef struct SettleChoiceDef
+{
+	char	   *choice;
+	SettleChoicePolicy policy;
+} SettleChoiceDef;
+
+typedef struct SettleRuleDef
+{
+	char	   *code;
+	char	   *component;
+	char	   *source;
+	char	   *payer;
+	char	   *payee;
+	char	   *payees;
+	char	   *base;
+	bool		remainder;
+	char	   *applies_when;
+	SettleTiers *tiers;
+	int			nfactors;
+	char	  **factors;
+	SettleSpan	accumulate;
+	char	   *tally_by;
+	char	   *at_least;
+	char	   *at_most;
+	char	   *rounding;
+	char	   *unit;
+	char	   *choice;
+	SettleShare share;
+	int			priority;
+	int			noverrides;
+	char	  **overrides;
+	TimestampTz from;
+	TimestampTz until;
+	char	   *title;
+} SettleRuleDef;
+
+typedef struct SettleRulesetDef
+{
+	char	   *time_zone;
+	char	   *currency;
+	char	   *period;
+	int			nsources;
+	SettleSourceDef *sources;
+	int			nchoices;
+	SettleChoiceDef *choices;
+	int			ndecisions;
+	SettleDecisionDef *decisions;
+	int			nrules;
+	SettleRuleDef *rules;
+} SettleRulesetDef;
+
+/* The stored value. */
+typedef struct SettleRuleset
+{
+	int32		vl_len_;		/* varlena header */
+	uint32		format;			/* SETTLE_RULESET_FORMAT */
+	uint8		digest[SETTLE_DIGEST_LEN];	/* sha256 of the document's canonical text */
+	JsonbContainer document;	/* to the end of the value */
+} SettleRuleset;
+
+#define SETTLE_RULESET_FORMAT	1
+#define DatumGetSettleRuleset(d)	((SettleRuleset *) PG_DETOAST_DATUM(d))
+
+extern SettleRuleset *settle_ruleset_from_jsonb(Jsonb *document);
+extern SettleRulesetDef *settle_ruleset_decode(const SettleRuleset *ruleset);
+
+extern SettleSpan settle_span_in(const char *name);
+extern SettleChoicePolicy settle_choice_policy_in(const char *name);
+extern SettleHitPolicy settle_hit_policy_in(const char *name);
+extern SettleShare settle_share_in(const char *name);
+
+#endif							/* SETTLE_RULESET_H */

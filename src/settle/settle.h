@@ -1,0 +1,205 @@
+/*
+ * settle.h
+ *		Inside of a run, shared by the files of this room.
+ *
+ *		run.c		gate, taking tickets, reading and evaluating them
+ *		post.c		comparing with what is posted, tallies, writing
+ *		copy.c		COPY into a table of the book
+ *		capture.c	triggers on the source
+ */
+#ifndef SETTLE_SETTLE_H
+#define SETTLE_SETTLE_H
+
+#include "book/book.h"
+#include "rule/engine.h"
+#include "rule/lines.h"
+#include "utils/hsearch.h"
+
+/* A source of the book that takes part in a run. */
+typedef struct RunSource
+{
+	int16		id;
+	const char *name;
+	Oid			relation;
+	const char *relation_name;	/* quoted */
+	char		on_delete;		/* 'h'old, 'r'everse, 'i'gnore */
+	bool		tax_is_mapped;
+	SettleSet  *set;
+	int		   *rule_ids;		/* by ordinal of the rule */
+	int			nparty_ids;
+	int		   *party_ids;		/* by ordinal of the party; 0 = not known yet */
+} RunSource;
+
+/* What a look at one ticket gave. */
+typedef enum TicketState
+{
+	TICKET_PRICED,
+	TICKET_NOT_READY,
+	TICKET_WAITING,				/* ready at a known time in the future */
+	TICKET_VANISHED,
+	TICKET_FAILED
+} TicketState;
+
+/* One line that a ticket's rules give, or that is posted, by the book's numbers. */
+typedef struct RunLine
+{
+	const SettleRule *rule;		/* NULL for a posted line until looked up */
+	int			rule_id;
+	SettleParty *payer_party;	/* of a new line, until interned */
+	SettleParty *payee_party;
+	SettleParty *owner_party;
+	int			payer;
+	int			payee;
+	int			owner;
+	const char *unit;
+	SettleDec	base;
+	SettleDec	factor;
+	SettleDec	amount;
+	bool		in_tally;
+	DateADT		tally_period;
+	int			count;
+} RunLine;
+
+typedef struct RunTicket
+{
+	const char *key;
+	TicketState state;
+	bool		known;			/* has sheets */
+	TimestampTz ready_at;
+	TimestampTz ticket_time;
+	DateADT		period;
+	struct varlena *project;
+	struct varlena *region;
+	SettleDec	revenue;
+	SettleDec	cost;
+	const char *currency;
+	int			nlines;
+	RunLine    *lines;
+	/* of a failed ticket */
+	const char *failing;
+	ErrorData  *error;
+	struct Posted *posted;
+} RunTicket;
+
+/* What is posted for one ticket: its sheets summed up. */
+typedef struct Posted
+{
+	const char *key;
+	int			revision;		/* of the last sheet */
+	int64		run_id;			/* of the last sheet */
+	int			tickets;		/* 1 while it is settled */
+	TimestampTz ticket_time;
+	DateADT		period;
+	struct varlena *project;
+	struct varlena *region;
+	const char *currency;
+	SettleDec	revenue;
+	SettleDec	cost;
+	SettleDec	payout;
+	int			nlines;
+	int			space;
+	RunLine    *lines;
+} Posted;
+
+/* A tally that the run has touched. */
+typedef struct TallyKey
+{
+	const SettleRuleCode *code;
+	int			owner;
+	DateADT		period;
+	char		unit[24];
+} TallyKey;
+
+typedef struct Tally
+{
+	TallyKey	key;			/* must be first */
+	RunSource  *source;
+	int			payer;
+	bool		is_new;			/* not loaded yet */
+	SettleTallyPart *parts;		/* by version */
+	SettleDec  *amounts;		/* posted, by version */
+	bool	   *exists;			/* has a row, by version */
+	bool	   *changed;
+} Tally;
+
+/* Sum of what one batch gives to and takes from a party. */
+typedef struct DeltaKey
+{
+	int			party;
+	DateADT		period;
+	char		unit[24];
+} DeltaKey;
+
+typedef struct Delta
+{
+	DeltaKey	key;			/* must be first */
+	SettleDec	received;
+	SettleDec	given;
+	int			nsheets;
+	int			space;
+	int64	   *sheets;
+	int64		last_sheet;
+} Delta;
+
+typedef struct Run
+{
+	SettleBook	book;
+	MemoryContext context;		/* lives as long as the run */
+	MemoryContext batch_context;	/* reset with every batch */
+	const SettleRuleset *ruleset;
+	char	   *currency;
+	int64		run_id;
+	TimestampTz now;
+	TimestampTz started_at;
+	bool		at_commit;
+	int			nsources;
+	RunSource **sources;
+
+	int			ntickets;
+	int			space;
+	RunTicket  *tickets;		/* of the batch */
+
+	HTAB	   *tallies;
+	HTAB	   *party_ids;		/* code -> number, of all sources */
+	char	   *sides;			/* by number of the party: first letter, 't' tax, 'r' transit */
+	int			sides_space;
+	HTAB	   *deltas;			/* of the batch */
+	Oid			sheet_sequence;
+
+	/* figures of the run */
+	int64		settled;
+	int64		lines;
+	SettleDec	amount;
+	int64		corrections;
+	int64		held;
+	int64		problems;
+	int64		unpaid;
+} Run;
+
+/* A part of a run that is interned, compared, priced and written. */
+extern void settle_post_batch(Run *run, RunSource *source);
+extern void settle_post_tallies(Run *run);
+
+/* Tickets a batch holds at most. */
+#define SETTLE_BATCH	65536
+
+/* ---- copy.c ---- */
+
+/* Fills one row of COPY's binary format; returns false when there is none left. */
+typedef bool (*SettleCopyRow) (StringInfo buf, void *arg);
+extern uint64 settle_copy_into(Oid schema, const char *table, List *columns, SettleCopyRow row, void *arg);
+extern void settle_copy_int16(StringInfo buf, int16 value);
+extern void settle_copy_int32(StringInfo buf, int32 value);
+extern void settle_copy_int64(StringInfo buf, int64 value);
+extern void settle_copy_text(StringInfo buf, const char *value);
+extern void settle_copy_bytes(StringInfo buf, const void *bytes, int len);
+extern void settle_copy_null(StringInfo buf);
+extern void settle_copy_dec(StringInfo buf, SettleDec value);
+extern void settle_copy_ltree(StringInfo buf, struct varlena *path);
+
+/* ---- run.c ---- */
+
+/* Settles the given tickets of one source, for capture at commit. */
+extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);
+
+#endif							/* SETTLE_SETTLE_H */

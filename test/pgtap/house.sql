@@ -1,0 +1,48 @@
+-- The house as a whole: what holds for every object of the extension.
+BEGIN;
+SELECT plan(7);
+
+\set version `sed -n "s/^default_version *= *'\(.*\)'/\1/p" scrm_settle.control`
+SELECT is(
+    (SELECT extversion FROM pg_extension WHERE extname = 'scrm_settle'), :'version',
+    'the installed version is the one of the control file');
+
+-- The extension holds code, a book holds data.
+SELECT is_empty($$
+    SELECT c.oid::regclass
+    FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
+    WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind IN ('r', 'p', 'S')
+      AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'scrm_settle')$$,
+    'the extension owns no table and no sequence');
+
+CREATE TEMP VIEW our_function AS
+SELECT p.*
+FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
+WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
+  AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'scrm_settle');
+
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE prosecdef $$,
+    'no function runs with the rights of its owner');
+
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE pronamespace <> 'settle'::regnamespace $$,
+    'every function stands in the schema settle');
+
+SELECT is_empty($$
+    SELECT oid::regprocedure FROM our_function
+    WHERE proname LIKE '\_%' AND has_function_privilege('public', oid, 'EXECUTE')$$,
+    'private helpers are revoked from PUBLIC');
+
+SELECT is_empty($$
+    SELECT oid::regprocedure FROM our_function
+    WHERE proname NOT LIKE '\_%' AND obj_description(oid, 'pg_proc') IS NULL$$,
+    'every public function has a comment');
+
+-- String bodies are parsed under the caller's search_path, at every call.
+SELECT is_empty($$
+    SELECT p.oid::regprocedure
+    FROM our_function p JOIN pg_language l ON l.oid = p.prolang
+    WHERE l.lanname = 'sql' AND p.prosqlbody IS NULL$$,
+    'every SQL function has a parsed body');
+
+SELECT * FROM finish();
+ROLLBACK;
