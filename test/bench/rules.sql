@@ -65,8 +65,8 @@ BEGIN
 	IF size = 10 THEN
 		INSERT INTO made (component, payee, project)
 		SELECT DISTINCT 'service', 'staff', subpath(project, 0, 1) FROM bench.project ORDER BY 3;
-		INSERT INTO made (component, payee, coefficient, region)
-		SELECT DISTINCT 'area', 'dealer', true, subpath(region, 0, 2) FROM bench.province ORDER BY 4 LIMIT 3;
+		INSERT INTO made (component, payee, coefficient, region, amount_from, amount_below)
+		SELECT 'area', 'dealer', true, 'cn', bench.bound(i, 3), bench.bound(i + 1, 3) FROM generate_series(0, 2) AS i;
 	ELSIF size = 100 THEN
 		-- each family as a subtree or as a list
 		INSERT INTO made (component, payee, project, projects)
@@ -102,7 +102,7 @@ BEGIN
 		RAISE EXCEPTION 'no set of % rules', size;
 	END IF;
 
-	-- rush, and night without rush, ever finer
+	-- rush, and night without rush where there is room for it, ever finer
 	INSERT INTO made (component, payee, rush, night, channel, level, region, dealer)
 	SELECT 'care', 'staff', f.rush, f.night, c.channel, l.level, p.region, d.dealer
 	FROM (VALUES (true, NULL::boolean), (false, true)) AS f (rush, night)
@@ -114,7 +114,6 @@ BEGIN
 		UNION ALL SELECT region FROM bench.province WHERE size = 1000) AS p
 	CROSS JOIN (SELECT NULL::int AS dealer WHERE size <> 10000
 		UNION ALL SELECT generate_series(1, 300) WHERE size = 10000) AS d
-	-- night only where there is room for it
 	WHERE f.rush OR size IN (100, 200)
 	ORDER BY f.night NULLS FIRST, c.channel, l.level, p.region, d.dealer;
 

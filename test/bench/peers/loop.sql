@@ -2,10 +2,10 @@
 -- tickets, a query for the rules that apply, a function for the tiers, a row
 -- of the month's total locked and updated, an INSERT a line.
 --
--- Reads the rules of bench.rule with rules = :rules and the tickets of the
--- workers up to :workers, writes bench.line.
+-- CALL bench.settle_by_loop(200, 150) settles the tickets of the workers up to
+-- 150 by the rules of bench.rule with rules = 200, into bench.line.
 
-CREATE TABLE IF NOT EXISTS bench.month_total (
+CREATE TABLE bench.month_total (
 	worker int,
 	period date,
 	rule int,
@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS bench.month_total (
 	PRIMARY KEY (worker, period, rule)
 );
 
-CREATE OR REPLACE FUNCTION bench.tier_fee(of_rules int, of_rule int, quantity numeric) RETURNS numeric
+CREATE FUNCTION bench.tier_fee(of_rules int, of_rule int, quantity numeric) RETURNS numeric
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
@@ -28,7 +28,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE PROCEDURE bench.settle_by_loop(of_rules int, workers int)
+CREATE PROCEDURE bench.settle_by_loop(of_rules int, workers int)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -78,6 +78,3 @@ BEGIN
 	END LOOP;
 END
 $$;
-
-TRUNCATE bench.month_total;
-CALL bench.settle_by_loop(:rules, :workers);
