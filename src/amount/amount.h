@@ -69,6 +69,19 @@ settle_dec_from_datum(Datum value)
 	return settle_dec_from_numeric((Numeric) PG_DETOAST_DATUM_PACKED(value));
 }
 
+/*
+ * Decimal places that a numeric shows.  Zeros at the end are among them, which
+ * settle_dec_from_numeric may leave out.
+ */
+static inline int
+settle_numeric_places(Numeric value)
+{
+	uint16		header;
+
+	memcpy(&header, VARDATA_ANY(value), sizeof(header));
+	return (header & 0xC000) == 0x8000 ? (header & 0x1F80) >> 7 : header & 0x3FFF;
+}
+
 extern Numeric settle_dec_to_numeric(SettleDec value);	/* display scale = scale */
 extern char *settle_dec_out(SettleDec value);	/* palloc'd, plain notation, all digits of the scale */
 extern SettleDec settle_dec_in(const char *text, Size len);	/* exact; raises 22P02 */

@@ -73,7 +73,7 @@ BEGIN
 
 		CREATE SEQUENCE %1$I.rule_revision;
 		CREATE TABLE %1$I.book (
-			only boolean PRIMARY KEY DEFAULT true CHECK (only),
+			singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
 			time_zone text NOT NULL,
 			currency text NOT NULL,
 			period text NOT NULL,

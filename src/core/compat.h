@@ -31,4 +31,11 @@ CppConcat(pg_finfo_,funcname) (void) \
 extern int no_such_variable
 #endif
 
+/* ltree.h's test of what a label may hold, for files that include it */
+#if PG_VERSION_NUM >= 160000
+#define settle_is_label_char(at)	ISLABEL(at)
+#else
+#define settle_is_label_char(at)	ISALNUM(at)
+#endif
+
 #endif							/* SETTLE_COMPAT_H */

@@ -944,6 +944,10 @@ build_fields(SettleSet *set)
 	/* a mapping sees columns, t and decisions, not components */
 	set->scope.nnames = set->c0 - 1;
 	set->fields[T_KEY] = read_as(set, def->key, TEXTOID, "text", OF_SOURCE("key"));
+	if (set->fields[T_KEY]->nneeds > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("key of source \"%s\" uses more than its columns", set->source)));
 	set->fields[T_READY_AT] = read_term(set, def->ready_at, false, TIMESTAMPTZOID, OF_SOURCE("ready_at"));
 	set->fields[T_RULES_AT] = read_term(set, def->rules_at, false, TIMESTAMPTZOID, OF_SOURCE("rules_at"));
 	set->fields[T_PERIOD_AT] = read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
@@ -1138,6 +1142,23 @@ const char *
 settle_set_currency(const SettleSet *set)
 {
 	return set->def->currency;
+}
+
+/*
+ * Gives the expression for the time of a ticket, by which scans are bounded.
+ */
+const char *
+settle_set_time(const SettleSet *set)
+{
+	Term	   *term = set->fields[T_PERIOD_AT] != NULL ? set->fields[T_PERIOD_AT] : set->fields[T_READY_AT];
+
+	if (term->nneeds > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("tickets of source \"%s\" cannot be bounded by time", set->source),
+				 errdetail("Their time is an expression over more than their columns."),
+				 errhint("Rescan the source without bounds.")));
+	return term->expr->canonical;
 }
 
 int

@@ -29,7 +29,7 @@ CREATE FUNCTION settle.lines_recv(internal) RETURNS settle.lines AS 'MODULE_PATH
 CREATE FUNCTION settle.lines_send(settle.lines) RETURNS bytea AS 'MODULE_PATHNAME', 'settle_lines_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE TYPE settle.lines (
 	INPUT = settle.lines_in, OUTPUT = settle.lines_out, RECEIVE = settle.lines_recv, SEND = settle.lines_send,
-	INTERNALLENGTH = variable, ALIGNMENT = char, STORAGE = main
+	INTERNALLENGTH = variable, ALIGNMENT = int4, STORAGE = main
 );
 COMMENT ON TYPE settle.lines IS 'the lines of one settlement in one value: with codes as evaluate returns them, or packed as sheets store them';
 

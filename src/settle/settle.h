@@ -14,6 +14,7 @@
 #include "rule/engine.h"
 #include "rule/lines.h"
 #include "utils/hsearch.h"
+#include "utils/numeric.h"
 
 /* A source of the book that takes part in a run. */
 typedef struct RunSource
@@ -122,25 +123,6 @@ typedef struct Tally
 	bool	   *changed;
 } Tally;
 
-/* Sum of what one batch gives to and takes from a party. */
-typedef struct DeltaKey
-{
-	int			party;
-	DateADT		period;
-	char		unit[24];
-} DeltaKey;
-
-typedef struct Delta
-{
-	DeltaKey	key;			/* must be first */
-	SettleDec	received;
-	SettleDec	given;
-	int			nsheets;
-	int			space;
-	int64	   *sheets;
-	int64		last_sheet;
-} Delta;
-
 typedef struct Run
 {
 	SettleBook	book;
@@ -160,10 +142,11 @@ typedef struct Run
 	RunTicket  *tickets;		/* of the batch */
 
 	HTAB	   *tallies;
-	HTAB	   *party_ids;		/* code -> number, of all sources */
+	int			nrule_ids;
+	const SettleRule **rules;	/* by the book's number */
+	bool		hold_vanished;	/* of the scan under way: it misses too many */
 	char	   *sides;			/* by number of the party: first letter, 't' tax, 'r' transit */
 	int			sides_space;
-	HTAB	   *deltas;			/* of the batch */
 	Oid			sheet_sequence;
 
 	/* figures of the run */
@@ -179,6 +162,15 @@ typedef struct Run
 /* A part of a run that is interned, compared, priced and written. */
 extern void settle_post_batch(Run *run, RunSource *source);
 extern void settle_post_tallies(Run *run);
+
+/* Copies a decimal's digits into the current memory context, where it has any there. */
+static inline SettleDec
+settle_dec_keep(SettleDec dec)
+{
+	if (dec.wide != NULL)
+		dec.wide = DatumGetNumericCopy(NumericGetDatum(dec.wide));
+	return dec;
+}
 
 /* Tickets a batch holds at most. */
 #define SETTLE_BATCH	65536

@@ -1,0 +1,72 @@
+-- report: the views of a book
+
+CREATE FUNCTION settle._create_views(book name) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	EXECUTE format($views$
+		CREATE VIEW %1$I.line_detail AS
+			SELECT
+				so.source::text AS source,
+				sh.ticket_key,
+				sh.ticket_time,
+				sh.period,
+				r.component || CASE WHEN l.retier THEN '.retier' ELSE '' END AS component,
+				r.code AS rule_code,
+				payer.party AS payer,
+				payee.party AS payee,
+				l.base::numeric(18,6) AS base,
+				l.factor::numeric(18,6) AS factor,
+				l.amount::numeric(18,2) AS amount,
+				coalesce(r.unit, sh.currency) AS unit,
+				sh.project::text AS project,
+				sh.region::text AS region,
+				sh.run_id,
+				sh.corrects_period,
+				sh.revision,
+				l.line
+			FROM %1$I.sheet AS sh
+			JOIN %1$I.source AS so ON so.source_id = sh.source_id
+			CROSS JOIN LATERAL settle._unpack(sh.lines) AS l
+			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
+			JOIN %1$I.party AS payer ON payer.party_id = l.payer_id
+			JOIN %1$I.party AS payee ON payee.party_id = l.payee_id;
+		COMMENT ON VIEW %1$I.line_detail IS 'one row a line: a transfer from payer to payee, by a rule, for a ticket; corrections are further rows, so sums are right';
+
+		CREATE VIEW %1$I.revenue_matrix AS
+			SELECT
+				m.project, m.region, m.period, m.currency, m.tickets,
+				m.revenue::numeric(18,2) AS revenue,
+				m.cost::numeric(18,2) AS cost,
+				m.payout::numeric(18,2) AS payout,
+				m.profit::numeric(18,2) AS profit,
+				CASE WHEN m.revenue > 0 THEN (m.profit / m.revenue)::numeric(18,4) END AS margin,
+				settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything) AS heat,
+				settle.heat_color(settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything)) AS color
+			FROM (
+				SELECT
+					sh.project::text AS project, sh.region::text AS region, sh.period, sh.currency,
+					sum(sh.tickets)::bigint AS tickets, sum(sh.revenue) AS revenue, sum(sh.cost) AS cost, sum(sh.payout) AS payout,
+					sum(sh.revenue) - sum(sh.cost) - sum(sh.payout) AS profit
+				FROM %1$I.sheet AS sh
+				GROUP BY sh.project, sh.region, sh.period, sh.currency
+			) AS m
+			WINDOW everything AS (PARTITION BY m.period, m.currency);
+		COMMENT ON VIEW %1$I.revenue_matrix IS 'one row a project, region, period and currency; profit is revenue less cost less payout, heat is its place from 0 to 9 among the cells of its period';
+
+		CREATE VIEW %1$I.tally AS
+			SELECT
+				r.code AS rule_code, r.component, o.party AS owner, t.period, t.unit,
+				sum(t.count)::bigint AS tickets,
+				sum(t.base)::numeric(18,2) AS quantity,
+				sum(t.amount)::numeric(18,2) AS amount
+			FROM %1$I.tally_state AS t
+			JOIN %1$I.rule AS r ON r.rule_id = t.rule_id
+			JOIN %1$I.party AS o ON o.party_id = t.owner_id
+			GROUP BY r.code, r.component, o.party, t.period, t.unit;
+		COMMENT ON VIEW %1$I.tally IS 'one row an accumulating rule, owner and accumulation period: how far it is along the tiers, and what its lines sum to';
+	$views$, book);
+END
+$function$;
+COMMENT ON FUNCTION settle._create_views(name) IS 'makes the reporting views of a book';

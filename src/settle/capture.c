@@ -1,0 +1,515 @@
+/*
+ * capture.c
+ *		Triggers on the source of a book: what changed is noted, whoever wrote it.
+ *
+ * The row trigger appends the ticket's key straight to the heap of
+ * <book>.pending.  That asks for no privilege, so a ticket writer needs no
+ * right on the book, and costs a few percent of an insert.  It is ENABLE
+ * ALWAYS and stands on every partition and child; a partition may have its
+ * columns in another order, so the key's expression is compiled for the row
+ * type of the relation that fires, by name.
+ *
+ * Trigger arguments can be forged, so the first time a trigger fires in a
+ * session its relation, or an ancestor, must be the one that <book>.source
+ * registers.  A book that is gone is a WARNING: it must not stop the company's
+ * own tables.
+ *
+ * In a book that settles at commit the row trigger only collects keys; a
+ * deferred trigger settles them all when it first fires, sorted, when the
+ * application takes no more locks.
+ */
+#include "settle/settle.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "expr/expr.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+/* What is known of one trigger; rebuilt when its relation's row type changes. */
+typedef struct Capture
+{
+	Oid			trigger;		/* hash key */
+	uint64		row_type;
+	MemoryContext context;
+	Oid			schema;			/* of the book */
+	int16		source_id;
+	char	   *time_zone;
+	bool		needs_zone;		/* the key's text depends on book time */
+	ExprState  *key;
+	TupleTableSlot *slot;
+	ExprContext *econtext;
+} Capture;
+
+static HTAB *captures = NULL;
+
+/* ---- reading the book without its rights ---- */
+
+/*
+ * Finds a column of a book's table; the table may be forged.
+ */
+static AttrNumber
+book_column(Relation relation, const char *name, Oid type)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(desc, i);
+
+		if (!a->attisdropped && strcmp(NameStr(a->attname), name) == 0 && a->atttypid == type)
+			return i + 1;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("table \"%s\" of the book has no column \"%s\" of type %s", RelationGetRelationName(relation), name, format_type_be(type))));
+}
+
+/*
+ * Tells whether a relation is another one, a partition of it or its child.
+ */
+static bool
+descends_from(Oid relid, Oid ancestor)
+{
+	List	   *family;
+
+	if (relid == ancestor)
+		return true;
+	family = find_all_inheritors(ancestor, NoLock, NULL);
+	return list_member_oid(family, relid);
+}
+
+/*
+ * Reads the registration of a source; false where the relation is not it.
+ */
+static bool
+read_registration(Capture *capture, Oid relid, const char *source, char **key)
+{
+	Relation	relation;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Oid			sources = get_relname_relid("source", capture->schema);
+	Oid			book = get_relname_relid("book", capture->schema);
+	AttrNumber	columns[4];
+	bool		found = false;
+
+	if (!OidIsValid(sources) || !OidIsValid(book) ||
+		get_rel_relkind(sources) != RELKIND_RELATION || get_rel_relkind(book) != RELKIND_RELATION)
+	{
+		UnregisterSnapshot(snapshot);
+		return false;
+	}
+	relation = table_open(sources, AccessShareLock);
+	columns[0] = book_column(relation, "source_id", INT2OID);
+	columns[1] = book_column(relation, "source", NAMEOID);
+	columns[2] = book_column(relation, "relation", REGCLASSOID);
+	columns[3] = book_column(relation, "key", TEXTOID);
+	slot = table_slot_create(relation, NULL);
+	scan = table_beginscan(relation, snapshot, 0, NULL);
+	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		Datum		registered;
+
+		if (strcmp(NameStr(*DatumGetName(slot_getattr(slot, columns[1], &isnull))), source) != 0)
+			continue;
+		registered = slot_getattr(slot, columns[2], &isnull);
+		if (isnull || !descends_from(relid, DatumGetObjectId(registered)))
+			continue;
+		capture->source_id = DatumGetInt16(slot_getattr(slot, columns[0], &isnull));
+		*key = TextDatumGetCString(slot_getattr(slot, columns[3], &isnull));
+		found = true;
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(relation, AccessShareLock);
+
+	if (found)
+	{
+		bool		isnull;
+
+		relation = table_open(book, AccessShareLock);
+		columns[0] = book_column(relation, "time_zone", TEXTOID);
+		slot = table_slot_create(relation, NULL);
+		scan = table_beginscan(relation, snapshot, 0, NULL);
+		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+		if (found)
+			capture->time_zone = TextDatumGetCString(slot_getattr(slot, columns[0], &isnull));
+		table_endscan(scan);
+		ExecDropSingleTupleTableSlot(slot);
+		table_close(relation, AccessShareLock);
+	}
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+/* ---- the key ---- */
+
+/*
+ * Compiles the key's expression for the row type of a relation.
+ */
+static void
+compile_key(Capture *capture, TupleDesc desc, const char *key)
+{
+	SettleScope scope = {.nnames = desc->natts, .names = palloc0(sizeof(SettleName) * Max(desc->natts, 1))};
+	SettleExpr *expr;
+	int			nestlevel;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(desc, i);
+
+		scope.names[i].name = a->attisdropped ? NULL : pstrdup(NameStr(a->attname));
+		scope.names[i].type = a->atttypid;
+		scope.names[i].typmod = a->atttypmod;
+		scope.names[i].collation = a->attcollation;
+	}
+	nestlevel = settle_env_enter(capture->time_zone);
+	expr = settle_expr_read(psprintf("(%s\n)::text", key), &scope, TEXTOID, "key of the source");
+	settle_env_leave(nestlevel);
+	capture->key = settle_expr_init(expr);
+	capture->needs_zone = contain_mutable_functions((Node *) expr->node);
+	capture->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(desc), &TTSOpsHeapTuple);
+	capture->econtext = CreateStandaloneExprContext();
+	capture->econtext->ecxt_scantuple = capture->slot;
+}
+
+/*
+ * Finds what is known of the trigger that fires; NULL, after a warning, where
+ * its book is gone.
+ */
+static Capture *
+find_capture(TriggerData *trigger)
+{
+	Relation	relation = trigger->tg_relation;
+	Oid			id = trigger->tg_trigger->tgoid;
+	uint64		row_type = assign_record_type_identifier(RelationGetDescr(relation)->tdtypeid, RelationGetDescr(relation)->tdtypmod);
+	char	  **args = trigger->tg_trigger->tgargs;
+	Capture    *capture;
+	Capture		fresh = {0};
+	MemoryContext context;
+	MemoryContext old;
+	char	   *key;
+	bool		found;
+
+	if (trigger->tg_trigger->tgnargs < 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" does not name a book and a source", trigger->tg_trigger->tgname),
+				 errhint("settle.add_source makes these triggers.")));
+	fresh.schema = get_namespace_oid(args[0], true);
+	if (!OidIsValid(fresh.schema) || !OidIsValid(get_relname_relid("pending", fresh.schema)))
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("book \"%s\" is gone, changes of \"%s\" are not noted", args[0], RelationGetRelationName(relation)),
+				 errhint("DROP TRIGGER %s ON %s.", quote_identifier(trigger->tg_trigger->tgname), quote_identifier(RelationGetRelationName(relation)))));
+		return NULL;
+	}
+
+	if (captures == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(Capture), .hcxt = CacheMemoryContext};
+
+		captures = hash_create("scrm_settle captures", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	capture = hash_search(captures, &id, HASH_FIND, NULL);
+	if (capture != NULL && capture->row_type == row_type && capture->schema == fresh.schema)
+		return capture;
+	if (capture != NULL)
+	{
+		MemoryContextDelete(capture->context);
+		hash_search(captures, &id, HASH_REMOVE, NULL);
+	}
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle capture", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	fresh.trigger = id;
+	fresh.row_type = row_type;
+	fresh.context = context;
+	if (!read_registration(&fresh, RelationGetRelid(relation), args[1], &key))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("\"%s\" is not the source \"%s\" of book \"%s\"", RelationGetRelationName(relation), args[1], args[0]),
+				 errhint("settle.add_source registers a source and makes its triggers.")));
+	compile_key(&fresh, RelationGetDescr(relation), key);
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	capture = hash_search(captures, &id, HASH_ENTER, &found);
+	*capture = fresh;
+	return capture;
+}
+
+/*
+ * Computes the key of a row; NULL where it is null.
+ */
+static char *
+key_of(Capture *capture, HeapTuple tuple)
+{
+	int			nestlevel = capture->needs_zone ? settle_env_enter(capture->time_zone) : 0;
+	Datum		value;
+	bool		isnull;
+	char	   *key;
+
+	ExecStoreHeapTuple(tuple, capture->slot, false);
+	value = ExecEvalExprSwitchContext(capture->key, capture->econtext, &isnull);
+	key = isnull ? NULL : TextDatumGetCString(value);
+	ExecClearTuple(capture->slot);
+	ResetExprContext(capture->econtext);
+	if (capture->needs_zone)
+		settle_env_leave(nestlevel);
+	return key;
+}
+
+/* ---- appending to pending ---- */
+
+/*
+ * Tells whether pending is as create_book made it, so that a row may go
+ * straight to its heap.
+ */
+static bool
+is_plain_pending(Relation pending)
+{
+	TupleDesc	desc = RelationGetDescr(pending);
+
+	return pending->rd_rel->relkind == RELKIND_RELATION && !pending->rd_rel->relhasindex &&
+		!pending->rd_rel->relhastriggers && !pending->rd_rel->relrowsecurity && !pending->rd_rel->relispartition &&
+		pending->rd_rel->relam == HEAP_TABLE_AM_OID && desc->natts == 3 && desc->constr != NULL && desc->constr->num_check == 0 &&
+		!TupleDescAttr(desc, 0)->attisdropped && TupleDescAttr(desc, 0)->atttypid == INT2OID &&
+		!TupleDescAttr(desc, 1)->attisdropped && TupleDescAttr(desc, 1)->atttypid == TEXTOID &&
+		!TupleDescAttr(desc, 2)->attisdropped && TupleDescAttr(desc, 2)->atttypid == BOOLOID;
+}
+
+/*
+ * Notes one key; NULL stands for all tickets of the source.
+ */
+static void
+note_key(Capture *capture, const char *key)
+{
+	Relation	pending = table_open(get_relname_relid("pending", capture->schema), RowExclusiveLock);
+	Datum		values[3] = {Int16GetDatum(capture->source_id), 0, BoolGetDatum(false)};
+	bool		nulls[3] = {false, key == NULL, false};
+
+	if (key != NULL)
+		values[1] = CStringGetTextDatum(key);
+	if (is_plain_pending(pending))
+	{
+		HeapTuple	tuple = heap_form_tuple(RelationGetDescr(pending), values, nulls);
+
+		simple_heap_insert(pending, tuple);
+		heap_freetuple(tuple);
+	}
+	else
+	{
+		/* somebody gave it an index, a trigger or a policy: the long way, as the owner of the book */
+		SettleBook	book = settle_book(capture->schema);
+		SettleIdentity identity = settle_book_enter(&book);
+		Oid			types[] = {INT2OID, TEXTOID, BOOLOID};
+		char		null_marks[] = {' ', key == NULL ? 'n' : ' ', ' '};
+
+		SPI_connect();
+		settle_book_execute(psprintf("INSERT INTO %s.pending (source_id, ticket_key, scanned) VALUES ($1, $2, $3)", book.name),
+							3, types, values, null_marks, SPI_OK_INSERT);
+		SPI_finish();
+		settle_book_leave(identity);
+	}
+	table_close(pending, NoLock);
+}
+
+/* ---- tickets to settle at commit ---- */
+
+typedef struct Change
+{
+	Oid			schema;
+	char	   *source;
+	char	   *key;
+	SubTransactionId subid;
+} Change;
+
+static List *changes = NIL;		/* in TopTransactionContext */
+
+static void
+forget_changes(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		changes = NIL;
+}
+
+/*
+ * Keys of a savepoint that is rolled back are dropped; those of one that is
+ * released belong to the transaction around it.
+ */
+static void
+follow_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	ListCell   *lc;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	foreach(lc, changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		if (change->subid != subid)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			change->subid = parent;
+		else
+			changes = foreach_delete_current(changes, lc);
+	}
+}
+
+static void
+collect_change(Capture *capture, const char *source, const char *key)
+{
+	static bool registered = false;
+	MemoryContext old;
+	Change	   *change;
+
+	if (!registered)
+	{
+		RegisterXactCallback(forget_changes, NULL);
+		RegisterSubXactCallback(follow_subtransaction, NULL);
+		registered = true;
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	change = palloc(sizeof(Change));
+	change->schema = capture->schema;
+	change->source = pstrdup(source);
+	change->key = pstrdup(key);
+	change->subid = GetCurrentSubTransactionId();
+	changes = lappend(changes, change);
+	MemoryContextSwitchTo(old);
+}
+
+static int
+compare_changes(const ListCell *a, const ListCell *b)
+{
+	const Change *ca = lfirst(a);
+	const Change *cb = lfirst(b);
+	int			cmp;
+
+	if (ca->schema != cb->schema)
+		return ca->schema < cb->schema ? -1 : 1;
+	cmp = strcmp(ca->source, cb->source);
+	return cmp != 0 ? cmp : strcmp(ca->key, cb->key);
+}
+
+/* ---- triggers ---- */
+
+/*
+ * settle.capture(book, source [, 'commit']) returns trigger
+ *
+ * Notes the keys of a changed row, old and new where they differ; a TRUNCATE
+ * notes that every ticket of the source has to be looked at.
+ */
+PG_FUNCTION_INFO_V1(settle_capture);
+Datum
+settle_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Capture    *capture;
+	bool		at_commit;
+	char	   *keys[2] = {NULL, NULL};
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("settle.capture is not called as an AFTER trigger")));
+	capture = find_capture(trigger);
+	if (capture == NULL)
+		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+	{
+		note_key(capture, NULL);
+		return PointerGetDatum(NULL);
+	}
+
+	/* where the deferred trigger does not fire, as when replication applies rows, a run has to come */
+	at_commit = trigger->tg_trigger->tgnargs > 2 && SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA;
+	keys[0] = key_of(capture, trigger->tg_trigtuple);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		keys[1] = key_of(capture, trigger->tg_newtuple);
+		if (keys[0] != NULL && keys[1] != NULL && strcmp(keys[0], keys[1]) == 0)
+			keys[1] = NULL;
+	}
+	for (int i = 0; i < 2; i++)
+	{
+		if (keys[i] == NULL)
+			continue;
+		if (at_commit)
+			collect_change(capture, trigger->tg_trigger->tgargs[1], keys[i]);
+		else
+			note_key(capture, keys[i]);
+		pfree(keys[i]);
+	}
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * settle.settle_at_commit(book, source, 'commit') returns trigger
+ *
+ * Deferred trigger: settles all tickets that the transaction has changed, in
+ * order of book, source and key, when it first fires.
+ */
+PG_FUNCTION_INFO_V1(settle_at_commit);
+Datum
+settle_at_commit(PG_FUNCTION_ARGS)
+{
+	List	   *all;
+	ListCell   *lc;
+	List	   *keys = NIL;
+	Change	   *last = NULL;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("settle.settle_at_commit is not called as a trigger")));
+	all = changes;
+	changes = NIL;
+	list_sort(all, compare_changes);
+	foreach(lc, all)
+	{
+		Change	   *change = lfirst(lc);
+		bool		same = last != NULL && last->schema == change->schema && strcmp(last->source, change->source) == 0;
+
+		if (!same && last != NULL)
+		{
+			SettleBook	book = settle_book(last->schema);
+
+			settle_run_keys(&book, last->source, keys);
+			keys = NIL;
+		}
+		if (!same || strcmp(last->key, change->key) != 0)
+			keys = lappend(keys, change->key);
+		last = change;
+	}
+	if (last != NULL)
+	{
+		SettleBook	book = settle_book(last->schema);
+
+		settle_run_keys(&book, last->source, keys);
+	}
+	return PointerGetDatum(NULL);
+}

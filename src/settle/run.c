@@ -1,0 +1,941 @@
+/*
+ * run.c
+ *		One execution of a settlement: taking tickets, reading and evaluating
+ *		them.
+ *
+ * Locking is what a maintainer must know.  The gate comes first, in its own
+ * statement, before anything is read: SHARE ROW EXCLUSIVE by a run, ROW
+ * EXCLUSIVE by tickets that settle at commit, so that runs exclude each other
+ * and posters at commit, and posters go beside each other.  Every statement
+ * after it takes a fresh snapshot, so it sees what the one before us in the
+ * gate has posted.  Then pending and waiting, parties, tallies (created, then
+ * locked in the order of their key), inserts.
+ *
+ * Tickets are evaluated in chunks, each inside a subtransaction that writes
+ * nothing.  Where one fails, the chunk is repeated ticket by ticket.
+ */
+#include "settle/settle.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "expr/expr.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* Tickets evaluated in one subtransaction. */
+#define CHUNK			256
+/* Keys of pending tickets taken at a time. */
+#define WINDOW			500000
+/* A batch of at least this size in which one rule fails for more than 1 % stops the run. */
+#define LARGE_BATCH		1000
+
+/* ---- small helpers ---- */
+
+static uint64
+query(const char *sql)
+{
+	return settle_book_execute(sql, 0, NULL, NULL, NULL, SPI_OK_SELECT);
+}
+
+/*
+ * Locks the gate of the book.
+ */
+static void
+pass_gate(const SettleBook *book, bool at_commit)
+{
+	if (IsolationUsesXactSnapshot() && !at_commit)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("a run cannot be made in isolation level %s", XactIsoLevel == XACT_SERIALIZABLE ? "serializable" : "repeatable read"),
+				 errdetail("It must see what the run before it has posted, and the snapshot of this transaction may be older."),
+				 errhint("Use read committed.")));
+	LockRelationOid(get_relname_relid("gate", book->schema), at_commit ? RowExclusiveLock : ShareRowExclusiveLock);
+}
+
+/* ---- setting up ---- */
+
+/*
+ * Compiles the rules for a source that takes part and maps its rules to the
+ * numbers they have in the book.
+ */
+static RunSource *
+open_source(Run *run, int row)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+	RunSource  *source = palloc0(sizeof(RunSource));
+	bool		isnull;
+	const char *on_delete;
+
+	source->id = DatumGetInt16(settle_spi_datum(row, 1, &isnull));
+	source->name = pstrdup(NameStr(*DatumGetName(settle_spi_datum(row, 2, &isnull))));
+	source->relation = DatumGetObjectId(settle_spi_datum(row, 3, &isnull));
+	on_delete = TextDatumGetCString(settle_spi_datum(row, 4, &isnull));
+	source->on_delete = on_delete[0];
+	source->tax_is_mapped = DatumGetBool(settle_spi_datum(row, 5, &isnull));
+	MemoryContextSwitchTo(old);
+	return source;
+}
+
+static void
+compile_source(Run *run, RunSource *source)
+{
+	Relation	relation = relation_open(source->relation, AccessShareLock);
+	int			nrules;
+
+	source->relation_name = MemoryContextStrdup(run->context,
+												quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
+																		   RelationGetRelationName(relation)));
+	source->set = settle_set_get(run->ruleset, source->name, RelationGetDescr(relation));
+	relation_close(relation, AccessShareLock);
+	nrules = settle_set_nrules(source->set);
+	source->rule_ids = MemoryContextAllocZero(run->context, sizeof(int) * Max(nrules, 1));
+}
+
+static int
+compare_version(const void *a, const void *b)
+{
+	const SettleRule *ra = *(const SettleRule *const *) a;
+	const SettleRule *rb = *(const SettleRule *const *) b;
+	int			cmp = strcmp(ra->def->code, rb->def->code);
+
+	return cmp != 0 ? cmp : ra->def->from < rb->def->from ? -1 : ra->def->from > rb->def->from;
+}
+
+/*
+ * Gives every rule the number that the book knows it by.
+ */
+static void
+number_rules(Run *run)
+{
+	uint64		n = query(psprintf("SELECT r.rule_id, r.code, pg_catalog.lower(r.valid) FROM %s.rule AS r ORDER BY r.rule_id DESC", run->book.name));
+	bool		isnull;
+
+	run->nrule_ids = n == 0 ? 1 : DatumGetInt32(settle_spi_datum(0, 1, &isnull)) + 1;
+	run->rules = MemoryContextAllocExtended(run->context, sizeof(SettleRule *) * run->nrule_ids, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int i = 0; i < run->nsources; i++)
+	{
+		RunSource  *source = run->sources[i];
+		int			nrules = settle_set_nrules(source->set);
+		const SettleRule **sorted = palloc(sizeof(SettleRule *) * Max(nrules, 1));
+
+		for (int k = 0; k < nrules; k++)
+			sorted[k] = settle_set_rule(source->set, k);
+		qsort(sorted, nrules, sizeof(SettleRule *), compare_version);
+		for (uint64 row = 0; row < n; row++)
+		{
+			SettleRuleDef def = {0};
+			SettleRule	wanted = {.def = &def};
+			const SettleRule *key = &wanted;
+			const SettleRule **found;
+
+			def.code = TextDatumGetCString(settle_spi_datum(row, 2, &isnull));
+			def.from = DatumGetTimestampTz(settle_spi_datum(row, 3, &isnull));
+			if (isnull)
+				def.from = DT_NOBEGIN;
+			found = bsearch(&key, sorted, nrules, sizeof(SettleRule *), compare_version);
+			if (found != NULL)
+			{
+				int			id = DatumGetInt32(settle_spi_datum(row, 1, &isnull));
+
+				source->rule_ids[(*found)->ordinal] = id;
+				run->rules[id] = *found;
+			}
+			pfree(def.code);
+		}
+		for (int k = 0; k < nrules; k++)
+			if (source->rule_ids[k] == 0)
+				elog(ERROR, "rule \"%s\" has no number in book \"%s\"", settle_set_rule(source->set, k)->def->code, run->book.label);
+		pfree(sorted);
+	}
+}
+
+static void
+begin_run(Run *run, const SettleBook *book, bool at_commit)
+{
+	HASHCTL		control;
+	bool		isnull;
+	uint64		n;
+	const char *wanted;
+
+	memset(run, 0, sizeof(*run));
+	run->book = *book;
+	run->at_commit = at_commit;
+	run->now = GetCurrentTransactionStartTimestamp();
+	run->started_at = GetCurrentTimestamp();
+	run->context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle run", ALLOCSET_DEFAULT_SIZES);
+	run->batch_context = AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES);
+	run->amount = settle_dec_int(0);
+
+	run->ruleset = settle_book_ruleset(book);
+	query(psprintf("SELECT b.currency, b.time_zone FROM %s.book AS b", book->name));
+	run->currency = MemoryContextStrdup(run->context, TextDatumGetCString(settle_spi_datum(0, 1, &isnull)));
+	/* book time for all that follows; settle_book_leave ends this one with its own */
+	(void) settle_env_enter(TextDatumGetCString(settle_spi_datum(0, 2, &isnull)));
+
+	wanted = psprintf("SELECT s.source_id, s.source, s.relation::pg_catalog.oid, s.on_delete, "
+					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0' "
+					  "FROM %s.source AS s WHERE s.relation IS NOT NULL ORDER BY s.source_id", book->name);
+	n = query(wanted);
+	run->sources = MemoryContextAlloc(run->context, sizeof(RunSource *) * (n + 1));
+	for (uint64 i = 0; i < n; i++)
+		run->sources[run->nsources++] = open_source(run, (int) i);
+
+	memset(&control, 0, sizeof(control));
+	control.hcxt = run->context;
+	control.keysize = sizeof(TallyKey);
+	control.entrysize = sizeof(Tally);
+	run->tallies = hash_create("scrm_settle tallies", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/*
+ * Opens what only a run with something to do needs.
+ */
+static void
+prepare_run(Run *run)
+{
+	bool		isnull;
+
+	for (int i = 0; i < run->nsources; i++)
+		compile_source(run, run->sources[i]);
+	number_rules(run);
+	query(psprintf("SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence(%s, 'run_id')), "
+				   "pg_catalog.pg_get_serial_sequence(%s, 'sheet_id')::pg_catalog.regclass::pg_catalog.oid",
+				   quote_literal_cstr(psprintf("%s.run", run->book.name)),
+				   quote_literal_cstr(psprintf("%s.sheet", run->book.name))));
+	run->run_id = DatumGetInt64(settle_spi_datum(0, 1, &isnull));
+	run->sheet_sequence = DatumGetObjectId(settle_spi_datum(0, 2, &isnull));
+}
+
+static void
+release_sources(Run *run)
+{
+	for (int i = 0; i < run->nsources; i++)
+		if (run->sources[i]->set != NULL)
+			settle_set_release(run->sources[i]->set);
+}
+
+/* ---- evaluating ---- */
+
+/*
+ * Copies what the engine said of a ticket into the batch.
+ */
+static void
+keep_ticket(RunTicket *into, const SettleTicket *ticket)
+{
+	into->state = TICKET_PRICED;
+	into->ready_at = ticket->ready_at;
+	into->ticket_time = ticket->period_at;
+	into->period = ticket->period;
+	into->project = ticket->project == NULL ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(ticket->project));
+	into->region = ticket->region == NULL ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(ticket->region));
+	into->revenue = ticket->revenue;
+	into->cost = ticket->cost;
+	into->currency = ticket->currency;
+	into->nlines = ticket->nlines;
+	into->lines = palloc0(sizeof(RunLine) * Max(ticket->nlines, 1));
+	/* revenue is what the source says less the tax inside it */
+	into->revenue = settle_dec_sub(into->revenue, ticket->tax);
+	for (int i = 0; i < ticket->nlines; i++)
+	{
+		const SettleLine *from = &ticket->lines[i];
+		RunLine    *to = &into->lines[i];
+
+		to->rule = from->rule;
+		to->payer_party = from->payer;
+		to->payee_party = from->payee;
+		to->owner_party = from->owner;
+		to->unit = from->unit;
+		to->base = settle_dec_keep(from->base);
+		to->factor = settle_dec_keep(from->factor);
+		to->amount = settle_dec_keep(from->amount);
+		to->in_tally = from->owner != NULL;
+		to->tally_period = from->tally_period;
+		to->count = to->in_tally ? 1 : 0;
+	}
+	into->revenue = settle_dec_keep(into->revenue);
+	into->cost = settle_dec_keep(into->cost);
+}
+
+/*
+ * How rows of a source come in: the ticket's key, whether it has sheets, the
+ * key again as the source gives it (null: vanished), then the columns in use.
+ */
+#define ROW_KEY		1
+#define ROW_KNOWN	2
+#define ROW_SOURCE	3
+#define ROW_COLUMNS	4
+
+typedef struct Reader
+{
+	Run		   *run;
+	RunSource  *source;
+	int			ncolumns;
+	AttrNumber *columns;		/* attribute of the source, by column of the row */
+} Reader;
+
+/*
+ * Evaluates one row of the source.
+ */
+static void
+read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
+{
+	Run		   *run = reader->run;
+	RunTicket  *ticket = &run->tickets[run->ntickets];
+	TupleTableSlot *slot = settle_set_slot(reader->source->set);
+	SettleTicket said;
+	bool		isnull;
+	Datum		value;
+
+	memset(ticket, 0, sizeof(*ticket));
+	value = SPI_getbinval(tuple, desc, ROW_KEY, &isnull);
+	if (isnull)
+		value = SPI_getbinval(tuple, desc, ROW_SOURCE, &isnull);
+	ticket->key = TextDatumGetCString(value);
+	ticket->known = DatumGetBool(SPI_getbinval(tuple, desc, ROW_KNOWN, &isnull)) && !isnull;
+	(void) SPI_getbinval(tuple, desc, ROW_SOURCE, &isnull);
+	if (isnull)
+	{
+		ticket->state = TICKET_VANISHED;
+		run->ntickets++;
+		return;
+	}
+	for (int i = 0; i < reader->ncolumns; i++)
+		slot->tts_values[reader->columns[i] - 1] =
+			heap_getattr(tuple, ROW_COLUMNS + i, desc, &slot->tts_isnull[reader->columns[i] - 1]);
+
+	if (settle_evaluate_ticket(reader->source->set, run->now, false, &said, NULL))
+		keep_ticket(ticket, &said);
+	else
+	{
+		ticket->state = said.has_ready_at ? TICKET_WAITING : TICKET_NOT_READY;
+		ticket->ready_at = said.ready_at;
+	}
+	run->ntickets++;
+}
+
+/*
+ * Tells whether an error is one of a ticket, which the run goes on after.
+ */
+static bool
+is_error_of_ticket(int sqlerrcode)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return category == ERRCODE_TO_CATEGORY(SETTLE_ERRCODE('0', '0', '0')) ||
+		category == ERRCODE_DATA_EXCEPTION ||
+		category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+		category == ERRCODE_CARDINALITY_VIOLATION ||
+		category == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+}
+
+/*
+ * Evaluates rows inside one subtransaction.  Returns false, with nothing kept,
+ * where one of them fails; a single row that fails is kept as failed.
+ */
+static bool
+evaluate_rows(Reader *reader, SPITupleTable *rows, uint64 from, uint64 to)
+{
+	Run		   *run = reader->run;
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int			start = run->ntickets;
+	volatile bool ok = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(run->batch_context);
+	PG_TRY();
+	{
+		for (uint64 i = from; i < to; i++)
+			read_ticket(reader, rows->vals[i], rows->tupdesc);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(run->batch_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(old);
+		CurrentResourceOwner = owner;
+		if (!is_error_of_ticket(error->sqlerrcode))
+			ReThrowError(error);
+		ok = false;
+		run->ntickets = start;
+		if (to - from == 1)
+		{
+			RunTicket  *ticket = &run->tickets[run->ntickets++];
+
+			/* read_ticket has set the key before anything can fail */
+			ticket->state = TICKET_FAILED;
+			ticket->error = error;
+			ticket->failing = settle_set_failing(reader->source->set);
+		}
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	return ok;
+}
+
+/*
+ * Stops the run where one rule fails for so many tickets that the rule is
+ * broken, not the tickets.
+ */
+static void
+check_failures(Run *run)
+{
+	int			nfailed = 0;
+
+	if (run->ntickets < LARGE_BATCH)
+		return;
+	for (int i = 0; i < run->ntickets; i++)
+		nfailed += run->tickets[i].state == TICKET_FAILED;
+	if (nfailed <= run->ntickets / 100)
+		return;
+	for (int i = 0; i < run->ntickets; i++)
+	{
+		RunTicket  *ticket = &run->tickets[i];
+		int			same = 0;
+
+		if (ticket->state != TICKET_FAILED || ticket->failing == NULL)
+			continue;
+		for (int k = i; k < run->ntickets; k++)
+			same += run->tickets[k].state == TICKET_FAILED && run->tickets[k].failing == ticket->failing;
+		if (same > run->ntickets / 100)
+			ereport(ERROR,
+					(errcode(ticket->error->sqlerrcode),
+					 errmsg("\"%s\" fails for %d of %d tickets: %s", ticket->failing, same, run->ntickets, ticket->error->message),
+					 errdetail("The first is ticket \"%s\".", ticket->key),
+					 errhint("A rule or mapping that fails so often is broken; mend it and run again.")));
+	}
+}
+
+static void
+start_batch(Run *run)
+{
+	MemoryContextReset(run->batch_context);
+	run->tickets = MemoryContextAllocHuge(run->batch_context, sizeof(RunTicket) * SETTLE_BATCH);
+	run->ntickets = 0;
+}
+
+static void
+finish_batch(Run *run, RunSource *source)
+{
+	if (run->ntickets == 0)
+		return;
+	check_failures(run);
+	settle_post_batch(run, source);
+	if (settle_set_nparties(source->set) > 100000)
+	{
+		settle_set_forget_parties(source->set);
+		source->nparty_ids = 0;
+	}
+	start_batch(run);
+}
+
+/*
+ * Evaluates and posts all rows of a query that gives rows of the source.
+ */
+static void
+settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int nargs, Oid *types, Datum *values)
+{
+	Portal		portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, false, 0);
+
+	start_batch(run);
+	for (;;)
+	{
+		SPITupleTable *rows;
+		uint64		n;
+
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, CHUNK * 8);
+		rows = SPI_tuptable;
+		n = SPI_processed;
+		if (n == 0)
+			break;
+		for (uint64 from = 0; from < n; from += CHUNK)
+		{
+			uint64		to = Min(from + CHUNK, n);
+
+			if (!evaluate_rows(reader, rows, from, to) && to - from > 1)
+				for (uint64 i = from; i < to; i++)
+					evaluate_rows(reader, rows, i, i + 1);
+		}
+		SPI_freetuptable(rows);
+		if (run->ntickets > SETTLE_BATCH - CHUNK * 8)
+			finish_batch(run, source);
+	}
+	finish_batch(run, source);
+	SPI_cursor_close(portal);
+}
+
+/* ---- reading the source ---- */
+
+/*
+ * Makes the part of a query that gives the source's rows: key as text, what it
+ * is looked up by, and the columns in use, numbered.
+ */
+static char *
+source_query(Reader *reader, const char **lookup_type)
+{
+	RunSource  *source = reader->source;
+	StringInfoData sql;
+	const char *column;
+	Oid			type;
+	const char *key = settle_set_key(source->set, &column, &type);
+	const Bitmapset *uses = settle_set_uses(source->set);
+	TupleDesc	desc = settle_set_slot(source->set)->tts_tupleDescriptor;
+	int			position = -1;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT (%s)::pg_catalog.text AS source_key, %s AS lookup", key,
+					 column == NULL ? psprintf("(%s)::pg_catalog.text", key) : quote_identifier(column));
+	*lookup_type = column == NULL ? "pg_catalog.text" : format_type_be_qualified(type);
+	reader->columns = palloc(sizeof(AttrNumber) * (bms_num_members(uses) + 1));
+	reader->ncolumns = 0;
+	while ((position = bms_next_member(uses, position)) >= 0)
+	{
+		reader->columns[reader->ncolumns++] = position;
+		appendStringInfo(&sql, ", %s AS c%d", quote_identifier(NameStr(TupleDescAttr(desc, position - 1)->attname)), position);
+	}
+	appendStringInfo(&sql, " FROM %s", source->relation_name);
+	return sql.data;
+}
+
+static void
+append_columns(StringInfo sql, Reader *reader)
+{
+	for (int i = 0; i < reader->ncolumns; i++)
+		appendStringInfo(sql, ", s.c%d", reader->columns[i]);
+}
+
+/*
+ * Settles the tickets of the given keys.
+ */
+static void
+settle_keys(Run *run, RunSource *source, ArrayType *keys)
+{
+	Reader		reader = {.run = run, .source = source};
+	Oid			types[] = {INT2OID, TEXTARRAYOID};
+	Datum		values[] = {Int16GetDatum(source->id), PointerGetDatum(keys)};
+	const char *lookup_type;
+	const char *rows = source_query(&reader, &lookup_type);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT k.ticket_key, EXISTS (SELECT FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 "
+					 "AND h.ticket_key OPERATOR(pg_catalog.=) k.ticket_key) AS known, s.source_key", run->book.name);
+	append_columns(&sql, &reader);
+	appendStringInfo(&sql, " FROM (SELECT DISTINCT u.ticket_key FROM pg_catalog.unnest($2) AS u(ticket_key)) AS k "
+					 "LEFT JOIN (%s) AS s ON s.lookup OPERATOR(pg_catalog.=) k.ticket_key::%s", rows, lookup_type);
+	settle_rows(run, source, &reader, sql.data, 2, types, values);
+}
+
+/*
+ * Settles all tickets of a source: every row it has, and every ticket that has
+ * sheets and no row any more.
+ */
+static void
+settle_all(Run *run, RunSource *source)
+{
+	Reader		reader = {.run = run, .source = source};
+	Oid			types[] = {INT2OID};
+	Datum		values[] = {Int16GetDatum(source->id)};
+	const char *lookup_type;
+	const char *rows = source_query(&reader, &lookup_type);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT k.ticket_key, k.ticket_key IS NOT NULL AS known, s.source_key");
+	append_columns(&sql, &reader);
+	appendStringInfo(&sql, " FROM (SELECT DISTINCT h.ticket_key FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1) AS k "
+					 "FULL JOIN (%s) AS s ON s.source_key OPERATOR(pg_catalog.=) k.ticket_key", run->book.name, rows);
+	settle_rows(run, source, &reader, sql.data, 1, types, values);
+}
+
+/* ---- taking tickets ---- */
+
+/*
+ * Makes an array of the keys in one column of the last SPI result.
+ */
+static ArrayType *
+keys_of_result(MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Datum	   *keys = MemoryContextAllocHuge(context, sizeof(Datum) * Max(SPI_processed, 1));
+	ArrayType  *array;
+	bool		isnull;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+		keys[i] = settle_spi_datum((int) i, 1, &isnull);
+	array = construct_array(keys, (int) SPI_processed, TEXTOID, -1, false, TYPALIGN_INT);
+	MemoryContextSwitchTo(old);
+	return array;
+}
+
+/*
+ * Queues again what new rules may settle, and what has become due.
+ */
+static void
+queue_again(Run *run)
+{
+	Oid			types[] = {BYTEAOID};
+	Datum		values[1];
+	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
+	const char *book = run->book.name;
+
+	SET_VARSIZE(digest, VARHDRSZ + SETTLE_DIGEST_LEN);
+	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
+	values[0] = PointerGetDatum(digest);
+	settle_book_execute(psprintf("WITH new_rules AS (SELECT WHERE NOT EXISTS ("
+								 "SELECT FROM (SELECT r.digest FROM %1$s.run AS r ORDER BY r.run_id DESC LIMIT 1) AS last WHERE last.digest OPERATOR(pg_catalog.=) $1)) "
+								 "INSERT INTO %1$s.pending (source_id, ticket_key, scanned) "
+								 "SELECT s.source_id, p.ticket_key, false FROM %1$s.problem AS p JOIN %1$s.source AS s ON s.source OPERATOR(pg_catalog.=) p.source "
+								 "WHERE EXISTS (TABLE new_rules) AND p.sqlstate OPERATOR(pg_catalog.<>) 'ST005' "
+								 "UNION ALL "
+								 "SELECT s.source_id, u.ticket_key, false FROM %1$s.unpaid AS u JOIN %1$s.source AS s ON s.source OPERATOR(pg_catalog.=) u.source "
+								 "WHERE EXISTS (TABLE new_rules)", book),
+						1, types, values, NULL, SPI_OK_INSERT);
+	types[0] = TIMESTAMPTZOID;
+	values[0] = TimestampTzGetDatum(run->now);
+	settle_book_execute(psprintf("WITH due AS (DELETE FROM %1$s.waiting AS w WHERE w.due_at OPERATOR(pg_catalog.<=) $1 RETURNING w.source_id, w.ticket_key) "
+								 "INSERT INTO %1$s.pending (source_id, ticket_key, scanned) SELECT d.source_id, d.ticket_key, false FROM due AS d", book),
+						1, types, values, NULL, SPI_OK_INSERT);
+}
+
+/*
+ * Tells whether a scan misses more than 1 % of the tickets that have sheets:
+ * then the source is blind or truncated, and no money moves for it.
+ */
+static bool
+scan_is_thin(Run *run, RunSource *source, ArrayType *keys)
+{
+	Reader		reader = {.run = run, .source = source};
+	Oid			types[] = {INT2OID, TEXTARRAYOID};
+	Datum		values[] = {Int16GetDatum(source->id), PointerGetDatum(keys)};
+	const char *lookup_type;
+	const char *rows = source_query(&reader, &lookup_type);
+	bool		isnull;
+
+	settle_book_execute(psprintf("SELECT pg_catalog.count(*) FILTER (WHERE s.source_key IS NULL) OPERATOR(pg_catalog.*) 100 OPERATOR(pg_catalog.>) pg_catalog.count(*) "
+								 "FROM (SELECT DISTINCT h.ticket_key FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1%s) AS k "
+								 "LEFT JOIN (%s) AS s ON s.source_key OPERATOR(pg_catalog.=) k.ticket_key",
+								 run->book.name, keys == NULL ? "" : " AND h.ticket_key OPERATOR(pg_catalog.=) ANY ($2)", rows),
+						keys == NULL ? 1 : 2, types, values, NULL, SPI_OK_SELECT);
+	return DatumGetBool(settle_spi_datum(0, 1, &isnull));
+}
+
+/*
+ * Takes keys of one source out of pending, those that a scan queued or those
+ * that changes queued, at most "limit", and settles them.  Returns how many
+ * rows it took.
+ */
+static uint64
+take_keys(Run *run, RunSource *source, bool scanned, uint64 limit)
+{
+	Oid			types[] = {INT2OID, INT8OID, BOOLOID};
+	Datum		values[] = {Int16GetDatum(source->id), Int64GetDatum((int64) limit), BoolGetDatum(scanned)};
+	MemoryContext context;
+	ArrayType  *keys;
+	uint64		n;
+
+	n = settle_book_execute(psprintf("DELETE FROM %1$s.pending AS p WHERE p.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+									 "SELECT q.ctid FROM %1$s.pending AS q WHERE q.source_id OPERATOR(pg_catalog.=) $1 "
+									 "AND q.scanned OPERATOR(pg_catalog.=) $3 AND q.ticket_key IS NOT NULL LIMIT $2)) RETURNING p.ticket_key", run->book.name),
+							3, types, values, NULL, SPI_OK_DELETE_RETURNING);
+	if (n == 0)
+		return 0;
+	context = AllocSetContextCreate(run->context, "scrm_settle keys", ALLOCSET_DEFAULT_SIZES);
+	keys = keys_of_result(context);
+	SPI_freetuptable(SPI_tuptable);
+	if (run->run_id == 0)
+		prepare_run(run);
+	run->hold_vanished = scanned && scan_is_thin(run, source, keys);
+	settle_keys(run, source, keys);
+	MemoryContextDelete(context);
+	return n;
+}
+
+/*
+ * Takes the marks that stand for all tickets of a source.
+ */
+static bool
+take_marks(Run *run, RunSource *source)
+{
+	Oid			types[] = {INT2OID};
+	Datum		values[] = {Int16GetDatum(source->id)};
+
+	return settle_book_execute(psprintf("DELETE FROM %s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key IS NULL", run->book.name),
+							   1, types, values, NULL, SPI_OK_DELETE) > 0;
+}
+
+/*
+ * Replaces such a mark by the keys it stands for, for a run that takes a
+ * limited number of tickets.
+ */
+static void
+spell_out_marks(Run *run, RunSource *source)
+{
+	Reader		reader = {.run = run, .source = source};
+	const char *lookup_type;
+	Oid			types[] = {INT2OID};
+	Datum		values[] = {Int16GetDatum(source->id)};
+
+	if (!take_marks(run, source))
+		return;
+	if (run->run_id == 0)
+		prepare_run(run);
+	settle_book_execute(psprintf("INSERT INTO %1$s.pending (source_id, ticket_key, scanned) "
+								 "SELECT $1, s.source_key, true FROM (%2$s) AS s WHERE s.source_key IS NOT NULL "
+								 "UNION SELECT $1, h.ticket_key, true FROM %1$s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1",
+								 run->book.name, source_query(&reader, &lookup_type)),
+						1, types, values, NULL, SPI_OK_INSERT);
+}
+
+/* ---- finishing ---- */
+
+static void
+record_run(Run *run)
+{
+	Oid			types[] = {
+		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID
+	};
+	Datum		values[lengthof(types)];
+	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
+	Oid			ruleset_types[] = {BYTEAOID, GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"),
+														ObjectIdGetDatum(get_namespace_oid("settle", false)))};
+	Datum		ruleset_values[2];
+
+	SET_VARSIZE(digest, VARHDRSZ + SETTLE_DIGEST_LEN);
+	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
+	ruleset_values[0] = PointerGetDatum(digest);
+	ruleset_values[1] = PointerGetDatum(run->ruleset);
+	settle_book_execute(psprintf("INSERT INTO %1$s.ruleset_used (digest, ruleset) SELECT $1, $2 "
+								 "WHERE NOT EXISTS (SELECT FROM %1$s.ruleset_used AS u WHERE u.digest OPERATOR(pg_catalog.=) $1) ON CONFLICT DO NOTHING", run->book.name),
+						2, ruleset_types, ruleset_values, NULL, SPI_OK_INSERT);
+
+	values[0] = Int64GetDatum(run->run_id);
+	values[1] = TimestampTzGetDatum(run->started_at);
+	values[2] = CStringGetTextDatum(run->at_commit ? "commit" : "schedule");
+	values[3] = PointerGetDatum(digest);
+	values[4] = Int64GetDatum(run->settled);
+	values[5] = Int64GetDatum(run->lines);
+	values[6] = NumericGetDatum(settle_dec_to_numeric(run->amount));
+	values[7] = Int64GetDatum(run->corrections);
+	values[8] = Int64GetDatum(run->held);
+	values[9] = Int64GetDatum(run->problems);
+	values[10] = Int64GetDatum(run->unpaid);
+	settle_book_execute(psprintf("INSERT INTO %s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid) "
+								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", run->book.name),
+						lengthof(types), types, values, NULL, SPI_OK_INSERT);
+}
+
+/*
+ * Settles what is pending, at most max_tickets changes of it (0: all).
+ */
+static void
+run_pending(Run *run, int64 max_tickets)
+{
+	int64		left = max_tickets;
+
+	queue_again(run);
+	for (int i = 0; i < run->nsources; i++)
+	{
+		RunSource  *source = run->sources[i];
+
+		if (max_tickets > 0)
+		{
+			spell_out_marks(run, source);
+			if (left > 0)
+				left -= (int64) take_keys(run, source, false, (uint64) left);
+			if (left > 0)
+				left -= (int64) take_keys(run, source, true, (uint64) left);
+			continue;
+		}
+		while (take_keys(run, source, false, WINDOW) == WINDOW)
+			CHECK_FOR_INTERRUPTS();
+		while (take_keys(run, source, true, WINDOW) == WINDOW)
+			CHECK_FOR_INTERRUPTS();
+		if (take_marks(run, source))
+		{
+			if (run->run_id == 0)
+				prepare_run(run);
+			run->hold_vanished = scan_is_thin(run, source, NULL);
+			settle_all(run, source);
+		}
+	}
+	if (run->run_id == 0)
+		return;
+	settle_post_tallies(run);
+	record_run(run);
+}
+
+/*
+ * settle.run(book regnamespace, max_tickets bigint default null)
+ *
+ * Settles what is pending, in this transaction.
+ */
+PG_FUNCTION_INFO_V1(settle_run);
+Datum
+settle_run(PG_FUNCTION_ARGS)
+{
+	SettleBook	book;
+	SettleIdentity identity;
+	Run			run;
+	TupleDesc	desc;
+	Datum		values[7];
+	bool		nulls[7] = {false};
+	int64		max_tickets = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("book is null")));
+	if (!PG_ARGISNULL(1) && max_tickets <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_tickets must be positive, not %lld", (long long) max_tickets),
+				 errhint("Leave it out to settle all that is pending.")));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+	book = settle_book(PG_GETARG_OID(0));
+	settle_book_check_rights(&book);
+
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	pass_gate(&book, false);
+	begin_run(&run, &book, false);
+	run_pending(&run, max_tickets);
+	release_sources(&run);
+	SPI_finish();
+	settle_book_leave(identity);
+
+	values[0] = Int64GetDatum(run.settled);
+	values[1] = Int64GetDatum(run.lines);
+	values[2] = NumericGetDatum(settle_dec_to_numeric(run.amount));
+	values[3] = Int64GetDatum(run.corrections);
+	values[4] = Int64GetDatum(run.held);
+	values[5] = Int64GetDatum(run.problems);
+	values[6] = Int64GetDatum(run.unpaid);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+void
+settle_run_keys(const SettleBook *book, const char *source, List *keys)
+{
+	Run			run;
+	Datum	   *datums = palloc(sizeof(Datum) * Max(list_length(keys), 1));
+	int			n = 0;
+	ListCell   *lc;
+	SettleIdentity identity = settle_book_enter(book);
+
+	foreach(lc, keys)
+		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	SPI_connect();
+	pass_gate(book, true);
+	begin_run(&run, book, true);
+	for (int i = 0; i < run.nsources; i++)
+	{
+		if (strcmp(run.sources[i]->name, source) != 0)
+			continue;
+		prepare_run(&run);
+		settle_keys(&run, run.sources[i], construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
+		settle_post_tallies(&run);
+		record_run(&run);
+	}
+	release_sources(&run);
+	SPI_finish();
+	settle_book_leave(identity);
+}
+
+/*
+ * settle.rescan(book regnamespace, since timestamptz default null, until
+ *				 timestamptz default null, source name default null)
+ *				 returns void
+ *
+ * Queues the tickets of a time span, those from before the source was added
+ * too, and those that are settled and have no row any more.
+ */
+PG_FUNCTION_INFO_V1(settle_rescan);
+Datum
+settle_rescan(PG_FUNCTION_ARGS)
+{
+	SettleBook	book;
+	SettleIdentity identity;
+	Run			run;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("book is null")));
+	book = settle_book(PG_GETARG_OID(0));
+	settle_book_check_rights(&book);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	begin_run(&run, &book, false);
+	for (int i = 0; i < run.nsources; i++)
+	{
+		RunSource  *source = run.sources[i];
+		Reader		reader = {.run = &run, .source = source};
+		Oid			types[] = {INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+		Datum		values[] = {Int16GetDatum(source->id), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+		char		nulls[] = {' ', PG_ARGISNULL(1) ? 'n' : ' ', PG_ARGISNULL(2) ? 'n' : ' '};
+		const char *lookup_type;
+
+		if (!PG_ARGISNULL(3) && strcmp(source->name, NameStr(*PG_GETARG_NAME(3))) != 0)
+			continue;
+		if (PG_ARGISNULL(1) && PG_ARGISNULL(2))
+		{
+			settle_book_execute(psprintf("INSERT INTO %s.pending (source_id, scanned) VALUES ($1, true)", book.name),
+								1, types, values, nulls, SPI_OK_INSERT);
+			continue;
+		}
+		compile_source(&run, source);
+		settle_book_execute(psprintf("INSERT INTO %1$s.pending (source_id, ticket_key, scanned) "
+									 "SELECT $1, s.source_key, true FROM (%2$s WHERE (%3$s) OPERATOR(pg_catalog.>=) coalesce($2, '-infinity') "
+									 "AND (%3$s) OPERATOR(pg_catalog.<) coalesce($3, 'infinity')) AS s WHERE s.source_key IS NOT NULL "
+									 "UNION SELECT $1, h.ticket_key, true FROM %1$s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 "
+									 "AND h.ticket_time OPERATOR(pg_catalog.>=) coalesce($2, '-infinity') AND h.ticket_time OPERATOR(pg_catalog.<) coalesce($3, 'infinity')",
+									 book.name, source_query(&reader, &lookup_type), settle_set_time(source->set)),
+							3, types, values, nulls, SPI_OK_INSERT);
+	}
+	release_sources(&run);
+	SPI_finish();
+	settle_book_leave(identity);
+	PG_RETURN_VOID();
+}
+
+/*
+ * settle._has_pending(book regnamespace) returns boolean
+ */
+PG_FUNCTION_INFO_V1(settle_has_pending);
+Datum
+settle_has_pending(PG_FUNCTION_ARGS)
+{
+	SettleBook	book = settle_book(PG_GETARG_OID(0));
+	SettleIdentity identity;
+	bool		result;
+
+	settle_book_check_rights(&book);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	result = query(psprintf("SELECT FROM %s.pending LIMIT 1", book.name)) > 0;
+	SPI_finish();
+	settle_book_leave(identity);
+	PG_RETURN_BOOL(result);
+}

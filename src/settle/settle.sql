@@ -1,0 +1,40 @@
+-- settle: runs, corrections, captures, explanations, checks
+
+CREATE FUNCTION settle.capture() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_capture' LANGUAGE C;
+COMMENT ON FUNCTION settle.capture() IS 'row trigger on a source: notes which tickets changed; made by settle.add_source';
+
+CREATE FUNCTION settle.settle_at_commit() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_at_commit' LANGUAGE C;
+COMMENT ON FUNCTION settle.settle_at_commit() IS 'deferred trigger on a source: settles the tickets that the transaction changed; made by settle.add_source';
+
+CREATE FUNCTION settle.run(
+	book regnamespace, max_tickets bigint DEFAULT NULL,
+	OUT tickets bigint, OUT lines bigint, OUT amount numeric, OUT corrections bigint, OUT held bigint, OUT problems bigint, OUT unpaid bigint
+) AS 'MODULE_PATHNAME', 'settle_run' LANGUAGE C;
+COMMENT ON FUNCTION settle.run(regnamespace, bigint) IS
+	'settles what is pending, at most max_tickets changes, in this transaction; amount is the sum of its lines in the currency of the book';
+
+CREATE PROCEDURE settle.run_all(book regnamespace, max_tickets bigint DEFAULT 1000000)
+	LANGUAGE plpgsql
+AS $procedure$
+DECLARE
+	done record;
+	total bigint := 0;
+BEGIN
+	LOOP
+		done := settle.run(run_all.book, run_all.max_tickets);
+		EXIT WHEN NOT settle._has_pending(run_all.book);
+		total := total OPERATOR(pg_catalog.+) done.tickets;
+		RAISE NOTICE '% tickets settled', total;
+		COMMIT;
+	END LOOP;
+END
+$procedure$;
+COMMENT ON PROCEDURE settle.run_all(regnamespace, bigint) IS 'settles all that is pending, with a commit after each run of at most max_tickets changes';
+
+CREATE FUNCTION settle._has_pending(book regnamespace) RETURNS boolean AS 'MODULE_PATHNAME', 'settle_has_pending' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle._has_pending(regnamespace) IS 'whether tickets are pending';
+
+CREATE FUNCTION settle.rescan(book regnamespace, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, source name DEFAULT NULL)
+	RETURNS void AS 'MODULE_PATHNAME', 'settle_rescan' LANGUAGE C;
+COMMENT ON FUNCTION settle.rescan(regnamespace, timestamptz, timestamptz, name) IS
+	'queues the tickets of a time span, all without bounds, for the next run: those from before the source was added, and those that vanished';
