@@ -253,9 +253,9 @@ $$;
 CREATE TABLE history.mismatch (seed int, round int, what text, place text, got numeric, want numeric);
 CREATE TABLE history.compared (seed int, round int, what text, cases bigint, shape int DEFAULT 0);
 
--- The lines of both books; a retier line has its tally's component and no key.
+-- The lines of both books; a retier line is given its tally's component.
 CREATE TABLE history.line (
-	book text, key text, code text, component text, payee text, month text, retier boolean, amount numeric
+	book text, source text, key text, code text, component text, payee text, month text, retier boolean, amount numeric
 );
 CREATE TABLE history.hit AS SELECT * FROM oracle.hit WITH NO DATA;
 CREATE TABLE history.tally AS SELECT * FROM oracle.tally WITH NO DATA;
@@ -268,7 +268,7 @@ AS $$
 BEGIN
 	EXECUTE format($query$
 		INSERT INTO history.line
-		SELECT %1$L, l.ticket_key::text, l.rule_code, regexp_replace(l.component, '\.retier$', ''), l.payee,
+		SELECT %1$L, l.source, l.ticket_key, l.rule_code, regexp_replace(l.component, '\.retier$', ''), l.payee,
 			left(coalesce(l.corrects_period::text, l.period::text), 7), l.component LIKE '%%.retier', l.amount
 		FROM %1$I.line_detail AS l$query$, book);
 END
@@ -369,10 +369,10 @@ BEGIN
 	)
 	INSERT INTO history.compared SELECT of_seed, of_round, 'payee settled afresh', count(*) FROM total;
 
-	-- Lines of a tally stand on no ticket, all others on one.
+	-- Retier lines stand on their tally, all others on a ticket.
 	INSERT INTO history.mismatch
-	SELECT of_seed, of_round, 'place of a line', concat_ws(' ', l.book, l.code, l.component, l.payee, l.key), l.amount, NULL
-	FROM history.line AS l WHERE l.retier <> (l.key IS NULL);
+	SELECT of_seed, of_round, 'place of a line', concat_ws(' ', l.book, l.code, l.component, l.payee, l.source, l.key), l.amount, NULL
+	FROM history.line AS l WHERE l.source <> CASE WHEN l.retier THEN 'tally' ELSE 'job' END;
 
 	-- What the history was made of, so that one that never met a hard case does not pass.
 	INSERT INTO history.compared
@@ -486,7 +486,7 @@ SELECT is_empty($$SELECT * FROM history.wrong('ordinary line')$$, 'every ordinar
 SELECT is_empty($$SELECT * FROM history.wrong('withdrawn line')$$, 'the lines of a withdrawn ticket sum to zero');
 SELECT is_empty($$SELECT * FROM history.wrong('line on arrival')$$, 'the own line of a ticket is its marginal price on arrival');
 SELECT is_empty($$SELECT * FROM history.wrong('payee settled afresh')$$, 'every payee has what settling the survivors afresh gives');
-SELECT is_empty($$SELECT * FROM history.wrong('place of a line')$$, 'retier lines stand on no ticket, all others on one');
+SELECT is_empty($$SELECT * FROM history.wrong('place of a line')$$, 'retier lines stand on their tally, all others on a ticket');
 SELECT is_empty($$SELECT * FROM history.wrong('second run')$$, 'a second run does nothing and meets no problem');
 SELECT is_empty($$SELECT * FROM history.wrong('settle.check')$$, 'settle.check finds nothing, between runs and after');
 SELECT is((SELECT count(*) FROM history.mismatch), 0::bigint, 'no case of any kind is wrong');

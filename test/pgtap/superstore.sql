@@ -175,15 +175,16 @@ INSERT INTO shop.way VALUES
 	('once', 'shop.order_line'), ('by_thousands', 'shop.line_by_thousands'), ('one_by_one', 'shop.line_one_by_one'),
 	('shuffled', 'shop.line_shuffled'), ('at_commit', 'shop.line_at_commit');
 CREATE TABLE shop.line (
-	way text, ticket_key text, month text, component text, payer text, payee text, amount numeric, project ltree, region ltree
+	way text, ticket_key text, month text, component text, payer text, payee text, amount numeric, project text, region text
 );
-CREATE TABLE shop.cell (way text, project ltree, region ltree, month text);
+CREATE TABLE shop.cell (way text, project text, region ltree, month text);
 SELECT format($query$
 	INSERT INTO shop.line
-	SELECT %1$L, ticket_key, left(period::text, 7), component, payer, payee, amount, project, region FROM superstore_%1$s.line_detail;
+	SELECT %1$L, ticket_key, left(period::text, 7), component, payer, payee, amount, project::text, region::text
+	FROM superstore_%1$s.line_detail;
 	INSERT INTO shop.cell
-	SELECT DISTINCT %1$L, project, subpath(region, 0, 2), left(period::text, 7)
-	FROM superstore_%1$s.revenue_matrix WHERE nlevel(project) = 2 AND nlevel(region) >= 2 AND period IS NOT NULL;
+	SELECT DISTINCT %1$L, project::text, subpath(region::text::ltree, 0, 2), left(period::text, 7)
+	FROM superstore_%1$s.revenue_matrix WHERE nlevel(project::text::ltree) = 2 AND nlevel(region::text::ltree) >= 2 AND period IS NOT NULL;
 	$query$, way) FROM shop.way \gexec
 ANALYZE shop.line;
 
@@ -251,7 +252,7 @@ BEGIN
 	RETURN NEXT is_empty(
 		format($query$SELECT l.ticket_key, l.project, l.region FROM shop.line AS l
 			JOIN shop.order_line AS o ON o.row_id::text = l.ticket_key
-			WHERE way = %L AND (l.project::text, l.region::text) IS DISTINCT FROM (
+			WHERE way = %L AND (l.project, l.region) IS DISTINCT FROM (
 				regexp_replace(lower(o.category), '[^a-z0-9]', '_', 'g') || '.' || regexp_replace(lower(o.sub_category), '[^a-z0-9]', '_', 'g'),
 				'us.' || lower(o.region) || '.' || regexp_replace(lower(o.state), '[^a-z0-9]', '_', 'g'))
 			LIMIT 20$query$, way),
