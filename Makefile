@@ -33,10 +33,12 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make demo          a chain's quarter of tickets, settled on a private server
 #: make demo-stop     end that server and remove its files
 #: make bench-core    figures on a million tickets, as ratios of one run
+#: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
+#: make fuzz SECONDS=60     random input of the types of tiers, see test/fuzz/run
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core stage dist help
+PRIVATE      = check demo demo-stop bench-core vectors fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -89,4 +91,12 @@ build:
 clean: clean-build
 clean-build:
 	@test/cluster clean
+endif
+
+# Vectors and fuzzing, on private servers like the targets above.
+ifneq ($(filter vectors fuzz,$(MAKECMDGOALS)),)
+vectors: stage
+	@test/vectors/run '$(DIR)'
+fuzz: stage
+	@test/fuzz/run '$(SECONDS)'
 endif

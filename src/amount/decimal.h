@@ -28,6 +28,13 @@ extern SettleDec settle_wide_operation(PGFunction operation, SettleDec a, Settle
 /* num / den rounded to an integer by way of numeric, den > 0. */
 extern SettleDec settle_divide_wide(SettleDec num, SettleDec den, SettleRoundMode mode);
 
+/*
+ * The same quotient with smaller parts, for long sums of unlike fractions: in
+ * lowest terms, or, where that does not keep the denominator below 10^18, as
+ * settle_ratio_dec gives it.
+ */
+extern SettleRatio settle_ratio_reduce(SettleRatio value);
+
 /* Gives a value at least "scale" places, where it has room for them. */
 extern SettleDec settle_dec_widen_scale(SettleDec value, int scale);
 

@@ -177,6 +177,35 @@ settle_ratio_dec(SettleRatio value)
 	return settle_dec_trim(settle_ratio_round(value, &places));
 }
 
+/*
+ * Keeps a quotient small.
+ */
+SettleRatio
+settle_ratio_reduce(SettleRatio value)
+{
+	SettleDec	num = settle_dec_trim(value.num);
+	SettleDec	den = settle_dec_trim(value.den);
+
+	if (!num.wide && !den.wide)
+	{
+		uint128		a = num.coef < 0 ? -(uint128) num.coef : (uint128) num.coef;
+		uint128		b = (uint128) den.coef;
+
+		while (b != 0)
+		{
+			uint128		rest = a % b;
+
+			a = b;
+			b = rest;
+		}
+		num.coef /= (int128) a;
+		den.coef /= (int128) a;
+		if (den.coef < settle_power_of_ten(18))
+			return (SettleRatio) {num, den};
+	}
+	return (SettleRatio) {settle_ratio_dec(value), settle_dec_int(1)};
+}
+
 static const char *const mode_names[] = {
 	"half_up", "half_even", "half_down", "down", "up", "ceil", "floor"
 };
@@ -273,4 +302,24 @@ settle_round_amount(PG_FUNCTION_ARGS)
 	SettleRounding how = settle_rounding_in(text_to_cstring(PG_GETARG_TEXT_PP(2)), PG_GETARG_INT32(1));
 
 	PG_RETURN_NUMERIC(settle_dec_to_numeric(settle_round(value, &how)));
+}
+
+PG_FUNCTION_INFO_V1(settle_prorate);
+
+/*
+ * settle.prorate(amount numeric, part numeric, whole numeric, minor_units int, mode text) returns numeric
+ */
+Datum
+settle_prorate(PG_FUNCTION_ARGS)
+{
+	SettleDec	amount = settle_dec_from_datum(PG_GETARG_DATUM(0));
+	SettleDec	part = settle_dec_from_datum(PG_GETARG_DATUM(1));
+	SettleDec	whole = settle_dec_from_datum(PG_GETARG_DATUM(2));
+	SettleRounding how = settle_rounding_in(text_to_cstring(PG_GETARG_TEXT_PP(4)), PG_GETARG_INT32(3));
+
+	if (settle_dec_sign(whole) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("whole is not positive: %s", settle_dec_out(whole))));
+	PG_RETURN_NUMERIC(settle_dec_to_numeric(settle_ratio_round((SettleRatio) {settle_dec_mul(amount, part), whole}, &how)));
 }

@@ -129,6 +129,7 @@ check_time_zone(const char *time_zone)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone \"%s\" is not known", time_zone),
+				 named ? 0 : errdetail("A rule in the style of POSIX would count hours west of Greenwich."),
 				 errhint("Use a name from pg_timezone_names, such as Asia/Shanghai.")));
 }
 

@@ -61,6 +61,7 @@ typedef struct Reader
 	int			offset;			/* characters of it before the piece that is parsed */
 	int			piece;			/* characters of that piece */
 	const char *source;			/* the piece in its wrapping */
+	List	   *literals;		/* its string constants, which stand in the tree as parameters */
 } Reader;
 
 /* What one text became: the tree that is printed and the tree that is used. */
@@ -112,7 +113,7 @@ settle_nearest_name(const char *name, const char *const *candidates, int ncandid
 {
 	const char *nearest = NULL;
 	int			length = strlen(name);
-	int			best = Max(1, Min(3, length / 3)) + 1;
+	int			best = Min(Max(1, Min(3, length / 3)) + 1, length);
 
 	if (length > 2 * NAMEDATALEN)
 		return NULL;
@@ -267,12 +268,121 @@ resolve_name(ParseState *pstate, ColumnRef *ref)
 }
 
 /*
+ * Makes the parameter that stands for a string constant, of type unknown.
+ */
+static Node *
+resolve_literal(ParseState *pstate, ParamRef *ref)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = ref->number;
+	param->paramtype = UNKNOWNOID;
+	param->paramtypmod = -1;
+	param->location = ref->location;
+	return (Node *) param;
+}
+
+/*
+ * Puts a string constant back into the tree as a value of the type that it has
+ * turned out to have.
+ */
+static Node *
+coerce_literal(ParseState *pstate, Param *param, Oid type, int32 typmod, int location)
+{
+	Reader	   *reader = (Reader *) pstate->p_ref_hook_state;
+	char	   *value = list_nth(reader->literals, -param->paramid - 1);
+	Const	   *constant;
+
+	if (param->paramtype != UNKNOWNOID)
+		return NULL;
+	settle_vet_type(pstate, type, param->location);
+	if (settle_type_takes_date_words(type) && settle_has_date_word(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("the constant '%s' would mean another time at each reading", value),
+				 errhint("Write the date, or take it from a column."),
+				 parser_errposition(pstate, param->location)));
+
+	constant = makeConst(UNKNOWNOID, -1, InvalidOid, -2, CStringGetDatum(value), false, false);
+	constant->location = param->location;
+	return coerce_type(pstate, (Node *) constant, UNKNOWNOID, type, typmod,
+					   COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, location);
+}
+
+/*
+ * Makes text of the constants that have been given no type, as the arguments of
+ * jsonb_build_object are not.
+ */
+static Node *
+settle_literals(Node *node, ParseState *pstate)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) ||
+		(IsA(node, Const) && ((Const *) node)->consttype == UNKNOWNOID))
+		return coerce_type(pstate, node, UNKNOWNOID, TEXTOID, -1, COERCION_IMPLICIT,
+						   COERCE_IMPLICIT_CAST, -1);
+	return expression_tree_mutator(node, settle_literals, pstate);
+}
+
+/*
+ * Puts an expression in the place of the CaseTestExpr of another.
+ */
+static Node *
+replace_case_test(Node *node, Node *value)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, CaseTestExpr))
+		return copyObject(value);
+	return expression_tree_mutator(node, replace_case_test, value);
+}
+
+/*
+ * Casts the elements of an array constructor, at whatever depth.
+ */
+static Node *
+cast_elements(ArrayExpr *array, ArrayCoerceExpr *cast)
+{
+	ArrayExpr  *result = copyObject(array);
+	ListCell   *lc;
+
+	result->array_typeid = cast->resulttype;
+	result->element_typeid = get_element_type(cast->resulttype);
+	foreach(lc, result->elements)
+		lfirst(lc) = array->multidims ?
+			cast_elements(lfirst_node(ArrayExpr, lc), cast) :
+			replace_case_test((Node *) cast->elemexpr, lfirst(lc));
+	return (Node *) result;
+}
+
+/*
+ * Turns a cast of ARRAY[...] into casts of its elements, because that
+ * is how PostgreSQL reads ARRAY[...]::type[], the text that it writes for it.
+ */
+static Node *
+spread_array_casts(Node *node, void *context)
+{
+	if (node)
+		node = expression_tree_mutator(node, spread_array_casts, context);
+	if (node && IsA(node, ArrayCoerceExpr) && IsA(((ArrayCoerceExpr *) node)->arg, ArrayExpr))
+	{
+		ArrayCoerceExpr *cast = (ArrayCoerceExpr *) node;
+
+		return cast_elements((ArrayExpr *) cast->arg, cast);
+	}
+	return node;
+}
+
+/*
  * Raises the error of the parser in terms of the text without its wrapping.
  */
 static void
 rethrow_syntax_error(Reader *reader, MemoryContext context)
 {
 	ErrorData  *error;
+	const char *exhausted = _("memory exhausted");
 	char	   *tail;
 
 	MemoryContextSwitchTo(context);
@@ -281,9 +391,16 @@ rethrow_syntax_error(Reader *reader, MemoryContext context)
 		PG_RE_THROW();
 	FlushErrorState();
 
-	if (error->internalpos > reader->offset + reader->piece)
+	if (strncmp(error->message, exhausted, strlen(exhausted)) == 0)
 	{
-		if (strspn(reader->text, " \t\r\n") == strlen(reader->text))
+		error->sqlerrcode = ERRCODE_STATEMENT_TOO_COMPLEX;
+		error->message = "expression is nested too deeply";
+	}
+	else if (error->internalpos > reader->offset + reader->piece)
+	{
+		const char *text = reader->source + WRAP_BYTES;
+
+		if (text[strspn(text, " \t\r\n")] == ')')
 			error->message = "expression is empty";
 		else
 			error->message = "syntax error at end of expression";
@@ -291,7 +408,7 @@ rethrow_syntax_error(Reader *reader, MemoryContext context)
 	else if ((tail = strstr(error->message, WRAP_AFTER "\"")) != NULL &&
 			 tail[strlen(WRAP_AFTER "\"")] == '\0')
 		strcpy(tail, "\"");		/* an unterminated quote or comment took the wrapping in */
-	ThrowErrorData(error);
+	ReThrowError(error);		/* the context has been added already */
 }
 
 /*
@@ -361,6 +478,15 @@ not_one_expression:
 }
 
 /*
+ * Brings an analysed tree into the form that its canonical text is read as.
+ */
+static Node *
+settle_form(Node *node, ParseState *pstate)
+{
+	return spread_array_casts(settle_literals(node, pstate), NULL);
+}
+
+/*
  * Analyses a piece of text: names resolved, coerced to a type, vetted.
  *
  * offset is the place of the piece in the whole text, in bytes.  In *own is
@@ -374,7 +500,6 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 	ParseState *pstate = make_parsestate(NULL);
 	Node	   *node;
 	Oid			type;
-	List	   *literals;
 
 	reader->source = psprintf(WRAP_BEFORE "%s" WRAP_AFTER, piece);
 	reader->offset = pg_mbstrlen_with_len(reader->text, offset);
@@ -382,27 +507,24 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 
 	pstate->p_sourcetext = reader->source;
 	pstate->p_pre_columnref_hook = resolve_name;
+	pstate->p_paramref_hook = resolve_literal;
+	pstate->p_coerce_param_hook = coerce_literal;
 	pstate->p_ref_hook_state = reader;
 
 	node = parse_piece(reader);
-	literals = settle_vet_raw(pstate, node);
+	reader->literals = settle_vet_raw(pstate, node);
 	node = transformExpr(pstate, node, EXPR_KIND_CHECK_CONSTRAINT);
 
 	type = exprType(node);
-	if (type == UNKNOWNOID && !OidIsValid(wanted))
+	if (type == UNKNOWNOID && (own || !OidIsValid(wanted)))
 	{
 		node = coerce_type(pstate, node, type, TEXTOID, -1, COERCION_IMPLICIT,
 						   COERCE_IMPLICIT_CAST, -1);
 		type = TEXTOID;
 	}
+	node = settle_form(node, pstate);
 	if (own)
-	{
-		if (type == UNKNOWNOID)
-			node = coerce_type(pstate, node, type, TEXTOID, -1, COERCION_IMPLICIT,
-							   COERCE_IMPLICIT_CAST, -1);
-		type = exprType(node);
 		*own = node;
-	}
 	if (OidIsValid(wanted) && type != wanted)
 	{
 		Node	   *coerced = coerce_to_target_type(pstate, node, type, wanted, -1,
@@ -416,8 +538,9 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 					 parser_errposition(pstate, exprLocation(node))));
 		node = coerced;
 	}
+	node = settle_form(node, pstate);
 	assign_expr_collations(pstate, node);
-	settle_vet_analysed(pstate, node, literals);
+	settle_vet_analysed(pstate, node);
 
 	free_parsestate(pstate);
 	reader->source = NULL;
@@ -485,6 +608,52 @@ append_with_names(StringInfo out, const char *text, const SettleScope *scope)
 }
 
 /*
+ * Says whether a node is the value that CASE compares, under whatever casts.
+ */
+static bool
+is_case_test(Node *node)
+{
+	for (;;)
+	{
+		if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) > 0)
+			node = linitial(((FuncExpr *) node)->args);
+		else if (IsA(node, RelabelType))
+			node = (Node *) ((RelabelType *) node)->arg;
+		else if (IsA(node, CoerceViaIO))
+			node = (Node *) ((CoerceViaIO *) node)->arg;
+		else if (IsA(node, ArrayCoerceExpr))
+			node = (Node *) ((ArrayCoerceExpr *) node)->arg;
+		else
+			return IsA(node, CaseTestExpr);
+	}
+}
+
+/*
+ * Makes every cast of a tree an explicit one, in place, so that it is printed;
+ * PostgreSQL leaves an implicit cast out where another one stands above it.
+ * The value that CASE compares is not printed and must stay as it is.
+ */
+static bool
+show_casts(Node *node, void *context)
+{
+	CoercionForm *form = NULL;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncExpr))
+		form = &((FuncExpr *) node)->funcformat;
+	else if (IsA(node, RelabelType))
+		form = &((RelabelType *) node)->relabelformat;
+	else if (IsA(node, CoerceViaIO))
+		form = &((CoerceViaIO *) node)->coerceformat;
+	else if (IsA(node, ArrayCoerceExpr))
+		form = &((ArrayCoerceExpr *) node)->coerceformat;
+	if (form && *form == COERCE_IMPLICIT_CAST && !is_case_test(node))
+		*form = COERCE_EXPLICIT_CAST;
+	return expression_tree_walker(node, show_casts, context);
+}
+
+/*
  * Appends an analysed tree as text, every implicit cast written out.
  *
  * PostgreSQL takes the names of columns from a range table entry.  This one has
@@ -508,6 +677,7 @@ append_canonical(StringInfo out, Node *node, const SettleScope *scope)
 	entry->eref = makeAlias("scope", marks);
 	statement->rtable = list_make1(entry);
 
+	(void) show_casts(node, NULL);
 	context = deparse_context_for_plan_tree(statement, list_make1("scope"));
 	append_with_names(out, deparse_expression(node, context, false, true), scope);
 }
@@ -732,6 +902,7 @@ read_text(Reading (*read) (Reader *, const char *, Oid), const char *text,
 	Reading		again;
 	int			round = 0;
 
+	settle_forget_homes();
 	error_context_stack = &callback;
 	scratch = AllocSetContextCreate(caller, "settle expression", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(scratch);
@@ -763,7 +934,6 @@ read_text(Reading (*read) (Reader *, const char *, Oid), const char *text,
 
 	first.planned = (Expr *) guard_dates((Node *) first.planned, NULL);
 	convert_saop_to_hashed_saop((Node *) first.planned);
-	fix_opfuncids((Node *) first.planned);
 
 	MemoryContextSwitchTo(caller);
 	result = palloc0(sizeof(SettleExpr));

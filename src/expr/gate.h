@@ -26,6 +26,8 @@
 #define SETTLE_EXPR_MAX_EXPONENT	100
 /* longest char(n) */
 #define SETTLE_EXPR_MAX_CHAR		1000
+/* most copies of its parts that a pattern may compile to */
+#define SETTLE_EXPR_MAX_COPIES		10000
 /* most wildcards of an lquery */
 #define SETTLE_EXPR_MAX_STARS		4
 
@@ -46,6 +48,7 @@ typedef enum SettleHome
 #define SETTLE_FN_POWER		0x10	/* the exponent of numeric must be a small constant */
 #define SETTLE_FN_REPLACE	0x20	/* must not make its text longer */
 #define SETTLE_FN_LQUERY	0x40	/* an lquery among the arguments must be a small constant */
+#define SETTLE_FN_BY_POSITION (SETTLE_FN_FORMAT | SETTLE_FN_REGEX | SETTLE_FN_POWER | SETTLE_FN_REPLACE)
 
 typedef struct SettleAllowed
 {
@@ -65,14 +68,8 @@ extern bool settle_core_type_allowed(Oid type);
 /* env.c */
 extern Oid	settle_ltree_schema(Oid *extension);
 
-/* A string constant of a text, as the parser read it. */
-typedef struct SettleLiteral
-{
-	int			location;
-	const char *value;
-} SettleLiteral;
-
 /* vet.c */
+extern void settle_forget_homes(void);
 extern SettleHome settle_home(Oid class_id, Oid object_id);
 extern bool settle_type_allowed(Oid type);
 extern bool settle_column_allowed(Oid type);
@@ -80,7 +77,8 @@ extern bool settle_has_date_word(const char *text);
 extern void settle_check_date_text(const char *text);
 extern bool settle_type_takes_date_words(Oid type);
 extern List *settle_vet_raw(ParseState *pstate, Node *raw);
-extern void settle_vet_analysed(ParseState *pstate, Node *node, List *literals);
+extern void settle_vet_type(ParseState *pstate, Oid type, int location);
+extern void settle_vet_analysed(ParseState *pstate, Node *node);
 extern void settle_vet_planned(Node *node);
 
 #endif							/* SETTLE_GATE_H */

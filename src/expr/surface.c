@@ -55,10 +55,18 @@ row_of_relation(Oid relation)
 	Oid			row_type = get_rel_type_id(relation);
 
 	if (!OidIsValid(row_type))
+	{
+		const char *name = get_rel_name(relation);
+
+		if (name == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("relation with OID %u does not exist", relation)));
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation with OID %u has no rows of its own", relation),
+				 errmsg("\"%s\" has no rows that an expression could read", name),
 				 errhint("Name a table, a view or a foreign table.")));
+	}
 	return lookup_rowtype_tupdesc_copy(row_type, -1);
 }
 

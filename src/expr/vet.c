@@ -4,12 +4,17 @@
  *
  * A text is looked at three times.  The raw tree, before any name is resolved:
  * the kinds of syntax, names of functions, named types, and how large the tree
- * becomes when PostgreSQL copies operands of BETWEEN and IN.  Nothing that a
- * stranger can define has run by then; input functions of types do run in the
- * next step, so a type must be refused here.  The analysed tree: an allow-list
- * of nodes, and every function, operator, cast and type by OID.  The planned
- * tree, after SQL functions are inlined: the same nodes, and nothing whose
- * result may change.
+ * becomes when PostgreSQL copies operands of BETWEEN and IN.  The analysed tree:
+ * an allow-list of nodes, and every function, operator, cast and type by OID.
+ * The planned tree, after SQL functions are inlined: the same nodes, and nothing
+ * whose result may change.
+ *
+ * Nothing that a stranger can define may run before the analysed tree is
+ * vetted.  What analysis runs is the input functions of types, on the string
+ * constants of the text, and a composite type may hold a domain whose CHECK
+ * calls any function.  So the raw walk takes the string constants out of the
+ * tree and leaves parameters in their place; expr.c puts each one back at the
+ * moment when its type is known, and only if that type is allowed.
  *
  * Arguments are vetted before the node above them (the walk is in post-order),
  * so an argument may be folded to see whether it is a constant.
@@ -47,7 +52,7 @@
 typedef struct RawVet
 {
 	ParseState *pstate;
-	List	   *literals;		/* of SettleLiteral */
+	List	   *literals;		/* the string constants taken out, char * */
 	int64		size;			/* nodes so far */
 	int64		copies;			/* how often the parser will copy what is looked at */
 } RawVet;
@@ -56,23 +61,42 @@ typedef struct RawVet
 typedef struct Vet
 {
 	ParseState *pstate;
-	List	   *literals;
 	int			costly;			/* operations with SETTLE_FN_COSTLY so far */
 	int			quoting;		/* how many of SETTLE_FN_QUOTING stand above this node */
 } Vet;
 
 /*
- * Says where an object comes from.
+ * Where the objects of the text that is being read come from.  The same few
+ * come up again and again, and each look into pg_depend costs microseconds.
  */
-SettleHome
-settle_home(Oid class_id, Oid object_id)
+typedef struct KnownHome
 {
-	Oid			extension;
+	Oid			class_id;
+	Oid			object_id;
+	SettleHome	home;
+} KnownHome;
+
+static KnownHome known_homes[16];
+static int	known_home_count = 0;
+
+/*
+ * Forgets where objects come from, since the catalogue may have changed.
+ */
+void
+settle_forget_homes(void)
+{
+	known_home_count = 0;
+}
+
+/*
+ * Finds the extension that an object belongs to.
+ */
+static SettleHome
+find_home(Oid class_id, Oid object_id)
+{
+	Oid			extension = getExtensionOfObject(class_id, object_id);
 	Oid			ltree;
 
-	if (object_id < FirstUnpinnedObjectId)
-		return SETTLE_HOME_CORE;
-	extension = getExtensionOfObject(class_id, object_id);
 	if (!OidIsValid(extension))
 		return SETTLE_HOME_STRANGE;
 	(void) settle_ltree_schema(&ltree);
@@ -81,6 +105,27 @@ settle_home(Oid class_id, Oid object_id)
 	if (extension == get_extension_oid("scrm_settle", true))
 		return SETTLE_HOME_SETTLE;
 	return SETTLE_HOME_STRANGE;
+}
+
+/*
+ * Says where an object comes from.
+ */
+SettleHome
+settle_home(Oid class_id, Oid object_id)
+{
+	KnownHome	found = {.class_id = class_id, .object_id = object_id};
+
+	if (object_id < FirstUnpinnedObjectId)
+		return SETTLE_HOME_CORE;
+	for (int i = 0; i < known_home_count; i++)
+	{
+		if (known_homes[i].class_id == class_id && known_homes[i].object_id == object_id)
+			return known_homes[i].home;
+	}
+	found.home = find_home(class_id, object_id);
+	if (known_home_count < lengthof(known_homes))
+		known_homes[known_home_count++] = found;
+	return found.home;
 }
 
 /*
@@ -343,6 +388,23 @@ vet_raw_call(RawVet *vet, FuncCall *call)
 }
 
 /*
+ * Refuses a type of a cast or of a constant.
+ */
+void
+settle_vet_type(ParseState *pstate, Oid type, int location)
+{
+	if (settle_type_allowed(type))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("type %s cannot be used in an expression", format_type_be(type)),
+			 get_typtype(type) == TYPTYPE_DOMAIN ?
+			 errhint("Cast to the type under the domain, %s.", format_type_be(getBaseType(type))) :
+			 errdetail("Expressions may use plain types, enums, the types of ltree, and arrays of these."),
+			 parser_errposition(pstate, location)));
+}
+
+/*
  * Refuses a type that a text names, before any input function of it runs.
  */
 static void
@@ -353,14 +415,7 @@ vet_raw_type(RawVet *vet, TypeName *name)
 
 	if (!OidIsValid(type))
 		return;					/* the parser says so in its own words */
-	if (!settle_type_allowed(type))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("type %s cannot be used in an expression", format_type_be(type)),
-				 get_typtype(type) == TYPTYPE_DOMAIN ?
-				 errhint("Cast to the type under the domain, %s.", format_type_be(getBaseType(type))) :
-				 errdetail("Expressions may use plain types, enums, the types of ltree, and arrays of these."),
-				 parser_errposition(vet->pstate, name->location)));
+	settle_vet_type(vet->pstate, type, name->location);
 	if (type == BPCHAROID)
 	{
 		typenameTypeIdAndMod(vet->pstate, name, &type, &typmod);
@@ -372,6 +427,24 @@ vet_raw_type(RawVet *vet, TypeName *name)
 							   SETTLE_EXPR_MAX_CHAR),
 					 parser_errposition(vet->pstate, name->location)));
 	}
+}
+
+/*
+ * Takes a string constant out of the tree.  Its node becomes a parameter with
+ * a negative number, -1 for the first of the list, which no text can write.
+ */
+static void
+take_literal(RawVet *vet, A_Const *constant)
+{
+	ParamRef   *param = (ParamRef *) constant;
+	int			location = constant->location;
+
+	StaticAssertStmt(sizeof(ParamRef) <= sizeof(A_Const), "a parameter fits where a constant stood");
+	vet->literals = lappend(vet->literals, strVal(&constant->val));
+	MemSet(param, 0, sizeof(ParamRef));
+	NodeSetTag(param, T_ParamRef);
+	param->number = -list_length(vet->literals);
+	param->location = location;
 }
 
 static bool vet_raw_walker(Node *node, RawVet *vet);
@@ -455,13 +528,7 @@ vet_raw_walker(Node *node, RawVet *vet)
 				A_Const    *constant = (A_Const *) node;
 
 				if (!constant->isnull && IsA(&constant->val, String))
-				{
-					SettleLiteral *literal = palloc(sizeof(SettleLiteral));
-
-					literal->location = constant->location;
-					literal->value = strVal(&constant->val);
-					vet->literals = lappend(vet->literals, literal);
-				}
+					take_literal(vet, constant);
 				return false;
 			}
 		case T_FuncCall:
@@ -469,7 +536,7 @@ vet_raw_walker(Node *node, RawVet *vet)
 			break;
 		case T_TypeName:
 			vet_raw_type(vet, (TypeName *) node);
-			break;
+			return false;		/* below it stand only its modifiers */
 		case T_List:
 		case T_ColumnRef:
 		case T_TypeCast:
@@ -518,7 +585,7 @@ vet_raw_walker(Node *node, RawVet *vet)
 }
 
 /*
- * Vets a raw tree and returns the string constants in it.
+ * Vets a raw tree, takes the string constants out of it and returns them.
  */
 List *
 settle_vet_raw(ParseState *pstate, Node *raw)
@@ -598,6 +665,42 @@ is_text(Oid type)
 }
 
 /*
+ * Estimates how many copies of its parts a pattern compiles to: bounds such as
+ * {1,50} behind a group multiply with each other and with the largest other
+ * one.  An estimate that is too high, for a parenthesis inside brackets say,
+ * does no harm.
+ */
+static int64
+pattern_copies(const char *pattern)
+{
+	int64		groups = 1;
+	int64		largest = 1;
+
+	for (const char *p = pattern; *p; p++)
+	{
+		bool		group = *p == ')';
+		int64		bound = 0;
+
+		if (*p == '\\' && p[1])
+			p++;
+		if (p[1] != '{')
+			continue;
+		for (const char *q = p + 2; *q && *q != '}'; q++)
+		{
+			if (*q == ',' && isdigit((unsigned char) q[1]))
+				bound = 0;
+			else if (isdigit((unsigned char) *q))
+				bound = Min(bound * 10 + (*q - '0'), SETTLE_EXPR_MAX_COPIES + 1);
+		}
+		if (group)
+			groups = Min(groups * Max(bound, 1), SETTLE_EXPR_MAX_COPIES + 1);
+		else
+			largest = Max(largest, bound);
+	}
+	return groups * largest;
+}
+
+/*
  * Refuses a pattern that is no constant or that can take long: matching is
  * linear in the text but for back-references and lookaround.
  */
@@ -605,6 +708,7 @@ static void
 vet_regex(Vet *vet, List *args, Oid collation, int location)
 {
 	Const	   *pattern;
+	text	   *value;
 	regex_t    *compiled;
 
 	if (list_length(args) < 2 || !is_text(exprType(lsecond(args))))
@@ -617,7 +721,10 @@ vet_regex(Vet *vet, List *args, Oid collation, int location)
 				 parser_errposition(vet->pstate, location)));
 	if (pattern->constisnull)
 		return;
-	compiled = RE_compile_and_cache(DatumGetTextPP(pattern->constvalue), REG_ADVANCED,
+	value = DatumGetTextPP(pattern->constvalue);
+	if (pattern_copies(text_to_cstring(value)) > SETTLE_EXPR_MAX_COPIES)
+		refuse_size(vet->pstate, location, "copies of a part of a pattern", SETTLE_EXPR_MAX_COPIES);
+	compiled = RE_compile_and_cache(value, REG_ADVANCED,
 									OidIsValid(collation) ? collation : DEFAULT_COLLATION_OID);
 	if (compiled->re_info & (REG_UBACKREF | REG_ULOOKAROUND))
 		ereport(ERROR,
@@ -723,7 +830,7 @@ vet_flags(Vet *vet, int flags, List *args, Oid collation, int location)
 	/* what the flags say of an argument, they say of its position */
 	foreach(lc, args)
 	{
-		if (flags != 0 && IsA(lfirst(lc), NamedArgExpr))
+		if ((flags & SETTLE_FN_BY_POSITION) && IsA(lfirst(lc), NamedArgExpr))
 			refuse_syntax(vet->pstate, lfirst(lc), "a named argument of this function", NULL);
 	}
 	if ((flags & SETTLE_FN_COSTLY) && ++vet->costly > SETTLE_EXPR_MAX_COSTLY)
@@ -916,36 +1023,6 @@ vet_numbers(Vet *vet, Const *constant)
 }
 
 /*
- * Vets a constant: its numbers, and the words now, today ... in a date.
- */
-static void
-vet_constant(Vet *vet, Const *constant)
-{
-	ListCell   *lc;
-
-	if (constant->constisnull)
-		return;
-	vet_numbers(vet, constant);
-	if (!settle_type_takes_date_words(constant->consttype))
-		return;
-	foreach(lc, vet->literals)
-	{
-		SettleLiteral *literal = lfirst(lc);
-
-		if (literal->location != constant->location)
-			continue;
-		if (settle_has_date_word(literal->value))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-					 errmsg("the constant '%s' would mean another time at each reading", literal->value),
-					 errhint("Write the date, or take it from a column."),
-					 parser_errposition(vet->pstate, constant->location)));
-		return;
-	}
-	elog(ERROR, "constant of type %s has no text", format_type_be(constant->consttype));
-}
-
-/*
  * Says whether printing a value of this type may quote what it holds.
  */
 static bool
@@ -1038,7 +1115,8 @@ vet_walker(Node *node, Vet *vet)
 		case T_CaseTestExpr:
 			break;
 		case T_Const:
-			vet_constant(vet, (Const *) node);
+			if (!((Const *) node)->constisnull)
+				vet_numbers(vet, (Const *) node);
 			break;
 		case T_BoolExpr:
 		case T_ArrayCoerceExpr:
@@ -1141,9 +1219,9 @@ vet_walker(Node *node, Vet *vet)
  * Vets an analysed tree.
  */
 void
-settle_vet_analysed(ParseState *pstate, Node *node, List *literals)
+settle_vet_analysed(ParseState *pstate, Node *node)
 {
-	Vet			vet = {.pstate = pstate, .literals = literals};
+	Vet			vet = {.pstate = pstate};
 
 	(void) vet_walker(node, &vet);
 }

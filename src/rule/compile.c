@@ -1145,6 +1145,16 @@ settle_set_currency(const SettleSet *set)
 }
 
 /*
+ * Gives the expression that tells when a ticket is ready, NULL where it needs
+ * more than the ticket's columns.
+ */
+const char *
+settle_set_ready_at(const SettleSet *set)
+{
+	return set->fields[T_READY_AT]->nneeds > 0 ? NULL : set->fields[T_READY_AT]->expr->canonical;
+}
+
+/*
  * Gives the expression for the time of a ticket, by which scans are bounded.
  */
 const char *

@@ -789,6 +789,74 @@ run_pending(Run *run, int64 max_tickets)
 }
 
 /*
+ * Puts the row of one ticket into the slot of its source; false where there is
+ * none.
+ */
+static bool
+fetch_row(Run *run, RunSource *source, const char *key)
+{
+	Reader		reader = {.run = run, .source = source};
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(key)};
+	const char *lookup_type;
+	const char *rows = source_query(&reader, &lookup_type);
+	TupleTableSlot *slot = settle_set_slot(source->set);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT s.source_key");
+	append_columns(&sql, &reader);
+	appendStringInfo(&sql, " FROM (%s) AS s WHERE s.lookup OPERATOR(pg_catalog.=) $1::%s", rows, lookup_type);
+	if (settle_book_execute(sql.data, 1, types, values, NULL, SPI_OK_SELECT) == 0)
+		return false;
+	for (int i = 0; i < reader.ncolumns; i++)
+		slot->tts_values[reader.columns[i] - 1] = settle_spi_datum(0, 2 + i, &slot->tts_isnull[reader.columns[i] - 1]);
+	return true;
+}
+
+/*
+ * Evaluates every row of a source, keeping nothing.
+ */
+static int64
+evaluate_all(Run *run, RunSource *source)
+{
+	Reader		reader = {.run = run, .source = source};
+	const char *lookup_type;
+	const char *rows;
+	StringInfoData sql;
+	Portal		portal;
+	int64		nlines = 0;
+	TupleTableSlot *slot = settle_set_slot(source->set);
+
+	initStringInfo(&sql);
+	rows = source_query(&reader, &lookup_type);
+	appendStringInfoString(&sql, "SELECT 1");
+	append_columns(&sql, &reader);
+	appendStringInfo(&sql, " FROM (%s) AS s", rows);
+	portal = SPI_cursor_open_with_args(NULL, sql.data, 0, NULL, NULL, NULL, true, 0);
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, CHUNK * 8);
+		if (SPI_processed == 0)
+			break;
+		for (uint64 row = 0; row < SPI_processed; row++)
+		{
+			SettleTicket ticket;
+
+			for (int i = 0; i < reader.ncolumns; i++)
+				slot->tts_values[reader.columns[i] - 1] =
+					heap_getattr(SPI_tuptable->vals[row], 2 + i, SPI_tuptable->tupdesc, &slot->tts_isnull[reader.columns[i] - 1]);
+			if (settle_evaluate_ticket(source->set, run->now, false, &ticket, NULL))
+				nlines += ticket.nlines;
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	return nlines;
+}
+
+/*
  * settle.run(book regnamespace, max_tickets bigint default null)
  *
  * Settles what is pending, in this transaction.
@@ -938,4 +1006,138 @@ settle_has_pending(PG_FUNCTION_ARGS)
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_BOOL(result);
+}
+
+/*
+ * settle.explain(book regnamespace, source name, key text) returns setof
+ *				  (step, kind, name, payer, payee, base, factor, amount, unit, detail)
+ *
+ * Returns the steps that give the lines of one ticket.
+ */
+PG_FUNCTION_INFO_V1(settle_explain);
+Datum
+settle_explain(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SettleBook	book;
+	SettleIdentity identity;
+	Run			run;
+	RunSource  *source = NULL;
+	const char *name;
+	char	   *key;
+
+	InitMaterializedSRF(fcinfo, 0);
+	book = settle_book(PG_GETARG_OID(0));
+	name = NameStr(*PG_GETARG_NAME(1));
+	key = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	settle_book_check_rights(&book);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	begin_run(&run, &book, false);
+	for (int i = 0; i < run.nsources; i++)
+	{
+		if (strcmp(run.sources[i]->name, name) == 0)
+			source = run.sources[i];
+		compile_source(&run, run.sources[i]);
+	}
+	number_rules(&run);
+	if (source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("book \"%s\" has no source \"%s\"", book.label, name)));
+	if (!fetch_row(&run, source, key))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("source \"%s\" has no ticket \"%s\"", name, key)));
+	settle_explain_ticket(&run, source, key, rsinfo->setResult, rsinfo->setDesc);
+	release_sources(&run);
+	SPI_finish();
+	settle_book_leave(identity);
+	return (Datum) 0;
+}
+
+void
+settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
+{
+	Run			run;
+
+	begin_run(&run, book, false);
+	for (int i = 0; i < run.nsources; i++)
+	{
+		RunSource  *source = run.sources[i];
+		Reader		reader = {.run = &run, .source = source};
+		Oid			types[] = {INT2OID, NAMEOID, TIMESTAMPTZOID};
+		NameData	name;
+		Datum		values[] = {Int16GetDatum(source->id), NameGetDatum(&name), TimestampTzGetDatum(run.now)};
+		const char *ready_at;
+		const char *lookup_type;
+		uint64		n;
+
+		if (get_rel_name(source->relation) == NULL)
+			continue;
+		namestrcpy(&name, source->name);
+		compile_source(&run, source);
+		/* readiness that depends on decisions cannot be asked of the table alone */
+		ready_at = settle_set_ready_at(source->set);
+		n = settle_book_execute(psprintf("SELECT coalesce(s.source_key, h.ticket_key), h.ticket_key IS NULL "
+										 "FROM (%2$s%3$s) AS s FULL JOIN (SELECT x.ticket_key FROM %1$s.sheet AS x WHERE x.source_id = $1 GROUP BY 1 HAVING sum(x.tickets) = 1) AS h "
+										 "ON h.ticket_key = s.source_key "
+										 "WHERE (h.ticket_key IS NULL OR s.source_key IS NULL) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id = $1 AND (p.ticket_key IS NULL OR p.ticket_key = coalesce(s.source_key, h.ticket_key))) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source = $2 AND p.ticket_key = coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.unpaid AS p WHERE p.source = $2 AND p.ticket_key = coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.waiting AS p WHERE p.source_id = $1 AND p.ticket_key = coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.source AS o WHERE o.source_id = $1 AND o.on_delete = 'ignore' AND s.source_key IS NULL) "
+										 "ORDER BY 1 LIMIT 100",
+										 book->name, source_query(&reader, &lookup_type),
+										 ready_at == NULL ? " WHERE false" : psprintf(" WHERE (%s) <= $3", ready_at)),
+								3, types, values, NULL, SPI_OK_SELECT);
+		for (uint64 row = 0; row < n; row++)
+		{
+			Datum		cells[3];
+			bool		nulls[3] = {false};
+			bool		isnull;
+			bool		unknown = DatumGetBool(settle_spi_datum((int) row, 2, &isnull));
+
+			if (ready_at == NULL && !unknown)
+				continue;
+			cells[0] = CStringGetTextDatum("every ready ticket is known, and every settled ticket has its row");
+			cells[1] = CStringGetTextDatum(psprintf("%s %s", source->name, TextDatumGetCString(settle_spi_datum((int) row, 1, &isnull))));
+			cells[2] = CStringGetTextDatum(unknown ? "is ready and the book does not know of it: settle.rescan" : "is settled and has no row any more, or is not ready: settle.rescan");
+			tuplestore_putvalues(store, desc, cells, nulls);
+		}
+	}
+	release_sources(&run);
+}
+
+/*
+ * settle._bench_evaluate(book regnamespace, source name) returns bigint
+ *
+ * Reads, matches and prices every ticket of a source as a run does, without
+ * comparing or writing; returns the number of lines.
+ */
+PG_FUNCTION_INFO_V1(settle_bench_evaluate);
+Datum
+settle_bench_evaluate(PG_FUNCTION_ARGS)
+{
+	SettleBook	book = settle_book(PG_GETARG_OID(0));
+	const char *name = NameStr(*PG_GETARG_NAME(1));
+	SettleIdentity identity;
+	Run			run;
+	int64		nlines = 0;
+
+	settle_book_check_rights(&book);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	begin_run(&run, &book, false);
+	for (int i = 0; i < run.nsources; i++)
+		if (strcmp(run.sources[i]->name, name) == 0)
+		{
+			compile_source(&run, run.sources[i]);
+			nlines = evaluate_all(&run, run.sources[i]);
+		}
+	release_sources(&run);
+	SPI_finish();
+	settle_book_leave(identity);
+	PG_RETURN_INT64(nlines);
 }

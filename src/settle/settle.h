@@ -15,6 +15,7 @@
 #include "rule/lines.h"
 #include "utils/hsearch.h"
 #include "utils/numeric.h"
+#include "utils/tuplestore.h"
 
 /* A source of the book that takes part in a run. */
 typedef struct RunSource
@@ -189,7 +190,15 @@ extern void settle_copy_null(StringInfo buf);
 extern void settle_copy_dec(StringInfo buf, SettleDec value);
 extern void settle_copy_ltree(StringInfo buf, struct varlena *path);
 
+/* ---- explain.c ---- */
+
+/* Explains the ticket in the slot of its source. */
+extern void settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorestate *store, TupleDesc desc);
+
 /* ---- run.c ---- */
+
+/* Reports tickets of the sources that the book does not know of, and settled ones that have no row. */
+extern void settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc);
 
 /* Settles the given tickets of one source, for capture at commit. */
 extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);

@@ -38,3 +38,24 @@ CREATE FUNCTION settle.rescan(book regnamespace, since timestamptz DEFAULT NULL,
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_rescan' LANGUAGE C;
 COMMENT ON FUNCTION settle.rescan(regnamespace, timestamptz, timestamptz, name) IS
 	'queues the tickets of a time span, all without bounds, for the next run: those from before the source was added, and those that vanished';
+
+CREATE FUNCTION settle.explain(
+	book regnamespace, source name, key text,
+	OUT step integer, OUT kind text, OUT name text, OUT payer text, OUT payee text,
+	OUT base numeric, OUT factor numeric, OUT amount numeric, OUT unit text, OUT detail text
+) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_explain' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle.explain(regnamespace, name, text) IS
+	'the steps that give the lines of one ticket: mapped values, decisions, rules that applied or were beaten, tiers, tallies';
+
+CREATE FUNCTION settle.check(book regnamespace, OUT invariant text, OUT object text, OUT detail text)
+	RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_check' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle.check(regnamespace) IS 'one row for each place where an invariant of the book does not hold; no row when all is well';
+
+CREATE FUNCTION settle._tally_fee(tiers settle.tiers[], counts bigint[], bases numeric[], weighted numeric[], rounding text, unit text)
+	RETURNS numeric AS 'MODULE_PATHNAME', 'settle_tally_fee_sql' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle._tally_fee(settle.tiers[], bigint[], numeric[], numeric[], text, text) IS
+	'what a tally owes, from its state for each version of its rule in order';
+
+CREATE FUNCTION settle._bench_evaluate(book regnamespace, source name)
+	RETURNS bigint AS 'MODULE_PATHNAME', 'settle_bench_evaluate' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle._bench_evaluate(regnamespace, name) IS 'reads, matches and prices every ticket of a source without writing, for benchmarks; returns the number of lines';

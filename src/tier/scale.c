@@ -355,13 +355,17 @@ settle_scale_check(SettleScale *scale)
 				 tier_detail(&scale->tiers[1])));
 }
 
-/*
- * True where the tiers of a mode carry a flat amount and a percent sign.
- */
+/* What the tiers of a mode have. */
 static bool
-has_prices(SettleTierMode mode)
+has_percents(SettleTierMode mode)
 {
 	return mode == SETTLE_GRADUATED || mode == SETTLE_VOLUME || mode == SETTLE_PERCENTAGE;
+}
+
+static bool
+has_flats(SettleTierMode mode)
+{
+	return mode != SETTLE_INTERPOLATED && mode != SETTLE_CAPACITY;
 }
 
 static bool
@@ -537,7 +541,8 @@ take_tier(Bytes *in, const SettleScale *scale, SettleTier *tier)
 	tier->bound_kind = (SettleBound) (flags & BOUND_MASK);
 	tier->percent = (flags & TIER_PERCENT) != 0;
 	bounded = tier->bound_kind != SETTLE_OPEN;
-	if ((!has_prices(scale->mode) && (flags & (TIER_PERCENT | TIER_FLAT)) != 0) ||
+	if ((tier->percent && !has_percents(scale->mode)) ||
+		((flags & TIER_FLAT) != 0 && !has_flats(scale->mode)) ||
 		(bounded && !has_bounds(scale->mode) &&
 		 !(has_sizes(scale->mode) && scale->mode != SETTLE_PACKAGE)) ||
 		(tier->bound_kind == SETTLE_BELOW && scale->mode != SETTLE_GRADUATED && scale->mode != SETTLE_VOLUME))

@@ -11,7 +11,7 @@
  *		5% to 1000, 8% to 5000, 10%
  *		volume 3% to 10000, 5% + 20 flat below 50000, 8%
  *		package of 100 at 15 after 20
- *		blocks_all 10 blocks of 100 at 1, blocks of 1000 at 0.5
+ *		blocks_all 10 blocks of 100 at 1 + 2 flat, blocks of 1000 at 0.5
  *		interpolated 10 spread to 1000, 40 spread to 3000
  *		capacity 10 flat within (100, 1000), 30 flat within (any, any)
  *		percentage 1.3% + 2 flat; first 3 events free; first 500 free
@@ -230,10 +230,28 @@ read_price(Reader *in, SettleTier *tier)
 			tier->flat = amount;
 			return;
 		}
+		else if (number.length == 3 && number.token - number.text >= 2 &&
+				 number.token[-1] == ',' && is_digit(number.token[-2]))
+			refuse(&number, "a number has a thousands separator", "Write 10000, not 10,000.");
 		else
 			refuse(&number, psprintf("the bare number %.*s does not say what it is", (int) number.length, number.token),
 				   psprintf("Write %.*s each, %.*s flat or %.*s%%.", (int) number.length, number.token,
 							(int) number.length, number.token, (int) number.length, number.token));
+	}
+}
+
+/*
+ * Reads the price of a package or block, and perhaps a flat amount.
+ */
+static void
+read_piece_price(Reader *in, SettleTier *tier, const char *hint)
+{
+	expect(in, "at", hint);
+	tier->rate = take_number(in, "a price");
+	if (take(in, "+"))
+	{
+		tier->flat = take_number(in, "a flat amount");
+		expect(in, "flat", "Write \"blocks of 60 at 0.1 + 2 flat\".");
 	}
 }
 
@@ -263,7 +281,7 @@ read_limits(Reader *in, SettleScale *scale, SettleTier *tier)
 	if (scale->ntiers == 0)
 		scale->ndimensions = n;
 	else if (scale->ndimensions != n)
-		refuse(in, psprintf("a tier has %d limits, the one before it %d", n, scale->ndimensions), hint);
+		refuse(in, psprintf("tiers differ in their number of limits: %d and %d", scale->ndimensions, n), hint);
 }
 
 /*
@@ -289,8 +307,7 @@ read_tier(Reader *in, SettleScale *scale, SettleTier *tier)
 
 				expect(in, "of", hint);
 				tier->size = take_number(in, "the size of a package");
-				expect(in, "at", hint);
-				tier->rate = take_number(in, "the price of a package");
+				read_piece_price(in, tier, hint);
 				if (take(in, "after"))
 				{
 					scale->has_free = true;
@@ -311,8 +328,7 @@ read_tier(Reader *in, SettleScale *scale, SettleTier *tier)
 				expect(in, "blocks", hint);
 				expect(in, "of", hint);
 				tier->size = take_number(in, "the size of a block");
-				expect(in, "at", hint);
-				tier->rate = take_number(in, "the price of a block");
+				read_piece_price(in, tier, hint);
 				break;
 			}
 		case SETTLE_INTERPOLATED:
@@ -501,6 +517,17 @@ put_price(StringInfo out, const SettleTier *tier)
 }
 
 /*
+ * Appends what a package or block costs.
+ */
+static void
+put_piece_price(StringInfo out, const SettleTier *tier)
+{
+	appendStringInfo(out, "of %s at %s", settle_dec_out(tier->size), settle_dec_out(tier->rate));
+	if (settle_dec_sign(tier->flat) != 0)
+		appendStringInfo(out, " + %s flat", settle_dec_out(tier->flat));
+}
+
+/*
  * Appends one tier.
  */
 static void
@@ -517,7 +544,7 @@ put_tier(StringInfo out, const SettleScale *scale, const SettleTier *tier)
 								 settle_dec_out(tier->bound));
 			break;
 		case SETTLE_PACKAGE:
-			appendStringInfo(out, "of %s at %s", settle_dec_out(tier->size), settle_dec_out(tier->rate));
+			put_piece_price(out, tier);
 			if (scale->has_free)
 				appendStringInfo(out, " after %s", settle_dec_out(scale->free));
 			break;
@@ -525,7 +552,8 @@ put_tier(StringInfo out, const SettleScale *scale, const SettleTier *tier)
 		case SETTLE_BLOCKS_TOP:
 			if (tier->bound_kind != SETTLE_OPEN)
 				appendStringInfo(out, "%s ", settle_dec_out(tier->count));
-			appendStringInfo(out, "blocks of %s at %s", settle_dec_out(tier->size), settle_dec_out(tier->rate));
+			appendStringInfoString(out, "blocks ");
+			put_piece_price(out, tier);
 			break;
 		case SETTLE_INTERPOLATED:
 			appendStringInfo(out, "%s spread to %s", settle_dec_out(tier->rate), settle_dec_out(tier->bound));

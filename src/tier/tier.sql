@@ -131,6 +131,26 @@ AS 'MODULE_PATHNAME', 'settle_fee_steps' LANGUAGE C IMMUTABLE STRICT PARALLEL SA
 COMMENT ON FUNCTION settle.fee_steps(settle.tiers, numeric) IS
 'how a fee comes about, a row a step: fee = quantity x rate + flat; step 0 is what a minimum adds or a maximum takes';
 
+CREATE FUNCTION settle.fee_at(tiers settle.tiers, quantity numeric, reached numeric) RETURNS numeric
+AS 'MODULE_PATHNAME', 'settle_fee_at' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.fee_at(settle.tiers, numeric, numeric) IS
+'fee of quantity by the volume tier that reached stands in';
+
+CREATE FUNCTION settle.event_fees(tiers settle.tiers, events numeric[]) RETURNS numeric[]
+AS 'MODULE_PATHNAME', 'settle_event_fees' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.event_fees(settle.tiers, numeric[]) IS
+'fees of events in their order by percentage tiers, free events and free amount first';
+
+CREATE FUNCTION settle.capacity_fee(tiers settle.tiers, quantities numeric[]) RETURNS numeric
+AS 'MODULE_PATHNAME', 'settle_capacity_fee' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.capacity_fee(settle.tiers, numeric[]) IS
+'price of the first capacity whose every limit holds';
+
+CREATE FUNCTION settle.prorated_fee(tiers settle.tiers, units numeric[], prorated numeric[]) RETURNS numeric
+AS 'MODULE_PATHNAME', 'settle_prorated_fee' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.prorated_fee(settle.tiers, numeric[], numeric[]) IS
+'graduated fee of units that come and go: full units choose the tiers, prorated units are priced';
+
 CREATE TYPE settle.tiered_fee_state;
 
 CREATE FUNCTION settle.tiered_fee_state_in(cstring) RETURNS settle.tiered_fee_state

@@ -1,0 +1,201 @@
+/*
+ * check.c
+ *		settle.check: what must always hold of a book, asked of its tables.
+ *
+ * Each invariant is one statement that returns a row for every place where it
+ * does not hold.  %1$s is the book.  All read one snapshot: the caller's.
+ */
+#include "settle/settle.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+typedef struct Invariant
+{
+	const char *name;
+	const char *sql;			/* gives object and detail */
+} Invariant;
+
+/* The lines of all sheets; used by several invariants. */
+#define ALL_LINES \
+	"(SELECT s.source_id, s.ticket_key, s.period, s.tickets, coalesce(r.unit, s.currency) AS unit, r.code, r.remainder, l.* " \
+	"FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l " \
+	"LEFT JOIN %1$s.rule AS r ON r.rule_id = l.rule_id)"
+
+static const Invariant invariants[] = {
+	{
+		"revisions of a ticket are numbered from 1 without a gap, and it is settled once or not at all",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = s.source_id) || ' ' || s.ticket_key, "
+		"'revisions ' || array_agg(s.revision ORDER BY s.revision)::text || ', settled ' || sum(s.tickets) || ' times' "
+		"FROM %1$s.sheet AS s GROUP BY s.source_id, s.ticket_key "
+		"HAVING max(s.revision) <> count(*) OR min(s.revision) <> 1 OR sum(s.tickets) NOT BETWEEN 0 AND 1"
+	},
+	{
+		"lines of a withdrawn ticket sum to zero",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = l.source_id) || ' ' || l.ticket_key, "
+		"'rule ' || l.code || ' leaves ' || sum(l.amount) "
+		"FROM " ALL_LINES " AS l "
+		"WHERE l.source_id <> 0 AND (l.source_id, l.ticket_key) IN (SELECT s.source_id, s.ticket_key FROM %1$s.sheet AS s GROUP BY 1, 2 HAVING sum(s.tickets) = 0) "
+		"GROUP BY l.source_id, l.ticket_key, l.code, l.payer_id, l.payee_id, l.unit HAVING sum(l.amount) <> 0"
+	},
+	{
+		"a tally's state equals its lines",
+		"SELECT coalesce(r.code, 'rule ' || coalesce(t.rule_id, l.rule_id)) || ' ' || coalesce(p.party, '?') || ' ' || coalesce(t.period, l.tally_period), "
+		"'state ' || coalesce(format('%%s %%s %%s %%s', t.count, t.base, t.weighted, t.amount), 'none') || ', lines ' || coalesce(format('%%s %%s %%s %%s', l.count, l.base, l.weighted, l.amount), 'none') "
+		"FROM %1$s.tally_state AS t FULL JOIN ("
+		"SELECT a.rule_id, a.owner_id, a.tally_period, a.unit, sum(a.count) AS count, sum(a.base) AS base, sum(a.base * a.factor) AS weighted, sum(a.amount) AS amount "
+		"FROM " ALL_LINES " AS a WHERE a.owner_id IS NOT NULL GROUP BY 1, 2, 3, 4) AS l "
+		"ON l.rule_id = t.rule_id AND l.owner_id = t.owner_id AND l.tally_period = t.period AND l.unit = t.unit "
+		"LEFT JOIN %1$s.rule AS r ON r.rule_id = coalesce(t.rule_id, l.rule_id) LEFT JOIN %1$s.party AS p ON p.party_id = coalesce(t.owner_id, l.owner_id) "
+		"WHERE (coalesce(t.count, 0), coalesce(t.base, 0), coalesce(t.weighted, 0), coalesce(t.amount, 0)) "
+		"IS DISTINCT FROM (coalesce(l.count, 0), coalesce(l.base, 0), coalesce(l.weighted, 0), coalesce(l.amount, 0))"
+	},
+	{
+		"lines of a tally sum to what it owes",
+		"SELECT t.code || ' ' || p.party || ' ' || t.period, 'lines ' || t.amount || ', owes ' || t.owes "
+		"FROM (SELECT r.code, s.owner_id, s.period, s.unit, sum(s.amount) AS amount, "
+		"settle._tally_fee(array_agg(r.tiers ORDER BY r.valid), array_agg(s.count ORDER BY r.valid), array_agg(s.base ORDER BY r.valid), array_agg(s.weighted ORDER BY r.valid), "
+		"(array_agg(r.rounding ORDER BY s.count > 0 DESC, r.valid DESC))[1], s.unit) AS owes "
+		"FROM %1$s.tally_state AS s JOIN %1$s.rule AS r ON r.rule_id = s.rule_id GROUP BY r.code, s.owner_id, s.period, s.unit) AS t "
+		"JOIN %1$s.party AS p ON p.party_id = t.owner_id WHERE t.amount <> t.owes"
+	},
+	{
+		"a party that a remainder empties holds nothing of a ticket",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = b.source_id) || ' ' || b.ticket_key, p.party || ' holds ' || b.held || ' ' || b.unit "
+		"FROM (SELECT e.source_id, e.ticket_key, e.party_id, e.unit, sum(CASE WHEN l.payee_id = e.party_id THEN l.amount ELSE -l.amount END) AS held "
+		"FROM (SELECT DISTINCT x.source_id, x.ticket_key, x.payer_id AS party_id, x.unit FROM " ALL_LINES " AS x WHERE x.remainder) AS e "
+		"JOIN " ALL_LINES " AS l ON l.source_id = e.source_id AND l.ticket_key = e.ticket_key AND l.unit = e.unit AND e.party_id IN (l.payer_id, l.payee_id) AND l.payer_id <> l.payee_id "
+		"GROUP BY 1, 2, 3, 4) AS b JOIN %1$s.party AS p ON p.party_id = b.party_id WHERE b.held <> 0"
+	},
+	{
+		"what parties received and gave equals the lines",
+		"SELECT p.party || ' ' || coalesce(d.period, l.period), 'sums ' || coalesce(d.received, 0) || ' and ' || coalesce(d.given, 0) || ', lines ' || coalesce(l.received, 0) || ' and ' || coalesce(l.given, 0) "
+		"FROM (SELECT x.party_id, x.period, x.unit, sum(x.received) AS received, sum(x.given) AS given FROM %1$s.party_delta AS x GROUP BY 1, 2, 3) AS d "
+		"FULL JOIN (SELECT y.party_id, y.period, y.unit, sum(y.received) AS received, sum(y.given) AS given FROM ("
+		"SELECT a.payee_id AS party_id, a.period, a.unit, a.amount AS received, 0 AS given FROM " ALL_LINES " AS a "
+		"UNION ALL SELECT a.payer_id, a.period, a.unit, 0, a.amount FROM " ALL_LINES " AS a) AS y GROUP BY 1, 2, 3) AS l "
+		"ON l.party_id = d.party_id AND l.period = d.period AND l.unit = d.unit "
+		"LEFT JOIN %1$s.party AS p ON p.party_id = coalesce(d.party_id, l.party_id) "
+		"WHERE coalesce(d.received, 0) <> coalesce(l.received, 0) OR coalesce(d.given, 0) <> coalesce(l.given, 0)"
+	},
+	{
+		"a run's figures equal its sheets",
+		"SELECT 'run ' || r.run_id, 'recorded ' || r.lines || ' lines, sheets have ' || count(l.line) "
+		"FROM %1$s.run AS r LEFT JOIN %1$s.sheet AS s ON s.run_id = r.run_id LEFT JOIN LATERAL settle._unpack(s.lines) AS l ON true "
+		"GROUP BY r.run_id, r.lines HAVING r.lines <> count(l.line)"
+	},
+	{
+		"a source is captured",
+		"SELECT s.source || ' ' || m.relid::regclass, CASE WHEN t.oid IS NULL THEN 'has no capture trigger' ELSE 'capture trigger is not enabled always' END "
+		"FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation AND c.relkind IN ('r', 'p') "
+		"CROSS JOIN LATERAL (SELECT c.oid AS relid UNION SELECT x.relid FROM pg_partition_tree(c.oid) AS x UNION SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = c.oid) AS m "
+		/* arguments of a trigger are kept as strings that end with a zero byte */
+		"CROSS JOIN LATERAL (SELECT convert_to(n.nspname, getdatabaseencoding()) || '\\x00' || convert_to(s.source, getdatabaseencoding()) || '\\x00' AS args "
+		"FROM pg_namespace AS n WHERE n.oid = $1) AS a "
+		"LEFT JOIN pg_trigger AS t ON t.tgrelid = m.relid AND t.tgfoid = 'settle.capture()'::regprocedure AND t.tgtype & 1 = 1 "
+		"AND substring(t.tgargs FOR length(a.args)) = a.args "
+		"WHERE t.oid IS NULL OR t.tgenabled <> 'A'"
+	},
+	{
+		"a source has its relation",
+		"SELECT s.source::text, 'its relation is gone' FROM %1$s.source AS s LEFT JOIN pg_class AS c ON c.oid = s.relation "
+		"WHERE s.source_id <> 0 AND c.oid IS NULL"
+	}
+};
+
+/*
+ * settle.check(book regnamespace) returns setof (invariant, object, detail)
+ *
+ * Returns a row for each place where an invariant of the book does not hold.
+ */
+PG_FUNCTION_INFO_V1(settle_check);
+Datum
+settle_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SettleBook	book;
+	SettleIdentity identity;
+	Oid			type = OIDOID;
+	Datum		arg;
+
+	InitMaterializedSRF(fcinfo, 0);
+	book = settle_book(PG_GETARG_OID(0));
+	settle_book_check_rights(&book);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	arg = ObjectIdGetDatum(book.schema);
+	for (int i = 0; i < lengthof(invariants); i++)
+	{
+		uint64		n;
+
+		CHECK_FOR_INTERRUPTS();
+		n = settle_book_execute(psprintf(invariants[i].sql, book.name), 1, &type, &arg, NULL, SPI_OK_SELECT);
+		for (uint64 row = 0; row < n; row++)
+		{
+			Datum		values[3];
+			bool		nulls[3] = {false};
+
+			values[0] = CStringGetTextDatum(invariants[i].name);
+			values[1] = settle_spi_datum((int) row, 1, &nulls[1]);
+			values[2] = settle_spi_datum((int) row, 2, &nulls[2]);
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	settle_check_sources(&book, rsinfo->setResult, rsinfo->setDesc);
+	SPI_finish();
+	settle_book_leave(identity);
+	return (Datum) 0;
+}
+
+/*
+ * settle._tally_fee(tiers settle.tiers[], counts bigint[], bases numeric[],
+ *					 weighted numeric[], rounding text, unit text) returns numeric
+ *
+ * Gives what a tally owes, of the versions of its rule in order.
+ */
+PG_FUNCTION_INFO_V1(settle_tally_fee_sql);
+Datum
+settle_tally_fee_sql(PG_FUNCTION_ARGS)
+{
+	ArrayType  *arrays[4];
+	Datum	   *datums[4];
+	int			n = 0;
+	SettleTallyPart *parts;
+	SettleRounding rounding;
+
+	for (int i = 0; i < 4; i++)
+	{
+		int16		len;
+		bool		byval;
+		char		align;
+		bool	   *nulls;
+		int			count;
+
+		arrays[i] = PG_GETARG_ARRAYTYPE_P(i);
+		get_typlenbyvalalign(ARR_ELEMTYPE(arrays[i]), &len, &byval, &align);
+		deconstruct_array(arrays[i], ARR_ELEMTYPE(arrays[i]), len, byval, align, &datums[i], &nulls, &count);
+		if ((i > 0 && count != n) || array_contains_nulls(arrays[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+					 errmsg("arrays of a tally differ in length or hold nulls")));
+		n = count;
+	}
+	parts = palloc(sizeof(SettleTallyPart) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		parts[i].pricer = settle_pricer((SettleTiers *) PG_DETOAST_DATUM(datums[0][i]));
+		parts[i].count = DatumGetInt64(datums[1][i]);
+		parts[i].base = settle_dec_from_numeric(DatumGetNumeric(datums[2][i]));
+		parts[i].weighted = settle_dec_from_numeric(DatumGetNumeric(datums[3][i]));
+	}
+	rounding = settle_rounding_in(text_to_cstring(PG_GETARG_TEXT_PP(4)), settle_minor_units(text_to_cstring(PG_GETARG_TEXT_PP(5))));
+	PG_RETURN_NUMERIC(settle_dec_to_numeric(settle_ratio_round(settle_tally_fee(parts, n), &rounding)));
+}
