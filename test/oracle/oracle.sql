@@ -1,9 +1,12 @@
 -- The oracle: what a settlement must come to, said a second time.
 --
 -- It shares no code with the extension: joins, window functions and core's own
--- numeric, nothing else, and no clever step.  A test fills five small tables
--- (the tickets that survive, and the rules in relational form) and reads three
--- views: oracle.tally, oracle.line and oracle.arrival.
+-- numeric, nothing else, and no clever step.  A test fills the tables (the
+-- tickets that survive, and the rules in relational form), says
+--
+--     REFRESH MATERIALIZED VIEW oracle.hit;
+--
+-- and reads three views: oracle.tally, oracle.line and oracle.arrival.
 --
 -- Nothing is rounded but the final amounts.  A quotient is carried as numerator
 -- and denominator and rounded with the integer division div(), because the
@@ -125,7 +128,7 @@ BEGIN ATOMIC
 END;
 
 -- Which version of which rule applies to which ticket, with base and factor.
-CREATE VIEW oracle.hit AS
+CREATE MATERIALIZED VIEW oracle.hit AS
 SELECT t.key, t.at, r.rule, r.code, r.component, r.accumulates, r.valid_from,
 	r.payee_kind || coalesce(':' || (t.value ->> r.payee_key), '') AS payee,
 	to_char(t.at AT TIME ZONE s.time_zone, 'YYYY-MM') AS month,
@@ -147,7 +150,8 @@ CROSS JOIN LATERAL (
 WHERE NOT EXISTS (
 	SELECT FROM oracle.condition AS c
 	WHERE c.rule = r.rule AND NOT oracle.holds(t.value ->> c.name, c.test, c.operand)
-);
+)
+WITH NO DATA;
 
 -- What each version adds to a tally: (F(X up to and with it) - F(X before it)) * W / X,
 -- and the price of the tier reached times W where X is 0.

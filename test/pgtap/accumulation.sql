@@ -207,17 +207,24 @@ BEGIN
 		history.random_amount(n.worker)
 	FROM (SELECT 1 + floor(random() * workers)::int AS worker FROM generate_series(1, come)) AS n;
 
+	-- What is drawn is drawn in the order of ids, not in whatever order rows are joined.
 	WITH chosen AS MATERIALIZED (
-		SELECT id, floor(random() * 6)::int AS what FROM (SELECT id FROM history.job ORDER BY id) AS j ORDER BY random() LIMIT change
+		SELECT * FROM (SELECT * FROM history.job ORDER BY id) AS j ORDER BY random() LIMIT change
+	), drawn AS MATERIALIZED (
+		SELECT c.id, floor(random() * 6)::int AS what, history.random_amount(c.worker) AS amount,
+			history.pick('{cn.north.bj,cn.east.sh,cn.south.gz,cn.west.xj,us}')::ltree AS region,
+			1 + floor(random() * workers)::int AS worker, history.random_time() AS done_at,
+			history.pick('{install,repair,visit,consult}') AS kind
+		FROM chosen AS c
 	)
 	UPDATE history.job AS j
-	SET amount = CASE WHEN c.what IN (0, 1) THEN history.random_amount(j.worker) ELSE j.amount END,
-		region = CASE WHEN c.what = 2 THEN history.pick('{cn.north.bj,cn.east.sh,cn.south.gz,cn.west.xj,us}')::ltree ELSE j.region END,
-		worker = CASE WHEN c.what = 3 THEN 1 + floor(random() * workers)::int ELSE j.worker END,
-		done_at = CASE WHEN c.what = 4 THEN history.random_time() ELSE j.done_at END,
-		kind = CASE WHEN c.what = 5 THEN history.pick('{install,repair,visit,consult}') ELSE j.kind END
-	FROM (SELECT * FROM chosen ORDER BY id) AS c
-	WHERE c.id = j.id;
+	SET amount = CASE WHEN d.what IN (0, 1) THEN d.amount ELSE j.amount END,
+		region = CASE WHEN d.what = 2 THEN d.region ELSE j.region END,
+		worker = CASE WHEN d.what = 3 THEN d.worker ELSE j.worker END,
+		done_at = CASE WHEN d.what = 4 THEN d.done_at ELSE j.done_at END,
+		kind = CASE WHEN d.what = 5 THEN d.kind ELSE j.kind END
+	FROM drawn AS d
+	WHERE d.id = j.id;
 
 	WITH chosen AS MATERIALIZED (
 		SELECT id FROM (SELECT id FROM history.job ORDER BY id) AS j ORDER BY random() LIMIT go
@@ -257,7 +264,6 @@ CREATE TABLE history.compared (seed int, round int, what text, cases bigint, sha
 CREATE TABLE history.line (
 	book text, source text, key text, code text, component text, payee text, month text, retier boolean, amount numeric
 );
-CREATE TABLE history.hit AS SELECT * FROM oracle.hit WITH NO DATA;
 CREATE TABLE history.tally AS SELECT * FROM oracle.tally WITH NO DATA;
 CREATE TABLE history.ordinary AS SELECT * FROM oracle.line WITH NO DATA;
 CREATE VIEW history.accumulating AS SELECT DISTINCT r.code FROM oracle.rule AS r WHERE r.accumulates;
@@ -279,15 +285,16 @@ CREATE PROCEDURE history.compare(of_seed int, of_round int)
 LANGUAGE plpgsql
 AS $$
 BEGIN
-	TRUNCATE oracle.ticket, history.line, history.hit, history.tally, history.ordinary;
+	TRUNCATE oracle.ticket, history.line, history.tally, history.ordinary;
 	INSERT INTO oracle.ticket SELECT j.id::text, j.done_at, to_jsonb(j) FROM history.job AS j;
 	ANALYZE oracle.ticket;
-	INSERT INTO history.hit SELECT * FROM oracle.hit;
+	REFRESH MATERIALIZED VIEW oracle.hit;
+	ANALYZE oracle.hit;
 	INSERT INTO history.tally SELECT * FROM oracle.tally;
 	INSERT INTO history.ordinary SELECT * FROM oracle.line;
 	CALL history.read_lines('history_live');
 	CALL history.read_lines('history_fresh');
-	ANALYZE history.line, history.hit, history.tally, history.ordinary;
+	ANALYZE history.line, history.tally, history.ordinary;
 
 	-- Every tally: its lines sum to round(C), in both books.
 	WITH got AS (
@@ -331,7 +338,7 @@ BEGIN
 	WITH gone AS (
 		SELECT l.book, l.key, l.code, l.component, l.payee, l.month, sum(l.amount) AS amount
 		FROM history.line AS l
-		LEFT JOIN history.hit AS h USING (key, code, component, payee, month)
+		LEFT JOIN oracle.hit AS h USING (key, code, component, payee, month)
 		WHERE NOT l.retier AND h.key IS NULL
 		GROUP BY l.book, l.key, l.code, l.component, l.payee, l.month
 	), wrong AS (
@@ -403,7 +410,7 @@ BEGIN
 	COMMIT;
 	FOR round IN 1 .. rounds LOOP
 		FOR part IN 1 .. 1 + floor(random() * 3) LOOP
-			CALL history.change_tickets(workers, 3 * workers / (CASE round WHEN 1 THEN 1 ELSE 4 END), workers / 2, workers / 4);
+			CALL history.change_tickets(workers, CASE round WHEN 1 THEN 2 * workers ELSE workers / 3 END, workers / 3, workers / 5);
 			COMMIT;
 			-- What is rolled back never happened.
 			CALL history.change_tickets(workers, 20, 20, 20);
@@ -433,7 +440,7 @@ BEGIN
 
 		-- The survivors, settled afresh.
 		CREATE TABLE history.fresh_job (LIKE history.job INCLUDING ALL);
-		INSERT INTO history.fresh_job SELECT * FROM history.job ORDER BY random();
+		INSERT INTO history.fresh_job SELECT * FROM (SELECT * FROM history.job ORDER BY id) AS j ORDER BY random();
 		CALL history.make_book('history_fresh', 'history.fresh_job');
 		PERFORM settle.rescan('history_fresh');
 		PERFORM settle.run('history_fresh');

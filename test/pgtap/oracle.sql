@@ -52,6 +52,7 @@ INSERT INTO oracle.ticket VALUES
 	('7', '2025-11-30 15:59:59.999999+00', '{"worker":4,"region":"cn.northern","amount":10}'),
 	('8', '2025-11-30 16:00+00', '{"worker":4,"region":"cn.northern","amount":10}');
 
+REFRESH MATERIALIZED VIEW oracle.hit;
 SELECT results_eq(
 	'SELECT code, payee, month, n::int, versions::int, amount FROM oracle.tally ORDER BY payee, month',
 	$$VALUES ('a', 'staff:1', '2025-11', 2, 1, 21.25), ('a', 'staff:2', '2025-11', 2, 2, 13.50),
@@ -68,6 +69,7 @@ SELECT results_eq(
 	'ordinary lines, and a path is not a prefix');
 SELECT is((SELECT count(*) FROM oracle.hit), 11::bigint, 'every ticket meets one version of each rule that applies');
 DELETE FROM oracle.ticket;
+REFRESH MATERIALIZED VIEW oracle.hit;
 SELECT is_empty('SELECT * FROM oracle.tally', 'no ticket, no tally');
 
 SELECT * FROM finish();

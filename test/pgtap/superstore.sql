@@ -199,6 +199,7 @@ INSERT INTO oracle.tier (rule, step, upper, rate) VALUES (1, 1, 20000, 0.03), (1
 INSERT INTO oracle.outcome VALUES
 	('region', 1, 'region', 'is', 'West', 1.2), ('region', 2, 'region', 'is', 'East', 1.1),
 	('region', 3, 'region', 'is', 'Central', 1.0), ('region', 4, 'region', 'is', 'South', 0.9);
+REFRESH MATERIALIZED VIEW oracle.hit;
 CREATE TABLE shop.tally AS SELECT payee, month, amount FROM oracle.tally;
 
 CREATE FUNCTION shop.judge(way text) RETURNS SETOF text
