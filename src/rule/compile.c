@@ -618,6 +618,8 @@ build_rule(SettleSet *set, const SettleRuleDef *def)
 					"These bound the amount of one ticket; a total has its bounds in its tiers: '5%; min 30; max 2000'.");
 	if (def->accumulate == SETTLE_SPAN_NONE && def->tally_by)
 		refuse_rule(def, "has tally_by and does not accumulate", "Say accumulate => 'month', or leave tally_by out.");
+	if (def->unit != NULL && (def->unit[0] == '\0' || strlen(def->unit) > SETTLE_MAX_UNIT))
+		refuse_rule(def, psprintf("has the unit \"%s\"", def->unit), psprintf("A unit is a code of 1 to %d bytes, such as USD or POINTS.", SETTLE_MAX_UNIT));
 	if (def->share == SETTLE_SHARE_BASE && def->payees == NULL)
 		refuse_rule(def, "shares its base among one payee", "Give payees, or leave share out.");
 
@@ -810,6 +812,44 @@ compare_versions(const void *a, const void *b)
 	return ra->rule.def->from < rb->rule.def->from ? -1 : ra->rule.def->from > rb->rule.def->from;
 }
 
+static bool
+overrides_already(const CompiledRule *rule, const CompiledRule *other)
+{
+	for (int i = 0; i < rule->noverrides; i++)
+		if (rule->overrides[i] == other)
+			return true;
+	return false;
+}
+
+/*
+ * Refuses rules that override each other in a circle: where all of them hit,
+ * none would apply, and nobody would be paid.  "state" is by ordinal: 0 new, 1
+ * on the way, 2 done.
+ */
+static void
+walk_overrides(CompiledRule *rule, char *state)
+{
+	check_stack_depth();
+	state[rule->rule.ordinal] = 1;
+	for (int i = 0; i < rule->noverrides; i++)
+	{
+		CompiledRule *other = rule->overrides[i];
+
+		/* versions that are never in force together cannot both hold */
+		if (rule->rule.def->until <= other->rule.def->from || other->rule.def->until <= rule->rule.def->from)
+			continue;
+		if (state[other->rule.ordinal] == 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 rule == other ? errmsg("rule \"%s\" overrides itself", rule->rule.def->code)
+					 : errmsg("rules \"%s\" and \"%s\" override each other", rule->rule.def->code, other->rule.def->code),
+					 errhint("Where both hold neither would apply; leave one of them out.")));
+		if (state[other->rule.ordinal] == 0)
+			walk_overrides(other, state);
+	}
+	state[rule->rule.ordinal] = 2;
+}
+
 /*
  * Ties the versions of a code together, and overrides to the rules they name.
  */
@@ -817,6 +857,7 @@ static void
 link_codes(SettleSet *set, CompiledRule **rules, int n)
 {
 	CompiledRule **sorted = palloc(sizeof(CompiledRule *) * Max(n, 1));
+	char	   *state;
 	int			first = 0;
 
 	memcpy(sorted, rules, sizeof(CompiledRule *) * n);
@@ -859,8 +900,10 @@ link_codes(SettleSet *set, CompiledRule **rules, int n)
 			for (int m = 0; m < n; m++)
 				if (strcmp(sorted[m]->rule.def->code, rule->rule.def->overrides[k]) == 0)
 				{
-					rule->overrides[rule->noverrides++] = sorted[m];
 					known = true;
+					/* a code may be named twice */
+					if (!overrides_already(rule, sorted[m]))
+						rule->overrides[rule->noverrides++] = sorted[m];
 				}
 			if (!known)
 				ereport(ERROR,
@@ -869,6 +912,12 @@ link_codes(SettleSet *set, CompiledRule **rules, int n)
 						 errhint("Only rules of the same source can be overridden.")));
 		}
 	}
+	state = palloc0(n + 1);
+	for (int i = 0; i < n; i++)
+		rules[i]->rule.ordinal = i;
+	for (int i = 0; i < n; i++)
+		if (state[i] == 0)
+			walk_overrides(rules[i], state);
 }
 
 /*

@@ -15,6 +15,11 @@
 #include "rule/ruleset.h"
 #include "utils/date.h"
 
+/* Longest code of a party and of a currency or unit, in bytes; what a ticket's amounts and quantities stay below. */
+#define SETTLE_MAX_CODE		255
+#define SETTLE_MAX_UNIT		23
+#define SETTLE_MAX_AMOUNT	INT64CONST(100000000000000)
+
 typedef struct SettleSet SettleSet;
 
 /* A party that lines name; one object a code for as long as the set keeps its parties. */

@@ -101,6 +101,11 @@ find_party(SettleSet *set, const char *code, Size len)
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_NULL_TERM),
 				 errmsg("a party has an empty code")));
+	if (len > SETTLE_MAX_CODE)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("a party has a code of %zu bytes", len),
+				 errdetail("A code has at most %d bytes.", SETTLE_MAX_CODE)));
 	old = MemoryContextSwitchTo(set->party_context);
 	copy = pnstrdup(code, len);
 	key.bytes = copy;
@@ -247,7 +252,8 @@ memo_key(SettleSet *set, int position, int64 *buffer)
 	}
 	if (a->attlen == -1 && !VARATT_IS_EXTENDED(DatumGetPointer(value)))
 		return (CodeKey) {VARDATA(DatumGetPointer(value)), (uint32) (VARSIZE(DatumGetPointer(value)) - VARHDRSZ)};
-	if (a->attlen == -1 && VARATT_IS_SHORT(DatumGetPointer(value)))
+	/* a value that is stored elsewhere has a short header, too */
+	if (a->attlen == -1 && VARATT_IS_SHORT(DatumGetPointer(value)) && !VARATT_IS_EXTERNAL(DatumGetPointer(value)))
 		return (CodeKey) {VARDATA_SHORT(DatumGetPointer(value)), (uint32) VARSIZE_SHORT(DatumGetPointer(value)) - VARHDRSZ_SHORT};
 	return (CodeKey) {NULL, 0};
 }
@@ -656,6 +662,23 @@ balance_of(SettleSet *set, const SettleParty *party, const char *unit, const Com
 	return balance;
 }
 
+/*
+ * Raises 22003 for an amount so large that its column in the reports could not
+ * show it, nor any row beside it.
+ */
+static inline void
+check_size(SettleDec value, const char *part)
+{
+	if (value.wide == NULL && value.coef < SETTLE_MAX_AMOUNT && value.coef > -SETTLE_MAX_AMOUNT)
+		return;
+	if (settle_dec_cmp(value, settle_dec_int(SETTLE_MAX_AMOUNT)) >= 0 ||
+		settle_dec_cmp(value, settle_dec_int(-SETTLE_MAX_AMOUNT)) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of a ticket is out of range: %.100s", part, settle_dec_out(value)),
+				 errdetail("Amounts and quantities of a ticket are below %lld.", (long long) SETTLE_MAX_AMOUNT)));
+}
+
 /* The payees of one rule on one ticket. */
 typedef struct Payees
 {
@@ -663,6 +686,23 @@ typedef struct Payees
 	SettleParty **parties;
 	SettleDec  *weights;
 } Payees;
+
+/*
+ * Adds a payee; who is named twice gets one line, of both parts.
+ */
+static void
+add_payee(Payees *payees, SettleParty *party, SettleDec weight)
+{
+	CHECK_FOR_INTERRUPTS();
+	for (int i = 0; i < payees->n; i++)
+		if (payees->parties[i] == party)
+		{
+			payees->weights[i] = settle_dec_add(payees->weights[i], weight);
+			return;
+		}
+	payees->parties[payees->n] = party;
+	payees->weights[payees->n++] = weight;
+}
 
 /*
  * Reads an array of payees (equal parts) or an object of payee and weight.
@@ -681,16 +721,17 @@ read_payees(SettleSet *set, CompiledRule *rule)
 	{
 		Datum	   *items;
 		bool	   *nulls;
+		int			n;
 
-		deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &payees.n);
-		payees.parties = palloc(sizeof(SettleParty *) * Max(payees.n, 1));
-		payees.weights = palloc(sizeof(SettleDec) * Max(payees.n, 1));
-		for (int i = 0; i < payees.n; i++)
+		deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &n);
+		payees.parties = palloc(sizeof(SettleParty *) * Max(n, 1));
+		payees.weights = palloc(sizeof(SettleDec) * Max(n, 1));
+		for (int i = 0; i < n; i++)
 		{
 			if (nulls[i])
 				null_term(what);
-			payees.parties[i] = find_party(set, VARDATA_ANY(DatumGetTextPP(items[i])), VARSIZE_ANY_EXHDR(DatumGetTextPP(items[i])));
-			payees.weights[i] = settle_dec_int(1);
+			add_payee(&payees, find_party(set, VARDATA_ANY(DatumGetTextPP(items[i])), VARSIZE_ANY_EXHDR(DatumGetTextPP(items[i]))),
+					  settle_dec_int(1));
 		}
 	}
 	else
@@ -837,6 +878,9 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		line->base = bases[i];
 		line->factor = factor;
 		line->amount = amounts[i];
+		check_size(line->base, "base");
+		check_size(line->factor, "factor");
+		check_size(line->amount, "amount");
 		if (accumulates)
 		{
 			line->owner = rule->tally_by != NULL ? term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
@@ -980,6 +1024,8 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 		}
 		if (rule->overridden_epoch == set->epoch)
 		{
+			/* what overrides what depends on conditions alone, not on the order of choices */
+			mark_overridden(set, rule);
 			add_step(set, SETTLE_STEP_OVERRIDDEN, rule->rule.def->code, NULL, rule->overridden_by->rule.def->code, set->nlines);
 			continue;
 		}
@@ -1024,9 +1070,10 @@ amount_field(SettleSet *set, TicketField field)
 
 	if (!field_value(set, field, &value))
 		return settle_dec_int(0);
-	if (set->fields[field] != NULL && term_dec(set, set->fields[field], &dec))
-		return dec;
-	return settle_dec_from_numeric(DatumGetNumeric(value));
+	if (set->fields[field] == NULL || !term_dec(set, set->fields[field], &dec))
+		dec = settle_dec_from_numeric(DatumGetNumeric(value));
+	check_size(dec, set->failing);
+	return dec;
 }
 
 /*
@@ -1050,6 +1097,11 @@ ticket_currency(SettleSet *set)
 				(errcode(ERRCODE_SETTLE_BAD_TICKET),
 				 errmsg("currency of a ticket is empty"),
 				 errhint("Leave it null for the currency of the book.")));
+	if (VARSIZE_ANY_EXHDR(code) > SETTLE_MAX_UNIT)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("currency of a ticket has %d bytes", (int) VARSIZE_ANY_EXHDR(code)),
+				 errdetail("A currency or unit has at most %d bytes.", SETTLE_MAX_UNIT)));
 	return find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code))->code;
 }
 
