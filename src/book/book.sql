@@ -230,6 +230,7 @@ BEGIN
 			given numeric NOT NULL,
 			sheets bigint[]
 		);
+		ALTER TABLE %1$I.party_delta ALTER COLUMN sheets SET STORAGE external;
 		CREATE INDEX party_delta_party ON %1$I.party_delta (party_id, period);
 		COMMENT ON TABLE %1$I.party_delta IS 'what one run gave to and took from a party, and in which sheets; sheets is null for a party that is on most of them';
 

@@ -70,3 +70,12 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._create_views(name) IS 'makes the reporting views of a book';
+
+CREATE FUNCTION settle.lines_of(
+	book regnamespace, party text, during daterange DEFAULT '(,)',
+	OUT source text, OUT ticket_key text, OUT ticket_time timestamptz, OUT period date, OUT component text, OUT rule_code text,
+	OUT payer text, OUT payee text, OUT base numeric, OUT factor numeric, OUT amount numeric, OUT unit text,
+	OUT project text, OUT region text, OUT run_id bigint
+) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_lines_of' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle.lines_of(regnamespace, text, daterange) IS
+	'the lines that name a party as payer or payee, in the periods that begin in a range; found through an index, where a filter on line_detail reads every sheet';

@@ -34,10 +34,11 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
-/* How many compiled sets a backend keeps. */
-#define MAX_SETS	16
+/* How many compiled sets a backend keeps beyond those in use. */
+#define KEEP_SETS	16
 
-static SettleSet *sets[MAX_SETS];
+static SettleSet **sets = NULL;
+static int	nsets = 0;			/* places, some of which may be empty */
 static uint64 use_counter = 0;
 
 static const char *const field_names[T_FIELDS] = {
@@ -404,7 +405,7 @@ build_decision(SettleSet *set, Decision *decision, const SettleScope *scope, con
 	decision->uses = bms_add_member(decision->uses, set->t0 + T_RULES_AT);
 	decision->noutcomes = n;
 	decision->matcher = settle_matcher(conditions, n, indexable);
-	decision->candidates = palloc0(sizeof(uint64) * settle_matcher_words(decision->matcher));
+	decision->candidates = palloc(sizeof(int) * Max(n, 1));
 	decision->has_fallback = decision->def->fallback != NULL;
 	if (decision->has_fallback)
 		decision->fallback = read_outcome_value(decision, decision->def->fallback, &decision->fallback_dec, "fallback");
@@ -910,7 +911,7 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 			.when = set->rules[i]->when, .from = set->rules[i]->rule.def->from, .until = set->rules[i]->rule.def->until
 		};
 	set->matcher = settle_matcher(conditions, n, indexable);
-	set->candidates = palloc0(sizeof(uint64) * settle_matcher_words(set->matcher));
+	set->candidates = palloc(sizeof(int) * Max(n, 1));
 	set->hits = palloc(sizeof(CompiledRule *) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
@@ -984,6 +985,7 @@ compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
 	memcpy(set->digest, ruleset->digest, SETTLE_DIGEST_LEN);
 	set->source = pstrdup(source);
 	set->def = settle_ruleset_decode(ruleset);
+	set->period = settle_span_in(set->def->period);
 	for (int i = 0; i < set->def->nsources; i++)
 		if (strcmp(set->def->sources[i].source, source) == 0)
 			set->source_def = &set->def->sources[i];
@@ -1048,7 +1050,7 @@ release_all(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE || event == XACT_EVENT_PARALLEL_PRE_COMMIT)
 		return;
-	for (int i = 0; i < MAX_SETS; i++)
+	for (int i = 0; i < nsets; i++)
 		if (sets[i] != NULL)
 			sets[i]->pins = 0;
 }
@@ -1072,31 +1074,38 @@ settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 		assign_record_type_typmod(row_type);
 	type = identify_row_type(row_type);
 
-	for (int i = 0; i < MAX_SETS; i++)
+	for (int i = 0; i < nsets; i++)
 	{
 		if (sets[i] == NULL)
-		{
 			place = i;
-			continue;
-		}
-		if (sets[i]->row_type == type && memcmp(sets[i]->digest, ruleset->digest, SETTLE_DIGEST_LEN) == 0 &&
-			strcmp(sets[i]->source, source) == 0)
+		else if (sets[i]->row_type == type && memcmp(sets[i]->digest, ruleset->digest, SETTLE_DIGEST_LEN) == 0 &&
+				 strcmp(sets[i]->source, source) == 0)
 		{
 			sets[i]->pins++;
 			sets[i]->last_use = ++use_counter;
 			return sets[i];
 		}
 	}
-	if (place < 0)
+	if (place < 0 && nsets >= KEEP_SETS)
 	{
-		for (int i = 0; i < MAX_SETS; i++)
+		/* the one that was not used for longest makes room */
+		for (int i = 0; i < nsets; i++)
 			if (sets[i]->pins == 0 && (place < 0 || sets[i]->last_use < sets[place]->last_use))
 				place = i;
-		if (place < 0)
-			elog(ERROR, "all %d places for compiled rulesets are in use", MAX_SETS);
-		set = sets[place];
-		sets[place] = NULL;
-		MemoryContextDelete(set->context);
+		if (place >= 0)
+		{
+			set = sets[place];
+			sets[place] = NULL;
+			MemoryContextDelete(set->context);
+		}
+	}
+	if (place < 0)
+	{
+		Size		size = sizeof(SettleSet *) * (nsets + 1);
+
+		sets = sets == NULL ? MemoryContextAlloc(TopMemoryContext, size) : repalloc(sets, size);
+		place = nsets;
+		sets[nsets++] = NULL;
 	}
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle ruleset", ALLOCSET_DEFAULT_SIZES);

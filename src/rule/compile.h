@@ -73,7 +73,7 @@ typedef struct Decision
 	int			noutcomes;
 	Outcome    *outcomes;		/* highest priority first */
 	SettleMatcher *matcher;
-	uint64	   *candidates;
+	int		   *candidates;
 	Bitmapset  *uses;
 	bool		has_fallback;
 	Datum		fallback;
@@ -126,6 +126,14 @@ typedef struct CompiledRule
 	SettleRounding rounding;
 } CompiledRule;
 
+/* The day of the last ticket whose span was asked for. */
+typedef struct LastDay
+{
+	TimestampTz from;
+	TimestampTz until;
+	DateADT		start;			/* of the span */
+} LastDay;
+
 struct SettleSet
 {
 	MemoryContext context;
@@ -136,6 +144,8 @@ struct SettleSet
 	uint64		last_use;
 
 	SettleRulesetDef *def;
+	SettleSpan	period;
+	LastDay		last_day[SETTLE_SPAN_EVER + 1];
 	const SettleSourceDef *source_def;
 	int			ncolumns;		/* of the source */
 	SettleScope scope;
@@ -159,7 +169,7 @@ struct SettleSet
 	int			nrules;
 	CompiledRule **rules;		/* in order of evaluation */
 	SettleMatcher *matcher;
-	uint64	   *candidates;
+	int		   *candidates;
 	HTAB	   *texts;			/* texts that were read already */
 
 	MemoryContext party_context;

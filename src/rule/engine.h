@@ -58,7 +58,6 @@ typedef struct SettleLine
 /* One ticket as its source maps it, and its lines.  Valid until the set reads the next. */
 typedef struct SettleTicket
 {
-	text	   *key;			/* NULL: none, which no ticket may have */
 	bool		has_ready_at;
 	TimestampTz ready_at;
 	TimestampTz rules_at;
@@ -127,7 +126,7 @@ extern int	settle_set_nparties(const SettleSet *set);
 extern void settle_set_forget_parties(SettleSet *set);
 
 /*
- * Reads the ticket in the slot: key and times first, then, if it is ready at
+ * Reads the ticket in the slot: its times first, then, if it is ready at
  * "now" or "always" is set, its mapped values and its lines.  Both run inside
  * the pinned environment.  Returns whether it was priced.  Errors of the
  * ticket are raised; settle_set_failing names the rule, decision or mapping

@@ -18,7 +18,6 @@
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "port/pg_bitutils.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -366,67 +365,61 @@ compute_decision(SettleSet *set, int at)
 	SettleDec	dec = settle_dec_int(decision->def->policy == SETTLE_HIT_PRODUCT ? 1 : 0);
 	int			nhits = 0;
 	int			position = set->ncolumns;
-	int			nwords = settle_matcher_words(decision->matcher);
+	int			ncandidates;
 	MemoryContext old;
 
 	set->failing = name;
 	while ((position = bms_next_member(decision->uses, position)) >= 0)
 		need_name(set, position);
-	settle_candidates(decision->matcher, set->slot, DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]),
-					  decision->candidates);
+	ncandidates = settle_candidates(decision->matcher, set->slot,
+									DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]), decision->candidates);
 
 	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
-	for (int w = 0; w < nwords; w++)
+	for (int c = 0; c < ncandidates; c++)
 	{
-		uint64		word = decision->candidates[w];
+		int			i = decision->candidates[c];
+		Outcome    *outcome = &decision->outcomes[i];
+		Expr	   *residual = settle_residual(decision->matcher, i);
 
-		for (; word != 0; word &= word - 1)
+		if (residual != NULL && !residual_holds(set, residual, &outcome->residual))
+			continue;
+		nhits++;
+		switch (decision->def->policy)
 		{
-			int			i = w * 64 + pg_rightmost_one_pos64(word);
-			Outcome    *outcome = &decision->outcomes[i];
-			Expr	   *residual = settle_residual(decision->matcher, i);
-
-			if (residual != NULL && !residual_holds(set, residual, &outcome->residual))
-				continue;
-			nhits++;
-			switch (decision->def->policy)
-			{
-				case SETTLE_HIT_UNIQUE:
-					if (hit != NULL)
-						ereport(ERROR,
-								(errcode(ERRCODE_SETTLE_DECISION_CONFLICT),
-								 errmsg("two outcomes of decision \"%s\" apply", name),
-								 errdetail("Both \"%s\" and \"%s\" hold, and the decision is unique.", outcome_label(hit), outcome_label(outcome)),
-								 errhint("Make the conditions exclude each other, or choose the policy first.")));
+			case SETTLE_HIT_UNIQUE:
+				if (hit != NULL)
+					ereport(ERROR,
+							(errcode(ERRCODE_SETTLE_DECISION_CONFLICT),
+							 errmsg("two outcomes of decision \"%s\" apply", name),
+							 errdetail("Both \"%s\" and \"%s\" hold, and the decision is unique.", outcome_label(hit), outcome_label(outcome)),
+							 errhint("Make the conditions exclude each other, or choose the policy first.")));
+				dec = outcome->dec;
+				hit = outcome;
+				break;
+			case SETTLE_HIT_FIRST:
+				dec = outcome->dec;
+				hit = outcome;
+				break;
+			case SETTLE_HIT_PRODUCT:
+				dec = settle_dec_mul(dec, outcome->dec);
+				hit = outcome;
+				break;
+			case SETTLE_HIT_SUM:
+				dec = settle_dec_add(dec, outcome->dec);
+				hit = outcome;
+				break;
+			case SETTLE_HIT_MIN:
+			case SETTLE_HIT_MAX:
+				if (hit == NULL || (settle_dec_cmp(outcome->dec, dec) < 0) == (decision->def->policy == SETTLE_HIT_MIN))
+				{
 					dec = outcome->dec;
 					hit = outcome;
-					break;
-				case SETTLE_HIT_FIRST:
-					dec = outcome->dec;
-					hit = outcome;
-					break;
-				case SETTLE_HIT_PRODUCT:
-					dec = settle_dec_mul(dec, outcome->dec);
-					hit = outcome;
-					break;
-				case SETTLE_HIT_SUM:
-					dec = settle_dec_add(dec, outcome->dec);
-					hit = outcome;
-					break;
-				case SETTLE_HIT_MIN:
-				case SETTLE_HIT_MAX:
-					if (hit == NULL || (settle_dec_cmp(outcome->dec, dec) < 0) == (decision->def->policy == SETTLE_HIT_MIN))
-					{
-						dec = outcome->dec;
-						hit = outcome;
-					}
-					break;
-			}
-			if (decision->def->policy == SETTLE_HIT_FIRST)
-				goto decided;
+				}
+				break;
 		}
+		if (decision->def->policy == SETTLE_HIT_FIRST)
+			break;
 	}
-decided:
 	if (hit == NULL && !decision->has_fallback)
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_NO_OUTCOME),
@@ -519,13 +512,36 @@ compute_name(SettleSet *set, int position)
 
 /* ---- spans ---- */
 
+/*
+ * First day of the span that a local date falls in.
+ */
+static int
+span_start_day(SettleSpan span, int year, int month, int day)
+{
+	int			julian;
+
+	switch (span)
+	{
+		case SETTLE_SPAN_WEEK:
+			julian = date2j(year, month, day);
+			return julian - (j2day(julian) + 6) % 7;
+		case SETTLE_SPAN_YEAR:
+			return date2j(year, 1, 1);
+		case SETTLE_SPAN_QUARTER:
+			return date2j(year, month - (month - 1) % 3, 1);
+		case SETTLE_SPAN_MONTH:
+			return date2j(year, month, 1);
+		default:
+			return date2j(year, month, day);
+	}
+}
+
 DateADT
 settle_span_start(SettleSpan span, TimestampTz at)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
 	int			tz;
-	int			day;
 
 	if (span == SETTLE_SPAN_EVER || span == SETTLE_SPAN_NONE)
 		return DATEVAL_NOBEGIN;
@@ -533,26 +549,52 @@ settle_span_start(SettleSpan span, TimestampTz at)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("a ticket's time is out of range")));
-	switch (span)
+	return span_start_day(span, tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+}
+
+/*
+ * The instant at which a day begins in the zone of the pinned environment.
+ */
+static TimestampTz
+local_midnight(int julian)
+{
+	struct pg_tm tm = {0};
+	TimestampTz at;
+	int			tz;
+
+	j2date(julian, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	tz = DetermineTimeZoneOffset(&tm, session_timezone);
+	return tm2timestamp(&tm, 0, &tz, &at) == 0 ? at : DT_NOBEGIN;
+}
+
+/*
+ * The same for a ticket: tickets of one span come together, so the day that
+ * was found last, with its span, answers for most of them.
+ */
+static DateADT
+ticket_span_start(SettleSet *set, SettleSpan span, TimestampTz at)
+{
+	LastDay    *last = &set->last_day[span];
+
+	if (at < last->from || at >= last->until)
 	{
-		case SETTLE_SPAN_WEEK:
-			day = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday);
-			return day - (j2day(day) + 6) % 7 - POSTGRES_EPOCH_JDATE;
-		case SETTLE_SPAN_YEAR:
-			tm.tm_mon = 1;
-			tm.tm_mday = 1;
-			break;
-		case SETTLE_SPAN_QUARTER:
-			tm.tm_mon -= (tm.tm_mon - 1) % 3;
-			tm.tm_mday = 1;
-			break;
-		case SETTLE_SPAN_MONTH:
-			tm.tm_mday = 1;
-			break;
-		default:
-			break;
+		struct pg_tm tm;
+		fsec_t		fsec;
+		int			tz;
+
+		last->start = settle_span_start(span, at);
+		if (span == SETTLE_SPAN_EVER)
+		{
+			last->from = DT_NOBEGIN + 1;
+			last->until = DT_NOEND;
+			return last->start;
+		}
+		/* from local midnight to the next */
+		(void) timestamp2tm(at, &tz, &tm, &fsec, NULL, NULL);
+		last->from = local_midnight(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday));
+		last->until = local_midnight(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + 1);
 	}
-	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+	return last->start;
 }
 
 /* ---- lines ---- */
@@ -798,7 +840,7 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		if (accumulates)
 		{
 			line->owner = rule->tally_by != NULL ? term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
-			line->tally_period = settle_span_start(def->accumulate, ticket->period_at);
+			line->tally_period = ticket_span_start(set, def->accumulate, ticket->period_at);
 		}
 		else
 		{
@@ -913,39 +955,35 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 static void
 price_ticket(SettleSet *set, SettleTicket *ticket)
 {
-	int			nwords = settle_matcher_words(set->matcher);
+	int			ncandidates = settle_candidates(set->matcher, set->slot, ticket->rules_at, set->candidates);
 	int			nhits = 0;
 	int			choice = -1;
 
-	settle_candidates(set->matcher, set->slot, ticket->rules_at, set->candidates);
-	for (int w = 0; w < nwords; w++)
+	for (int c = 0; c < ncandidates; c++)
 	{
-		for (uint64 word = set->candidates[w]; word != 0; word &= word - 1)
-		{
-			int			i = w * 64 + pg_rightmost_one_pos64(word);
-			CompiledRule *rule = set->rules[i];
+		int			i = set->candidates[c];
+		CompiledRule *rule = set->rules[i];
 
-			if (rule->choice != choice)
-			{
-				if (nhits > 0)
-					settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
-				choice = rule->choice;
-				nhits = 0;
-			}
-			if (rule->has_residual)
-			{
-				set->failing = rule->rule.def->code;
-				need_names(set, rule->needs, rule->nneeds);
-				if (!residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
-					continue;
-			}
-			if (rule->overridden_epoch == set->epoch)
-			{
-				add_step(set, SETTLE_STEP_OVERRIDDEN, rule->rule.def->code, NULL, rule->overridden_by->rule.def->code, set->nlines);
-				continue;
-			}
-			set->hits[nhits++] = rule;
+		if (rule->choice != choice)
+		{
+			if (nhits > 0)
+				settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
+			choice = rule->choice;
+			nhits = 0;
 		}
+		if (rule->has_residual)
+		{
+			set->failing = rule->rule.def->code;
+			need_names(set, rule->needs, rule->nneeds);
+			if (!residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
+				continue;
+		}
+		if (rule->overridden_epoch == set->epoch)
+		{
+			add_step(set, SETTLE_STEP_OVERRIDDEN, rule->rule.def->code, NULL, rule->overridden_by->rule.def->code, set->nlines);
+			continue;
+		}
+		set->hits[nhits++] = rule;
 	}
 	if (nhits > 0)
 		settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
@@ -1024,14 +1062,8 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 	set->epoch++;
 	set->nlines = 0;
 	set->trace = trace;
-	set->failing = "key";
 	memset(ticket, 0, sizeof(*ticket));
 
-	if (!field_value(set, T_KEY, &value))
-		ereport(ERROR,
-				(errcode(ERRCODE_SETTLE_BAD_TICKET),
-				 errmsg("key of a ticket in source \"%s\" is null", set->source)));
-	ticket->key = DatumGetTextPP(value);
 	set->failing = "ready_at";
 	ticket->has_ready_at = field_value(set, T_READY_AT, &value);
 	if (ticket->has_ready_at)
@@ -1049,7 +1081,7 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 	ticket->rules_at = need_time(set, T_RULES_AT, "rules_at");
 	set->failing = "period_at";
 	ticket->period_at = need_time(set, T_PERIOD_AT, "period_at");
-	ticket->period = settle_span_start(settle_span_in(set->def->period), ticket->period_at);
+	ticket->period = ticket_span_start(set, set->period, ticket->period_at);
 	set->failing = "project";
 	if (field_value(set, T_PROJECT, &value))
 		ticket->project = (struct varlena *) DatumGetPointer(value);

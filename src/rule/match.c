@@ -11,6 +11,8 @@
  *		column = constant, column IN (constants), column, NOT column,
  *		column < <= > >= constant, path <@ constant, path <@ ANY (constants)
  *
+ * where column = constant is also for paths.
+ *
  * Sets are bitmaps of two levels, so that an intersection that is nearly empty
  * costs a few words however many conditions there are.
  *
@@ -21,6 +23,7 @@
  */
 #include "rule/match.h"
 
+#include "access/detoast.h"
 #include "amount/amount.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
@@ -73,17 +76,36 @@ typedef struct Demand
 {
 	int			condition;
 	bool		is_interval;
+	bool		below;			/* of a path: the points and all below them */
 	int			npoints;
 	Value	   *points;
 	Range		interval;
 } Demand;
 
-/* A two-level bitmap: word w of the summary's bits tells which words are not zero. */
+/* A word in which a set differs from the one it is kept as a difference to. */
+typedef struct Extra
+{
+	int			at;
+	uint64		bits;
+} Extra;
+
+/*
+ * A set of conditions: a bitmap of two levels, bit w of the summary telling
+ * whether word w is not zero.  Most sets differ from "those that do not mention
+ * the column" by a few conditions; they keep the few words that differ, so
+ * that the tables of 10,000 conditions stay in the processor's cache.
+ */
 typedef struct BitSet
 {
 	uint64	   *summary;
-	uint64	   *words;
+	uint64	   *words;			/* NULL: those of base, but for the extras */
+	const struct BitSet *base;
+	int			nextras;
+	Extra	   *extras;
 } BitSet;
+
+/* More words than this are kept as a whole bitmap. */
+#define MAX_EXTRAS	16
 
 typedef struct PointEntry
 {
@@ -92,7 +114,10 @@ typedef struct PointEntry
 	int64		i;
 	uint32		hash;
 	bool		used;
-	BitSet		set;
+	List	   *conditions;		/* while building: of those that ask for this point */
+	List	   *conditions_below;
+	BitSet		set;			/* conditions that a value here leaves standing */
+	BitSet		below;			/* of a path: that a value below here leaves standing */
 } PointEntry;
 
 /* One column's table: either points in a hash, or elementary intervals in order. */
@@ -104,7 +129,7 @@ typedef struct Column
 	Oid			type;
 	List	   *demands;		/* while building */
 
-	BitSet		otherwise;		/* conditions that do not mention the column */
+	BitSet	   *otherwise;		/* conditions that do not mention the column */
 
 	/* points: open addressing, a power of two of entries */
 	uint32		mask;
@@ -118,13 +143,14 @@ typedef struct Column
 
 struct SettleMatcher
 {
+	MemoryContext context;
 	int			n;
 	int			nwords;
 	int			nsummary;
 	int			ncolumns;
 	Column	   *columns;
 	Expr	  **residuals;
-	BitSet	  **found;			/* scratch, one a column */
+	const BitSet **found;		/* scratch, one a column */
 	char	   *path;			/* scratch, the labels of a path */
 	Size		path_space;
 };
@@ -175,26 +201,38 @@ kind_of_type(Oid type)
 
 /*
  * Spells an ltree's labels, joined by dots, into a buffer that is kept from
- * call to call.
+ * call to call.  A value with a short header is read where it lies: its levels
+ * stand at the same distances as after a header of four bytes, but unaligned.
  */
 static void
-path_text(const ltree *path, char **buffer, Size *space, Value *value)
+path_text(struct varlena *path, MemoryContext context, char **buffer, Size *space, Value *value)
 {
-	ltree_level *level = LTREE_FIRST(path);
+	const char *start;
+	const char *level;
+	uint16		nlevels;
 	Size		len = 0;
 
-	for (int i = 0; i < path->numlevel; i++)
+	if (VARATT_IS_EXTERNAL(path) || VARATT_IS_COMPRESSED(path))
+		path = detoast_attr(path);
+	start = VARDATA_ANY(path) - VARHDRSZ;
+	memcpy(&nlevels, start + offsetof(ltree, numlevel), sizeof(nlevels));
+	/* the text is never longer than the value */
+	if (VARSIZE_ANY(path) > *space)
 	{
-		if (len + level->len + 1 > *space)
-		{
-			*space = (len + level->len + 1) * 2;
-			*buffer = *buffer == NULL ? palloc(*space) : repalloc(*buffer, *space);
-		}
+		*space = VARSIZE_ANY(path) * 2;
+		*buffer = *buffer == NULL ? MemoryContextAlloc(context, *space) : repalloc(*buffer, *space);
+	}
+	level = start + LTREE_HDRSIZE;
+	for (int i = 0; i < nlevels; i++)
+	{
+		uint16		level_len;
+
+		memcpy(&level_len, level, sizeof(level_len));
 		if (i > 0)
 			(*buffer)[len++] = '.';
-		memcpy(*buffer + len, level->name, level->len);
-		len += level->len;
-		level = LEVEL_NEXT(level);
+		memcpy(*buffer + len, level + LEVEL_HDRSIZE, level_len);
+		len += level_len;
+		level += MAXALIGN(level_len + LEVEL_HDRSIZE);
 	}
 	value->bytes = *buffer;
 	value->len = len;
@@ -252,7 +290,7 @@ read_value(ValueKind kind, Oid type, Datum datum, Value *value)
 				char	   *buffer = NULL;
 				Size		space = 0;
 
-				path_text((ltree *) PG_DETOAST_DATUM(datum), &buffer, &space, value);
+				path_text((struct varlena *) DatumGetPointer(datum), CurrentMemoryContext, &buffer, &space, value);
 				return true;
 			}
 		default:
@@ -356,7 +394,7 @@ demand_on(Column *column, int condition)
  * demands something else of the column.
  */
 static bool
-demand_points(Column *column, int condition, Value *points, int npoints)
+demand_points(Column *column, int condition, Value *points, int npoints, bool below)
 {
 	Demand	   *demand = demand_on(column, condition);
 
@@ -366,6 +404,7 @@ demand_points(Column *column, int condition, Value *points, int npoints)
 	demand->condition = condition;
 	demand->points = points;
 	demand->npoints = npoints;
+	demand->below = below;
 	column->demands = lappend(column->demands, demand);
 	return true;
 }
@@ -421,10 +460,10 @@ demand_bound(Column *column, int condition, int strategy, Value bound)
 }
 
 /*
- * Tells whether an operator is ltree's "is at or below".
+ * Tells whether an operator is ltree's "is at or below" or its equality.
  */
 static bool
-is_below_operator(Oid opno, const char *name, Oid path_type, Oid right_type)
+is_path_operator(Oid opno, Oid left, Oid right, bool *below)
 {
 	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
 	bool		result = false;
@@ -433,7 +472,8 @@ is_below_operator(Oid opno, const char *name, Oid path_type, Oid right_type)
 	{
 		Form_pg_operator op = (Form_pg_operator) GETSTRUCT(tuple);
 
-		result = strcmp(NameStr(op->oprname), name) == 0 && op->oprleft == path_type && op->oprright == right_type;
+		*below = strcmp(NameStr(op->oprname), "<@") == 0;
+		result = (*below || strcmp(NameStr(op->oprname), "=") == 0) && op->oprleft == left && op->oprright == right && left == right;
 		ReleaseSysCache(tuple);
 	}
 	return result;
@@ -481,13 +521,12 @@ take_comparison(List **columns, int condition, OpExpr *op, const Bitmapset *inde
 
 	if (column->kind == VALUE_PATH)
 	{
-		Value	   *point;
+		Value	   *point = palloc0(sizeof(Value));
+		bool		below;
 
-		if (constant->consttype != var->vartype || !is_below_operator(opno, "<@", var->vartype, var->vartype))
-			return false;
-		point = palloc0(sizeof(Value));
-		return read_value(VALUE_PATH, constant->consttype, constant->constvalue, point) &&
-			demand_points(column, condition, point, 1);
+		return is_path_operator(opno, var->vartype, constant->consttype, &below) &&
+			read_value(VALUE_PATH, constant->consttype, constant->constvalue, point) &&
+			demand_points(column, condition, point, 1, below);
 	}
 
 	if (kind_of_type(constant->consttype) != column->kind)
@@ -500,7 +539,7 @@ take_comparison(List **columns, int condition, OpExpr *op, const Bitmapset *inde
 		Value	   *point = palloc(sizeof(Value));
 
 		*point = value;
-		return demand_points(column, condition, point, 1);
+		return demand_points(column, condition, point, 1, false);
 	}
 	if (column->kind == VALUE_TEXT)
 		return false;
@@ -527,6 +566,7 @@ take_membership(List **columns, int condition, ScalarArrayOpExpr *op, const Bitm
 	int			n;
 	int			npoints = 0;
 	Value	   *points;
+	bool		below = false;
 
 	while (IsA(right, RelabelType))
 		right = (Node *) ((RelabelType *) right)->arg;
@@ -542,7 +582,7 @@ take_membership(List **columns, int condition, ScalarArrayOpExpr *op, const Bitm
 		return false;
 	if (column->kind == VALUE_PATH)
 	{
-		if (element != var->vartype || !is_below_operator(op->opno, "<@", element, element))
+		if (!is_path_operator(op->opno, var->vartype, element, &below))
 			return false;
 	}
 	else if (comparison_strategy(op->opno, exprType(linitial(op->args)), element, column->kind, op->inputcollid) != BTEqualStrategyNumber)
@@ -559,7 +599,7 @@ take_membership(List **columns, int condition, ScalarArrayOpExpr *op, const Bitm
 		if (!read_value(column->kind, element, datums[i], &points[npoints++]))
 			return false;
 	}
-	return demand_points(column, condition, points, npoints);
+	return demand_points(column, condition, points, npoints, below);
 }
 
 /*
@@ -575,7 +615,7 @@ take_boolean(List **columns, int condition, Node *node, bool wanted, const Bitma
 		return false;
 	point = palloc0(sizeof(Value));
 	point->i = wanted;
-	return demand_points(column_of(columns, var->varattno, BOOLOID), condition, point, 1);
+	return demand_points(column_of(columns, var->varattno, BOOLOID), condition, point, 1, false);
 }
 
 /*
@@ -632,7 +672,7 @@ and_terms(Node *node, List *terms)
 static BitSet
 new_set(const SettleMatcher *m, const BitSet *copy_of)
 {
-	BitSet		set;
+	BitSet		set = {0};
 	Size		size = sizeof(uint64) * ((Size) m->nsummary + m->nwords);
 
 	set.summary = MemoryContextAllocHuge(CurrentMemoryContext, size);
@@ -649,6 +689,52 @@ set_bit(BitSet *set, int bit)
 {
 	set->words[bit / 64] |= UINT64CONST(1) << (bit % 64);
 	set->summary[bit / 4096] |= UINT64CONST(1) << ((bit / 64) % 64);
+}
+
+static inline uint64
+word_of(const BitSet *set, int w)
+{
+	if (set->words != NULL)
+		return set->words[w];
+	for (int i = 0; i < set->nextras; i++)
+		if (set->extras[i].at == w)
+			return set->extras[i].bits;
+	return set->base->words[w];
+}
+
+/*
+ * Copies a set into a whole bitmap.
+ */
+static void
+load_set(const SettleMatcher *m, BitSet *into, const BitSet *from)
+{
+	memcpy(into->summary, from->summary, sizeof(uint64) * m->nsummary);
+	for (int w = 0; w < m->nwords; w++)
+		into->words[w] = word_of(from, w);
+}
+
+/*
+ * Keeps a whole bitmap as its difference to base where that is small.
+ */
+static BitSet
+keep_set(const SettleMatcher *m, const BitSet *whole, const BitSet *base)
+{
+	BitSet		set = {0};
+	int			n = 0;
+
+	for (int w = 0; w < m->nwords && n <= MAX_EXTRAS; w++)
+		n += whole->words[w] != base->words[w];
+	if (n > MAX_EXTRAS)
+		return new_set(m, whole);
+	/* one allocation: what is read together lies together */
+	set.summary = palloc(sizeof(uint64) * m->nsummary + sizeof(Extra) * n);
+	memcpy(set.summary, whole->summary, sizeof(uint64) * m->nsummary);
+	set.base = base;
+	set.extras = (Extra *) (set.summary + m->nsummary);
+	for (int w = 0; w < m->nwords; w++)
+		if (whole->words[w] != base->words[w])
+			set.extras[set.nextras++] = (Extra) {w, whole->words[w]};
+	return set;
 }
 
 /* ---- building ---- */
@@ -725,16 +811,19 @@ nearest_ancestor(const Column *column, const char *path, Size len)
 
 /*
  * Builds the hash of a column whose conditions ask for points.  An entry's set
- * starts from those that do not mention the column; a path's also has what its
- * nearest ancestor has.
+ * is those that do not mention the column and those that ask for it; a path's
+ * also what its nearest ancestor hands down.
  */
 static void
 build_points(SettleMatcher *m, Column *column)
 {
 	ListCell   *lc;
+	ListCell   *lc2;
 	Size		npoints = 0;
 	Size		size = 16;
-	int			nentries = 0;
+	PointEntry **entries;
+	int			n = 0;
+	BitSet		whole = new_set(m, NULL);
 
 	foreach(lc, column->demands)
 		npoints += ((Demand *) lfirst(lc))->npoints;
@@ -742,6 +831,7 @@ build_points(SettleMatcher *m, Column *column)
 		size *= 2;
 	column->mask = (uint32) (size - 1);
 	column->entries = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(PointEntry) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	entries = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PointEntry *) * Max(npoints, 1));
 
 	foreach(lc, column->demands)
 	{
@@ -760,35 +850,40 @@ build_points(SettleMatcher *m, Column *column)
 				entry->bytes = value->bytes;
 				entry->len = value->len;
 				entry->i = value->i;
-				entry->set = new_set(m, &column->otherwise);
-				nentries++;
+				entries[n++] = entry;
 			}
-			set_bit(&entry->set, demand->condition);
+			if (demand->below)
+				entry->conditions_below = lappend_int(entry->conditions_below, demand->condition);
+			else
+				entry->conditions = lappend_int(entry->conditions, demand->condition);
 		}
 	}
 
+	/* ancestors first: they are shorter */
 	if (column->kind == VALUE_PATH)
+		qsort(entries, n, sizeof(PointEntry *), compare_path_length);
+	for (int i = 0; i < n; i++)
 	{
-		PointEntry **by_length = palloc(sizeof(PointEntry *) * Max(nentries, 1));
-		int			n = 0;
+		PointEntry *entry = entries[i];
+		PointEntry *above = column->kind == VALUE_PATH ? nearest_ancestor(column, entry->bytes, entry->len) : NULL;
+		const BitSet *inherited = above == NULL ? column->otherwise : &above->below;
 
-		for (uint32 i = 0; i <= column->mask; i++)
-			if (column->entries[i].used)
-				by_length[n++] = &column->entries[i];
-		qsort(by_length, n, sizeof(PointEntry *), compare_path_length);
-		for (int i = 0; i < n; i++)
-		{
-			PointEntry *above = nearest_ancestor(column, by_length[i]->bytes, by_length[i]->len);
-
-			if (above == NULL)
-				continue;
-			for (int w = 0; w < m->nwords; w++)
-				by_length[i]->set.words[w] |= above->set.words[w];
-			for (int w = 0; w < m->nsummary; w++)
-				by_length[i]->set.summary[w] |= above->set.summary[w];
-		}
-		pfree(by_length);
+		CHECK_FOR_INTERRUPTS();
+		load_set(m, &whole, inherited);
+		foreach(lc2, entry->conditions_below)
+			set_bit(&whole, lfirst_int(lc2));
+		if (entry->conditions_below == NIL)
+			entry->below = *inherited;
+		else
+			entry->below = keep_set(m, &whole, column->otherwise);
+		foreach(lc2, entry->conditions)
+			set_bit(&whole, lfirst_int(lc2));
+		if (entry->conditions == NIL)
+			entry->set = entry->below;
+		else
+			entry->set = keep_set(m, &whole, column->otherwise);
 	}
+	pfree(entries);
 }
 
 static ValueKind sort_kind;
@@ -864,7 +959,7 @@ build_intervals(SettleMatcher *m, Column *column)
 
 	column->sets = palloc(sizeof(BitSet) * (2 * (Size) column->nbounds + 1));
 	for (int i = 0; i <= 2 * column->nbounds; i++)
-		column->sets[i] = new_set(m, &column->otherwise);
+		column->sets[i] = new_set(m, column->otherwise);
 	foreach(lc, column->demands)
 	{
 		Demand	   *demand = lfirst(lc);
@@ -890,12 +985,9 @@ build_intervals(SettleMatcher *m, Column *column)
 }
 
 /*
- * An ordered column has one set for each elementary interval, so its size
- * grows with the square of the number of conditions; beyond this many bytes
- * its terms stay in the residuals.
+ * Builds the tables.  An ordered column has a whole bitmap for each elementary
+ * interval, so it grows with the number of bounds times that of conditions.
  */
-#define MAX_ORDERED_BYTES	(64 * 1024 * 1024)
-
 SettleMatcher *
 settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexable)
 {
@@ -903,6 +995,7 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 	List	   *columns = NIL;
 	ListCell   *lc;
 
+	m->context = CurrentMemoryContext;
 	m->n = n;
 	m->nwords = Max((n + 63) / 64, 1);
 	m->nsummary = (m->nwords + 63) / 64;
@@ -945,10 +1038,11 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 		mentioned = palloc0(sizeof(bool) * n);
 		foreach(lc2, column->demands)
 			mentioned[((Demand *) lfirst(lc2))->condition] = true;
-		column->otherwise = new_set(m, NULL);
+		column->otherwise = palloc(sizeof(BitSet));
+		*column->otherwise = new_set(m, NULL);
 		for (int i = 0; i < n; i++)
 			if (!mentioned[i])
-				set_bit(&column->otherwise, i);
+				set_bit(column->otherwise, i);
 		pfree(mentioned);
 		if (column->kind == VALUE_NUMERIC)
 			column->ordered = true;
@@ -959,12 +1053,6 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 		m->columns[m->ncolumns++] = *column;
 	}
 	return m;
-}
-
-int
-settle_matcher_words(const SettleMatcher *matcher)
-{
-	return matcher->nwords;
 }
 
 Expr *
@@ -978,7 +1066,7 @@ settle_residual(const SettleMatcher *matcher, int condition)
 /*
  * Finds the set that one column leaves standing for the row.
  */
-static inline BitSet *
+static inline const BitSet *
 lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 {
 	Value		value = {0};
@@ -990,10 +1078,10 @@ lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 	else
 	{
 		if (slot->tts_isnull[column->position - 1])
-			return &column->otherwise;
+			return column->otherwise;
 		datum = slot->tts_values[column->position - 1];
 		if (column->kind == VALUE_PATH)
-			path_text((ltree *) PG_DETOAST_DATUM(datum), &m->path, &m->path_space, &value);
+			path_text((struct varlena *) DatumGetPointer(datum), m->context, &m->path, &m->path_space, &value);
 		else if (!read_value(column->kind, column->type, datum, &value))
 		{
 			/* NaN and infinity stand above all numbers, minus infinity below */
@@ -1007,42 +1095,44 @@ lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 		return &column->sets[find_interval(column, &value)];
 
 	entry = find_point(column, &value, hash_point(column->kind, &value));
-
-	if (!entry->used && column->kind == VALUE_PATH)
-		entry = nearest_ancestor(column, value.bytes, value.len);
-	return entry == NULL || !entry->used ? &column->otherwise : &entry->set;
+	if (entry->used)
+		return &entry->set;
+	if (column->kind != VALUE_PATH)
+		return column->otherwise;
+	entry = nearest_ancestor(column, value.bytes, value.len);
+	return entry == NULL ? column->otherwise : &entry->below;
 }
 
-void
-settle_candidates(SettleMatcher *m, TupleTableSlot *slot, TimestampTz at, uint64 *candidates)
+int
+settle_candidates(SettleMatcher *m, TupleTableSlot *slot, TimestampTz at, int *candidates)
 {
-	int			ncolumns = 0;
+	int			ncolumns = m->ncolumns;
+	int			n = 0;
 
-	for (int i = 0; i < m->ncolumns; i++)
-		m->found[ncolumns++] = lookup(m, &m->columns[i], slot, at);
-
-	memset(candidates, 0, sizeof(uint64) * m->nwords);
 	if (ncolumns == 0)
 	{
 		for (int i = 0; i < m->n; i++)
-			candidates[i / 64] |= UINT64CONST(1) << (i % 64);
-		return;
+			candidates[i] = i;
+		return m->n;
 	}
+	for (int i = 0; i < ncolumns; i++)
+		m->found[i] = lookup(m, &m->columns[i], slot, at);
 	for (int s = 0; s < m->nsummary; s++)
 	{
 		uint64		alive = m->found[0]->summary[s];
 
 		for (int i = 1; i < ncolumns; i++)
 			alive &= m->found[i]->summary[s];
-		while (alive != 0)
+		for (; alive != 0; alive &= alive - 1)
 		{
 			int			w = s * 64 + pg_rightmost_one_pos64(alive);
-			uint64		word = m->found[0]->words[w];
+			uint64		word = word_of(m->found[0], w);
 
-			for (int i = 1; i < ncolumns; i++)
-				word &= m->found[i]->words[w];
-			candidates[w] = word;
-			alive &= alive - 1;
+			for (int i = 1; i < ncolumns && word != 0; i++)
+				word &= word_of(m->found[i], w);
+			for (; word != 0; word &= word - 1)
+				candidates[n++] = w * 64 + pg_rightmost_one_pos64(word);
 		}
 	}
+	return n;
 }

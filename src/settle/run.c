@@ -287,7 +287,23 @@ typedef struct Reader
 	RunSource  *source;
 	int			ncolumns;
 	AttrNumber *columns;		/* attribute of the source, by column of the row */
+	Datum	   *values;			/* of the row */
+	bool	   *nulls;
 } Reader;
+
+/*
+ * Puts the columns of the row, from the given one on, where the engine reads
+ * them.
+ */
+static void
+fill_slot(Reader *reader, TupleTableSlot *slot, int first)
+{
+	for (int i = 0; i < reader->ncolumns; i++)
+	{
+		slot->tts_values[reader->columns[i] - 1] = reader->values[first - 1 + i];
+		slot->tts_isnull[reader->columns[i] - 1] = reader->nulls[first - 1 + i];
+	}
+}
 
 /*
  * Evaluates one row of the source.
@@ -299,25 +315,18 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	RunTicket  *ticket = &run->tickets[run->ntickets];
 	TupleTableSlot *slot = settle_set_slot(reader->source->set);
 	SettleTicket said;
-	bool		isnull;
-	Datum		value;
 
 	memset(ticket, 0, sizeof(*ticket));
-	value = SPI_getbinval(tuple, desc, ROW_KEY, &isnull);
-	if (isnull)
-		value = SPI_getbinval(tuple, desc, ROW_SOURCE, &isnull);
-	ticket->key = TextDatumGetCString(value);
-	ticket->known = DatumGetBool(SPI_getbinval(tuple, desc, ROW_KNOWN, &isnull)) && !isnull;
-	(void) SPI_getbinval(tuple, desc, ROW_SOURCE, &isnull);
-	if (isnull)
+	heap_deform_tuple(tuple, desc, reader->values, reader->nulls);
+	ticket->key = TextDatumGetCString(reader->values[reader->nulls[ROW_KEY - 1] ? ROW_SOURCE - 1 : ROW_KEY - 1]);
+	ticket->known = DatumGetBool(reader->values[ROW_KNOWN - 1]);
+	if (reader->nulls[ROW_SOURCE - 1])
 	{
 		ticket->state = TICKET_VANISHED;
 		run->ntickets++;
 		return;
 	}
-	for (int i = 0; i < reader->ncolumns; i++)
-		slot->tts_values[reader->columns[i] - 1] =
-			heap_getattr(tuple, ROW_COLUMNS + i, desc, &slot->tts_isnull[reader->columns[i] - 1]);
+	fill_slot(reader, slot, ROW_COLUMNS);
 
 	if (settle_evaluate_ticket(reader->source->set, run->now, false, &said, NULL))
 		keep_ticket(ticket, &said);
@@ -510,6 +519,8 @@ source_query(Reader *reader, const char **lookup_type)
 					 column == NULL ? psprintf("(%s)::pg_catalog.text", key) : quote_identifier(column));
 	*lookup_type = column == NULL ? "pg_catalog.text" : format_type_be_qualified(type);
 	reader->columns = palloc(sizeof(AttrNumber) * (bms_num_members(uses) + 1));
+	reader->values = palloc(sizeof(Datum) * (bms_num_members(uses) + ROW_COLUMNS));
+	reader->nulls = palloc(sizeof(bool) * (bms_num_members(uses) + ROW_COLUMNS));
 	reader->ncolumns = 0;
 	while ((position = bms_next_member(uses, position)) >= 0)
 	{
@@ -567,7 +578,7 @@ settle_all(Run *run, RunSource *source)
 	appendStringInfoString(&sql, "SELECT k.ticket_key, k.ticket_key IS NOT NULL AS known, s.source_key");
 	append_columns(&sql, &reader);
 	appendStringInfo(&sql, " FROM (SELECT DISTINCT h.ticket_key FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1) AS k "
-					 "FULL JOIN (%s) AS s ON s.source_key OPERATOR(pg_catalog.=) k.ticket_key", run->book.name, rows);
+					 "FULL JOIN (SELECT * FROM (%s) AS a WHERE a.source_key IS NOT NULL) AS s ON s.source_key OPERATOR(pg_catalog.=) k.ticket_key", run->book.name, rows);
 	settle_rows(run, source, &reader, sql.data, 1, types, values);
 }
 
@@ -809,8 +820,8 @@ fetch_row(Run *run, RunSource *source, const char *key)
 	appendStringInfo(&sql, " FROM (%s) AS s WHERE s.lookup OPERATOR(pg_catalog.=) $1::%s", rows, lookup_type);
 	if (settle_book_execute(sql.data, 1, types, values, NULL, SPI_OK_SELECT) == 0)
 		return false;
-	for (int i = 0; i < reader.ncolumns; i++)
-		slot->tts_values[reader.columns[i] - 1] = settle_spi_datum(0, 2 + i, &slot->tts_isnull[reader.columns[i] - 1]);
+	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, reader.values, reader.nulls);
+	fill_slot(&reader, slot, 2);
 	return true;
 }
 
@@ -844,9 +855,8 @@ evaluate_all(Run *run, RunSource *source)
 		{
 			SettleTicket ticket;
 
-			for (int i = 0; i < reader.ncolumns; i++)
-				slot->tts_values[reader.columns[i] - 1] =
-					heap_getattr(SPI_tuptable->vals[row], 2 + i, SPI_tuptable->tupdesc, &slot->tts_isnull[reader.columns[i] - 1]);
+			heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, reader.values, reader.nulls);
+			fill_slot(&reader, slot, 2);
 			if (settle_evaluate_ticket(source->set, run->now, false, &ticket, NULL))
 				nlines += ticket.nlines;
 		}
@@ -1108,6 +1118,36 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 		}
 	}
 	release_sources(&run);
+}
+
+/*
+ * settle.excuse(book regnamespace, source name, key text, reason text) returns void
+ *
+ * Says of a ready ticket that no rule is to pay it.
+ */
+PG_FUNCTION_INFO_V1(settle_excuse);
+Datum
+settle_excuse(PG_FUNCTION_ARGS)
+{
+	SettleBook	book = settle_book(PG_GETARG_OID(0));
+	Oid			types[] = {NAMEOID, TEXTOID, TEXTOID};
+	Datum		values[] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(3)};
+	SettleIdentity identity;
+	uint64		n;
+
+	settle_book_check_rights(&book);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	n = settle_book_execute(psprintf("UPDATE %s.unpaid SET excused_by = session_user, excused_at = now(), reason = $3 "
+									 "WHERE source = $1 AND ticket_key = $2", book.name),
+							3, types, values, NULL, SPI_OK_UPDATE);
+	SPI_finish();
+	settle_book_leave(identity);
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("ticket \"%s\" of source \"%s\" is not unpaid", text_to_cstring(PG_GETARG_TEXT_PP(2)), NameStr(*PG_GETARG_NAME(1)))));
+	PG_RETURN_VOID();
 }
 
 /*
