@@ -1,7 +1,8 @@
--- What each dealer of Yunnan got, month by month.
-SELECT payee, period, component, count(*) AS lines, sum(amount) AS amount
-FROM chain.line_detail
-WHERE payee LIKE 'dealer:yn-%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+-- What one dealer got and gave in November, found through an index.
+SELECT component, count(*) AS lines,
+       sum(CASE payee WHEN 'dealer:yn-03' THEN amount ELSE -amount END) AS amount
+FROM settle.lines_of('chain', 'dealer:yn-03', '[2025-11-01,2025-12-01)')
+GROUP BY component ORDER BY component;
 
 -- Where the best earner stands in the tiers.
 SELECT period, rule_code, tickets, quantity, amount FROM chain.tally
