@@ -41,12 +41,38 @@ typedef struct CodeEntry
 	SettleParty *party;
 } CodeEntry;
 
+/* Numbers are eight bytes, and most party codes are built of one. */
+static inline uint32
+hash_code(CodeKey k)
+{
+	uint64		number;
+
+	if (k.len != sizeof(number))
+		return hash_bytes((const unsigned char *) k.bytes, (int) k.len);
+	memcpy(&number, k.bytes, sizeof(number));
+	return murmurhash32((uint32) number ^ murmurhash32((uint32) (number >> 32)));
+}
+
+static inline bool
+same_code(CodeKey a, CodeKey b)
+{
+	uint64		numbers[2];
+
+	if (a.len != b.len)
+		return false;
+	if (a.len != sizeof(uint64))
+		return memcmp(a.bytes, b.bytes, a.len) == 0;
+	memcpy(&numbers[0], a.bytes, sizeof(uint64));
+	memcpy(&numbers[1], b.bytes, sizeof(uint64));
+	return numbers[0] == numbers[1];
+}
+
 #define SH_PREFIX			codes
 #define SH_ELEMENT_TYPE		CodeEntry
 #define SH_KEY_TYPE			CodeKey
 #define SH_KEY				key
-#define SH_HASH_KEY(tb, k)	hash_bytes((const unsigned char *) (k).bytes, (int) (k).len)
-#define SH_EQUAL(tb, a, b)	((a).len == (b).len && memcmp((a).bytes, (b).bytes, (a).len) == 0)
+#define SH_HASH_KEY(tb, k)	hash_code(k)
+#define SH_EQUAL(tb, a, b)	same_code(a, b)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a)	((a)->hash)
 #define SH_SCOPE			static inline
@@ -272,7 +298,8 @@ term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *par
 	bool		isnull;
 	text	   *code;
 
-	if (term->party_epoch == set->epoch)
+	if (term->party_epoch == set->epoch ||
+		(term->is_const && term->party != NULL && term->memo_generation == set->party_generation))
 		return term->party;
 
 	if (term->memo_position > 0 && !set->slot->tts_isnull[term->memo_position - 1])
@@ -297,6 +324,8 @@ term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *par
 	code = DatumGetTextPP(value);
 	term->party = find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
 	term->party_epoch = set->epoch;
+	if (term->is_const)
+		term->memo_generation = set->party_generation;
 
 	if (key.bytes != NULL)
 	{
