@@ -434,6 +434,48 @@ settle_refuse_change(PG_FUNCTION_ARGS)
 			 errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
 }
 
+/*
+ * settle.keep_used_rule() returns trigger
+ *
+ * Row trigger on the rules: a version that sheets refer to can be ended, but
+ * neither removed nor changed, since what was posted takes its component, unit
+ * and tally from it.
+ */
+PG_FUNCTION_INFO_V1(settle_keep_used_rule);
+Datum
+settle_keep_used_rule(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	SettleBook	book;
+	SettleIdentity identity;
+	Oid			type = INT4OID;
+	Datum		id;
+	bool		isnull;
+	bool		used;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("settle.keep_used_rule is not called as a BEFORE UPDATE OR DELETE row trigger")));
+	book = settle_book(RelationGetNamespace(trigger->tg_relation));
+	desc = RelationGetDescr(trigger->tg_relation);
+	SPI_connect();
+	id = SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "rule_id"), &isnull);
+	identity = settle_book_enter(&book);
+	used = settle_book_execute(psprintf("SELECT FROM %s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+										"WHERE l.rule_id OPERATOR(pg_catalog.=) $1 LIMIT 1", book.name), 1, &type, &id, NULL, SPI_OK_SELECT) > 0;
+	settle_book_leave(identity);
+	if (used)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rule \"%s\" has settled tickets and can only be ended", SPI_getvalue(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "code"))),
+				 errhint("End it with settle.end_rule and add the version that follows with settle.add_rule.")));
+	SPI_finish();
+	return PointerGetDatum(TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ? trigger->tg_trigtuple : trigger->tg_newtuple);
+}
+
 /* ---- definitions ---- */
 
 /*
@@ -592,8 +634,8 @@ settle_add_source(PG_FUNCTION_ARGS)
 		if (PG_ARGISNULL(i))
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s of a source is null", i == 0 ? "book" : names[i - 1]),
-					 errhint("A source needs a relation, an expression for its key and one for the time at which a ticket is ready.")));
+					 errmsg("%s of a source is null", i == 0 ? "book" : i == 1 ? "name" : names[i - 1]),
+					 errhint("A source needs a name, a relation, an expression for its key and one for the time at which a ticket is ready.")));
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_rights(&book);
 	source = pstrdup(NameStr(*PG_GETARG_NAME(1)));
@@ -609,6 +651,16 @@ settle_add_source(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot be a source", get_rel_name(relid)),
 				 errhint("A source is a table, a partitioned table, a view or a foreign table.")));
+	if (!PG_ARGISNULL(14))
+	{
+		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(14));
+
+		if (strcmp(on_delete, "hold") != 0 && strcmp(on_delete, "reverse") != 0 && strcmp(on_delete, "ignore") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unknown on_delete \"%s\"", on_delete),
+					 errhint("Known are hold, reverse and ignore.")));
+	}
 	if (pg_class_aclcheck(relid, book.owner, ACL_SELECT) != ACLCHECK_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -6,6 +6,9 @@ COMMENT ON FUNCTION settle.note_rule_change() IS 'statement trigger on the rule 
 CREATE FUNCTION settle.refuse_change() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_refuse_change' LANGUAGE C;
 COMMENT ON FUNCTION settle.refuse_change() IS 'statement trigger on append-only tables of a book';
 
+CREATE FUNCTION settle.keep_used_rule() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_keep_used_rule' LANGUAGE C;
+COMMENT ON FUNCTION settle.keep_used_rule() IS 'row trigger on the rules of a book: refuses to remove or change a version that has settled tickets';
+
 CREATE FUNCTION settle.side_of(party text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 	RETURN CASE
@@ -102,8 +105,8 @@ BEGIN
 
 		CREATE TABLE %1$I.choice (
 			choice name PRIMARY KEY,
-			policy text NOT NULL DEFAULT 'unique' CHECK (policy IN ('unique', 'first', 'highest', 'lowest', 'all')),
-			CHECK (choice <> 'all')
+			policy text NOT NULL DEFAULT 'unique',
+			CONSTRAINT all_is_no_choice CHECK (choice <> 'all')
 		);
 		COMMENT ON TABLE %1$I.choice IS 'which of the rules that hit a ticket apply; a rule without a choice stands in one named as its component, with policy unique';
 
@@ -315,6 +318,19 @@ BEGIN
 	EXECUTE (
 		SELECT string_agg(format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book, t), '; ')
 		FROM unnest(ARRAY['sheet', 'run', 'ruleset_used']) AS t);
+	EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OF party_id, party OR DELETE OR TRUNCATE ON %I.party FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
+	EXECUTE format('CREATE TRIGGER append_only BEFORE TRUNCATE ON %I.rule FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
+	EXECUTE format('CREATE TRIGGER used_rules_stay BEFORE DELETE ON %I.rule FOR EACH ROW EXECUTE FUNCTION settle.keep_used_rule()', book);
+	-- the end of its validity and its title may change
+	EXECUTE format('CREATE TRIGGER used_rules_can_be_ended BEFORE UPDATE ON %I.rule FOR EACH ROW WHEN (
+			(OLD.rule_id, OLD.code, OLD.component, OLD.source, OLD.payer, OLD.payee, OLD.payees, OLD.base, OLD.remainder, OLD.applies_when, OLD.tiers::text,
+			OLD.factors, OLD.accumulate, OLD.tally_by, OLD.share, OLD.at_least, OLD.at_most, OLD.rounding, OLD.unit, OLD.choice, OLD.priority, OLD.overrides,
+			OLD.pack, lower(OLD.valid))
+			IS DISTINCT FROM
+			(NEW.rule_id, NEW.code, NEW.component, NEW.source, NEW.payer, NEW.payee, NEW.payees, NEW.base, NEW.remainder, NEW.applies_when, NEW.tiers::text,
+			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
+			NEW.pack, lower(NEW.valid)))
+		EXECUTE FUNCTION settle.keep_used_rule()', book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',

@@ -298,6 +298,12 @@ build_scope(SettleSet *set, TupleDesc row_type)
 
 /* ---- decisions ---- */
 
+static void
+error_in_value(void *arg)
+{
+	errcontext("%s", (const char *) arg);
+}
+
 /*
  * Reads a value of a decision's type from its text form.
  */
@@ -307,11 +313,17 @@ read_outcome_value(const Decision *decision, const char *text, SettleDec *dec, c
 	Oid			input;
 	Oid			ioparam;
 	Datum		value;
+	ErrorContextCallback context;
 
+	context.callback = error_in_value;
+	context.arg = psprintf("%s of decision \"%s\"", what, decision->def->decision);
+	context.previous = error_context_stack;
+	error_context_stack = &context;
 	getTypeInputInfo(decision->type, &input, &ioparam);
 	value = OidInputFunctionCall(input, unconstify(char *, text), ioparam, -1);
 	if (decision->is_numeric)
 		*dec = settle_dec_from_numeric(DatumGetNumeric(value));
+	error_context_stack = context.previous;
 	return value;
 }
 
@@ -395,7 +407,7 @@ build_decision(SettleSet *set, Decision *decision, const SettleScope *scope, con
 
 		CHECK_FOR_INTERRUPTS();
 		outcome->def = def;
-		outcome->value = read_outcome_value(decision, def->outcome, &outcome->dec, what);
+		outcome->value = read_outcome_value(decision, def->outcome, &outcome->dec, "outcome");
 		conditions[n] = (SettleCondition) {.when = when->node, .from = def->from, .until = def->until};
 		decision->uses = bms_add_members(decision->uses, when->uses);
 		note_uses(set, when->uses);

@@ -908,7 +908,8 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		factor = settle_dec_mul(factor, set->decisions[rule->factors[i]].dec);
 	}
 
-	if (payees.n == 1)
+	/* a single payee of no weight is refused as several are */
+	if (payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)
 	{
 		bases = &base;
 		amounts = &amount;

@@ -233,7 +233,8 @@ find_capture(TriggerData *trigger)
 		ereport(WARNING,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("book \"%s\" is gone, changes of \"%s\" are not noted", args[0], RelationGetRelationName(relation)),
-				 errhint("DROP TRIGGER %s ON %s.", quote_identifier(trigger->tg_trigger->tgname), quote_identifier(RelationGetRelationName(relation)))));
+				 errhint("DROP TRIGGER %s ON %s.", quote_identifier(trigger->tg_trigger->tgname),
+						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation)))));
 		return NULL;
 	}
 

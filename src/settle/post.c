@@ -1249,7 +1249,7 @@ settle_post_batch(Run *run, RunSource *source)
 					note_problem(run, source, ticket->key, NULL, ERRCODE_SETTLE_VANISHED,
 								 psprintf("ticket \"%s\" is settled and has no row any more", ticket->key),
 								 run->hold_vanished ? "Too many tickets are missing at once to be cancellations." : NULL,
-								 "Write the row again, or let the source take money back: on_delete reverse, and rescan.");
+								 "Write the row again; to take the money back set on_delete of the source to reverse and delete the row then.");
 					run->held++;
 				}
 				else
