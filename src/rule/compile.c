@@ -595,13 +595,38 @@ refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* Scales beyond so many different ones are not looked for again. */
+#define MAX_SHARED_SCALES	256
+
+/*
+ * Decodes a scale, once for the rules that spell it alike.
+ */
+static SettlePricer *
+shared_pricer(SettleSet *set, const SettleTiers *tiers)
+{
+	SharedScale *scale;
+	ListCell   *lc;
+
+	foreach(lc, set->scales)
+	{
+		scale = lfirst(lc);
+		if (VARSIZE(scale->tiers) == VARSIZE(tiers) && memcmp(scale->tiers, tiers, VARSIZE(tiers)) == 0)
+			return scale->pricer;
+	}
+	scale = palloc(sizeof(SharedScale));
+	scale->tiers = tiers;
+	scale->pricer = settle_pricer(tiers);
+	if (list_length(set->scales) < MAX_SHARED_SCALES)
+		set->scales = lappend(set->scales, scale);
+	return scale->pricer;
+}
+
 /*
  * Compiles one rule.
  */
-static CompiledRule *
-build_rule(SettleSet *set, const SettleRuleDef *def)
+static void
+build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 {
-	CompiledRule *rule = palloc0(sizeof(CompiledRule));
 	SettleExpr *when;
 	Bitmapset  *reads = NULL;
 	Choice	   *choice;
@@ -616,10 +641,15 @@ build_rule(SettleSet *set, const SettleRuleDef *def)
 					"Give base, an expression, or say remainder => true.");
 
 	rule->rule.def = def;
-	rule->rule.pricer = settle_pricer(def->tiers);
+	rule->rule.pricer = shared_pricer(set, def->tiers);
+	rule->code = def->code;
+	rule->unit = def->unit;
+	rule->accumulate = def->accumulate;
+	rule->remainder = def->remainder;
+	rule->has_bounds = def->at_least != NULL || def->at_most != NULL;
 	rule->is_rate = settle_pricer_is_rate(rule->rule.pricer, &rule->rate);
 	rule->rule.component = find_component(set, def->component);
-	rule->rounding = settle_rounding_in(def->rounding, 2);
+	(void) settle_rounding_in(def->rounding, 2);
 
 	if (def->remainder && (!rule->is_rate || settle_dec_cmp(rule->rate, settle_dec_int(1)) != 0 ||
 						   def->nfactors > 0 || def->at_least || def->at_most || def->accumulate != SETTLE_SPAN_NONE))
@@ -677,11 +707,13 @@ build_rule(SettleSet *set, const SettleRuleDef *def)
 		refuse_rule(def, psprintf("accumulates and stands in the choice \"%s\", which compares amounts", choice->name),
 					"The amount of an accumulating rule is known only with its tally; use the policy first.");
 
+	if (rule->nfactors > 0)
+		rule->factor = rule->factors[0];
+
 	/* what the rule reads must be complete before its choice; noted by component until all choices are known */
 	component = -1;
 	while ((component = bms_next_member(reads, component)) >= 0)
 		choice->after = bms_add_member(choice->after, component);
-	return rule;
 }
 
 /* ---- order ---- */
@@ -939,6 +971,8 @@ static void
 build_rules(SettleSet *set, const Bitmapset *indexable)
 {
 	CompiledRule **rules = palloc(sizeof(CompiledRule *) * Max(set->def->nrules, 1));
+	CompiledRule *all = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(CompiledRule) * Max(set->def->nrules, 1),
+												   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	SettleCondition *conditions;
 	int		   *order;
 	int			n = 0;
@@ -949,7 +983,11 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (strcmp(set->def->rules[i].source, set->source) == 0)
-			rules[n++] = build_rule(set, &set->def->rules[i]);
+		{
+			rules[n] = &all[n];
+			build_rule(set, rules[n], &set->def->rules[i]);
+			n++;
+		}
 	}
 	link_codes(set, rules, n);
 	order = order_choices(set);

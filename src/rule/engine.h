@@ -154,6 +154,6 @@ extern SettleRatio settle_tally_fee(const SettleTallyPart *parts, int nparts);
 extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int version,
 									 SettleDec base, SettleDec factor, const SettleRounding *rounding);
 
-extern SettleRounding settle_rule_rounding(const SettleRule *rule, const char *unit);
+extern const SettleRounding *settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit);
 
 #endif							/* SETTLE_ENGINE_H */

@@ -54,6 +54,25 @@ typedef struct CodeEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* Most party codes are built of one number; its table keeps the number in place. */
+typedef struct NumberEntry
+{
+	int64		number;
+	SettleParty *party;
+	char		status;
+} NumberEntry;
+
+#define SH_PREFIX			numbers
+#define SH_ELEMENT_TYPE		NumberEntry
+#define SH_KEY_TYPE			int64
+#define SH_KEY				number
+#define SH_HASH_KEY(tb, k)	murmurhash32((uint32) (k) ^ murmurhash32((uint32) ((uint64) (k) >> 32)))
+#define SH_EQUAL(tb, a, b)	((a) == (b))
+#define SH_SCOPE			static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
 void
 settle_set_init_parties(SettleSet *set)
 {
@@ -237,25 +256,55 @@ need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
 }
 
 /*
- * Gives the bytes by which a column's value is remembered.
+ * Finds what a template gave before for the value of the one column it reads.
+ * A place that is returned without a party is to be filled.
  */
-static CodeKey
-memo_key(SettleSet *set, int position, int64 *buffer)
+static SettleParty **
+recall_party(SettleSet *set, Term *term)
 {
-	Form_pg_attribute a = TupleDescAttr(set->slot->tts_tupleDescriptor, position - 1);
-	Datum		value = set->slot->tts_values[position - 1];
+	Form_pg_attribute a = TupleDescAttr(set->slot->tts_tupleDescriptor, term->memo_position - 1);
+	Datum		value = set->slot->tts_values[term->memo_position - 1];
+	CodeKey		key;
+	CodeEntry  *entry;
+	MemoryContext old;
+	bool		found;
+	char	   *copy;
 
+	if (term->memo_generation != set->party_generation)
+	{
+		/* the tables went with the parties */
+		term->memo = NULL;
+		term->numbers = NULL;
+		term->memo_generation = set->party_generation;
+	}
 	if (a->attbyval)
 	{
-		*buffer = (int64) value;
-		return (CodeKey) {(const char *) buffer, sizeof(int64)};
+		NumberEntry *number;
+
+		if (term->numbers == NULL)
+			term->numbers = numbers_create(set->party_context, 256, NULL);
+		number = numbers_insert(term->numbers, (int64) value, &found);
+		if (!found)
+			number->party = NULL;
+		return &number->party;
 	}
-	if (a->attlen == -1 && !VARATT_IS_EXTENDED(DatumGetPointer(value)))
-		return (CodeKey) {VARDATA(DatumGetPointer(value)), (uint32) (VARSIZE(DatumGetPointer(value)) - VARHDRSZ)};
-	/* a value that is stored elsewhere has a short header, too */
-	if (a->attlen == -1 && VARATT_IS_SHORT(DatumGetPointer(value)) && !VARATT_IS_EXTERNAL(DatumGetPointer(value)))
-		return (CodeKey) {VARDATA_SHORT(DatumGetPointer(value)), (uint32) VARSIZE_SHORT(DatumGetPointer(value)) - VARHDRSZ_SHORT};
-	return (CodeKey) {NULL, 0};
+	if (a->attlen != -1 || VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value)))
+		return NULL;
+	if (term->memo == NULL)
+		term->memo = codes_create(set->party_context, 256, NULL);
+	key = (CodeKey) {VARDATA_ANY(DatumGetPointer(value)), (uint32) VARSIZE_ANY_EXHDR(DatumGetPointer(value))};
+	entry = codes_lookup(term->memo, key);
+	if (entry == NULL)
+	{
+		old = MemoryContextSwitchTo(set->party_context);
+		copy = palloc(Max(key.len, 1));
+		memcpy(copy, key.bytes, key.len);
+		key.bytes = copy;
+		entry = codes_insert(term->memo, key, &found);
+		entry->party = NULL;
+		MemoryContextSwitchTo(old);
+	}
+	return &entry->party;
 }
 
 /*
@@ -265,51 +314,35 @@ memo_key(SettleSet *set, int position, int64 *buffer)
 static SettleParty *
 term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
 {
-	CodeKey		key = {NULL, 0};
-	CodeEntry  *entry;
-	int64		buffer;
+	SettleParty **place = NULL;
+	SettleParty *party;
 	Datum		value;
 	bool		isnull;
 	text	   *code;
 
-	if (term->party_epoch == set->epoch)
+	if (term->party_epoch == set->epoch ||
+		(term->is_const && term->party != NULL && term->memo_generation == set->party_generation))
 		return term->party;
 
 	if (term->memo_position > 0 && !set->slot->tts_isnull[term->memo_position - 1])
+		place = recall_party(set, term);
+	if (place != NULL && *place != NULL)
+		party = *place;
+	else
 	{
-		if (term->memo == NULL || term->memo_generation != set->party_generation)
-		{
-			term->memo = codes_create(set->party_context, 256, NULL);
+		value = term_value(set, term, &isnull);
+		if (isnull)
+			null_term(psprintf("%s of rule \"%s\"", part, rule->code));
+		code = DatumGetTextPP(value);
+		party = find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
+		if (place != NULL)
+			*place = party;
+		else if (term->is_const)
 			term->memo_generation = set->party_generation;
-		}
-		key = memo_key(set, term->memo_position, &buffer);
-		if (key.bytes != NULL && (entry = codes_lookup(term->memo, key)) != NULL)
-		{
-			term->party = entry->party;
-			term->party_epoch = set->epoch;
-			return term->party;
-		}
 	}
-
-	value = term_value(set, term, &isnull);
-	if (isnull)
-		null_term(psprintf("%s of rule \"%s\"", part, rule->rule.def->code));
-	code = DatumGetTextPP(value);
-	term->party = find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
+	term->party = party;
 	term->party_epoch = set->epoch;
-
-	if (key.bytes != NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(set->party_context);
-		bool		found;
-		char	   *copy = palloc(Max(key.len, 1));
-
-		memcpy(copy, key.bytes, key.len);
-		key.bytes = copy;
-		codes_insert(term->memo, key, &found)->party = term->party;
-		MemoryContextSwitchTo(old);
-	}
-	return term->party;
+	return party;
 }
 
 /* ---- decisions ---- */
@@ -605,17 +638,51 @@ ticket_span_start(SettleSet *set, SettleSpan span, TimestampTz at)
 
 /* ---- lines ---- */
 
-SettleRounding
-settle_rule_rounding(const SettleRule *r, const char *unit)
+/*
+ * Finds how a rule rounds amounts of a unit; rules that round alike share it.
+ */
+static const SettleRounding *
+find_rounding(SettleSet *set, const char *text, const char *unit)
 {
-	CompiledRule *rule = unconstify(CompiledRule *, (const CompiledRule *) r);
+	SharedRounding *shared;
+	ListCell   *lc;
+	MemoryContext old;
 
+	foreach(lc, set->roundings)
+	{
+		shared = lfirst(lc);
+		if (strcmp(shared->text, text) == 0 && strcmp(shared->unit, unit) == 0)
+			return &shared->rounding;
+	}
+	old = MemoryContextSwitchTo(set->context);
+	shared = palloc(sizeof(SharedRounding));
+	shared->text = text;
+	shared->unit = pstrdup(unit);
+	shared->rounding = settle_rounding_in(text, settle_minor_units(unit));
+	set->roundings = lappend(set->roundings, shared);
+	MemoryContextSwitchTo(old);
+	return &shared->rounding;
+}
+
+/*
+ * The same while a ticket is priced: its unit is a string that stays where it
+ * is as long as parties are kept, so the pointer tells it.
+ */
+static inline const SettleRounding *
+rounding_of(SettleSet *set, CompiledRule *rule, const char *unit)
+{
 	if (rule->rounding_unit != unit)
 	{
-		rule->rounding = settle_rounding_in(r->def->rounding, settle_minor_units(unit));
+		rule->rounding = find_rounding(set, rule->rule.def->rounding, unit);
 		rule->rounding_unit = unit;
 	}
 	return rule->rounding;
+}
+
+const SettleRounding *
+settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit)
+{
+	return find_rounding(set, rule->def->rounding, unit);
 }
 
 static SettleLine *
@@ -779,6 +846,8 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
 
 	if (rule->nfactors > 0)
 		amount = settle_dec_mul(amount, factor);
+	if (!rule->has_bounds)
+		return amount;
 	if (rule->at_least != NULL)
 	{
 		SettleDec	bound = need_dec(set, rule->at_least, rule, "at_least");
@@ -802,19 +871,18 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
 static void
 apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 {
-	const SettleRuleDef *def = rule->rule.def;
-	const char *unit = def->unit != NULL ? def->unit : ticket->currency;
+	const char *unit = rule->unit != NULL ? rule->unit : ticket->currency;
 	SettleDec	factor = settle_dec_int(1);
 	SettleParty *payer = term_party(set, rule->payer, rule, "payer");
 	SettleParty *one_payee = NULL;
 	SettleDec	one_weight = settle_dec_int(1);
 	Payees		payees;
-	SettleRounding rounding = settle_rule_rounding(&rule->rule, unit);
+	const SettleRounding *rounding = rounding_of(set, rule, unit);
 	SettleDec	base;
 	SettleDec	amount = settle_dec_int(0);
 	SettleDec  *bases;
 	SettleDec  *amounts;
-	bool		accumulates = def->accumulate != SETTLE_SPAN_NONE;
+	bool		accumulates = rule->accumulate != SETTLE_SPAN_NONE;
 	int			first = set->nlines;
 
 	if (rule->payee != NULL)
@@ -825,11 +893,16 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 	else
 		payees = read_payees(set, rule);
 
-	base = def->remainder ? balance_of(set, payer, unit, rule) : need_dec(set, rule->base, rule, "base");
+	base = rule->remainder ? balance_of(set, payer, unit, rule) : need_dec(set, rule->base, rule, "base");
 	/* a remainder of nothing is no line */
-	if (def->remainder && settle_dec_sign(base) == 0)
+	if (rule->remainder && settle_dec_sign(base) == 0)
 		return;
-	for (int i = 0; i < rule->nfactors; i++)
+	if (rule->nfactors > 0)
+	{
+		need_name(set, set->d0 + rule->factor);
+		factor = set->decisions[rule->factor].dec;
+	}
+	for (int i = 1; i < rule->nfactors; i++)
 	{
 		need_name(set, set->d0 + rule->factors[i]);
 		factor = settle_dec_mul(factor, set->decisions[rule->factors[i]].dec);
@@ -841,25 +914,25 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		bases = &base;
 		amounts = &amount;
 		if (!accumulates)
-			amount = settle_round(price(set, rule, base, factor), &rounding);
+			amount = settle_round(price(set, rule, base, factor), rounding);
 	}
 	else
 	{
 		/* accumulating rules price each party's part of the base in his own tally */
-		bool		divide_base = def->share == SETTLE_SHARE_BASE || accumulates;
+		bool		divide_base = rule->rule.def->share == SETTLE_SHARE_BASE || accumulates;
 
 		bases = palloc(sizeof(SettleDec) * payees.n);
 		amounts = palloc0(sizeof(SettleDec) * payees.n);
 		if (divide_base)
 		{
-			settle_allocate_parts(base, payees.weights, payees.n, rounding.step, bases);
+			settle_allocate_parts(base, payees.weights, payees.n, rounding->step, bases);
 			for (int i = 0; i < payees.n && !accumulates; i++)
-				amounts[i] = settle_round(price(set, rule, bases[i], factor), &rounding);
+				amounts[i] = settle_round(price(set, rule, bases[i], factor), rounding);
 		}
 		else
 		{
-			amount = settle_round(price(set, rule, base, factor), &rounding);
-			settle_allocate_parts(amount, payees.weights, payees.n, rounding.step, amounts);
+			amount = settle_round(price(set, rule, base, factor), rounding);
+			settle_allocate_parts(amount, payees.weights, payees.n, rounding->step, amounts);
 			for (int i = 0; i < payees.n; i++)
 				bases[i] = base;
 		}
@@ -885,7 +958,7 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		if (accumulates)
 		{
 			line->owner = rule->tally_by != NULL ? term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
-			line->tally_period = ticket_span_start(set, def->accumulate, ticket->period_at);
+			line->tally_period = ticket_span_start(set, rule->accumulate, ticket->period_at);
 		}
 		else
 		{
@@ -895,7 +968,7 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 			component->sum_epoch = set->epoch;
 		}
 	}
-	add_step(set, SETTLE_STEP_APPLIED, def->code, NULL, NULL, first);
+	add_step(set, SETTLE_STEP_APPLIED, rule->code, NULL, NULL, first);
 }
 
 /* ---- choices ---- */
@@ -930,19 +1003,19 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 	for (int i = 0; i < nhits; i++)
 	{
 		if (hits[i]->overridden_epoch == set->epoch)
-			add_step(set, SETTLE_STEP_OVERRIDDEN, hits[i]->rule.def->code, NULL, hits[i]->overridden_by->rule.def->code, set->nlines);
+			add_step(set, SETTLE_STEP_OVERRIDDEN, hits[i]->code, NULL, hits[i]->overridden_by->rule.def->code, set->nlines);
 		else
 			hits[n++] = hits[i];
 	}
 	if (n == 0)
 		return;
 
-	set->failing = hits[0]->rule.def->code;
+	set->failing = hits[0]->code;
 	if (n > 1 && (choice->policy == SETTLE_CHOICE_UNIQUE ||
 				  (choice->policy == SETTLE_CHOICE_FIRST && hits[0]->rule.def->priority == hits[1]->rule.def->priority)))
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_RULE_CONFLICT),
-				 errmsg("rules \"%s\" and \"%s\" both apply", hits[0]->rule.def->code, hits[1]->rule.def->code),
+				 errmsg("rules \"%s\" and \"%s\" both apply", hits[0]->code, hits[1]->code),
 				 choice->policy == SETTLE_CHOICE_UNIQUE
 				 ? errdetail("They stand in the choice \"%s\", in which one rule may apply to a ticket.", choice->name)
 				 : errdetail("They have the same priority in the choice \"%s\".", choice->name),
@@ -964,7 +1037,7 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 			SettleDec	sum = settle_dec_int(0);
 			int			cmp;
 
-			set->failing = hits[i]->rule.def->code;
+			set->failing = hits[i]->code;
 			set->trace = NULL;
 			apply_rule(set, hits[i], ticket);
 			set->trace = trace;
@@ -986,12 +1059,12 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 	{
 		if (i > 0 && choice->policy != SETTLE_CHOICE_ALL)
 			break;
-		set->failing = hits[i]->rule.def->code;
+		set->failing = hits[i]->code;
 		apply_rule(set, hits[i], ticket);
 	}
 	if (set->trace != NULL && choice->policy != SETTLE_CHOICE_ALL)
 		for (int i = 1; i < n; i++)
-			add_step(set, SETTLE_STEP_BEATEN, hits[i]->rule.def->code, NULL, hits[0]->rule.def->code, set->nlines);
+			add_step(set, SETTLE_STEP_BEATEN, hits[i]->code, NULL, hits[0]->code, set->nlines);
 }
 
 /*
@@ -1018,7 +1091,7 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 		}
 		if (rule->has_residual)
 		{
-			set->failing = rule->rule.def->code;
+			set->failing = rule->code;
 			need_names(set, rule->needs, rule->nneeds);
 			if (!residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
 				continue;

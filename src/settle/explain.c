@@ -149,7 +149,7 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 	SettleTallyPart *parts = palloc0(sizeof(SettleTallyPart) * code->nversions);
 	SettleDec	total = settle_dec_int(0);
 	SettleDec	posted = settle_dec_int(0);
-	SettleRounding rounding = settle_rule_rounding(line->rule, line->unit);
+	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, line->unit);
 	SettleFeeStep *steps;
 	int			nsteps;
 	int			version = 0;
@@ -193,9 +193,9 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 		Datum		amount = settle_spi_datum(0, 1, &isnull);
 
 		/* rounding shows the digits of the unit */
-		line->amount = isnull ? settle_tally_arrive(parts, code->nversions, version, line->base, line->factor, &rounding)
-			: settle_round(settle_dec_from_numeric(DatumGetNumeric(amount)), &rounding);
-		posted = settle_round(posted, &rounding);
+		line->amount = isnull ? settle_tally_arrive(parts, code->nversions, version, line->base, line->factor, rounding)
+			: settle_round(settle_dec_from_numeric(DatumGetNumeric(amount)), rounding);
+		posted = settle_round(posted, rounding);
 	}
 	show_line(e, line);
 

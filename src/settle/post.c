@@ -612,9 +612,9 @@ arrive_at_tally(Run *run, RunSource *source, RunLine *line, DateADT period)
 {
 	Tally	   *tally = find_tally(run, source, line);
 	int			v = version_of(line->rule);
-	SettleRounding rounding = settle_rule_rounding(line->rule, line->unit);
+	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, tally->key.unit);
 
-	line->amount = settle_tally_arrive(tally->parts, tally->key.code->nversions, v, line->base, line->factor, &rounding);
+	line->amount = settle_tally_arrive(tally->parts, tally->key.code->nversions, v, line->base, line->factor, rounding);
 	tally->amounts[v] = settle_dec_add(tally->amounts[v], line->amount);
 	tally->moved = Max(tally->moved, period);
 	/* several payees: the owner answers for the tally, unless it is he who pays */
@@ -1309,7 +1309,7 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 	const SettleRuleCode *code = tally->key.code;
 	SettleDec	posted = settle_dec_int(0);
 	SettleDec	difference;
-	SettleRounding rounding;
+	const SettleRounding *rounding;
 	int			version = -1;
 	RunLine		line = {0};
 	Draft	   *draft;
@@ -1327,8 +1327,8 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 	}
 	if (version < 0)
 		version = 0;
-	rounding = settle_rule_rounding(code->versions[version], tally->key.unit);
-	difference = settle_dec_sub(settle_ratio_round(settle_tally_fee(tally->parts, code->nversions), &rounding), posted);
+	rounding = settle_rule_rounding(tally->source->set, code->versions[version], tally->key.unit);
+	difference = settle_dec_sub(settle_ratio_round(settle_tally_fee(tally->parts, code->nversions), rounding), posted);
 	if (settle_dec_sign(difference) == 0)
 		return;
 
