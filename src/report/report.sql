@@ -41,7 +41,7 @@ BEGIN
 				m.cost::numeric(18,%2$s) AS cost,
 				m.payout::numeric(18,%2$s) AS payout,
 				m.profit::numeric(18,%2$s) AS profit,
-				CASE WHEN m.revenue > 0 THEN (m.profit / m.revenue)::numeric(18,4) END AS margin,
+				(CASE WHEN m.revenue > 0 THEN m.profit / m.revenue END)::numeric(18,4) AS margin,
 				settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything) AS heat,
 				settle.heat_color(settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything)) AS color
 			FROM (

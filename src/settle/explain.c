@@ -149,6 +149,7 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 	SettleTallyPart *parts = palloc0(sizeof(SettleTallyPart) * code->nversions);
 	SettleDec	total = settle_dec_int(0);
 	SettleDec	posted = settle_dec_int(0);
+	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, line->unit);
 	SettleFeeStep *steps;
 	int			nsteps;
 	int			version = 0;
@@ -191,13 +192,11 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 	{
 		Datum		amount = settle_spi_datum(0, 1, &isnull);
 
-		if (!isnull)
-			line->amount = settle_dec_from_numeric(DatumGetNumeric(amount));
-		else
-		{
-			line->amount = settle_tally_arrive(parts, code->nversions, version, line->quantity, line->base, line->factor, 1,
-											   settle_rule_rounding(source->set, line->rule, line->unit));
-		}
+		/* rounding shows the digits of the unit */
+		line->amount = isnull
+			? settle_tally_arrive(parts, code->nversions, version, line->quantity, line->base, line->factor, 1, rounding)
+			: settle_round(settle_dec_from_numeric(DatumGetNumeric(amount)), rounding);
+		posted = settle_round(posted, rounding);
 	}
 	show_line(e, line);
 

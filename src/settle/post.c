@@ -325,6 +325,7 @@ add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 	posted->cost = settle_dec_add(posted->cost, numeric_column(row, 10));
 	posted->tickets += DatumGetInt16(settle_spi_datum(row, 11, &isnull));
 
+	posted->sheet_id = DatumGetInt64(settle_spi_datum(row, 13, &isnull));
 	settle_lines_open(&reader, DatumGetSettleLines(settle_spi_datum(row, 12, &isnull)));
 	while (settle_lines_next(&reader, &data))
 	{
@@ -384,7 +385,7 @@ load_posted(Run *run, RunSource *source)
 	values[0] = Int16GetDatum(source->id);
 	values[1] = array_of(TEXTOID, keys, n);
 	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, s.period, s.project, s.region, s.currency, "
-										 "s.revenue, s.cost, s.tickets, s.lines "
+										 "s.revenue, s.cost, s.tickets, s.lines, s.sheet_id "
 										 "FROM pg_catalog.unnest($2) AS u(ticket_key) JOIN %s.sheet AS s "
 										 "ON s.source_id OPERATOR(pg_catalog.=) $1 AND s.ticket_key OPERATOR(pg_catalog.=) u.ticket_key "
 										 "ORDER BY s.revision", run->book.name),
@@ -409,8 +410,8 @@ load_posted(Run *run, RunSource *source)
 }
 
 /*
- * Refuses a key that two rows of the source share: one of them would silently
- * replace the other.
+ * Makes a problem of a key that two rows of the source share: one of them would
+ * silently replace the other.
  */
 static void
 check_keys(Run *run, RunSource *source)
@@ -421,12 +422,21 @@ check_keys(Run *run, RunSource *source)
 		sorted[i] = &run->tickets[i];
 	qsort(sorted, run->ntickets, sizeof(RunTicket *), compare_tickets_by_key);
 	for (int i = 0; i < run->ntickets; i++)
-		if ((i > 0 && strcmp(sorted[i - 1]->key, sorted[i]->key) == 0) ||
-			(sorted[i]->posted != NULL && sorted[i]->posted->run_id == run->run_id))
-			ereport(ERROR,
-					(errcode(ERRCODE_CARDINALITY_VIOLATION),
-					 errmsg("two rows of source \"%s\" have the key \"%s\"", source->name, sorted[i]->key),
-					 errhint("The key of a source must name one row.")));
+	{
+		RunTicket  *ticket = sorted[i];
+		bool		again = i > 0 && strcmp(sorted[i - 1]->key, ticket->key) == 0;
+
+		if (!again && (ticket->posted == NULL || ticket->posted->run_id != run->run_id || ticket->posted->sheet_id <= run->pass_after))
+			continue;
+		if (again)
+			sorted[i - 1]->state = TICKET_REPEATED;
+		ticket->state = TICKET_FAILED;
+		ticket->failing = "key";
+		ticket->error = palloc0(sizeof(ErrorData));
+		ticket->error->sqlerrcode = ERRCODE_SETTLE_BAD_TICKET;
+		ticket->error->message = psprintf("two rows of source \"%s\" have the key \"%s\"", source->name, ticket->key);
+		ticket->error->hint = "The key of a source must name one row.";
+	}
 	pfree(sorted);
 }
 
@@ -1004,7 +1014,7 @@ write_drafts(Run *run, Drafts *drafts)
 	{
 		Draft	   *draft = &drafts->items[i];
 
-		draft->sheet_id = nextval_internal(run->sheet_sequence, false);
+		draft->sheet_id = run->last_sheet = nextval_internal(run->sheet_sequence, false);
 		draft->payout = payout_of(run, draft->source, draft->lines, draft->nlines, draft->currency);
 		run->lines += draft->nlines;
 		for (int k = 0; k < draft->nlines; k++)
@@ -1310,6 +1320,8 @@ settle_post_batch(Run *run, RunSource *source)
 			case TICKET_FAILED:
 				note_problem(run, source, ticket->key, ticket->failing, ticket->error->sqlerrcode,
 							 ticket->error->message, ticket->error->detail, ticket->error->hint);
+				break;
+			case TICKET_REPEATED:
 				break;
 		}
 		if (moves)

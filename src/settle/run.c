@@ -188,9 +188,10 @@ begin_run(Run *run, const SettleBook *book, bool at_commit)
 	/* book time for all that follows; settle_book_leave ends this one with its own */
 	(void) settle_env_enter(TextDatumGetCString(settle_spi_datum(0, 2, &isnull)));
 
+	/* a relation that is gone can tell nothing; settle.check tells of it */
 	wanted = psprintf("SELECT s.source_id, s.source, s.relation::pg_catalog.oid, s.on_delete, "
 					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0' "
-					  "FROM %s.source AS s WHERE s.relation IS NOT NULL ORDER BY s.source_id", book->name);
+					  "FROM %s.source AS s JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid ORDER BY s.source_id", book->name);
 	n = query(wanted);
 	run->sources = MemoryContextAlloc(run->context, sizeof(RunSource *) * (n + 1));
 	for (uint64 i = 0; i < n; i++)
@@ -483,6 +484,8 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 {
 	Portal		portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, false, 0);
 
+	/* a key that comes again within one pass is two rows; in the next pass it is the same ticket again */
+	run->pass_after = run->last_sheet;
 	start_batch(run);
 	for (;;)
 	{
@@ -1032,7 +1035,7 @@ settle_has_pending(PG_FUNCTION_ARGS)
 	SPI_connect();
 	/* what is left of a source that is given up stays, and nobody waits for it */
 	result = query(psprintf("SELECT FROM %1$s.pending AS p JOIN %1$s.source AS s ON s.source_id OPERATOR(pg_catalog.=) p.source_id "
-							"WHERE s.relation IS NOT NULL LIMIT 1", book.name)) > 0;
+							"JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid LIMIT 1", book.name)) > 0;
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_BOOL(result);
