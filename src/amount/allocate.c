@@ -15,7 +15,6 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 /* Who gets the steps that the whole parts leave over. */
@@ -60,7 +59,8 @@ mode_in(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown way to allocate: \"%.40s\"", name),
-			 errhint("Use largest_remainder, first, first_incl_zero, last, largest_weight, sequential_from_last, separate, block_separate or proportional_with_caps.")));
+			 errhint("Use largest_remainder, first, first_incl_zero, last, largest_weight, sequential_from_last, "
+					 "separate, block_separate or proportional_with_caps.")));
 }
 
 /*
@@ -352,35 +352,6 @@ settle_allocate_parts(SettleDec amount, const SettleDec *weights, int n, SettleD
 	allocate(amount, weights, n, step, LARGEST_REMAINDER, parts);
 }
 
-/*
- * Reads an array of weights.
- */
-static SettleDec *
-weights_of(ArrayType *array, int *n)
-{
-	Datum	   *values;
-	bool	   *nulls;
-	SettleDec  *weights;
-
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("weights have %d dimensions", ARR_NDIM(array)),
-				 errhint("Give one weight a party, in a plain array.")));
-	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &values, &nulls, n);
-	weights = palloc(mul_size(sizeof(SettleDec), *n));
-	for (int i = 0; i < *n; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("weight %d is null", i + 1),
-					 errhint("Give 0 to whoever gets nothing.")));
-		weights[i] = settle_dec_from_datum(values[i]);
-	}
-	return weights;
-}
-
 PG_FUNCTION_INFO_V1(settle_allocate);
 
 /*
@@ -393,7 +364,7 @@ settle_allocate(PG_FUNCTION_ARGS)
 	SettleDec	step = settle_dec_from_datum(PG_GETARG_DATUM(2));
 	Division		mode = mode_in(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	int			n;
-	SettleDec  *weights = weights_of(PG_GETARG_ARRAYTYPE_P(1), &n);
+	SettleDec  *weights = settle_dec_array(PG_GETARG_ARRAYTYPE_P(1), "weight", &n);
 	SettleDec  *parts = palloc(mul_size(sizeof(SettleDec), n));
 	Datum	   *values = palloc(mul_size(sizeof(Datum), n));
 

@@ -15,7 +15,9 @@
 #include "amount/amount.h"
 #include "amount/decimal.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "storage/shmem.h"
 #include "utils/builtins.h"
 
 /* The on-disk form of numeric: a 16-bit header, a weight in the long form, base-10000 digits. */
@@ -35,7 +37,7 @@
 
 #define E18 INT64CONST(1000000000000000000)
 
-static const int64 small_power[19] = {
+const int64 settle_small_power[19] = {
 	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
 	INT64CONST(10000000000), INT64CONST(100000000000), INT64CONST(1000000000000),
 	INT64CONST(10000000000000), INT64CONST(100000000000000), INT64CONST(1000000000000000),
@@ -51,9 +53,9 @@ settle_power_of_ten(int n)
 	int128		power;
 
 	if (n <= 18)
-		return small_power[n];
-	power = (int128) E18 * small_power[Min(n - 18, 18)];
-	return n > 36 ? power * small_power[n - 36] : power;
+		return settle_small_power[n];
+	power = (int128) E18 * settle_small_power[Min(n - 18, 18)];
+	return n > 36 ? power * settle_small_power[n - 36] : power;
 }
 
 /*
@@ -67,7 +69,7 @@ settle_scale_up(int128 *coef, int places)
 
 	if (places <= 18 && settle_fits_int64(*coef))
 	{
-		*coef *= small_power[places];
+		*coef *= settle_small_power[places];
 		return true;
 	}
 	if (*coef == 0)
@@ -192,8 +194,8 @@ settle_dec_from_numeric(Numeric value)
 			int			drop = i == ndigits - 1 ? cut : 0;
 
 			memcpy(&digit, data + i * sizeof(int16), sizeof(digit));
-			if (__builtin_mul_overflow(coef, (int128) small_power[NUM_BASE_DIGITS - drop], &coef) ||
-				__builtin_add_overflow(coef, (int128) (digit / small_power[drop]), &coef))
+			if (__builtin_mul_overflow(coef, (int128) settle_small_power[NUM_BASE_DIGITS - drop], &coef) ||
+				__builtin_add_overflow(coef, (int128) (digit / settle_small_power[drop]), &coef))
 				return make_wide(value);
 		}
 	}
@@ -515,4 +517,33 @@ settle_dec_sign(SettleDec a)
 	if (likely(!a.wide))
 		return a.coef < 0 ? -1 : a.coef > 0;
 	return settle_dec_cmp(a, settle_dec_int(0));
+}
+
+/*
+ * Reads an array.
+ */
+SettleDec *
+settle_dec_array(ArrayType *array, const char *what, int *n)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	SettleDec  *numbers;
+
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("array of %d dimensions where each element is a %s", ARR_NDIM(array), what),
+				 errhint("Give a plain array.")));
+	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &values, &nulls, n);
+	numbers = palloc(mul_size(sizeof(SettleDec), *n));
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s %d is null", what, i + 1),
+					 errhint("Write 0 where there is nothing.")));
+		numbers[i] = settle_dec_from_datum(values[i]);
+	}
+	return numbers;
 }

@@ -7,6 +7,7 @@
 #define SETTLE_DECIMAL_H
 
 #include "amount/amount.h"
+#include "utils/array.h"
 
 #define SETTLE_INT128_MAX ((int128) (~(uint128) 0 >> 1))
 
@@ -15,6 +16,9 @@ settle_fits_int64(int128 value)
 {
 	return value == (int64) value;
 }
+
+/* 10^n as far as it fits 64 bits. */
+extern const int64 settle_small_power[19];
 
 /* 10^n, for n from 0 to 38. */
 extern int128 settle_power_of_ten(int n);
@@ -37,6 +41,9 @@ extern SettleRatio settle_ratio_reduce(SettleRatio value);
 
 /* Gives a value at least "scale" places, where it has room for them. */
 extern SettleDec settle_dec_widen_scale(SettleDec value, int scale);
+
+/* Reads a plain array of numbers without nulls; "what" is one of them, for errors. */
+extern SettleDec *settle_dec_array(ArrayType *array, const char *what, int *n);
 
 /* Names of rounding modes. */
 extern bool settle_round_mode_in(const char *text, Size len, SettleRoundMode *mode);

@@ -219,12 +219,18 @@ percent_of(SettleDec amount, SettleDec percent)
 	return settle_dec_mul(settle_dec_mul(amount, percent), (SettleDec) {.coef = 1, .scale = 2});
 }
 
+/*
+ * The larger of two amounts.
+ */
 static SettleDec
 at_least(SettleDec a, SettleDec b)
 {
 	return settle_dec_cmp(a, b) < 0 ? b : a;
 }
 
+/*
+ * The smaller of two amounts.
+ */
 static SettleDec
 at_most(SettleDec a, SettleDec b)
 {
@@ -377,7 +383,8 @@ find_model(const char *name, const char *on)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown withholding model \"%.40s\"", name),
-				 errhint("Use cn_wages, cn_labour, cn_author, cn_platform, cn_annual, or a definition like {\"rate_percent\": \"10\", \"cumulative_threshold\": \"30000\"}.")));
+				 errhint("Use cn_wages, cn_labour, cn_author, cn_platform, cn_annual, or a definition like "
+						 "{\"rate_percent\": \"10\", \"cumulative_threshold\": \"30000\"}.")));
 	if (!found)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -29,6 +29,9 @@ typedef struct SettleIdentity
 /* Finds a book by its schema.  Raises 42704 where the schema is no book. */
 extern SettleBook settle_book(Oid schema);
 
+/* Owner of a schema; InvalidOid where there is no such schema. */
+extern Oid	settle_book_owner(Oid schema);
+
 /* Raises 42501 unless the current user may act for the owner of the book. */
 extern void settle_book_check_rights(const SettleBook *book);
 

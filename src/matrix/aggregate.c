@@ -38,9 +38,9 @@ typedef struct State
 	MemoryContext context;		/* where the states of the aggregate live */
 } State;
 
-PG_FUNCTION_INFO_V1(settle_matrix_accumulate);
+PG_FUNCTION_INFO_V1(settle_matrix_step);
 PG_FUNCTION_INFO_V1(settle_matrix_combine);
-PG_FUNCTION_INFO_V1(settle_matrix_finish);
+PG_FUNCTION_INFO_V1(settle_matrix_final);
 
 /*
  * Gives the size of a large state as a flat value.
@@ -180,10 +180,10 @@ amount_argument(MatrixEdit *edit, FunctionCallInfo fcinfo, int argument, uint32 
 /*
  * Adds one ticket.
  *
- * settle._matrix_add(state settle.matrix, project ltree, region ltree, period date, revenue numeric, cost numeric) -> settle.matrix
+ * settle._matrix_step(state settle.matrix, project ltree, region ltree, period date, revenue numeric, cost numeric) -> settle.matrix
  */
 Datum
-settle_matrix_accumulate(PG_FUNCTION_ARGS)
+settle_matrix_step(PG_FUNCTION_ARGS)
 {
 	State		state = open_state(fcinfo);
 	MatrixKey	key;
@@ -202,7 +202,7 @@ settle_matrix_accumulate(PG_FUNCTION_ARGS)
 /*
  * Adds a whole matrix: the state of another process, or a value of a column.
  *
- * settle._matrix_merge(state settle.matrix, other settle.matrix) -> settle.matrix
+ * settle._matrix_combine(state settle.matrix, other settle.matrix) -> settle.matrix
  */
 Datum
 settle_matrix_combine(PG_FUNCTION_ARGS)
@@ -222,7 +222,7 @@ settle_matrix_combine(PG_FUNCTION_ARGS)
  * settle._matrix_final(state settle.matrix) -> settle.matrix
  */
 Datum
-settle_matrix_finish(PG_FUNCTION_ARGS)
+settle_matrix_final(PG_FUNCTION_ARGS)
 {
 	Datum		state = PG_GETARG_DATUM(0);
 

@@ -28,7 +28,7 @@ typedef enum Subtotals
 	SUBTOTALS_TREE
 } Subtotals;
 
-/* Where a path rolls up to, and how many steps above it the total over all is. */
+/* What a path rolls up to, and in how many steps it gets to the total over all. */
 typedef struct Parent
 {
 	uint32		path;
@@ -72,6 +72,7 @@ find_parents(MatrixEdit *totals, Subtotals kind)
 		ltree	   *parent;
 		Size		size;
 
+		CHECK_FOR_INTERRUPTS();
 		if (i == room)
 		{
 			room *= 2;

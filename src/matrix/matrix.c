@@ -31,6 +31,9 @@ typedef struct CellOrder
 	uint32		cell;
 } CellOrder;
 
+/*
+ * Compares two cells by their keys.
+ */
 static inline int
 compare_order(const CellOrder *a, const CellOrder *b)
 {
@@ -111,6 +114,9 @@ matrix_init(SettleMatrix *matrix, Size size,
 	matrix->heap_max = heap_max;
 }
 
+/*
+ * Hashes a key; all bits of the result depend on all of the key.
+ */
 static inline uint32
 hash_key(MatrixKey key)
 {
@@ -120,12 +126,18 @@ hash_key(MatrixKey key)
 	return (uint32) (hash >> 32);
 }
 
+/*
+ * Hashes the labels of a path.
+ */
 static inline uint32
 hash_labels(const char *labels, Size len)
 {
 	return hash_bytes((const unsigned char *) labels, (int) len);
 }
 
+/*
+ * Tells whether two keys are equal.
+ */
 static inline bool
 same_key(MatrixKey a, MatrixKey b)
 {
@@ -284,6 +296,9 @@ matrix_grow(MatrixEdit *edit, uint32 cells, uint32 paths, uint32 heap)
 	edit->matrix = matrix;
 }
 
+/*
+ * Makes sure that so many cells, paths and bytes of heap fit.
+ */
 static inline void
 matrix_reserve(MatrixEdit *edit, uint32 cells, uint32 paths, uint32 heap)
 {
@@ -407,6 +422,9 @@ copy_labels(const char *labels, Size len)
 	return at == len ? path : NULL;
 }
 
+/*
+ * Tells whether a path of the matrix has these labels.
+ */
 static inline bool
 path_is(const SettleMatrix *matrix, uint32 path, const char *labels, Size len)
 {
@@ -715,6 +733,9 @@ compare_paths(const ltree *a, const ltree *b)
 	return (int) a->numlevel - (int) b->numlevel;
 }
 
+/*
+ * Compares two paths of a matrix by their numbers, for qsort_arg.
+ */
 static int
 compare_path_numbers(const void *a, const void *b, void *matrix)
 {

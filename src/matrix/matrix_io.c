@@ -55,25 +55,37 @@ bad_text(const Reader *reader, const char *expected)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 			 errmsg("invalid input syntax for type settle.matrix"),
-			 errdetail("At character %d, at \"%s\", %s is expected.",
+			 errdetail("At character %d, near \"%s\", %s is expected.",
 					   pg_mbstrlen_with_len(reader->text, reader->at - reader->text) + 1,
 					   pnstrdup(reader->at, pg_mbcliplen(reader->at, strlen(reader->at), 20)), expected)));
 }
 
 /*
- * Takes one mark if it comes next, after white space.
+ * Passes over white space.
+ */
+static void
+skip_space(Reader *reader)
+{
+	while (*reader->at == ' ' || *reader->at == '\t' || *reader->at == '\n' || *reader->at == '\r')
+		reader->at++;
+}
+
+/*
+ * Takes one mark if it comes next.
  */
 static bool
 take(Reader *reader, char mark)
 {
-	while (*reader->at == ' ' || *reader->at == '\t' || *reader->at == '\n' || *reader->at == '\r')
-		reader->at++;
+	skip_space(reader);
 	if (*reader->at != mark)
 		return false;
 	reader->at++;
 	return true;
 }
 
+/*
+ * Takes one mark, which must come next.
+ */
 static void
 expect(Reader *reader, char mark)
 {
@@ -83,10 +95,13 @@ expect(Reader *reader, char mark)
 		bad_text(reader, expected);
 }
 
+/*
+ * Takes a null if it comes next.
+ */
 static bool
 take_null(Reader *reader)
 {
-	take(reader, ' ');
+	skip_space(reader);
 	if (strncmp(reader->at, "null", 4) != 0)
 		return false;
 	reader->at += 4;
@@ -102,7 +117,7 @@ take_count(Reader *reader)
 	const char *start;
 	int64		count = 0;
 
-	take(reader, ' ');
+	skip_space(reader);
 	start = reader->at;
 	for (; *reader->at >= '0' && *reader->at <= '9'; reader->at++)
 		if (__builtin_mul_overflow(count, 10, &count) || __builtin_add_overflow(count, *reader->at - '0', &count))
@@ -128,7 +143,8 @@ take_string(Reader *reader, Size *len)
 {
 	const char *start;
 
-	expect(reader, '"');
+	if (!take(reader, '"'))
+		bad_text(reader, "a string");
 	start = reader->at;
 	while (*reader->at != '"')
 	{
@@ -323,7 +339,7 @@ take_period(Reader *reader)
 			}
 		}
 	}
-	take(&before, ' ');
+	skip_space(&before);
 	bad_text(&before, "a date such as \"2025-01-31\"");
 }
 
@@ -394,11 +410,11 @@ take_cells(Reader *reader, Draft *draft)
 static void
 skip_array(Reader *reader)
 {
-	int64		depth = 0;
+	int64		depth = 1;
 	Size		len;
 
 	expect(reader, '[');
-	for (depth = 1; depth > 0;)
+	while (depth > 0)
 	{
 		if (*reader->at == '\0')
 			bad_text(reader, "\"]\"");
@@ -436,7 +452,7 @@ settle_matrix_in(PG_FUNCTION_ARGS)
 
 		if (member > 0)
 			expect(&reader, ',');
-		take(&reader, ' ');
+		skip_space(&reader);
 		name = reader;
 		text = take_string(&reader, &len);
 		expect(&reader, ':');
@@ -454,7 +470,7 @@ settle_matrix_in(PG_FUNCTION_ARGS)
 			bad_text(&name, have_paths ? "\"cells\"" : cells.at ? "\"paths\"" : "\"paths\" or \"cells\"");
 	}
 	expect(&reader, '}');
-	take(&reader, ' ');
+	skip_space(&reader);
 	if (*reader.at != '\0')
 		bad_text(&reader, "the end");
 
@@ -674,7 +690,8 @@ settle_matrix_send(PG_FUNCTION_ARGS)
 				pq_sendint32(&message, VARSIZE(sent) - VARHDRSZ);
 				pq_sendbytes(&message, VARDATA(sent), VARSIZE(sent) - VARHDRSZ);
 				pfree(sent);
-				pfree(number);
+				if (number != amount.wide)
+					pfree(number);
 			}
 			else
 				pq_sendint32(&message, -1);

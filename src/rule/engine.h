@@ -15,6 +15,11 @@
 #include "rule/ruleset.h"
 #include "utils/date.h"
 
+/* Longest code of a party and of a currency or unit, in bytes; what a ticket's amounts and quantities stay below. */
+#define SETTLE_MAX_CODE		255
+#define SETTLE_MAX_UNIT		23
+#define SETTLE_MAX_AMOUNT	INT64CONST(100000000000000)
+
 typedef struct SettleSet SettleSet;
 
 /* A party that lines name; one object a code for as long as the set keeps its parties. */
@@ -58,7 +63,6 @@ typedef struct SettleLine
 /* One ticket as its source maps it, and its lines.  Valid until the set reads the next. */
 typedef struct SettleTicket
 {
-	text	   *key;			/* NULL: none, which no ticket may have */
 	bool		has_ready_at;
 	TimestampTz ready_at;
 	TimestampTz rules_at;
@@ -127,7 +131,7 @@ extern int	settle_set_nparties(const SettleSet *set);
 extern void settle_set_forget_parties(SettleSet *set);
 
 /*
- * Reads the ticket in the slot: key and times first, then, if it is ready at
+ * Reads the ticket in the slot: its times first, then, if it is ready at
  * "now" or "always" is set, its mapped values and its lines.  Both run inside
  * the pinned environment.  Returns whether it was priced.  Errors of the
  * ticket are raised; settle_set_failing names the rule, decision or mapping
@@ -150,6 +154,6 @@ extern SettleRatio settle_tally_fee(const SettleTallyPart *parts, int nparts);
 extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int version,
 									 SettleDec base, SettleDec factor, const SettleRounding *rounding);
 
-extern SettleRounding settle_rule_rounding(const SettleRule *rule, const char *unit);
+extern const SettleRounding *settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit);
 
 #endif							/* SETTLE_ENGINE_H */

@@ -18,7 +18,6 @@
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "port/pg_bitutils.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -50,6 +49,25 @@ typedef struct CodeEntry
 #define SH_EQUAL(tb, a, b)	((a).len == (b).len && memcmp((a).bytes, (b).bytes, (a).len) == 0)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a)	((a)->hash)
+#define SH_SCOPE			static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* Most party codes are built of one number; its table keeps the number in place. */
+typedef struct NumberEntry
+{
+	int64		number;
+	SettleParty *party;
+	char		status;
+} NumberEntry;
+
+#define SH_PREFIX			numbers
+#define SH_ELEMENT_TYPE		NumberEntry
+#define SH_KEY_TYPE			int64
+#define SH_KEY				number
+#define SH_HASH_KEY(tb, k)	murmurhash32((uint32) (k) ^ murmurhash32((uint32) ((uint64) (k) >> 32)))
+#define SH_EQUAL(tb, a, b)	((a) == (b))
 #define SH_SCOPE			static inline
 #define SH_DECLARE
 #define SH_DEFINE
@@ -102,6 +120,11 @@ find_party(SettleSet *set, const char *code, Size len)
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_NULL_TERM),
 				 errmsg("a party has an empty code")));
+	if (len > SETTLE_MAX_CODE)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("a party has a code of %zu bytes", len),
+				 errdetail("A code has at most %d bytes.", SETTLE_MAX_CODE)));
 	old = MemoryContextSwitchTo(set->party_context);
 	copy = pnstrdup(code, len);
 	key.bytes = copy;
@@ -233,24 +256,55 @@ need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
 }
 
 /*
- * Gives the bytes by which a column's value is remembered.
+ * Finds what a template gave before for the value of the one column it reads.
+ * A place that is returned without a party is to be filled.
  */
-static CodeKey
-memo_key(SettleSet *set, int position, int64 *buffer)
+static SettleParty **
+recall_party(SettleSet *set, Term *term)
 {
-	Form_pg_attribute a = TupleDescAttr(set->slot->tts_tupleDescriptor, position - 1);
-	Datum		value = set->slot->tts_values[position - 1];
+	Form_pg_attribute a = TupleDescAttr(set->slot->tts_tupleDescriptor, term->memo_position - 1);
+	Datum		value = set->slot->tts_values[term->memo_position - 1];
+	CodeKey		key;
+	CodeEntry  *entry;
+	MemoryContext old;
+	bool		found;
+	char	   *copy;
 
+	if (term->memo_generation != set->party_generation)
+	{
+		/* the tables went with the parties */
+		term->memo = NULL;
+		term->numbers = NULL;
+		term->memo_generation = set->party_generation;
+	}
 	if (a->attbyval)
 	{
-		*buffer = (int64) value;
-		return (CodeKey) {(const char *) buffer, sizeof(int64)};
+		NumberEntry *number;
+
+		if (term->numbers == NULL)
+			term->numbers = numbers_create(set->party_context, 256, NULL);
+		number = numbers_insert(term->numbers, (int64) value, &found);
+		if (!found)
+			number->party = NULL;
+		return &number->party;
 	}
-	if (a->attlen == -1 && !VARATT_IS_EXTENDED(DatumGetPointer(value)))
-		return (CodeKey) {VARDATA(DatumGetPointer(value)), (uint32) (VARSIZE(DatumGetPointer(value)) - VARHDRSZ)};
-	if (a->attlen == -1 && VARATT_IS_SHORT(DatumGetPointer(value)))
-		return (CodeKey) {VARDATA_SHORT(DatumGetPointer(value)), (uint32) VARSIZE_SHORT(DatumGetPointer(value)) - VARHDRSZ_SHORT};
-	return (CodeKey) {NULL, 0};
+	if (a->attlen != -1 || VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value)))
+		return NULL;
+	if (term->memo == NULL)
+		term->memo = codes_create(set->party_context, 256, NULL);
+	key = (CodeKey) {VARDATA_ANY(DatumGetPointer(value)), (uint32) VARSIZE_ANY_EXHDR(DatumGetPointer(value))};
+	entry = codes_lookup(term->memo, key);
+	if (entry == NULL)
+	{
+		old = MemoryContextSwitchTo(set->party_context);
+		copy = palloc(Max(key.len, 1));
+		memcpy(copy, key.bytes, key.len);
+		key.bytes = copy;
+		entry = codes_insert(term->memo, key, &found);
+		entry->party = NULL;
+		MemoryContextSwitchTo(old);
+	}
+	return &entry->party;
 }
 
 /*
@@ -260,51 +314,35 @@ memo_key(SettleSet *set, int position, int64 *buffer)
 static SettleParty *
 term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
 {
-	CodeKey		key = {NULL, 0};
-	CodeEntry  *entry;
-	int64		buffer;
+	SettleParty **place = NULL;
+	SettleParty *party;
 	Datum		value;
 	bool		isnull;
 	text	   *code;
 
-	if (term->party_epoch == set->epoch)
+	if (term->party_epoch == set->epoch ||
+		(term->is_const && term->party != NULL && term->memo_generation == set->party_generation))
 		return term->party;
 
 	if (term->memo_position > 0 && !set->slot->tts_isnull[term->memo_position - 1])
+		place = recall_party(set, term);
+	if (place != NULL && *place != NULL)
+		party = *place;
+	else
 	{
-		if (term->memo == NULL || term->memo_generation != set->party_generation)
-		{
-			term->memo = codes_create(set->party_context, 256, NULL);
+		value = term_value(set, term, &isnull);
+		if (isnull)
+			null_term(psprintf("%s of rule \"%s\"", part, rule->code));
+		code = DatumGetTextPP(value);
+		party = find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
+		if (place != NULL)
+			*place = party;
+		else if (term->is_const)
 			term->memo_generation = set->party_generation;
-		}
-		key = memo_key(set, term->memo_position, &buffer);
-		if (key.bytes != NULL && (entry = codes_lookup(term->memo, key)) != NULL)
-		{
-			term->party = entry->party;
-			term->party_epoch = set->epoch;
-			return term->party;
-		}
 	}
-
-	value = term_value(set, term, &isnull);
-	if (isnull)
-		null_term(psprintf("%s of rule \"%s\"", part, rule->rule.def->code));
-	code = DatumGetTextPP(value);
-	term->party = find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
+	term->party = party;
 	term->party_epoch = set->epoch;
-
-	if (key.bytes != NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(set->party_context);
-		bool		found;
-		char	   *copy = palloc(Max(key.len, 1));
-
-		memcpy(copy, key.bytes, key.len);
-		key.bytes = copy;
-		codes_insert(term->memo, key, &found)->party = term->party;
-		MemoryContextSwitchTo(old);
-	}
-	return term->party;
+	return party;
 }
 
 /* ---- decisions ---- */
@@ -366,67 +404,61 @@ compute_decision(SettleSet *set, int at)
 	SettleDec	dec = settle_dec_int(decision->def->policy == SETTLE_HIT_PRODUCT ? 1 : 0);
 	int			nhits = 0;
 	int			position = set->ncolumns;
-	int			nwords = settle_matcher_words(decision->matcher);
+	int			ncandidates;
 	MemoryContext old;
 
 	set->failing = name;
 	while ((position = bms_next_member(decision->uses, position)) >= 0)
 		need_name(set, position);
-	settle_candidates(decision->matcher, set->slot, DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]),
-					  decision->candidates);
+	ncandidates = settle_candidates(decision->matcher, set->slot,
+									DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]), decision->candidates);
 
 	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
-	for (int w = 0; w < nwords; w++)
+	for (int c = 0; c < ncandidates; c++)
 	{
-		uint64		word = decision->candidates[w];
+		int			i = decision->candidates[c];
+		Outcome    *outcome = &decision->outcomes[i];
+		Expr	   *residual = settle_residual(decision->matcher, i);
 
-		for (; word != 0; word &= word - 1)
+		if (residual != NULL && !residual_holds(set, residual, &outcome->residual))
+			continue;
+		nhits++;
+		switch (decision->def->policy)
 		{
-			int			i = w * 64 + pg_rightmost_one_pos64(word);
-			Outcome    *outcome = &decision->outcomes[i];
-			Expr	   *residual = settle_residual(decision->matcher, i);
-
-			if (residual != NULL && !residual_holds(set, residual, &outcome->residual))
-				continue;
-			nhits++;
-			switch (decision->def->policy)
-			{
-				case SETTLE_HIT_UNIQUE:
-					if (hit != NULL)
-						ereport(ERROR,
-								(errcode(ERRCODE_SETTLE_DECISION_CONFLICT),
-								 errmsg("two outcomes of decision \"%s\" apply", name),
-								 errdetail("Both \"%s\" and \"%s\" hold, and the decision is unique.", outcome_label(hit), outcome_label(outcome)),
-								 errhint("Make the conditions exclude each other, or choose the policy first.")));
+			case SETTLE_HIT_UNIQUE:
+				if (hit != NULL)
+					ereport(ERROR,
+							(errcode(ERRCODE_SETTLE_DECISION_CONFLICT),
+							 errmsg("two outcomes of decision \"%s\" apply", name),
+							 errdetail("Both \"%s\" and \"%s\" hold, and the decision is unique.", outcome_label(hit), outcome_label(outcome)),
+							 errhint("Make the conditions exclude each other, or choose the policy first.")));
+				dec = outcome->dec;
+				hit = outcome;
+				break;
+			case SETTLE_HIT_FIRST:
+				dec = outcome->dec;
+				hit = outcome;
+				break;
+			case SETTLE_HIT_PRODUCT:
+				dec = settle_dec_mul(dec, outcome->dec);
+				hit = outcome;
+				break;
+			case SETTLE_HIT_SUM:
+				dec = settle_dec_add(dec, outcome->dec);
+				hit = outcome;
+				break;
+			case SETTLE_HIT_MIN:
+			case SETTLE_HIT_MAX:
+				if (hit == NULL || (settle_dec_cmp(outcome->dec, dec) < 0) == (decision->def->policy == SETTLE_HIT_MIN))
+				{
 					dec = outcome->dec;
 					hit = outcome;
-					break;
-				case SETTLE_HIT_FIRST:
-					dec = outcome->dec;
-					hit = outcome;
-					break;
-				case SETTLE_HIT_PRODUCT:
-					dec = settle_dec_mul(dec, outcome->dec);
-					hit = outcome;
-					break;
-				case SETTLE_HIT_SUM:
-					dec = settle_dec_add(dec, outcome->dec);
-					hit = outcome;
-					break;
-				case SETTLE_HIT_MIN:
-				case SETTLE_HIT_MAX:
-					if (hit == NULL || (settle_dec_cmp(outcome->dec, dec) < 0) == (decision->def->policy == SETTLE_HIT_MIN))
-					{
-						dec = outcome->dec;
-						hit = outcome;
-					}
-					break;
-			}
-			if (decision->def->policy == SETTLE_HIT_FIRST)
-				goto decided;
+				}
+				break;
 		}
+		if (decision->def->policy == SETTLE_HIT_FIRST)
+			break;
 	}
-decided:
 	if (hit == NULL && !decision->has_fallback)
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_NO_OUTCOME),
@@ -519,13 +551,36 @@ compute_name(SettleSet *set, int position)
 
 /* ---- spans ---- */
 
+/*
+ * First day of the span that a local date falls in.
+ */
+static int
+span_start_day(SettleSpan span, int year, int month, int day)
+{
+	int			julian;
+
+	switch (span)
+	{
+		case SETTLE_SPAN_WEEK:
+			julian = date2j(year, month, day);
+			return julian - (j2day(julian) + 6) % 7;
+		case SETTLE_SPAN_YEAR:
+			return date2j(year, 1, 1);
+		case SETTLE_SPAN_QUARTER:
+			return date2j(year, month - (month - 1) % 3, 1);
+		case SETTLE_SPAN_MONTH:
+			return date2j(year, month, 1);
+		default:
+			return date2j(year, month, day);
+	}
+}
+
 DateADT
 settle_span_start(SettleSpan span, TimestampTz at)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
 	int			tz;
-	int			day;
 
 	if (span == SETTLE_SPAN_EVER || span == SETTLE_SPAN_NONE)
 		return DATEVAL_NOBEGIN;
@@ -533,41 +588,101 @@ settle_span_start(SettleSpan span, TimestampTz at)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("a ticket's time is out of range")));
-	switch (span)
+	return span_start_day(span, tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+}
+
+/*
+ * The instant at which a day begins in the zone of the pinned environment.
+ */
+static TimestampTz
+local_midnight(int julian)
+{
+	struct pg_tm tm = {0};
+	TimestampTz at;
+	int			tz;
+
+	j2date(julian, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	tz = DetermineTimeZoneOffset(&tm, session_timezone);
+	return tm2timestamp(&tm, 0, &tz, &at) == 0 ? at : DT_NOBEGIN;
+}
+
+/*
+ * The same for a ticket: tickets of one span come together, so the day that
+ * was found last, with its span, answers for most of them.
+ */
+static DateADT
+ticket_span_start(SettleSet *set, SettleSpan span, TimestampTz at)
+{
+	LastDay    *last = &set->last_day[span];
+
+	if (at < last->from || at >= last->until)
 	{
-		case SETTLE_SPAN_WEEK:
-			day = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday);
-			return day - (j2day(day) + 6) % 7 - POSTGRES_EPOCH_JDATE;
-		case SETTLE_SPAN_YEAR:
-			tm.tm_mon = 1;
-			tm.tm_mday = 1;
-			break;
-		case SETTLE_SPAN_QUARTER:
-			tm.tm_mon -= (tm.tm_mon - 1) % 3;
-			tm.tm_mday = 1;
-			break;
-		case SETTLE_SPAN_MONTH:
-			tm.tm_mday = 1;
-			break;
-		default:
-			break;
+		struct pg_tm tm;
+		fsec_t		fsec;
+		int			tz;
+
+		last->start = settle_span_start(span, at);
+		if (span == SETTLE_SPAN_EVER)
+		{
+			last->from = DT_NOBEGIN + 1;
+			last->until = DT_NOEND;
+			return last->start;
+		}
+		/* from local midnight to the next */
+		(void) timestamp2tm(at, &tz, &tm, &fsec, NULL, NULL);
+		last->from = local_midnight(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday));
+		last->until = local_midnight(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + 1);
 	}
-	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+	return last->start;
 }
 
 /* ---- lines ---- */
 
-SettleRounding
-settle_rule_rounding(const SettleRule *r, const char *unit)
+/*
+ * Finds how a rule rounds amounts of a unit; rules that round alike share it.
+ */
+static const SettleRounding *
+find_rounding(SettleSet *set, const char *text, const char *unit)
 {
-	CompiledRule *rule = unconstify(CompiledRule *, (const CompiledRule *) r);
+	SharedRounding *shared;
+	ListCell   *lc;
+	MemoryContext old;
 
+	foreach(lc, set->roundings)
+	{
+		shared = lfirst(lc);
+		if (strcmp(shared->text, text) == 0 && strcmp(shared->unit, unit) == 0)
+			return &shared->rounding;
+	}
+	old = MemoryContextSwitchTo(set->context);
+	shared = palloc(sizeof(SharedRounding));
+	shared->text = text;
+	shared->unit = pstrdup(unit);
+	shared->rounding = settle_rounding_in(text, settle_minor_units(unit));
+	set->roundings = lappend(set->roundings, shared);
+	MemoryContextSwitchTo(old);
+	return &shared->rounding;
+}
+
+/*
+ * The same while a ticket is priced: its unit is a string that stays where it
+ * is as long as parties are kept, so the pointer tells it.
+ */
+static inline const SettleRounding *
+rounding_of(SettleSet *set, CompiledRule *rule, const char *unit)
+{
 	if (rule->rounding_unit != unit)
 	{
-		rule->rounding = settle_rounding_in(r->def->rounding, settle_minor_units(unit));
+		rule->rounding = find_rounding(set, rule->rule.def->rounding, unit);
 		rule->rounding_unit = unit;
 	}
 	return rule->rounding;
+}
+
+const SettleRounding *
+settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit)
+{
+	return find_rounding(set, rule->def->rounding, unit);
 }
 
 static SettleLine *
@@ -614,6 +729,23 @@ balance_of(SettleSet *set, const SettleParty *party, const char *unit, const Com
 	return balance;
 }
 
+/*
+ * Raises 22003 for an amount so large that its column in the reports could not
+ * show it, nor any row beside it.
+ */
+static inline void
+check_size(SettleDec value, const char *part)
+{
+	if (value.wide == NULL && value.coef < SETTLE_MAX_AMOUNT && value.coef > -SETTLE_MAX_AMOUNT)
+		return;
+	if (settle_dec_cmp(value, settle_dec_int(SETTLE_MAX_AMOUNT)) >= 0 ||
+		settle_dec_cmp(value, settle_dec_int(-SETTLE_MAX_AMOUNT)) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of a ticket is out of range: %.100s", part, settle_dec_out(value)),
+				 errdetail("Amounts and quantities of a ticket are below %lld.", (long long) SETTLE_MAX_AMOUNT)));
+}
+
 /* The payees of one rule on one ticket. */
 typedef struct Payees
 {
@@ -621,6 +753,23 @@ typedef struct Payees
 	SettleParty **parties;
 	SettleDec  *weights;
 } Payees;
+
+/*
+ * Adds a payee; who is named twice gets one line, of both parts.
+ */
+static void
+add_payee(Payees *payees, SettleParty *party, SettleDec weight)
+{
+	CHECK_FOR_INTERRUPTS();
+	for (int i = 0; i < payees->n; i++)
+		if (payees->parties[i] == party)
+		{
+			payees->weights[i] = settle_dec_add(payees->weights[i], weight);
+			return;
+		}
+	payees->parties[payees->n] = party;
+	payees->weights[payees->n++] = weight;
+}
 
 /*
  * Reads an array of payees (equal parts) or an object of payee and weight.
@@ -639,16 +788,17 @@ read_payees(SettleSet *set, CompiledRule *rule)
 	{
 		Datum	   *items;
 		bool	   *nulls;
+		int			n;
 
-		deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &payees.n);
-		payees.parties = palloc(sizeof(SettleParty *) * Max(payees.n, 1));
-		payees.weights = palloc(sizeof(SettleDec) * Max(payees.n, 1));
-		for (int i = 0; i < payees.n; i++)
+		deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &n);
+		payees.parties = palloc(sizeof(SettleParty *) * Max(n, 1));
+		payees.weights = palloc(sizeof(SettleDec) * Max(n, 1));
+		for (int i = 0; i < n; i++)
 		{
 			if (nulls[i])
 				null_term(what);
-			payees.parties[i] = find_party(set, VARDATA_ANY(DatumGetTextPP(items[i])), VARSIZE_ANY_EXHDR(DatumGetTextPP(items[i])));
-			payees.weights[i] = settle_dec_int(1);
+			add_payee(&payees, find_party(set, VARDATA_ANY(DatumGetTextPP(items[i])), VARSIZE_ANY_EXHDR(DatumGetTextPP(items[i]))),
+					  settle_dec_int(1));
 		}
 	}
 	else
@@ -696,6 +846,8 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
 
 	if (rule->nfactors > 0)
 		amount = settle_dec_mul(amount, factor);
+	if (!rule->has_bounds)
+		return amount;
 	if (rule->at_least != NULL)
 	{
 		SettleDec	bound = need_dec(set, rule->at_least, rule, "at_least");
@@ -719,19 +871,18 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
 static void
 apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 {
-	const SettleRuleDef *def = rule->rule.def;
-	const char *unit = def->unit != NULL ? def->unit : ticket->currency;
+	const char *unit = rule->unit != NULL ? rule->unit : ticket->currency;
 	SettleDec	factor = settle_dec_int(1);
 	SettleParty *payer = term_party(set, rule->payer, rule, "payer");
 	SettleParty *one_payee = NULL;
 	SettleDec	one_weight = settle_dec_int(1);
 	Payees		payees;
-	SettleRounding rounding = settle_rule_rounding(&rule->rule, unit);
+	const SettleRounding *rounding = rounding_of(set, rule, unit);
 	SettleDec	base;
 	SettleDec	amount = settle_dec_int(0);
 	SettleDec  *bases;
 	SettleDec  *amounts;
-	bool		accumulates = def->accumulate != SETTLE_SPAN_NONE;
+	bool		accumulates = rule->accumulate != SETTLE_SPAN_NONE;
 	int			first = set->nlines;
 
 	if (rule->payee != NULL)
@@ -742,40 +893,46 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 	else
 		payees = read_payees(set, rule);
 
-	base = def->remainder ? balance_of(set, payer, unit, rule) : need_dec(set, rule->base, rule, "base");
+	base = rule->remainder ? balance_of(set, payer, unit, rule) : need_dec(set, rule->base, rule, "base");
 	/* a remainder of nothing is no line */
-	if (def->remainder && settle_dec_sign(base) == 0)
+	if (rule->remainder && settle_dec_sign(base) == 0)
 		return;
-	for (int i = 0; i < rule->nfactors; i++)
+	if (rule->nfactors > 0)
+	{
+		need_name(set, set->d0 + rule->factor);
+		factor = set->decisions[rule->factor].dec;
+	}
+	for (int i = 1; i < rule->nfactors; i++)
 	{
 		need_name(set, set->d0 + rule->factors[i]);
 		factor = settle_dec_mul(factor, set->decisions[rule->factors[i]].dec);
 	}
 
-	if (payees.n == 1)
+	/* a single payee of no weight is refused as several are */
+	if (payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)
 	{
 		bases = &base;
 		amounts = &amount;
 		if (!accumulates)
-			amount = settle_round(price(set, rule, base, factor), &rounding);
+			amount = settle_round(price(set, rule, base, factor), rounding);
 	}
 	else
 	{
 		/* accumulating rules price each party's part of the base in his own tally */
-		bool		divide_base = def->share == SETTLE_SHARE_BASE || accumulates;
+		bool		divide_base = rule->rule.def->share == SETTLE_SHARE_BASE || accumulates;
 
 		bases = palloc(sizeof(SettleDec) * payees.n);
 		amounts = palloc0(sizeof(SettleDec) * payees.n);
 		if (divide_base)
 		{
-			settle_allocate_parts(base, payees.weights, payees.n, rounding.step, bases);
+			settle_allocate_parts(base, payees.weights, payees.n, rounding->step, bases);
 			for (int i = 0; i < payees.n && !accumulates; i++)
-				amounts[i] = settle_round(price(set, rule, bases[i], factor), &rounding);
+				amounts[i] = settle_round(price(set, rule, bases[i], factor), rounding);
 		}
 		else
 		{
-			amount = settle_round(price(set, rule, base, factor), &rounding);
-			settle_allocate_parts(amount, payees.weights, payees.n, rounding.step, amounts);
+			amount = settle_round(price(set, rule, base, factor), rounding);
+			settle_allocate_parts(amount, payees.weights, payees.n, rounding->step, amounts);
 			for (int i = 0; i < payees.n; i++)
 				bases[i] = base;
 		}
@@ -795,10 +952,13 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		line->base = bases[i];
 		line->factor = factor;
 		line->amount = amounts[i];
+		check_size(line->base, "base");
+		check_size(line->factor, "factor");
+		check_size(line->amount, "amount");
 		if (accumulates)
 		{
 			line->owner = rule->tally_by != NULL ? term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
-			line->tally_period = settle_span_start(def->accumulate, ticket->period_at);
+			line->tally_period = ticket_span_start(set, rule->accumulate, ticket->period_at);
 		}
 		else
 		{
@@ -808,7 +968,7 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 			component->sum_epoch = set->epoch;
 		}
 	}
-	add_step(set, SETTLE_STEP_APPLIED, def->code, NULL, NULL, first);
+	add_step(set, SETTLE_STEP_APPLIED, rule->code, NULL, NULL, first);
 }
 
 /* ---- choices ---- */
@@ -843,19 +1003,19 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 	for (int i = 0; i < nhits; i++)
 	{
 		if (hits[i]->overridden_epoch == set->epoch)
-			add_step(set, SETTLE_STEP_OVERRIDDEN, hits[i]->rule.def->code, NULL, hits[i]->overridden_by->rule.def->code, set->nlines);
+			add_step(set, SETTLE_STEP_OVERRIDDEN, hits[i]->code, NULL, hits[i]->overridden_by->rule.def->code, set->nlines);
 		else
 			hits[n++] = hits[i];
 	}
 	if (n == 0)
 		return;
 
-	set->failing = hits[0]->rule.def->code;
+	set->failing = hits[0]->code;
 	if (n > 1 && (choice->policy == SETTLE_CHOICE_UNIQUE ||
 				  (choice->policy == SETTLE_CHOICE_FIRST && hits[0]->rule.def->priority == hits[1]->rule.def->priority)))
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_RULE_CONFLICT),
-				 errmsg("rules \"%s\" and \"%s\" both apply", hits[0]->rule.def->code, hits[1]->rule.def->code),
+				 errmsg("rules \"%s\" and \"%s\" both apply", hits[0]->code, hits[1]->code),
 				 choice->policy == SETTLE_CHOICE_UNIQUE
 				 ? errdetail("They stand in the choice \"%s\", in which one rule may apply to a ticket.", choice->name)
 				 : errdetail("They have the same priority in the choice \"%s\".", choice->name),
@@ -877,7 +1037,7 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 			SettleDec	sum = settle_dec_int(0);
 			int			cmp;
 
-			set->failing = hits[i]->rule.def->code;
+			set->failing = hits[i]->code;
 			set->trace = NULL;
 			apply_rule(set, hits[i], ticket);
 			set->trace = trace;
@@ -899,12 +1059,12 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 	{
 		if (i > 0 && choice->policy != SETTLE_CHOICE_ALL)
 			break;
-		set->failing = hits[i]->rule.def->code;
+		set->failing = hits[i]->code;
 		apply_rule(set, hits[i], ticket);
 	}
 	if (set->trace != NULL && choice->policy != SETTLE_CHOICE_ALL)
 		for (int i = 1; i < n; i++)
-			add_step(set, SETTLE_STEP_BEATEN, hits[i]->rule.def->code, NULL, hits[0]->rule.def->code, set->nlines);
+			add_step(set, SETTLE_STEP_BEATEN, hits[i]->code, NULL, hits[0]->code, set->nlines);
 }
 
 /*
@@ -913,39 +1073,37 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 static void
 price_ticket(SettleSet *set, SettleTicket *ticket)
 {
-	int			nwords = settle_matcher_words(set->matcher);
+	int			ncandidates = settle_candidates(set->matcher, set->slot, ticket->rules_at, set->candidates);
 	int			nhits = 0;
 	int			choice = -1;
 
-	settle_candidates(set->matcher, set->slot, ticket->rules_at, set->candidates);
-	for (int w = 0; w < nwords; w++)
+	for (int c = 0; c < ncandidates; c++)
 	{
-		for (uint64 word = set->candidates[w]; word != 0; word &= word - 1)
-		{
-			int			i = w * 64 + pg_rightmost_one_pos64(word);
-			CompiledRule *rule = set->rules[i];
+		int			i = set->candidates[c];
+		CompiledRule *rule = set->rules[i];
 
-			if (rule->choice != choice)
-			{
-				if (nhits > 0)
-					settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
-				choice = rule->choice;
-				nhits = 0;
-			}
-			if (rule->has_residual)
-			{
-				set->failing = rule->rule.def->code;
-				need_names(set, rule->needs, rule->nneeds);
-				if (!residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
-					continue;
-			}
-			if (rule->overridden_epoch == set->epoch)
-			{
-				add_step(set, SETTLE_STEP_OVERRIDDEN, rule->rule.def->code, NULL, rule->overridden_by->rule.def->code, set->nlines);
-				continue;
-			}
-			set->hits[nhits++] = rule;
+		if (rule->choice != choice)
+		{
+			if (nhits > 0)
+				settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
+			choice = rule->choice;
+			nhits = 0;
 		}
+		if (rule->has_residual)
+		{
+			set->failing = rule->code;
+			need_names(set, rule->needs, rule->nneeds);
+			if (!residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
+				continue;
+		}
+		if (rule->overridden_epoch == set->epoch)
+		{
+			/* what overrides what depends on conditions alone, not on the order of choices */
+			mark_overridden(set, rule);
+			add_step(set, SETTLE_STEP_OVERRIDDEN, rule->rule.def->code, NULL, rule->overridden_by->rule.def->code, set->nlines);
+			continue;
+		}
+		set->hits[nhits++] = rule;
 	}
 	if (nhits > 0)
 		settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
@@ -986,9 +1144,10 @@ amount_field(SettleSet *set, TicketField field)
 
 	if (!field_value(set, field, &value))
 		return settle_dec_int(0);
-	if (set->fields[field] != NULL && term_dec(set, set->fields[field], &dec))
-		return dec;
-	return settle_dec_from_numeric(DatumGetNumeric(value));
+	if (set->fields[field] == NULL || !term_dec(set, set->fields[field], &dec))
+		dec = settle_dec_from_numeric(DatumGetNumeric(value));
+	check_size(dec, set->failing);
+	return dec;
 }
 
 /*
@@ -1012,6 +1171,11 @@ ticket_currency(SettleSet *set)
 				(errcode(ERRCODE_SETTLE_BAD_TICKET),
 				 errmsg("currency of a ticket is empty"),
 				 errhint("Leave it null for the currency of the book.")));
+	if (VARSIZE_ANY_EXHDR(code) > SETTLE_MAX_UNIT)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("currency of a ticket has %d bytes", (int) VARSIZE_ANY_EXHDR(code)),
+				 errdetail("A currency or unit has at most %d bytes.", SETTLE_MAX_UNIT)));
 	return find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code))->code;
 }
 
@@ -1024,14 +1188,8 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 	set->epoch++;
 	set->nlines = 0;
 	set->trace = trace;
-	set->failing = "key";
 	memset(ticket, 0, sizeof(*ticket));
 
-	if (!field_value(set, T_KEY, &value))
-		ereport(ERROR,
-				(errcode(ERRCODE_SETTLE_BAD_TICKET),
-				 errmsg("key of a ticket in source \"%s\" is null", set->source)));
-	ticket->key = DatumGetTextPP(value);
 	set->failing = "ready_at";
 	ticket->has_ready_at = field_value(set, T_READY_AT, &value);
 	if (ticket->has_ready_at)
@@ -1049,7 +1207,7 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 	ticket->rules_at = need_time(set, T_RULES_AT, "rules_at");
 	set->failing = "period_at";
 	ticket->period_at = need_time(set, T_PERIOD_AT, "period_at");
-	ticket->period = settle_span_start(settle_span_in(set->def->period), ticket->period_at);
+	ticket->period = ticket_span_start(set, set->period, ticket->period_at);
 	set->failing = "project";
 	if (field_value(set, T_PROJECT, &value))
 		ticket->project = (struct varlena *) DatumGetPointer(value);

@@ -11,6 +11,8 @@
  *		column = constant, column IN (constants), column, NOT column,
  *		column < <= > >= constant, path <@ constant, path <@ ANY (constants)
  *
+ * where column = constant is also for paths.
+ *
  * Sets are bitmaps of two levels, so that an intersection that is nearly empty
  * costs a few words however many conditions there are.
  *
@@ -21,6 +23,7 @@
  */
 #include "rule/match.h"
 
+#include "access/detoast.h"
 #include "amount/amount.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
@@ -73,27 +76,50 @@ typedef struct Demand
 {
 	int			condition;
 	bool		is_interval;
+	bool		below;			/* of a path: the points and all below them */
 	int			npoints;
 	Value	   *points;
 	Range		interval;
 } Demand;
 
-/* A two-level bitmap: word w of the summary's bits tells which words are not zero. */
-typedef struct BitSet
-{
-	uint64	   *summary;
-	uint64	   *words;
-} BitSet;
+/*
+ * A set of conditions: a bitmap of two levels, bit w of the summary telling
+ * whether word w is not zero.  It is one run of words:
+ *
+ *		number of extras, or WHOLE
+ *		the summary
+ *		WHOLE: all words; else pairs of a word's number and the word
+ *
+ * Most sets differ from "those that do not mention the column" by a few
+ * conditions and keep only the words that differ, so that the tables of 10,000
+ * conditions stay in the processor's cache.
+ */
+typedef uint64 *Set;
 
+#define WHOLE		PG_UINT64_MAX
+/* More words than this are kept as a whole bitmap. */
+#define MAX_EXTRAS	16
+
+/* A point; the conditions that ask for it are kept beside while building. */
 typedef struct PointEntry
 {
-	const char *bytes;
-	Size		len;
-	int64		i;
+	union
+	{
+		const char *bytes;
+		int64		i;
+	}			key;
+	uint32		len;
 	uint32		hash;
-	bool		used;
-	BitSet		set;
+	Set			set;			/* conditions that a value here leaves standing; NULL: the entry is free */
+	Set			below;			/* of a path: that a value below here leaves standing */
 } PointEntry;
+
+typedef struct PointDemand
+{
+	PointEntry *entry;
+	List	   *conditions;
+	List	   *conditions_below;
+} PointDemand;
 
 /* One column's table: either points in a hash, or elementary intervals in order. */
 typedef struct Column
@@ -104,7 +130,7 @@ typedef struct Column
 	Oid			type;
 	List	   *demands;		/* while building */
 
-	BitSet		otherwise;		/* conditions that do not mention the column */
+	Set			otherwise;		/* conditions that do not mention the column; whole */
 
 	/* points: open addressing, a power of two of entries */
 	uint32		mask;
@@ -113,18 +139,21 @@ typedef struct Column
 	/* intervals: sets[2 * k] lies strictly between bounds k - 1 and k, sets[2 * k + 1] is bound k */
 	int			nbounds;
 	Value	   *bounds;
-	BitSet	   *sets;
+	int64	   *scaled;			/* the bounds as integers of 10^-scale, where all fit */
+	int			scale;
+	Set		   *sets;
 } Column;
 
 struct SettleMatcher
 {
+	MemoryContext context;
 	int			n;
 	int			nwords;
 	int			nsummary;
 	int			ncolumns;
 	Column	   *columns;
 	Expr	  **residuals;
-	BitSet	  **found;			/* scratch, one a column */
+	Set		   *found;			/* scratch, one a column */
 	char	   *path;			/* scratch, the labels of a path */
 	Size		path_space;
 };
@@ -175,26 +204,38 @@ kind_of_type(Oid type)
 
 /*
  * Spells an ltree's labels, joined by dots, into a buffer that is kept from
- * call to call.
+ * call to call.  A value with a short header is read where it lies: its levels
+ * stand at the same distances as after a header of four bytes, but unaligned.
  */
 static void
-path_text(const ltree *path, char **buffer, Size *space, Value *value)
+path_text(struct varlena *path, MemoryContext context, char **buffer, Size *space, Value *value)
 {
-	ltree_level *level = LTREE_FIRST(path);
+	const char *start;
+	const char *level;
+	uint16		nlevels;
 	Size		len = 0;
 
-	for (int i = 0; i < path->numlevel; i++)
+	if (VARATT_IS_EXTERNAL(path) || VARATT_IS_COMPRESSED(path))
+		path = detoast_attr(path);
+	start = VARDATA_ANY(path) - VARHDRSZ;
+	memcpy(&nlevels, start + offsetof(ltree, numlevel), sizeof(nlevels));
+	/* the text is never longer than the value */
+	if (VARSIZE_ANY(path) > *space)
 	{
-		if (len + level->len + 1 > *space)
-		{
-			*space = (len + level->len + 1) * 2;
-			*buffer = *buffer == NULL ? palloc(*space) : repalloc(*buffer, *space);
-		}
+		*space = VARSIZE_ANY(path) * 2;
+		*buffer = *buffer == NULL ? MemoryContextAlloc(context, *space) : repalloc(*buffer, *space);
+	}
+	level = start + LTREE_HDRSIZE;
+	for (int i = 0; i < nlevels; i++)
+	{
+		uint16		level_len;
+
+		memcpy(&level_len, level, sizeof(level_len));
 		if (i > 0)
 			(*buffer)[len++] = '.';
-		memcpy(*buffer + len, level->name, level->len);
-		len += level->len;
-		level = LEVEL_NEXT(level);
+		memcpy(*buffer + len, level + LEVEL_HDRSIZE, level_len);
+		len += level_len;
+		level += MAXALIGN(level_len + LEVEL_HDRSIZE);
 	}
 	value->bytes = *buffer;
 	value->len = len;
@@ -252,7 +293,7 @@ read_value(ValueKind kind, Oid type, Datum datum, Value *value)
 				char	   *buffer = NULL;
 				Size		space = 0;
 
-				path_text((ltree *) PG_DETOAST_DATUM(datum), &buffer, &space, value);
+				path_text((struct varlena *) DatumGetPointer(datum), CurrentMemoryContext, &buffer, &space, value);
 				return true;
 			}
 		default:
@@ -356,7 +397,7 @@ demand_on(Column *column, int condition)
  * demands something else of the column.
  */
 static bool
-demand_points(Column *column, int condition, Value *points, int npoints)
+demand_points(Column *column, int condition, Value *points, int npoints, bool below)
 {
 	Demand	   *demand = demand_on(column, condition);
 
@@ -366,6 +407,7 @@ demand_points(Column *column, int condition, Value *points, int npoints)
 	demand->condition = condition;
 	demand->points = points;
 	demand->npoints = npoints;
+	demand->below = below;
 	column->demands = lappend(column->demands, demand);
 	return true;
 }
@@ -421,10 +463,10 @@ demand_bound(Column *column, int condition, int strategy, Value bound)
 }
 
 /*
- * Tells whether an operator is ltree's "is at or below".
+ * Tells whether an operator is ltree's "is at or below" or its equality.
  */
 static bool
-is_below_operator(Oid opno, const char *name, Oid path_type, Oid right_type)
+is_path_operator(Oid opno, Oid left, Oid right, bool *below)
 {
 	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
 	bool		result = false;
@@ -433,7 +475,8 @@ is_below_operator(Oid opno, const char *name, Oid path_type, Oid right_type)
 	{
 		Form_pg_operator op = (Form_pg_operator) GETSTRUCT(tuple);
 
-		result = strcmp(NameStr(op->oprname), name) == 0 && op->oprleft == path_type && op->oprright == right_type;
+		*below = strcmp(NameStr(op->oprname), "<@") == 0;
+		result = (*below || strcmp(NameStr(op->oprname), "=") == 0) && op->oprleft == left && op->oprright == right && left == right;
 		ReleaseSysCache(tuple);
 	}
 	return result;
@@ -481,13 +524,12 @@ take_comparison(List **columns, int condition, OpExpr *op, const Bitmapset *inde
 
 	if (column->kind == VALUE_PATH)
 	{
-		Value	   *point;
+		Value	   *point = palloc0(sizeof(Value));
+		bool		below;
 
-		if (constant->consttype != var->vartype || !is_below_operator(opno, "<@", var->vartype, var->vartype))
-			return false;
-		point = palloc0(sizeof(Value));
-		return read_value(VALUE_PATH, constant->consttype, constant->constvalue, point) &&
-			demand_points(column, condition, point, 1);
+		return is_path_operator(opno, var->vartype, constant->consttype, &below) &&
+			read_value(VALUE_PATH, constant->consttype, constant->constvalue, point) &&
+			demand_points(column, condition, point, 1, below);
 	}
 
 	if (kind_of_type(constant->consttype) != column->kind)
@@ -500,7 +542,7 @@ take_comparison(List **columns, int condition, OpExpr *op, const Bitmapset *inde
 		Value	   *point = palloc(sizeof(Value));
 
 		*point = value;
-		return demand_points(column, condition, point, 1);
+		return demand_points(column, condition, point, 1, false);
 	}
 	if (column->kind == VALUE_TEXT)
 		return false;
@@ -527,6 +569,7 @@ take_membership(List **columns, int condition, ScalarArrayOpExpr *op, const Bitm
 	int			n;
 	int			npoints = 0;
 	Value	   *points;
+	bool		below = false;
 
 	while (IsA(right, RelabelType))
 		right = (Node *) ((RelabelType *) right)->arg;
@@ -542,7 +585,7 @@ take_membership(List **columns, int condition, ScalarArrayOpExpr *op, const Bitm
 		return false;
 	if (column->kind == VALUE_PATH)
 	{
-		if (element != var->vartype || !is_below_operator(op->opno, "<@", element, element))
+		if (!is_path_operator(op->opno, var->vartype, element, &below))
 			return false;
 	}
 	else if (comparison_strategy(op->opno, exprType(linitial(op->args)), element, column->kind, op->inputcollid) != BTEqualStrategyNumber)
@@ -559,7 +602,7 @@ take_membership(List **columns, int condition, ScalarArrayOpExpr *op, const Bitm
 		if (!read_value(column->kind, element, datums[i], &points[npoints++]))
 			return false;
 	}
-	return demand_points(column, condition, points, npoints);
+	return demand_points(column, condition, points, npoints, below);
 }
 
 /*
@@ -575,7 +618,7 @@ take_boolean(List **columns, int condition, Node *node, bool wanted, const Bitma
 		return false;
 	point = palloc0(sizeof(Value));
 	point->i = wanted;
-	return demand_points(column_of(columns, var->varattno, BOOLOID), condition, point, 1);
+	return demand_points(column_of(columns, var->varattno, BOOLOID), condition, point, 1, false);
 }
 
 /*
@@ -627,28 +670,94 @@ and_terms(Node *node, List *terms)
 	return lappend(terms, node);
 }
 
-/* ---- bitmaps ---- */
+/* ---- sets ---- */
 
-static BitSet
-new_set(const SettleMatcher *m, const BitSet *copy_of)
+static inline uint64 *
+summary_of(Set set)
 {
-	BitSet		set;
-	Size		size = sizeof(uint64) * ((Size) m->nsummary + m->nwords);
+	return set + 1;
+}
 
-	set.summary = MemoryContextAllocHuge(CurrentMemoryContext, size);
-	set.words = set.summary + m->nsummary;
+static inline uint64 *
+words_of(const SettleMatcher *m, Set set)
+{
+	return set + 1 + m->nsummary;
+}
+
+/*
+ * Makes a whole set, empty or a copy.
+ */
+static Set
+new_set(const SettleMatcher *m, Set copy_of)
+{
+	Size		size = sizeof(uint64) * ((Size) 1 + m->nsummary + m->nwords);
+	Set			set = MemoryContextAllocHuge(CurrentMemoryContext, size);
+
 	if (copy_of != NULL)
-		memcpy(set.summary, copy_of->summary, size);
+		memcpy(set, copy_of, size);
 	else
-		memset(set.summary, 0, size);
+		memset(set, 0, size);
+	set[0] = WHOLE;
 	return set;
 }
 
 static inline void
-set_bit(BitSet *set, int bit)
+set_bit(const SettleMatcher *m, Set set, int bit)
 {
-	set->words[bit / 64] |= UINT64CONST(1) << (bit % 64);
-	set->summary[bit / 4096] |= UINT64CONST(1) << ((bit / 64) % 64);
+	words_of(m, set)[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	summary_of(set)[bit / 4096] |= UINT64CONST(1) << ((bit / 64) % 64);
+}
+
+static inline uint64
+word_of(const SettleMatcher *m, Set set, Set otherwise, int w)
+{
+	uint64	   *words = words_of(m, set);
+
+	if (set[0] == WHOLE)
+		return words[w];
+	for (uint64 i = 0; i < set[0]; i++)
+		if (words[2 * i] == (uint64) w)
+			return words[2 * i + 1];
+	return words_of(m, otherwise)[w];
+}
+
+/*
+ * Copies a set into a whole one.
+ */
+static void
+load_set(const SettleMatcher *m, Set into, Set from, Set otherwise)
+{
+	memcpy(summary_of(into), summary_of(from), sizeof(uint64) * m->nsummary);
+	for (int w = 0; w < m->nwords; w++)
+		words_of(m, into)[w] = word_of(m, from, otherwise, w);
+}
+
+/*
+ * Keeps a whole set as its difference to "otherwise" where that is smaller.
+ */
+static Set
+keep_set(const SettleMatcher *m, Set whole, Set otherwise)
+{
+	const uint64 *words = words_of(m, whole);
+	const uint64 *others = words_of(m, otherwise);
+	Set			set;
+	int			n = 0;
+
+	for (int w = 0; w < m->nwords; w++)
+		n += words[w] != others[w];
+	if (n > MAX_EXTRAS || 2 * n >= m->nwords)
+		return new_set(m, whole);
+	set = palloc(sizeof(uint64) * (1 + m->nsummary + 2 * n));
+	set[0] = n;
+	memcpy(summary_of(set), summary_of(whole), sizeof(uint64) * m->nsummary);
+	n = 0;
+	for (int w = 0; w < m->nwords; w++)
+		if (words[w] != others[w])
+		{
+			words_of(m, set)[n++] = w;
+			words_of(m, set)[n++] = words[w];
+		}
+	return set;
 }
 
 /* ---- building ---- */
@@ -673,19 +782,19 @@ same_point(ValueKind kind, const PointEntry *entry, const Value *value, uint32 h
 	if (entry->hash != hash)
 		return false;
 	if (kind == VALUE_INT)
-		return entry->i == value->i;
-	return entry->len == value->len && memcmp(entry->bytes, value->bytes, value->len) == 0;
+		return entry->key.i == value->i;
+	return entry->len == value->len && memcmp(entry->key.bytes, value->bytes, value->len) == 0;
 }
 
 /*
- * Looks a point up; an entry that is not used is the free place for it.
+ * Looks a point up; an entry without a set is the free place for it.
  */
 static inline PointEntry *
 find_point(const Column *column, const Value *value, uint32 hash)
 {
 	uint32		at = hash & column->mask;
 
-	while (column->entries[at].used && !same_point(column->kind, &column->entries[at], value, hash))
+	while (column->entries[at].set != NULL && !same_point(column->kind, &column->entries[at], value, hash))
 		at = (at + 1) & column->mask;
 	return &column->entries[at];
 }
@@ -693,8 +802,8 @@ find_point(const Column *column, const Value *value, uint32 hash)
 static int
 compare_path_length(const void *a, const void *b)
 {
-	Size		la = (*(PointEntry *const *) a)->len;
-	Size		lb = (*(PointEntry *const *) b)->len;
+	uint32		la = ((const PointDemand *) a)->entry->len;
+	uint32		lb = ((const PointDemand *) b)->entry->len;
 
 	return la < lb ? -1 : la > lb;
 }
@@ -717,7 +826,7 @@ nearest_ancestor(const Column *column, const char *path, Size len)
 		value.bytes = path;
 		value.len = len;
 		entry = find_point(column, &value, hash_point(VALUE_PATH, &value));
-		if (entry->used)
+		if (entry->set != NULL)
 			return entry;
 	}
 	return NULL;
@@ -725,16 +834,19 @@ nearest_ancestor(const Column *column, const char *path, Size len)
 
 /*
  * Builds the hash of a column whose conditions ask for points.  An entry's set
- * starts from those that do not mention the column; a path's also has what its
- * nearest ancestor has.
+ * is those that do not mention the column and those that ask for it; a path's
+ * also what its nearest ancestor hands down.
  */
 static void
 build_points(SettleMatcher *m, Column *column)
 {
 	ListCell   *lc;
+	ListCell   *lc2;
 	Size		npoints = 0;
 	Size		size = 16;
-	int			nentries = 0;
+	PointDemand *points;
+	int			n = 0;
+	Set			whole = new_set(m, NULL);
 
 	foreach(lc, column->demands)
 		npoints += ((Demand *) lfirst(lc))->npoints;
@@ -742,6 +854,7 @@ build_points(SettleMatcher *m, Column *column)
 		size *= 2;
 	column->mask = (uint32) (size - 1);
 	column->entries = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(PointEntry) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	points = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(PointDemand) * Max(npoints, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	foreach(lc, column->demands)
 	{
@@ -752,44 +865,55 @@ build_points(SettleMatcher *m, Column *column)
 			Value	   *value = &demand->points[i];
 			uint32		hash = hash_point(column->kind, value);
 			PointEntry *entry = find_point(column, value, hash);
+			PointDemand *point;
 
-			if (!entry->used)
+			if (entry->set == NULL)
 			{
-				entry->used = true;
 				entry->hash = hash;
-				entry->bytes = value->bytes;
-				entry->len = value->len;
-				entry->i = value->i;
-				entry->set = new_set(m, &column->otherwise);
-				nentries++;
+				entry->len = (uint32) value->len;
+				if (column->kind == VALUE_INT)
+					entry->key.i = value->i;
+				else
+					entry->key.bytes = value->bytes;
+				/* marks the entry as taken, and remembers its demand by number */
+				entry->set = column->otherwise;
+				entry->below = (Set) (uintptr_t) n;
+				points[n++].entry = entry;
 			}
-			set_bit(&entry->set, demand->condition);
+			point = &points[(uintptr_t) entry->below];
+			if (demand->below)
+				point->conditions_below = lappend_int(point->conditions_below, demand->condition);
+			else
+				point->conditions = lappend_int(point->conditions, demand->condition);
 		}
 	}
 
+	/* ancestors first: they are shorter */
 	if (column->kind == VALUE_PATH)
+		qsort(points, n, sizeof(PointDemand), compare_path_length);
+	for (int i = 0; i < n; i++)
 	{
-		PointEntry **by_length = palloc(sizeof(PointEntry *) * Max(nentries, 1));
-		int			n = 0;
+		PointEntry *entry = points[i].entry;
+		PointEntry *above = column->kind == VALUE_PATH ? nearest_ancestor(column, entry->key.bytes, entry->len) : NULL;
+		Set			inherited = above == NULL ? column->otherwise : above->below;
 
-		for (uint32 i = 0; i <= column->mask; i++)
-			if (column->entries[i].used)
-				by_length[n++] = &column->entries[i];
-		qsort(by_length, n, sizeof(PointEntry *), compare_path_length);
-		for (int i = 0; i < n; i++)
-		{
-			PointEntry *above = nearest_ancestor(column, by_length[i]->bytes, by_length[i]->len);
-
-			if (above == NULL)
-				continue;
-			for (int w = 0; w < m->nwords; w++)
-				by_length[i]->set.words[w] |= above->set.words[w];
-			for (int w = 0; w < m->nsummary; w++)
-				by_length[i]->set.summary[w] |= above->set.summary[w];
-		}
-		pfree(by_length);
+		CHECK_FOR_INTERRUPTS();
+		load_set(m, whole, inherited, column->otherwise);
+		foreach(lc2, points[i].conditions_below)
+			set_bit(m, whole, lfirst_int(lc2));
+		entry->below = points[i].conditions_below == NIL ? inherited : keep_set(m, whole, column->otherwise);
+		foreach(lc2, points[i].conditions)
+			set_bit(m, whole, lfirst_int(lc2));
+		entry->set = points[i].conditions == NIL ? entry->below : keep_set(m, whole, column->otherwise);
 	}
+	pfree(points);
 }
+
+/* Decimals of up to MAX_SCALE places and MAX_SCALED units of their last place fit 64 bits at any scale up to it. */
+#define MAX_SCALE	6
+#define MAX_SCALED	INT64CONST(1000000000000)
+
+static const int64 power_of_ten[MAX_SCALE + 1] = {1, 10, 100, 1000, 10000, 100000, 1000000};
 
 static ValueKind sort_kind;
 
@@ -809,6 +933,22 @@ find_interval(const Column *column, const Value *value)
 	int			low = 0;
 	int			high = column->nbounds;
 
+	if (column->scaled != NULL && value->dec.wide == NULL && value->dec.scale <= column->scale &&
+		value->dec.coef >= -MAX_SCALED && value->dec.coef <= MAX_SCALED)
+	{
+		int64		scaled = (int64) value->dec.coef * power_of_ten[column->scale - value->dec.scale];
+
+		while (low < high)
+		{
+			int			middle = (low + high) / 2;
+
+			if (column->scaled[middle] < scaled)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		return 2 * low + (low < column->nbounds && column->scaled[low] == scaled);
+	}
 	while (low < high)
 	{
 		int			middle = (low + high) / 2;
@@ -822,6 +962,37 @@ find_interval(const Column *column, const Value *value)
 			high = middle;
 	}
 	return 2 * low;
+}
+
+/*
+ * Spells decimal bounds as integers of one scale, if none is too large: then
+ * the usual value is found by comparing integers.
+ */
+static void
+scale_bounds(Column *column)
+{
+	int64	   *scaled;
+	int			scale = 2;
+
+	if (column->kind != VALUE_NUMERIC)
+		return;
+	for (int i = 0; i < column->nbounds; i++)
+	{
+		SettleDec	bound = settle_dec_trim(column->bounds[i].dec);
+
+		if (bound.wide != NULL || bound.scale > MAX_SCALE || bound.coef < -MAX_SCALED || bound.coef > MAX_SCALED)
+			return;
+		scale = Max(scale, bound.scale);
+	}
+	scaled = palloc(sizeof(int64) * Max(column->nbounds, 1));
+	for (int i = 0; i < column->nbounds; i++)
+	{
+		SettleDec	bound = settle_dec_trim(column->bounds[i].dec);
+
+		scaled[i] = (int64) bound.coef * power_of_ten[scale - bound.scale];
+	}
+	column->scaled = scaled;
+	column->scale = scale;
 }
 
 /*
@@ -862,9 +1033,10 @@ build_intervals(SettleMatcher *m, Column *column)
 		if (column->nbounds == 0 || compare_values(column->kind, &column->bounds[column->nbounds - 1], &column->bounds[i]) != 0)
 			column->bounds[column->nbounds++] = column->bounds[i];
 
-	column->sets = palloc(sizeof(BitSet) * (2 * (Size) column->nbounds + 1));
+	scale_bounds(column);
+	column->sets = palloc(sizeof(Set) * (2 * (Size) column->nbounds + 1));
 	for (int i = 0; i <= 2 * column->nbounds; i++)
-		column->sets[i] = new_set(m, &column->otherwise);
+		column->sets[i] = new_set(m, column->otherwise);
 	foreach(lc, column->demands)
 	{
 		Demand	   *demand = lfirst(lc);
@@ -881,21 +1053,18 @@ build_intervals(SettleMatcher *m, Column *column)
 			if (interval->has_upper)
 				last = find_interval(column, &interval->upper) - (interval->upper_inclusive ? 0 : 1);
 			for (int i = first; i <= last; i++)
-				set_bit(&column->sets[i], demand->condition);
+				set_bit(m, column->sets[i], demand->condition);
 		}
 		else
 			for (int i = 0; i < demand->npoints; i++)
-				set_bit(&column->sets[find_interval(column, &demand->points[i])], demand->condition);
+				set_bit(m, column->sets[find_interval(column, &demand->points[i])], demand->condition);
 	}
 }
 
 /*
- * An ordered column has one set for each elementary interval, so its size
- * grows with the square of the number of conditions; beyond this many bytes
- * its terms stay in the residuals.
+ * Builds the tables.  An ordered column has a whole bitmap for each elementary
+ * interval, so it grows with the number of bounds times that of conditions.
  */
-#define MAX_ORDERED_BYTES	(64 * 1024 * 1024)
-
 SettleMatcher *
 settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexable)
 {
@@ -903,6 +1072,7 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 	List	   *columns = NIL;
 	ListCell   *lc;
 
+	m->context = CurrentMemoryContext;
 	m->n = n;
 	m->nwords = Max((n + 63) / 64, 1);
 	m->nsummary = (m->nwords + 63) / 64;
@@ -933,7 +1103,7 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 	}
 
 	m->columns = palloc0(sizeof(Column) * Max(list_length(columns), 1));
-	m->found = palloc0(sizeof(BitSet *) * Max(list_length(columns), 1));
+	m->found = palloc0(sizeof(Set) * Max(list_length(columns), 1));
 	foreach(lc, columns)
 	{
 		Column	   *column = lfirst(lc);
@@ -948,7 +1118,7 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 		column->otherwise = new_set(m, NULL);
 		for (int i = 0; i < n; i++)
 			if (!mentioned[i])
-				set_bit(&column->otherwise, i);
+				set_bit(m, column->otherwise, i);
 		pfree(mentioned);
 		if (column->kind == VALUE_NUMERIC)
 			column->ordered = true;
@@ -959,12 +1129,6 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 		m->columns[m->ncolumns++] = *column;
 	}
 	return m;
-}
-
-int
-settle_matcher_words(const SettleMatcher *matcher)
-{
-	return matcher->nwords;
 }
 
 Expr *
@@ -978,7 +1142,7 @@ settle_residual(const SettleMatcher *matcher, int condition)
 /*
  * Finds the set that one column leaves standing for the row.
  */
-static inline BitSet *
+static inline Set
 lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 {
 	Value		value = {0};
@@ -990,59 +1154,61 @@ lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 	else
 	{
 		if (slot->tts_isnull[column->position - 1])
-			return &column->otherwise;
+			return column->otherwise;
 		datum = slot->tts_values[column->position - 1];
 		if (column->kind == VALUE_PATH)
-			path_text((ltree *) PG_DETOAST_DATUM(datum), &m->path, &m->path_space, &value);
+			path_text((struct varlena *) DatumGetPointer(datum), m->context, &m->path, &m->path_space, &value);
 		else if (!read_value(column->kind, column->type, datum, &value))
 		{
 			/* NaN and infinity stand above all numbers, minus infinity below */
 			Numeric		n = DatumGetNumeric(datum);
 			bool		below = !numeric_is_nan(n) && DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(n), NumericGetDatum(int64_to_numeric(0))));
 
-			return &column->sets[below ? 0 : 2 * column->nbounds];
+			return column->sets[below ? 0 : 2 * column->nbounds];
 		}
 	}
 	if (column->ordered)
-		return &column->sets[find_interval(column, &value)];
+		return column->sets[find_interval(column, &value)];
 
 	entry = find_point(column, &value, hash_point(column->kind, &value));
-
-	if (!entry->used && column->kind == VALUE_PATH)
-		entry = nearest_ancestor(column, value.bytes, value.len);
-	return entry == NULL || !entry->used ? &column->otherwise : &entry->set;
+	if (entry->set != NULL)
+		return entry->set;
+	if (column->kind != VALUE_PATH)
+		return column->otherwise;
+	entry = nearest_ancestor(column, value.bytes, value.len);
+	return entry == NULL ? column->otherwise : entry->below;
 }
 
-void
-settle_candidates(SettleMatcher *m, TupleTableSlot *slot, TimestampTz at, uint64 *candidates)
+int
+settle_candidates(SettleMatcher *m, TupleTableSlot *slot, TimestampTz at, int *candidates)
 {
-	int			ncolumns = 0;
+	int			ncolumns = m->ncolumns;
+	int			n = 0;
 
-	for (int i = 0; i < m->ncolumns; i++)
-		m->found[ncolumns++] = lookup(m, &m->columns[i], slot, at);
-
-	memset(candidates, 0, sizeof(uint64) * m->nwords);
 	if (ncolumns == 0)
 	{
 		for (int i = 0; i < m->n; i++)
-			candidates[i / 64] |= UINT64CONST(1) << (i % 64);
-		return;
+			candidates[i] = i;
+		return m->n;
 	}
+	for (int i = 0; i < ncolumns; i++)
+		m->found[i] = lookup(m, &m->columns[i], slot, at);
 	for (int s = 0; s < m->nsummary; s++)
 	{
-		uint64		alive = m->found[0]->summary[s];
+		uint64		alive = summary_of(m->found[0])[s];
 
 		for (int i = 1; i < ncolumns; i++)
-			alive &= m->found[i]->summary[s];
-		while (alive != 0)
+			alive &= summary_of(m->found[i])[s];
+		for (; alive != 0; alive &= alive - 1)
 		{
 			int			w = s * 64 + pg_rightmost_one_pos64(alive);
-			uint64		word = m->found[0]->words[w];
+			uint64		word = word_of(m, m->found[0], m->columns[0].otherwise, w);
 
-			for (int i = 1; i < ncolumns; i++)
-				word &= m->found[i]->words[w];
-			candidates[w] = word;
-			alive &= alive - 1;
+			for (int i = 1; i < ncolumns && word != 0; i++)
+				word &= word_of(m, m->found[i], m->columns[i].otherwise, w);
+			for (; word != 0; word &= word - 1)
+				candidates[n++] = w * 64 + pg_rightmost_one_pos64(word);
 		}
 	}
+	return n;
 }

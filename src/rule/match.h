@@ -29,14 +29,12 @@ typedef struct SettleCondition
  */
 extern SettleMatcher *settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexable);
 
-/* Number of 64-bit words of a candidate set. */
-extern int	settle_matcher_words(const SettleMatcher *matcher);
-
 /*
- * Marks the conditions that may hold for the row in the slot at an instant.
- * Bit i of the set is condition i.  What is left to check is the residual.
+ * Lists the conditions that may hold for the row in the slot at an instant, in
+ * order; candidates has room for all.  Returns their number.  What is left to
+ * check of each is its residual.
  */
-extern void settle_candidates(SettleMatcher *matcher, TupleTableSlot *slot, TimestampTz at, uint64 *candidates);
+extern int	settle_candidates(SettleMatcher *matcher, TupleTableSlot *slot, TimestampTz at, int *candidates);
 
 /* What the index did not decide of a condition; NULL where nothing is left. */
 extern Expr *settle_residual(const SettleMatcher *matcher, int condition);

@@ -2,9 +2,13 @@
 
 CREATE TYPE settle.ruleset;
 CREATE FUNCTION settle.ruleset_in(cstring) RETURNS settle.ruleset AS 'MODULE_PATHNAME', 'settle_ruleset_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.ruleset_in(cstring) IS 'I/O';
 CREATE FUNCTION settle.ruleset_out(settle.ruleset) RETURNS cstring AS 'MODULE_PATHNAME', 'settle_ruleset_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.ruleset_out(settle.ruleset) IS 'I/O';
 CREATE FUNCTION settle.ruleset_recv(internal) RETURNS settle.ruleset AS 'MODULE_PATHNAME', 'settle_ruleset_recv' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.ruleset_recv(internal) IS 'I/O';
 CREATE FUNCTION settle.ruleset_send(settle.ruleset) RETURNS bytea AS 'MODULE_PATHNAME', 'settle_ruleset_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.ruleset_send(settle.ruleset) IS 'I/O';
 CREATE TYPE settle.ruleset (
 	INPUT = settle.ruleset_in, OUTPUT = settle.ruleset_out, RECEIVE = settle.ruleset_recv, SEND = settle.ruleset_send,
 	INTERNALLENGTH = variable, ALIGNMENT = int4, STORAGE = extended
@@ -24,9 +28,13 @@ COMMENT ON FUNCTION settle.digest(settle.ruleset) IS 'sha256 of the document of 
 
 CREATE TYPE settle.lines;
 CREATE FUNCTION settle.lines_in(cstring) RETURNS settle.lines AS 'MODULE_PATHNAME', 'settle_lines_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.lines_in(cstring) IS 'I/O';
 CREATE FUNCTION settle.lines_out(settle.lines) RETURNS cstring AS 'MODULE_PATHNAME', 'settle_lines_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.lines_out(settle.lines) IS 'I/O';
 CREATE FUNCTION settle.lines_recv(internal) RETURNS settle.lines AS 'MODULE_PATHNAME', 'settle_lines_recv' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.lines_recv(internal) IS 'I/O';
 CREATE FUNCTION settle.lines_send(settle.lines) RETURNS bytea AS 'MODULE_PATHNAME', 'settle_lines_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.lines_send(settle.lines) IS 'I/O';
 CREATE TYPE settle.lines (
 	INPUT = settle.lines_in, OUTPUT = settle.lines_out, RECEIVE = settle.lines_recv, SEND = settle.lines_send,
 	INTERNALLENGTH = variable, ALIGNMENT = int4, STORAGE = main

@@ -230,6 +230,17 @@ release_sources(Run *run)
 			settle_set_release(run->sources[i]->set);
 }
 
+static RunSource *
+find_source(const Run *run, const char *name)
+{
+	for (int i = 0; i < run->nsources; i++)
+		if (strcmp(run->sources[i]->name, name) == 0)
+			return run->sources[i];
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("book \"%s\" has no source \"%s\"", run->book.label, name)));
+}
+
 /* ---- evaluating ---- */
 
 /*
@@ -287,7 +298,23 @@ typedef struct Reader
 	RunSource  *source;
 	int			ncolumns;
 	AttrNumber *columns;		/* attribute of the source, by column of the row */
+	Datum	   *values;			/* of the row */
+	bool	   *nulls;
 } Reader;
+
+/*
+ * Puts the columns of the row, from the given one on, where the engine reads
+ * them.
+ */
+static void
+fill_slot(Reader *reader, TupleTableSlot *slot, int first)
+{
+	for (int i = 0; i < reader->ncolumns; i++)
+	{
+		slot->tts_values[reader->columns[i] - 1] = reader->values[first - 1 + i];
+		slot->tts_isnull[reader->columns[i] - 1] = reader->nulls[first - 1 + i];
+	}
+}
 
 /*
  * Evaluates one row of the source.
@@ -299,25 +326,18 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	RunTicket  *ticket = &run->tickets[run->ntickets];
 	TupleTableSlot *slot = settle_set_slot(reader->source->set);
 	SettleTicket said;
-	bool		isnull;
-	Datum		value;
 
 	memset(ticket, 0, sizeof(*ticket));
-	value = SPI_getbinval(tuple, desc, ROW_KEY, &isnull);
-	if (isnull)
-		value = SPI_getbinval(tuple, desc, ROW_SOURCE, &isnull);
-	ticket->key = TextDatumGetCString(value);
-	ticket->known = DatumGetBool(SPI_getbinval(tuple, desc, ROW_KNOWN, &isnull)) && !isnull;
-	(void) SPI_getbinval(tuple, desc, ROW_SOURCE, &isnull);
-	if (isnull)
+	heap_deform_tuple(tuple, desc, reader->values, reader->nulls);
+	ticket->key = TextDatumGetCString(reader->values[reader->nulls[ROW_KEY - 1] ? ROW_SOURCE - 1 : ROW_KEY - 1]);
+	ticket->known = DatumGetBool(reader->values[ROW_KNOWN - 1]);
+	if (reader->nulls[ROW_SOURCE - 1])
 	{
 		ticket->state = TICKET_VANISHED;
 		run->ntickets++;
 		return;
 	}
-	for (int i = 0; i < reader->ncolumns; i++)
-		slot->tts_values[reader->columns[i] - 1] =
-			heap_getattr(tuple, ROW_COLUMNS + i, desc, &slot->tts_isnull[reader->columns[i] - 1]);
+	fill_slot(reader, slot, ROW_COLUMNS);
 
 	if (settle_evaluate_ticket(reader->source->set, run->now, false, &said, NULL))
 		keep_ticket(ticket, &said);
@@ -510,6 +530,8 @@ source_query(Reader *reader, const char **lookup_type)
 					 column == NULL ? psprintf("(%s)::pg_catalog.text", key) : quote_identifier(column));
 	*lookup_type = column == NULL ? "pg_catalog.text" : format_type_be_qualified(type);
 	reader->columns = palloc(sizeof(AttrNumber) * (bms_num_members(uses) + 1));
+	reader->values = palloc(sizeof(Datum) * (bms_num_members(uses) + ROW_COLUMNS));
+	reader->nulls = palloc(sizeof(bool) * (bms_num_members(uses) + ROW_COLUMNS));
 	reader->ncolumns = 0;
 	while ((position = bms_next_member(uses, position)) >= 0)
 	{
@@ -566,8 +588,9 @@ settle_all(Run *run, RunSource *source)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT k.ticket_key, k.ticket_key IS NOT NULL AS known, s.source_key");
 	append_columns(&sql, &reader);
+	/* a row without a key is no ticket; settle.check tells of it */
 	appendStringInfo(&sql, " FROM (SELECT DISTINCT h.ticket_key FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1) AS k "
-					 "FULL JOIN (%s) AS s ON s.source_key OPERATOR(pg_catalog.=) k.ticket_key", run->book.name, rows);
+					 "FULL JOIN (SELECT * FROM (%s) AS a WHERE a.source_key IS NOT NULL) AS s ON s.source_key OPERATOR(pg_catalog.=) k.ticket_key", run->book.name, rows);
 	settle_rows(run, source, &reader, sql.data, 1, types, values);
 }
 
@@ -592,7 +615,9 @@ keys_of_result(MemoryContext context)
 }
 
 /*
- * Queues again what new rules may settle, and what has become due.
+ * Queues again what new rules may settle, and what has become due.  Rules are
+ * new since the last scheduled run: tickets that settle at commit look at
+ * nobody but themselves.
  */
 static void
 queue_again(Run *run)
@@ -606,7 +631,7 @@ queue_again(Run *run)
 	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
 	values[0] = PointerGetDatum(digest);
 	settle_book_execute(psprintf("WITH new_rules AS (SELECT WHERE NOT EXISTS ("
-								 "SELECT FROM (SELECT r.digest FROM %1$s.run AS r ORDER BY r.run_id DESC LIMIT 1) AS last WHERE last.digest OPERATOR(pg_catalog.=) $1)) "
+								 "SELECT FROM (SELECT r.digest FROM %1$s.run AS r WHERE r.settled_on OPERATOR(pg_catalog.=) 'schedule' ORDER BY r.run_id DESC LIMIT 1) AS last WHERE last.digest OPERATOR(pg_catalog.=) $1)) "
 								 "INSERT INTO %1$s.pending (source_id, ticket_key, scanned) "
 								 "SELECT s.source_id, p.ticket_key, false FROM %1$s.problem AS p JOIN %1$s.source AS s ON s.source OPERATOR(pg_catalog.=) p.source "
 								 "WHERE EXISTS (TABLE new_rules) AND p.sqlstate OPERATOR(pg_catalog.<>) 'ST005' "
@@ -809,8 +834,8 @@ fetch_row(Run *run, RunSource *source, const char *key)
 	appendStringInfo(&sql, " FROM (%s) AS s WHERE s.lookup OPERATOR(pg_catalog.=) $1::%s", rows, lookup_type);
 	if (settle_book_execute(sql.data, 1, types, values, NULL, SPI_OK_SELECT) == 0)
 		return false;
-	for (int i = 0; i < reader.ncolumns; i++)
-		slot->tts_values[reader.columns[i] - 1] = settle_spi_datum(0, 2 + i, &slot->tts_isnull[reader.columns[i] - 1]);
+	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, reader.values, reader.nulls);
+	fill_slot(&reader, slot, 2);
 	return true;
 }
 
@@ -844,9 +869,8 @@ evaluate_all(Run *run, RunSource *source)
 		{
 			SettleTicket ticket;
 
-			for (int i = 0; i < reader.ncolumns; i++)
-				slot->tts_values[reader.columns[i] - 1] =
-					heap_getattr(SPI_tuptable->vals[row], 2 + i, SPI_tuptable->tupdesc, &slot->tts_isnull[reader.columns[i] - 1]);
+			heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, reader.values, reader.nulls);
+			fill_slot(&reader, slot, 2);
 			if (settle_evaluate_ticket(source->set, run->now, false, &ticket, NULL))
 				nlines += ticket.nlines;
 		}
@@ -919,15 +943,13 @@ settle_run_keys(const SettleBook *book, const char *source, List *keys)
 	SPI_connect();
 	pass_gate(book, true);
 	begin_run(&run, book, true);
-	for (int i = 0; i < run.nsources; i++)
-	{
-		if (strcmp(run.sources[i]->name, source) != 0)
-			continue;
-		prepare_run(&run);
-		settle_keys(&run, run.sources[i], construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
-		settle_post_tallies(&run);
-		record_run(&run);
-	}
+	/* what is wrong with other sources is no concern of this transaction */
+	run.sources[0] = find_source(&run, source);
+	run.nsources = 1;
+	prepare_run(&run);
+	settle_keys(&run, run.sources[0], construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
+	settle_post_tallies(&run);
+	record_run(&run);
 	release_sources(&run);
 	SPI_finish();
 	settle_book_leave(identity);
@@ -956,6 +978,8 @@ settle_rescan(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	begin_run(&run, &book, false);
+	if (!PG_ARGISNULL(3))
+		(void) find_source(&run, NameStr(*PG_GETARG_NAME(3)));
 	for (int i = 0; i < run.nsources; i++)
 	{
 		RunSource  *source = run.sources[i];
@@ -1002,7 +1026,9 @@ settle_has_pending(PG_FUNCTION_ARGS)
 	settle_book_check_rights(&book);
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	result = query(psprintf("SELECT FROM %s.pending LIMIT 1", book.name)) > 0;
+	/* what is left of a source that is given up stays, and nobody waits for it */
+	result = query(psprintf("SELECT FROM %1$s.pending AS p JOIN %1$s.source AS s ON s.source_id OPERATOR(pg_catalog.=) p.source_id "
+							"WHERE s.relation IS NOT NULL LIMIT 1", book.name)) > 0;
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_BOOL(result);
@@ -1022,7 +1048,7 @@ settle_explain(PG_FUNCTION_ARGS)
 	SettleBook	book;
 	SettleIdentity identity;
 	Run			run;
-	RunSource  *source = NULL;
+	RunSource  *source;
 	const char *name;
 	char	   *key;
 
@@ -1034,17 +1060,10 @@ settle_explain(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	begin_run(&run, &book, false);
-	for (int i = 0; i < run.nsources; i++)
-	{
-		if (strcmp(run.sources[i]->name, name) == 0)
-			source = run.sources[i];
-		compile_source(&run, run.sources[i]);
-	}
+	source = run.sources[0] = find_source(&run, name);
+	run.nsources = 1;
+	compile_source(&run, source);
 	number_rules(&run);
-	if (source == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("book \"%s\" has no source \"%s\"", book.label, name)));
 	if (!fetch_row(&run, source, key))
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
@@ -1096,18 +1115,52 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 		{
 			Datum		cells[3];
 			bool		nulls[3] = {false};
+			Datum		key;
 			bool		isnull;
 			bool		unknown = DatumGetBool(settle_spi_datum((int) row, 2, &isnull));
 
 			if (ready_at == NULL && !unknown)
 				continue;
+			key = settle_spi_datum((int) row, 1, &isnull);
 			cells[0] = CStringGetTextDatum("every ready ticket is known, and every settled ticket has its row");
-			cells[1] = CStringGetTextDatum(psprintf("%s %s", source->name, TextDatumGetCString(settle_spi_datum((int) row, 1, &isnull))));
-			cells[2] = CStringGetTextDatum(unknown ? "is ready and the book does not know of it: settle.rescan" : "is settled and has no row any more, or is not ready: settle.rescan");
+			cells[1] = CStringGetTextDatum(isnull ? source->name : psprintf("%s %s", source->name, TextDatumGetCString(key)));
+			cells[2] = CStringGetTextDatum(isnull ? "has a ready row without a key, which cannot be settled"
+										   : unknown ? "is ready and the book does not know of it: settle.rescan"
+										   : "is settled and has no row any more, or is not ready: settle.rescan");
 			tuplestore_putvalues(store, desc, cells, nulls);
 		}
 	}
 	release_sources(&run);
+}
+
+/*
+ * settle.excuse(book regnamespace, source name, key text, reason text) returns void
+ *
+ * Says of a ready ticket that no rule is to pay it.
+ */
+PG_FUNCTION_INFO_V1(settle_excuse);
+Datum
+settle_excuse(PG_FUNCTION_ARGS)
+{
+	SettleBook	book = settle_book(PG_GETARG_OID(0));
+	Oid			types[] = {NAMEOID, TEXTOID, TEXTOID};
+	Datum		values[] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(3)};
+	SettleIdentity identity;
+	uint64		n;
+
+	settle_book_check_rights(&book);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	n = settle_book_execute(psprintf("UPDATE %s.unpaid SET excused_by = session_user, excused_at = now(), reason = $3 "
+									 "WHERE source = $1 AND ticket_key = $2", book.name),
+							3, types, values, NULL, SPI_OK_UPDATE);
+	SPI_finish();
+	settle_book_leave(identity);
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("ticket \"%s\" of source \"%s\" is not unpaid", text_to_cstring(PG_GETARG_TEXT_PP(2)), NameStr(*PG_GETARG_NAME(1)))));
+	PG_RETURN_VOID();
 }
 
 /*

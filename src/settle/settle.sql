@@ -59,3 +59,8 @@ COMMENT ON FUNCTION settle._tally_fee(settle.tiers[], bigint[], numeric[], numer
 CREATE FUNCTION settle._bench_evaluate(book regnamespace, source name)
 	RETURNS bigint AS 'MODULE_PATHNAME', 'settle_bench_evaluate' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle._bench_evaluate(regnamespace, name) IS 'reads, matches and prices every ticket of a source without writing, for benchmarks; returns the number of lines';
+REVOKE ALL ON FUNCTION settle._bench_evaluate(regnamespace, name) FROM PUBLIC;
+
+CREATE FUNCTION settle.excuse(book regnamespace, source name, key text, reason text)
+	RETURNS void AS 'MODULE_PATHNAME', 'settle_excuse' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle.excuse(regnamespace, name, text, text) IS 'says of a ready ticket that no rule is to pay it; the reason stands in <book>.unpaid';

@@ -143,40 +143,26 @@ add_to(FeeState *state, bool in_place, int64 rows, SettleDec amount)
 }
 
 /*
- * Adds or takes away one row.
+ * Adds or takes away one row.  Strict functions and a state to begin with: a
+ * moving aggregate may never have a null state, and nulls are skipped for us.
  */
 static Datum
 step(FunctionCallInfo fcinfo, bool forward)
 {
-	const SettleTiers *tiers;
-	const char *bytes;
-	int			size;
-	SettleDec	quantity;
-	FeeState   *state;
+	FeeState   *state = get_state(PG_GETARG_DATUM(0));
+	SettleDec	quantity = settle_dec_from_datum(PG_GETARG_DATUM(1));
+	const SettleTiers *tiers = settle_tiers_from_datum(PG_GETARG_DATUM(2));
+	const char *bytes = VARDATA_ANY(tiers);
+	int			size = (int) VARSIZE_ANY_EXHDR(tiers);
 
-	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
-	{
-		if (PG_ARGISNULL(0))
-			PG_RETURN_NULL();
-		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
-	}
-	quantity = settle_dec_from_datum(PG_GETARG_DATUM(1));
-	tiers = settle_tiers_from_datum(PG_GETARG_DATUM(2));
-	bytes = VARDATA_ANY(tiers);
-	size = (int) VARSIZE_ANY_EXHDR(tiers);
-
-	state = PG_ARGISNULL(0) ? NULL : get_state(PG_GETARG_DATUM(0));
-	if (!forward)
-	{
-		if (!state || state->count <= 0)
-			elog(ERROR, "a row is taken from an empty state of settle.tiered_fee");
-		quantity = settle_dec_neg(quantity);
-	}
-	/* a moving frame that has become empty may go on with another scale */
-	if (!state || (state->count == 0 && forward))
+	/* the first row brings its scale, also into a moving frame that has become empty */
+	if (forward && state->count == 0)
 		PG_RETURN_POINTER(make_state(bytes, size, 1, quantity));
+	if (!forward && state->count <= 0)
+		elog(ERROR, "a row is taken from an empty state of settle.tiered_fee");
 	require_same(state, bytes, size);
-	PG_RETURN_POINTER(add_to(state, AggCheckCallContext(fcinfo, NULL) != 0, forward ? 1 : -1, quantity));
+	PG_RETURN_POINTER(add_to(state, AggCheckCallContext(fcinfo, NULL) != 0, forward ? 1 : -1,
+							 forward ? quantity : settle_dec_neg(quantity)));
 }
 
 PG_FUNCTION_INFO_V1(settle_tiered_fee_step);
@@ -209,17 +195,13 @@ PG_FUNCTION_INFO_V1(settle_tiered_fee_combine);
 Datum
 settle_tiered_fee_combine(PG_FUNCTION_ARGS)
 {
-	FeeState   *a;
-	FeeState   *b;
+	FeeState   *a = get_state(PG_GETARG_DATUM(0));
+	FeeState   *b = get_state(PG_GETARG_DATUM(1));
 
-	if (PG_ARGISNULL(0) && PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	if (PG_ARGISNULL(0))
-		PG_RETURN_DATUM(PG_GETARG_DATUM(1));
-	if (PG_ARGISNULL(1))
-		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
-	a = get_state(PG_GETARG_DATUM(0));
-	b = get_state(PG_GETARG_DATUM(1));
+	if (b->count == 0)
+		PG_RETURN_POINTER(a);
+	if (a->count == 0)
+		PG_RETURN_POINTER(b);
 	require_same(a, b->data, b->tiers_size);
 	PG_RETURN_POINTER(add_to(a, AggCheckCallContext(fcinfo, NULL) != 0, b->count, sum_of(b)));
 }

@@ -20,7 +20,8 @@ tiers_of(JsonbContainer *object, JsonbContainer **array)
 {
 	*array = settle_json_array(settle_json_member(object, "tiers"));
 	if (!*array)
-		settle_json_refuse(&in, "\"tiers\" is not an array", "Write {\"tiers\": [{\"up_to\": \"10\", \"unit\": \"1.5\"}, {\"unit\": \"1\"}]}.");
+		settle_json_refuse(&in, "\"tiers\" is not an array",
+						   "Write {\"tiers\": [{\"up_to\": \"10\", \"unit\": \"1.5\"}, {\"unit\": \"1\"}]}.");
 	return (int) JsonContainerSize(*array);
 }
 
@@ -154,7 +155,9 @@ read_tier(JsonbContainer *object, SettleScale *scale, int i)
 static void
 read_options(JsonbContainer *object, SettleScale *scale, const char *const *keys)
 {
-	static const char *const common[] = {"mode", "min", "max", "divide_by", "multiply_by", "round", "first_flat_at_zero", NULL};
+	static const char *const common[] = {
+		"mode", "min", "max", "divide_by", "multiply_by", "round", "first_flat_at_zero", NULL
+	};
 	const char *known[lengthof(common) + 6];
 	int			n = 0;
 	JsonbValue *value;
@@ -174,7 +177,8 @@ read_options(JsonbContainer *object, SettleScale *scale, const char *const *keys
 	if (settle_json_optional_number(&in, object, "multiply_by", &scale->factor))
 	{
 		if (scale->conversion != SETTLE_NO_CONVERSION)
-			settle_json_refuse(&in, "units are both divided and multiplied", "Give one of \"divide_by\" and \"multiply_by\".");
+			settle_json_refuse(&in, "units are both divided and multiplied",
+							   "Give one of \"divide_by\" and \"multiply_by\".");
 		scale->conversion = SETTLE_MULTIPLY;
 	}
 	value = settle_json_member(object, "round");
@@ -182,7 +186,8 @@ read_options(JsonbContainer *object, SettleScale *scale, const char *const *keys
 	{
 		if (value->type != jbvString ||
 			!settle_round_mode_in(value->val.string.val, value->val.string.len, &scale->unit_rounding))
-			settle_json_refuse(&in, "\"round\" is no way of rounding", "Use half_up, half_even, half_down, down, up, ceil or floor.");
+			settle_json_refuse(&in, "\"round\" is no way of rounding",
+							   "Use half_up, half_even, half_down, down, up, ceil or floor.");
 		scale->rounds_units = true;
 	}
 }
@@ -344,8 +349,10 @@ settle_scale_to_jsonb(const SettleScale *scale)
 		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	}
 	if (scale->mode == SETTLE_GRADUATED)
-		settle_json_put(&state, "first_flat_at_zero", (JsonbValue) {.type = jbvBool, .val.boolean = scale->first_flat_at_zero});
-	settle_json_put_number(&state, scale->mode == SETTLE_PERCENTAGE ? "free_amount" : "free_units", scale->has_free, scale->free);
+		settle_json_put(&state, "first_flat_at_zero",
+						(JsonbValue) {.type = jbvBool, .val.boolean = scale->first_flat_at_zero});
+	settle_json_put_number(&state, scale->mode == SETTLE_PERCENTAGE ? "free_amount" : "free_units",
+						   scale->has_free, scale->free);
 	settle_json_put_number(&state, "divide_by", scale->conversion == SETTLE_DIVIDE, scale->factor);
 	settle_json_put_number(&state, "multiply_by", scale->conversion == SETTLE_MULTIPLY, scale->factor);
 	if (scale->rounds_units)

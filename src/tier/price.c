@@ -8,6 +8,52 @@
 #include "miscadmin.h"
 
 /*
+ * Finds the step by the integer limits.
+ */
+static inline const PriceStep *
+find_by_limit(const SettlePricer *pricer, int128 position)
+{
+	int			low = 0;
+	int			high = pricer->nsteps - 1;
+
+	/* scales are short: only the long ones are halved first */
+	while (high - low > 8)
+	{
+		int			middle = (low + high) / 2;
+
+		if (position <= pricer->limits[middle])
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	while (low < high && position > pricer->limits[low])
+		low++;
+	return &pricer->steps[low];
+}
+
+/*
+ * Prices a quantity above zero where everything fits 64 bits, so that no step
+ * of the way can overflow; false where it does not.
+ */
+static inline bool
+price_small(const SettlePricer *pricer, int128 coef, int scale, int128 *fee, int *fee_scale)
+{
+	int			shift = pricer->limit_scale - scale;
+	int64		units = (int64) coef;
+	const PriceStep *step;
+
+	if (!pricer->limits || shift < 0 || shift > 18 || !settle_fits_int64(coef))
+		return false;
+	step = find_by_limit(pricer, (int128) units * settle_small_power[shift]);
+	*fee_scale = scale + step->b.scale;
+	shift = *fee_scale - step->a.scale;
+	if (!step->small || shift < 0 || shift > 18 || *fee_scale > SETTLE_DEC_MAX_SCALE)
+		return false;
+	*fee = (int128) units * (int64) step->b.coef + (int128) (int64) step->a.coef * settle_small_power[shift];
+	return true;
+}
+
+/*
  * Finds the step that a quantity, not negative and in scaled units, stands in.
  */
 const PriceStep *
@@ -21,23 +67,7 @@ settle_find_step(const SettlePricer *pricer, SettleDec quantity)
 		int128		position = quantity.coef;
 
 		if (likely(settle_scale_up(&position, pricer->limit_scale - quantity.scale)))
-		{
-			/* scales are short: only the long ones are halved first */
-			int			high = last;
-
-			while (high - low > 8)
-			{
-				int			middle = (low + high) / 2;
-
-				if (position <= pricer->limits[middle])
-					high = middle;
-				else
-					low = middle + 1;
-			}
-			while (low < high && position > pricer->limits[low])
-				low++;
-			return &pricer->steps[low];
-		}
+			return find_by_limit(pricer, position);
 	}
 	for (; low < last; low++)
 	{
@@ -207,24 +237,26 @@ settle_price_ratio(const SettlePricer *pricer, SettleDec quantity)
 SettleDec
 settle_price(const SettlePricer *pricer, SettleDec quantity)
 {
-	if (likely(pricer->plain))
-	{
-		int			sign = settle_dec_sign(quantity);
-		const PriceStep *step;
-		SettleDec	fee;
+	bool		negative = quantity.coef < 0;
+	int128		fee;
+	int			scale;
 
-		if (sign < 0)
-			quantity = settle_dec_neg(quantity);
-		step = settle_find_step(pricer, quantity);
-		if (sign == 0 && pricer->mode == SETTLE_GRADUATED)
-			fee = pricer->first_flat_at_zero ? step->flat : quantity;
-		else
-			fee = settle_dec_add(step->a, settle_dec_mul(step->b, quantity));
-		if (pricer->has_floor && settle_dec_cmp(fee, pricer->floor) < 0)
-			fee = pricer->floor;
-		else if (pricer->has_cap && settle_dec_cmp(fee, pricer->cap) > 0)
-			fee = pricer->cap;
-		return sign < 0 ? settle_dec_neg(fee) : fee;
+	/* a quantity of zero is the business of the general path */
+	if (likely(pricer->plain && !quantity.wide && quantity.coef != 0) &&
+		likely(price_small(pricer, negative ? -quantity.coef : quantity.coef, quantity.scale, &fee, &scale)))
+	{
+		if (unlikely(pricer->has_floor || pricer->has_cap))
+		{
+			SettleDec	bounded = {.coef = fee, .scale = scale};
+
+			if (pricer->has_floor && settle_dec_cmp(bounded, pricer->floor) < 0)
+				bounded = pricer->floor;
+			else if (pricer->has_cap && settle_dec_cmp(bounded, pricer->cap) > 0)
+				bounded = pricer->cap;
+			return negative ? settle_dec_neg(bounded) : bounded;
+		}
+		/* put together once, where it goes: to copy it here would take longer than to price */
+		return (SettleDec) {.coef = negative ? -fee : fee, .scale = scale, .wide = NULL};
 	}
 	return settle_ratio_dec(settle_price_ratio(pricer, quantity));
 }

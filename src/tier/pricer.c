@@ -72,6 +72,8 @@ prepare_lines(SettlePricer *pricer, const SettleScale *scale)
 				elog(ERROR, "mode %d has no lines", (int) scale->mode);
 		}
 		step->a = settle_dec_trim(step->a);
+		step->small = !step->a.wide && !step->b.wide &&
+			settle_fits_int64(step->a.coef) && settle_fits_int64(step->b.coef);
 		lower = tier->bound;
 	}
 	/* beyond the last interpolated tier everything has been earned */

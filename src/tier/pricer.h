@@ -32,6 +32,7 @@ typedef struct PriceStep
 	SettleDec	a;
 	SettleDec	b;
 	SettleDec	d;
+	bool		small;			/* a and b fit 64 bits */
 } PriceStep;
 
 struct SettlePricer

@@ -103,10 +103,13 @@ check_positive(SettleDec *number, const char *what, const SettleTier *tier)
 				 tier ? tier_detail(tier) : 0));
 }
 
+/*
+ * True where a number, trimmed, has no places.
+ */
 static bool
 is_whole(SettleDec number)
 {
-	return number.scale == 0;	/* trimmed */
+	return number.scale == 0;
 }
 
 /*
@@ -355,25 +358,36 @@ settle_scale_check(SettleScale *scale)
 				 tier_detail(&scale->tiers[1])));
 }
 
-/* What the tiers of a mode have. */
+/*
+ * True where the tiers of a mode may be in percent.
+ */
 static bool
 has_percents(SettleTierMode mode)
 {
 	return mode == SETTLE_GRADUATED || mode == SETTLE_VOLUME || mode == SETTLE_PERCENTAGE;
 }
 
+/*
+ * True where they may have a flat amount.
+ */
 static bool
 has_flats(SettleTierMode mode)
 {
 	return mode != SETTLE_INTERPOLATED && mode != SETTLE_CAPACITY;
 }
 
+/*
+ * True where they have upper bounds.
+ */
 static bool
 has_bounds(SettleTierMode mode)
 {
 	return mode == SETTLE_GRADUATED || mode == SETTLE_VOLUME || mode == SETTLE_INTERPOLATED;
 }
 
+/*
+ * True where they have packages or blocks.
+ */
 static bool
 has_sizes(SettleTierMode mode)
 {
@@ -489,6 +503,9 @@ refuse_bytes(const char *why)
 			 errmsg("invalid binary form of tiers: %s", why)));
 }
 
+/*
+ * Reads a byte.
+ */
 static uint8
 take_byte(Bytes *in)
 {

@@ -74,6 +74,9 @@ refuse(const Reader *in, const char *what, const char *hint)
 			 hint ? errhint("%s", hint) : 0));
 }
 
+/*
+ * The three kinds of characters that tokens are made of, whatever the locale.
+ */
 static bool
 is_blank(char c)
 {

@@ -180,17 +180,17 @@ CREATE TYPE settle.tiered_fee_state (
 COMMENT ON TYPE settle.tiered_fee_state IS 'state of settle.tiered_fee: number of rows, sum, tiers';
 
 CREATE FUNCTION settle._tiered_fee_step(settle.tiered_fee_state, quantity numeric, tiers settle.tiers) RETURNS settle.tiered_fee_state
-AS 'MODULE_PATHNAME', 'settle_tiered_fee_step' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'settle_tiered_fee_step' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 REVOKE ALL ON FUNCTION settle._tiered_fee_step(settle.tiered_fee_state, numeric, settle.tiers) FROM PUBLIC;
 COMMENT ON FUNCTION settle._tiered_fee_step(settle.tiered_fee_state, numeric, settle.tiers) IS 'adds a row';
 
 CREATE FUNCTION settle._tiered_fee_unstep(settle.tiered_fee_state, quantity numeric, tiers settle.tiers) RETURNS settle.tiered_fee_state
-AS 'MODULE_PATHNAME', 'settle_tiered_fee_unstep' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'settle_tiered_fee_unstep' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 REVOKE ALL ON FUNCTION settle._tiered_fee_unstep(settle.tiered_fee_state, numeric, settle.tiers) FROM PUBLIC;
 COMMENT ON FUNCTION settle._tiered_fee_unstep(settle.tiered_fee_state, numeric, settle.tiers) IS 'takes a row away';
 
 CREATE FUNCTION settle._tiered_fee_combine(settle.tiered_fee_state, settle.tiered_fee_state) RETURNS settle.tiered_fee_state
-AS 'MODULE_PATHNAME', 'settle_tiered_fee_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+AS 'MODULE_PATHNAME', 'settle_tiered_fee_combine' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 REVOKE ALL ON FUNCTION settle._tiered_fee_combine(settle.tiered_fee_state, settle.tiered_fee_state) FROM PUBLIC;
 COMMENT ON FUNCTION settle._tiered_fee_combine(settle.tiered_fee_state, settle.tiered_fee_state) IS 'adds the rows of another state';
 
@@ -203,12 +203,14 @@ CREATE AGGREGATE settle.tiered_fee(quantity numeric, tiers settle.tiers) (
     SFUNC = settle._tiered_fee_step,
     STYPE = settle.tiered_fee_state,
     SSPACE = 128,
+    INITCOND = '0 0 0 each',
     FINALFUNC = settle._tiered_fee_final,
     COMBINEFUNC = settle._tiered_fee_combine,
     MSFUNC = settle._tiered_fee_step,
     MINVFUNC = settle._tiered_fee_unstep,
     MSTYPE = settle.tiered_fee_state,
     MSSPACE = 128,
+    MINITCOND = '0 0 0 each',
     MFINALFUNC = settle._tiered_fee_final,
     PARALLEL = SAFE
 );

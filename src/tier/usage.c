@@ -8,7 +8,6 @@
 #include "amount/decimal.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 /*
@@ -22,34 +21,6 @@ require_mode(const SettlePricer *pricer, SettleTierMode mode, const char *functi
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s needs tiers of mode %s, not %s", function,
 						settle_mode_names[mode], settle_mode_names[pricer->mode])));
-}
-
-/*
- * Reads an array of quantities.
- */
-static SettleDec *
-quantities_of(ArrayType *array, int *n)
-{
-	Datum	   *values;
-	bool	   *nulls;
-	SettleDec  *quantities;
-
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("quantities have %d dimensions", ARR_NDIM(array)),
-				 errhint("Give a plain array.")));
-	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &values, &nulls, n);
-	quantities = palloc(mul_size(sizeof(SettleDec), *n));
-	for (int i = 0; i < *n; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("quantity %d is null", i + 1)));
-		quantities[i] = settle_dec_from_datum(values[i]);
-	}
-	return quantities;
 }
 
 /*
@@ -95,7 +66,7 @@ settle_event_fees(PG_FUNCTION_ARGS)
 {
 	const SettlePricer *pricer = settle_pricer_cached(fcinfo->flinfo, settle_tiers_from_datum(PG_GETARG_DATUM(0)));
 	int			n;
-	SettleDec  *events = quantities_of(PG_GETARG_ARRAYTYPE_P(1), &n);
+	SettleDec  *events = settle_dec_array(PG_GETARG_ARRAYTYPE_P(1), "quantity", &n);
 	Datum	   *fees = palloc(mul_size(sizeof(Datum), n));
 	SettleDec	total = settle_dec_int(0);
 
@@ -139,7 +110,7 @@ settle_capacity_fee(PG_FUNCTION_ARGS)
 {
 	const SettlePricer *pricer = settle_pricer_cached(fcinfo->flinfo, settle_tiers_from_datum(PG_GETARG_DATUM(0)));
 	int			n;
-	SettleDec  *quantities = quantities_of(PG_GETARG_ARRAYTYPE_P(1), &n);
+	SettleDec  *quantities = settle_dec_array(PG_GETARG_ARRAYTYPE_P(1), "quantity", &n);
 	SettleRatio fee;
 
 	require_mode(pricer, SETTLE_CAPACITY, "settle.capacity_fee");
@@ -219,8 +190,8 @@ settle_prorated_fee(PG_FUNCTION_ARGS)
 	const SettlePricer *pricer = settle_pricer_cached(fcinfo->flinfo, settle_tiers_from_datum(PG_GETARG_DATUM(0)));
 	int			n;
 	int			nprorated;
-	SettleDec  *units = quantities_of(PG_GETARG_ARRAYTYPE_P(1), &n);
-	SettleDec  *prorated = quantities_of(PG_GETARG_ARRAYTYPE_P(2), &nprorated);
+	SettleDec  *units = settle_dec_array(PG_GETARG_ARRAYTYPE_P(1), "quantity", &n);
+	SettleDec  *prorated = settle_dec_array(PG_GETARG_ARRAYTYPE_P(2), "quantity", &nprorated);
 	SettleDec	zero = settle_dec_int(0);
 	SettleDec	total = zero;
 	SettleDec	highest = zero;

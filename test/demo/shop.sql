@@ -3,36 +3,38 @@
 -- row, so that a number between 0 and 1 picks a row by weight.
 CREATE SCHEMA shop;
 
-CREATE TABLE shop.area AS
-SELECT row_number() OVER () AS number, path::ltree, name
-FROM (VALUES
-    ('cn.north', '华北'), ('cn.northeast', '东北'), ('cn.east', '华东'), ('cn.central', '华中'),
-    ('cn.south', '华南'), ('cn.southwest', '西南'), ('cn.northwest', '西北')) v(path, name);
-
 -- level: prices against the national list.  youth: a young market installs, an
 -- old one repairs.  Where dealers are named they do the work; elsewhere the
--- chain's own 3,000 technicians do.
-CREATE TABLE shop.province AS
+-- chain's own technicians do.  The country and its areas have a name only.
+CREATE TABLE shop.region AS
 SELECT number, path::ltree, name, weight, level, youth, dealers,
        (sum(weight) OVER w - weight)::float8 / sum(weight) OVER () AS starts,
        workers, sum(workers) OVER w - workers AS first_worker
 FROM (SELECT row_number() OVER () AS number, * FROM (VALUES
+    ('cn', '全国', 0, null, null, null),
+    ('cn.north', '华北', 0, null, null, null),
     ('cn.north.beijing', '北京', 60, 1.25, 0.75, null), ('cn.north.tianjin', '天津', 30, 1.05, 0.80, null),
     ('cn.north.hebei', '河北', 50, 0.95, 1.10, null), ('cn.north.shanxi', '山西', 30, 0.90, 1.00, 'sx'),
     ('cn.north.neimenggu', '内蒙古', 20, 0.95, 1.15, 'nm'),
+    ('cn.northeast', '东北', 0, null, null, null),
     ('cn.northeast.liaoning', '辽宁', 40, 0.95, 0.65, null), ('cn.northeast.jilin', '吉林', 20, 0.90, 0.70, 'jl'),
     ('cn.northeast.heilongjiang', '黑龙江', 25, 0.90, 0.70, 'hl'),
+    ('cn.east', '华东', 0, null, null, null),
     ('cn.east.shanghai', '上海', 70, 1.30, 0.75, null), ('cn.east.jiangsu', '江苏', 90, 1.10, 1.00, null),
     ('cn.east.zhejiang', '浙江', 80, 1.15, 1.10, null), ('cn.east.anhui', '安徽', 50, 0.95, 1.30, null),
     ('cn.east.fujian', '福建', 50, 1.05, 1.10, null), ('cn.east.jiangxi', '江西', 35, 0.90, 1.20, 'jx'),
     ('cn.east.shandong', '山东', 85, 1.00, 0.95, null),
+    ('cn.central', '华中', 0, null, null, null),
     ('cn.central.henan', '河南', 70, 0.90, 1.20, null), ('cn.central.hubei', '湖北', 55, 1.00, 1.00, null),
     ('cn.central.hunan', '湖南', 55, 1.00, 1.10, null),
+    ('cn.south', '华南', 0, null, null, null),
     ('cn.south.guangdong', '广东', 120, 1.15, 0.90, null), ('cn.south.guangxi', '广西', 35, 0.90, 1.30, 'gx'),
     ('cn.south.hainan', '海南', 10, 1.05, 1.40, 'hi'),
+    ('cn.southwest', '西南', 0, null, null, null),
     ('cn.southwest.chongqing', '重庆', 35, 1.00, 1.10, null), ('cn.southwest.sichuan', '四川', 70, 1.00, 1.10, 'sc'),
     ('cn.southwest.guizhou', '贵州', 25, 0.90, 1.60, 'gz'), ('cn.southwest.yunnan', '云南', 30, 0.95, 1.40, 'yn'),
     ('cn.southwest.xizang', '西藏', 3, 1.20, 1.80, 'xz'),
+    ('cn.northwest', '西北', 0, null, null, null),
     ('cn.northwest.shaanxi', '陕西', 35, 1.00, 1.00, null), ('cn.northwest.gansu', '甘肃', 15, 0.90, 1.20, 'gs'),
     ('cn.northwest.qinghai', '青海', 4, 1.00, 1.30, 'qh'), ('cn.northwest.ningxia', '宁夏', 6, 0.90, 1.30, 'nx'),
     ('cn.northwest.xinjiang', '新疆', 18, 1.05, 1.50, 'xj')) v(path, name, weight, level, youth, dealers)) v
@@ -95,4 +97,4 @@ WINDOW w AS (ORDER BY code);
 -- A number from 0 up to 1 that depends on the ticket and on what it is drawn for.
 CREATE FUNCTION shop.chance(ticket bigint, what int) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (hashint8extended(ticket, what) & 1048575)::float8 / 1048576;
-ANALYZE shop.day, shop.project, shop.province, shop.channel;
+ANALYZE shop.day, shop.project, shop.region, shop.channel;

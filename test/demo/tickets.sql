@@ -10,7 +10,7 @@ WITH number AS MATERIALIZED (
 visit AS MATERIALIZED (
     SELECT n, rework, origin,
            width_bucket((n - 0.5) / :tickets, (SELECT array_agg(starts ORDER BY number) FROM shop.day)) AS day,
-           width_bucket(shop.chance(origin, 2), (SELECT array_agg(starts ORDER BY number) FROM shop.province)) AS province,
+           width_bucket(shop.chance(origin, 2), (SELECT array_agg(starts ORDER BY number) FROM shop.region)) AS region,
            width_bucket(shop.chance(origin, 4), (SELECT array_agg(starts ORDER BY number) FROM shop.channel)) AS channel,
            shop.chance(n, 5) < 0.08 AS rush,
            shop.chance(n, 6) < 0.06 AS night,
@@ -21,7 +21,7 @@ visit AS MATERIALIZED (
 -- Some technicians have more work than others; a rework is done by somebody else.
 ticket AS MATERIALIZED (
     SELECT n, rework, origin, rush, night, customer, day.day, channel.code AS channel, project.path AS project, parts,
-           province.path AS province, province.weight, dealers, dealers IS NULL AS own,
+           region.path AS region, region.weight, dealers, dealers IS NULL AS own,
            first_worker + seat AS first, first_worker + (seat + further) % nullif(workers, 0) AS other,
            (day.day + make_interval(mins => CASE WHEN night THEN 22 * 60 ELSE 8 * 60 END
                                             + (CASE WHEN night THEN 110 ELSE 780 END * shop.chance(n, 9))::int))
@@ -32,7 +32,7 @@ ticket AS MATERIALIZED (
     FROM visit
     CROSS JOIN (SELECT array_agg(starts ORDER BY number) AS projects FROM shop.project) p
     JOIN shop.day ON day.number = visit.day
-    JOIN shop.province ON province.number = visit.province
+    JOIN shop.region ON region.number = visit.region
     JOIN shop.project ON project.number = width_bucket(power(shop.chance(origin, 3), youth), projects)
     JOIN shop.channel ON channel.number = visit.channel
     CROSS JOIN LATERAL (
@@ -45,7 +45,7 @@ SELECT 'T' || to_char(n, 'FM000000'),
        finished - make_interval(hours => 2 + (60 * shop.chance(n, 13))::int),
        CASE WHEN day < '2025-12-30' OR shop.chance(n, 14) < 0.7 THEN finished END,
        project,
-       province || ('s' || 1 + floor((1 + weight / 10) * shop.chance(origin, 15)))::text,
+       region || ('s' || 1 + floor((1 + weight / 10) * shop.chance(origin, 15)))::text,
        channel,
        'c' || to_char(customer, 'FM00000'),
        CASE WHEN customer % 20 = 0 THEN 'diamond' WHEN customer % 7 = 0 THEN 'gold'

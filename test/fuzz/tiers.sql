@@ -152,3 +152,5 @@ BEGIN
         END;
     END LOOP;
 END $$;
+
+RESET search_path;

@@ -7,7 +7,7 @@
 \ir ../demo/tickets.sql
 CALL settle.run_all('chain');
 \o
-SELECT plan(10);
+SELECT plan(11);
 
 SELECT is(
     (SELECT md5(string_agg(concat_ws('|', ticket_id, rework_of, done_at AT TIME ZONE 'UTC', project, region, channel, customer,
@@ -40,15 +40,20 @@ SELECT is(
 SELECT is((SELECT lines FROM settle.run('chain', 100000)), 0::bigint, 'a second run posts nothing');
 
 -- The drawings, as text because nobody watches.
-\set matrix `psql -XqAtF'|' -f test/demo/matrix.sql | test/demo/paint matrix`
-\set earners `psql -XqAtF'|' -f test/demo/earners.sql | test/demo/paint earners`
-SELECT is(regexp_count(:'matrix', '^[^\n]+ [0-9.]+$', 1, 'n'), 1 + 7 + 31, 'the heat map has a row for the country, each area and each province');
+\set matrix `psql -XqAtF"$(printf '\037')" -f test/demo/matrix.sql | test/demo/paint matrix`
+\set earners `psql -XqAtF"$(printf '\037')" -f test/demo/earners.sql | test/demo/paint earners`
+\set ticket `psql -XqAtF"$(printf '\037')" -f test/demo/ticket.sql | test/demo/paint ticket`
+SELECT is(regexp_count(:'matrix', '^ *[^ ]+ [a-z]+ .* [0-9,]+( [.:=+*#%@-])?$', 1, 'n'), 1 + 7 + 31,
+    'the heat map has a row for the country, each area and each province');
 SELECT is(regexp_count(:'earners', '^ *[0-9]+ +staff:w', 1, 'n'), 10, 'ten earners are shown');
+SELECT is(regexp_count(:'ticket', ' -> ', 1, 'n'),
+    (SELECT count(*)::int FROM chain.line_detail GROUP BY ticket_key ORDER BY 1 DESC LIMIT 1),
+    'every line of the ticket with the most of them is explained');
 
+-- The last queries name the missing technicians and take 1,000 off a ticket.
 \o /dev/null
-\ir ../demo/ticket.sql
 \ir ../demo/queries.sql
 \o
-SELECT is_empty($$ SELECT * FROM chain.problem $$, 'the queries of the demo run, and the last one clears the problems');
+SELECT is_empty($$ SELECT * FROM chain.problem $$, 'the queries of the demo run and clear the problems');
 
 SELECT * FROM finish();

@@ -543,3 +543,5 @@ BEGIN ATOMIC
         FROM checked) lines
     ORDER BY part, id;
 END;
+
+RESET search_path;
