@@ -35,7 +35,6 @@
 typedef struct Draft
 {
 	const char *key;
-	const RunSource *source;	/* NULL: of a tally */
 	int16		source_id;
 	int			revision;
 	TimestampTz ticket_time;
@@ -323,10 +322,11 @@ add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 	posted->currency = TextDatumGetCString(settle_spi_datum(row, 8, &isnull));
 	posted->revenue = settle_dec_add(posted->revenue, numeric_column(row, 9));
 	posted->cost = settle_dec_add(posted->cost, numeric_column(row, 10));
-	posted->tickets += DatumGetInt16(settle_spi_datum(row, 11, &isnull));
+	posted->payout = settle_dec_add(posted->payout, numeric_column(row, 11));
+	posted->tickets += DatumGetInt16(settle_spi_datum(row, 12, &isnull));
 
-	posted->sheet_id = DatumGetInt64(settle_spi_datum(row, 13, &isnull));
-	settle_lines_open(&reader, DatumGetSettleLines(settle_spi_datum(row, 12, &isnull)));
+	posted->sheet_id = DatumGetInt64(settle_spi_datum(row, 14, &isnull));
+	settle_lines_open(&reader, DatumGetSettleLines(settle_spi_datum(row, 13, &isnull)));
 	while (settle_lines_next(&reader, &data))
 	{
 		RunLine		line = {0};
@@ -385,7 +385,7 @@ load_posted(Run *run, RunSource *source)
 	values[0] = Int16GetDatum(source->id);
 	values[1] = array_of(TEXTOID, keys, n);
 	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, s.period, s.project, s.region, s.currency, "
-										 "s.revenue, s.cost, s.tickets, s.lines, s.sheet_id "
+										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id "
 										 "FROM pg_catalog.unnest($2) AS u(ticket_key) JOIN %s.sheet AS s "
 										 "ON s.source_id OPERATOR(pg_catalog.=) $1 AND s.ticket_key OPERATOR(pg_catalog.=) u.ticket_key "
 										 "ORDER BY s.revision", run->book.name),
@@ -402,7 +402,7 @@ load_posted(Run *run, RunSource *source)
 		{
 			ticket->posted = palloc0(sizeof(Posted));
 			ticket->posted->key = ticket->key;
-			ticket->posted->revenue = ticket->posted->cost = settle_dec_int(0);
+			ticket->posted->revenue = ticket->posted->cost = ticket->posted->payout = settle_dec_int(0);
 		}
 		add_posted_sheet(run, source, ticket->posted, (int) row);
 	}
@@ -727,15 +727,49 @@ same_path(const struct varlena *a, const struct varlena *b)
 }
 
 /*
+ * Tells whether a posted line is what the rules say now, and stays.
+ */
+static bool
+stays(const RunTicket *ticket, const RunLine *posted)
+{
+	for (int i = 0; i < ticket->nlines; i++)
+		if (same_line(&ticket->lines[i], posted))
+			return true;
+	return false;
+}
+
+/*
+ * What of the payout stays though a line is taken back: by posting time it may
+ * go at another price than it came.
+ */
+static SettleDec
+payout_left(Run *run, const RunSource *source, const RunTicket *ticket)
+{
+	const Posted *posted = ticket->posted;
+	SettleDec	left = settle_dec_int(0);
+
+	for (int i = 0; i < posted->nlines; i++)
+	{
+		RunLine		line = posted->lines[i];
+
+		if (!line.by_posting || stays(ticket, &posted->lines[i]))
+			continue;
+		line.amount = settle_dec_add(line.amount, line.back_amount);
+		left = settle_dec_add(left, payout_of(run, source, &line, 1, posted->currency));
+	}
+	return left;
+}
+
+/*
  * Drafts what takes a settled ticket back where it stands.
  */
 static Draft *
-draft_withdrawal(Drafts *drafts, RunSource *source, const Posted *posted)
+draft_withdrawal(Run *run, Drafts *drafts, RunSource *source, const RunTicket *ticket)
 {
+	const Posted *posted = ticket->posted;
 	Draft	   *draft = new_draft(drafts);
 
 	draft->key = posted->key;
-	draft->source = source;
 	draft->source_id = source->id;
 	draft->revision = posted->revision + 1;
 	draft->ticket_time = posted->ticket_time;
@@ -745,6 +779,7 @@ draft_withdrawal(Drafts *drafts, RunSource *source, const Posted *posted)
 	draft->currency = posted->currency;
 	draft->revenue = settle_dec_neg(posted->revenue);
 	draft->cost = settle_dec_neg(posted->cost);
+	draft->payout = settle_dec_sub(payout_left(run, source, ticket), posted->payout);
 	draft->tickets = -posted->tickets;
 	for (int i = 0; i < posted->nlines; i++)
 		add_reversal(draft, &posted->lines[i]);
@@ -757,7 +792,6 @@ draft_ticket(Drafts *drafts, RunSource *source, const RunTicket *ticket, int rev
 	Draft	   *draft = new_draft(drafts);
 
 	draft->key = ticket->key;
-	draft->source = source;
 	draft->source_id = source->id;
 	draft->revision = revision;
 	draft->ticket_time = ticket->ticket_time;
@@ -780,14 +814,16 @@ draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 {
 	const Posted *posted = ticket->posted;
 	bool	   *matched = palloc0(sizeof(bool) * Max(posted->nlines, 1));
+	SettleDec	payout = payout_of(run, source, ticket->lines, ticket->nlines, ticket->currency);
 	Draft	   *draft;
 
 	if (posted->tickets == 1 &&
 		(posted->period != ticket->period || !same_path(posted->project, ticket->project) ||
 		 !same_path(posted->region, ticket->region) || strcmp(posted->currency, ticket->currency) != 0))
 	{
-		draft_withdrawal(drafts, source, posted);
+		draft_withdrawal(run, drafts, source, ticket);
 		draft = draft_ticket(drafts, source, ticket, posted->revision + 2);
+		draft->payout = payout;
 		draft->lines = ticket->lines;
 		draft->nlines = draft->space = ticket->nlines;
 		return;
@@ -796,6 +832,7 @@ draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 	draft = draft_ticket(drafts, source, ticket, posted->revision + 1);
 	draft->revenue = settle_dec_sub(ticket->revenue, posted->revenue);
 	draft->cost = settle_dec_sub(ticket->cost, posted->cost);
+	draft->payout = settle_dec_sub(settle_dec_add(payout, payout_left(run, source, ticket)), posted->payout);
 	draft->tickets = 1 - posted->tickets;
 	for (int i = 0; i < ticket->nlines; i++)
 	{
@@ -826,7 +863,7 @@ draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 		if (!matched[k])
 			add_reversal(draft, &posted->lines[k]);
 	if (draft->nlines == 0 && draft->tickets == 0 && settle_dec_sign(draft->revenue) == 0 &&
-		settle_dec_sign(draft->cost) == 0)
+		settle_dec_sign(draft->cost) == 0 && settle_dec_sign(draft->payout) == 0)
 		drafts->n--;
 }
 
@@ -1015,7 +1052,6 @@ write_drafts(Run *run, Drafts *drafts)
 		Draft	   *draft = &drafts->items[i];
 
 		draft->sheet_id = run->last_sheet = nextval_internal(run->sheet_sequence, false);
-		draft->payout = payout_of(run, draft->source, draft->lines, draft->nlines, draft->currency);
 		run->lines += draft->nlines;
 		for (int k = 0; k < draft->nlines; k++)
 		{
@@ -1166,18 +1202,6 @@ posted_same(const RunTicket *ticket, const RunLine *line)
 		if (same_line(line, &ticket->posted->lines[i]))
 			return &ticket->posted->lines[i];
 	return NULL;
-}
-
-/*
- * Tells whether a posted line has to leave its tally.
- */
-static bool
-stays(const RunTicket *ticket, const RunLine *posted)
-{
-	for (int i = 0; i < ticket->nlines; i++)
-		if (same_line(&ticket->lines[i], posted))
-			return true;
-	return false;
 }
 
 /*
@@ -1335,13 +1359,14 @@ settle_post_batch(Run *run, RunSource *source)
 		int			before = drafts.n;
 
 		if (ticket->nlines == 0)
-			draft_withdrawal(&drafts, source, ticket->posted);
+			draft_withdrawal(run, &drafts, source, ticket);
 		else if (ticket->posted != NULL)
 			draft_correction(run, &drafts, source, ticket);
 		else
 		{
 			Draft	   *draft = draft_ticket(&drafts, source, ticket, 1);
 
+			draft->payout = payout_of(run, source, ticket->lines, ticket->nlines, ticket->currency);
 			draft->lines = ticket->lines;
 			draft->nlines = draft->space = ticket->nlines;
 		}
@@ -1425,6 +1450,7 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 	draft->currency = tally->key.unit;
 	draft->revenue = draft->cost = settle_dec_int(0);
 	add_draft_line(draft, &line);
+	draft->payout = payout_of(run, NULL, draft->lines, 1, draft->currency);
 }
 
 /*

@@ -104,6 +104,7 @@ typedef struct Posted
 	const char *currency;
 	SettleDec	revenue;
 	SettleDec	cost;
+	SettleDec	payout;
 	int			nlines;
 	int			space;
 	RunLine    *lines;
