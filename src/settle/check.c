@@ -95,7 +95,8 @@ static const Invariant invariants[] = {
 		"a source is captured",
 		"SELECT s.source || ' ' || m.relid::regclass, CASE WHEN t.oid IS NULL THEN 'has no capture trigger' ELSE 'capture trigger is not enabled always' END "
 		"FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation AND c.relkind IN ('r', 'p') "
-		"CROSS JOIN LATERAL (SELECT c.oid AS relid UNION SELECT x.relid FROM pg_partition_tree(c.oid) AS x UNION SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = c.oid) AS m "
+		"CROSS JOIN LATERAL (WITH RECURSIVE family(relid) AS (SELECT c.oid UNION SELECT i.inhrelid FROM pg_inherits AS i JOIN family AS f ON i.inhparent = f.relid) "
+		"SELECT f.relid FROM family AS f) AS m "
 		/* arguments of a trigger are kept as strings that end with a zero byte */
 		"CROSS JOIN LATERAL (SELECT convert_to(n.nspname, getdatabaseencoding()) || '\\x00' || convert_to(s.source, getdatabaseencoding()) || '\\x00' AS args "
 		"FROM pg_namespace AS n WHERE n.oid = $1) AS a "

@@ -147,10 +147,6 @@ UPDATE repairs.ticket SET details = '{"hours": 8}' WHERE ticket_id LIKE 'bulk%';
 SELECT settle.run('repairs') \g /dev/null
 
 -- a rule that no longer compiles stops the run before it takes a ticket, and says which it is
-BEGIN;
-ALTER TABLE repairs.ticket RENAME COLUMN worker TO technician;
-SELECT errors.ticket('renamed') \g /dev/null
-ROLLBACK;
 ALTER TABLE repairs.ticket ADD COLUMN helper text;
 SELECT settle.add_rule('repairs', 'help', 'help', 'hq', 'staff:{helper}', base => '1', applies_when => 'helper is not null') \g /dev/null
 ALTER TABLE repairs.ticket DROP COLUMN helper;
