@@ -101,6 +101,16 @@ settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const
 	return SPI_processed;
 }
 
+uint64
+settle_book_read(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	int			result = SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0);
+
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
+	return SPI_processed;
+}
+
 Datum
 settle_spi_datum(int row, int column, bool *isnull)
 {
@@ -123,8 +133,12 @@ typedef struct ReadRuleset
 static ReadRuleset read_rulesets[MAX_READ];
 static uint64 read_counter = 0;
 
-const SettleRuleset *
-settle_book_ruleset(const SettleBook *book)
+/*
+ * Reads the rules through one of the two ways to query, unless the revision
+ * that it sees was read already.
+ */
+static const SettleRuleset *
+read_ruleset(const SettleBook *book, bool seen)
 {
 	Oid			type = REGNAMESPACEOID;
 	Datum		arg = ObjectIdGetDatum(book->schema);
@@ -133,7 +147,9 @@ settle_book_ruleset(const SettleBook *book)
 	ReadRuleset *place = &read_rulesets[0];
 	SettleRuleset *ruleset;
 
-	if (settle_book_execute(psprintf("SELECT b.rule_revision FROM %s.book AS b", book->name), 0, NULL, NULL, NULL, SPI_OK_SELECT) != 1)
+	const char *query = psprintf("SELECT b.rule_revision FROM %s.book AS b", book->name);
+
+	if ((seen ? settle_book_read(query, 0, NULL, NULL) : settle_book_execute(query, 0, NULL, NULL, NULL, SPI_OK_SELECT)) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("book \"%s\" has lost its settings", book->label),
@@ -151,7 +167,11 @@ settle_book_ruleset(const SettleBook *book)
 		if (r->last_use < place->last_use)
 			place = r;
 	}
-	settle_book_execute("SELECT settle.rules($1)", 1, &type, &arg, NULL, SPI_OK_SELECT);
+	query = "SELECT settle.rules($1)";
+	if (seen)
+		settle_book_read(query, 1, &type, &arg);
+	else
+		settle_book_execute(query, 1, &type, &arg, NULL, SPI_OK_SELECT);
 	ruleset = DatumGetSettleRuleset(settle_spi_datum(0, 1, &isnull));
 
 	/* an older value may still be in use further up; the transaction's memory keeps it */
@@ -172,6 +192,18 @@ settle_book_ruleset(const SettleBook *book)
 	place->revision = revision;
 	place->last_use = ++read_counter;
 	return place->ruleset;
+}
+
+const SettleRuleset *
+settle_book_ruleset(const SettleBook *book)
+{
+	return read_ruleset(book, false);
+}
+
+const SettleRuleset *
+settle_book_ruleset_seen(const SettleBook *book)
+{
+	return read_ruleset(book, true);
 }
 
 /*

@@ -44,11 +44,15 @@ extern void settle_book_leave(SettleIdentity identity);
 /* Runs a statement through SPI inside enter and leave; expects a result code.  Format arguments are the text's. */
 extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected);
 
+/* The same for a query that sees what the statement sees that is running, for functions that are STABLE. */
+extern uint64 settle_book_read(const char *sql, int nargs, Oid *types, Datum *values);
+
 /*
- * The rules in force, as the caller's snapshot sees them.  The value is
+ * The rules in force now, or as the running statement sees them.  The value is
  * remembered by revision and stays valid until the end of the transaction.
  */
 extern const SettleRuleset *settle_book_ruleset(const SettleBook *book);
+extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
 
 /* One column of the first row of the last SPI result. */
 extern Datum settle_spi_datum(int row, int column, bool *isnull);
