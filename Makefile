@@ -59,6 +59,7 @@ bench-core: stage
 stage:
 	@test/packages
 	@rm -rf build/stage
+	@echo 'Building ...'
 	@$(MAKE) -s -j$$(nproc) install DESTDIR='$(CURDIR)/build/stage'
 
 dist:

@@ -23,10 +23,12 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "amount/amount.h"
 #include "expr/expr.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -36,6 +38,90 @@
 #include "utils/syscache.h"
 
 /* ---- finding a book ---- */
+
+/*
+ * The columns that C code reads, in tables that anybody can forge: a value of
+ * another type, or a null, would be taken for a pointer.
+ */
+typedef struct Column
+{
+	const char *table;
+	const char *name;
+	Oid			type;			/* InvalidOid: a type of an extension */
+	const char *type_name;		/* of such a type */
+	bool		nullable;
+} Column;
+
+static const Column columns_read[] = {
+	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID},
+	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
+	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
+	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
+	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
+	{"pending", "source_id", INT2OID}, {"pending", "ticket_key", TEXTOID, .nullable = true},
+	{"sheet", "source_id", INT2OID}, {"sheet", "ticket_key", TEXTOID}, {"sheet", "revision", INT4OID}, {"sheet", "run_id", INT8OID},
+	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID},
+	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
+	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
+	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"},
+	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
+	{"tally_state", "count", INT8OID}, {"tally_state", "base", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
+	{"tally_state", "amount", NUMERICOID}
+};
+
+/*
+ * Finds the type of a column, which may belong to ltree or to us.
+ */
+static Oid
+column_type(const Column *column)
+{
+	Oid			schema;
+
+	if (column->type_name == NULL)
+		return column->type;
+	schema = strcmp(column->type_name, "ltree") == 0 ? settle_ltree_schema(NULL) : get_namespace_oid("settle", false);
+	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(column->type_name), ObjectIdGetDatum(schema));
+}
+
+/*
+ * Raises 42704 where a schema does not have the tables of a book.  They are
+ * locked against ALTER until the end of the transaction.
+ */
+static void
+check_tables(const SettleBook *book)
+{
+	const char *table = "";
+	Oid			relid = InvalidOid;
+
+	for (int i = 0; i < lengthof(columns_read); i++)
+	{
+		const Column *column = &columns_read[i];
+		HeapTuple	tuple;
+		Form_pg_attribute a;
+
+		if (strcmp(table, column->table) != 0)
+		{
+			table = column->table;
+			relid = get_relname_relid(table, book->schema);
+			if (OidIsValid(relid))
+				LockRelationOid(relid, AccessShareLock);
+			if (get_rel_relkind(relid) != RELKIND_RELATION && get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+				ereport(ERROR,
+						(errcode(ERRCODE_UNDEFINED_OBJECT),
+						 errmsg("schema \"%s\" is not a book", book->label),
+						 errdetail("It has no table \"%s\".", table),
+						 errhint("settle.create_book makes one; settle.books() lists those that exist.")));
+		}
+		tuple = SearchSysCacheAttName(relid, column->name);
+		a = HeapTupleIsValid(tuple) ? (Form_pg_attribute) GETSTRUCT(tuple) : NULL;
+		if (a == NULL || a->atttypid != column_type(column) || !(a->attnotnull || column->nullable))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("schema \"%s\" is not a book", book->label),
+					 errdetail("Column \"%s\" of its table \"%s\" is not as settle.create_book makes it.", column->name, table)));
+		ReleaseSysCache(tuple);
+	}
+}
 
 SettleBook
 settle_book(Oid schema)
@@ -52,12 +138,21 @@ settle_book(Oid schema)
 	book.label = pstrdup(NameStr(((Form_pg_namespace) GETSTRUCT(tuple))->nspname));
 	book.name = quote_identifier(book.label);
 	ReleaseSysCache(tuple);
-	if (!OidIsValid(get_relname_relid("book", schema)) || !OidIsValid(get_relname_relid("gate", schema)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("schema \"%s\" is not a book", book.label),
-				 errhint("settle.create_book makes one; settle.books lists those that exist.")));
+	check_tables(&book);
 	return book;
+}
+
+Oid
+settle_book_owner(Oid schema)
+{
+	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+	ReleaseSysCache(tuple);
+	return owner;
 }
 
 void
@@ -81,6 +176,8 @@ settle_book_enter(const SettleBook *book)
 	SetUserIdAndSecContext(book->owner, identity.security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	/* row_security and search_path are part of the pinned environment */
 	identity.nestlevel = settle_env_enter("UTC");
+	/* the schema of ltree is for texts of rules, whose operators are vetted; our own statements do without it */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
 	return identity;
 }
 
@@ -101,16 +198,6 @@ settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const
 	return SPI_processed;
 }
 
-uint64
-settle_book_read(const char *sql, int nargs, Oid *types, Datum *values)
-{
-	int			result = SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0);
-
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
-	return SPI_processed;
-}
-
 Datum
 settle_spi_datum(int row, int column, bool *isnull)
 {
@@ -118,6 +205,82 @@ settle_spi_datum(int row, int column, bool *isnull)
 }
 
 /* ---- the rules in force ---- */
+
+/*
+ * Reads the rule tables as one value, as the owner of the book, through SPI.
+ * A null Datum leaves the range unbounded, or the packs those of the base.
+ */
+static SettleRuleset *
+read_rules(const SettleBook *book, Datum during, Datum packs, bool read_only)
+{
+	static const char query[] =
+		"SELECT pg_catalog.jsonb_build_object("
+		"'format', 1, 'time_zone', b.time_zone, 'currency', b.currency, 'period', b.period, "
+		"'sources', (SELECT pg_catalog.jsonb_object_agg(s.source, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
+		"'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at, "
+		"'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
+		"'currency', s.currency, 'reverses', s.reverses))) "
+		"FROM %1$s.source AS s WHERE s.relation IS NOT NULL), "
+		"'choices', (SELECT pg_catalog.jsonb_object_agg(c.choice, c.policy) FROM %1$s.choice AS c), "
+		/* nulls inside a value are part of it */
+		"'decisions', (SELECT pg_catalog.jsonb_object_agg(d.decision, pg_catalog.jsonb_build_object('policy', d.policy, 'returns', d.returns) "
+		"OPERATOR(pg_catalog.||) CASE WHEN d.fallback IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('fallback', d.fallback) END "
+		"OPERATOR(pg_catalog.||) CASE WHEN d.output_values IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('output_values', d.output_values) END "
+		"OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object("
+		"'outcomes', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('outcome', o.outcome) "
+		"OPERATOR(pg_catalog.||) pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
+		"'source', o.source, 'applies_when', o.applies_when, 'priority', o.priority, "
+		"'from', settle._instant(pg_catalog.lower(o.valid)), 'until', settle._instant(pg_catalog.upper(o.valid)), 'title', o.title)) ORDER BY o.outcome_id) "
+		"FROM %1$s.outcome AS o "
+		"WHERE o.decision OPERATOR(pg_catalog.=) d.decision AND o.valid OPERATOR(pg_catalog.&&) v.during AND o.pack OPERATOR(pg_catalog.=) ANY (v.packs)), '[]'))) "
+		"FROM %1$s.decision AS d), "
+		"'rules', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
+		"'code', r.code, 'component', r.component, 'source', r.source, 'payer', r.payer, 'payee', r.payee, 'payees', r.payees, "
+		"'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::pg_catalog.text, 'factors', r.factors, "
+		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most, "
+		"'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides, "
+		"'from', settle._instant(pg_catalog.lower(r.valid)), 'until', settle._instant(pg_catalog.upper(r.valid)), 'title', r.title)) ORDER BY r.code, r.valid), '[]') "
+		"FROM %1$s.rule AS r WHERE r.valid OPERATOR(pg_catalog.&&) v.during AND r.pack OPERATOR(pg_catalog.=) ANY (v.packs))) "
+		"FROM %1$s.book AS b CROSS JOIN (SELECT coalesce($1, '(,)') AS during, coalesce($2, '{base}') AS packs) AS v";
+	Oid			types[] = {TSTZRANGEOID, TEXTARRAYOID};
+	Datum		values[] = {during, packs};
+	const char	nulls[] = {during == (Datum) 0 ? 'n' : ' ', packs == (Datum) 0 ? 'n' : ' '};
+	bool		isnull;
+
+	if (SPI_execute_with_args(psprintf(query, book->name), 2, types, values, nulls, read_only, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("book \"%s\" has lost its settings", book->label),
+				 errhint("The table book of a book holds exactly one row.")));
+	return settle_ruleset_from_jsonb(DatumGetJsonbP(settle_spi_datum(0, 1, &isnull)));
+}
+
+/*
+ * settle.rules(book regnamespace, during tstzrange default '(,)', packs text[]
+ *				default '{base}') returns settle.ruleset
+ *
+ * Gives the rules in force at any time of a range as one value.
+ */
+PG_FUNCTION_INFO_V1(settle_rules);
+Datum
+settle_rules(PG_FUNCTION_ARGS)
+{
+	SettleBook	book = settle_book(PG_GETARG_OID(0));
+	MemoryContext context = CurrentMemoryContext;
+	SettleIdentity identity;
+	SettleRuleset *ruleset;
+	SettleRuleset *result;
+
+	settle_book_check_rights(&book);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	ruleset = read_rules(&book, PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), true);
+	result = MemoryContextAllocHuge(context, VARSIZE(ruleset));
+	memcpy(result, ruleset, VARSIZE(ruleset));
+	SPI_finish();
+	settle_book_leave(identity);
+	PG_RETURN_POINTER(result);
+}
 
 /* Rulesets that were read, by book and revision. */
 #define MAX_READ	8
@@ -134,22 +297,17 @@ static ReadRuleset read_rulesets[MAX_READ];
 static uint64 read_counter = 0;
 
 /*
- * Reads the rules through one of the two ways to query, unless the revision
- * that it sees was read already.
+ * Reads the rules, unless the revision that it sees was read already.
  */
 static const SettleRuleset *
-read_ruleset(const SettleBook *book, bool seen)
+read_ruleset(const SettleBook *book, bool read_only)
 {
-	Oid			type = REGNAMESPACEOID;
-	Datum		arg = ObjectIdGetDatum(book->schema);
 	int64		revision;
 	bool		isnull;
 	ReadRuleset *place = &read_rulesets[0];
 	SettleRuleset *ruleset;
 
-	const char *query = psprintf("SELECT b.rule_revision FROM %s.book AS b", book->name);
-
-	if ((seen ? settle_book_read(query, 0, NULL, NULL) : settle_book_execute(query, 0, NULL, NULL, NULL, SPI_OK_SELECT)) != 1)
+	if (SPI_execute(psprintf("SELECT b.rule_revision FROM %s.book AS b", book->name), read_only, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("book \"%s\" has lost its settings", book->label),
@@ -167,13 +325,7 @@ read_ruleset(const SettleBook *book, bool seen)
 		if (r->last_use < place->last_use)
 			place = r;
 	}
-	query = "SELECT settle.rules($1)";
-	if (seen)
-		settle_book_read(query, 1, &type, &arg);
-	else
-		settle_book_execute(query, 1, &type, &arg, NULL, SPI_OK_SELECT);
-	ruleset = DatumGetSettleRuleset(settle_spi_datum(0, 1, &isnull));
-
+	ruleset = read_rules(book, (Datum) 0, (Datum) 0, read_only);
 	/* an older value may still be in use further up; the transaction's memory keeps it */
 	if (place->ruleset != NULL)
 	{
@@ -238,6 +390,16 @@ check_rules(const SettleBook *book)
 	}
 }
 
+/*
+ * settle._minor_units(unit text) returns int
+ */
+PG_FUNCTION_INFO_V1(settle_minor_units_sql);
+Datum
+settle_minor_units_sql(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(settle_minor_units(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
 /* ---- triggers ---- */
 
 /*
@@ -289,6 +451,48 @@ settle_refuse_change(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("table \"%s\" of a book is append-only", RelationGetRelationName(trigger->tg_relation)),
 			 errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
+}
+
+/*
+ * settle.keep_used_rule() returns trigger
+ *
+ * Row trigger on the rules: a version that sheets refer to can be ended, but
+ * neither removed nor changed, since what was posted takes its component, unit
+ * and tally from it.
+ */
+PG_FUNCTION_INFO_V1(settle_keep_used_rule);
+Datum
+settle_keep_used_rule(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	SettleBook	book;
+	SettleIdentity identity;
+	Oid			type = INT4OID;
+	Datum		id;
+	bool		isnull;
+	bool		used;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("settle.keep_used_rule is not called as a BEFORE UPDATE OR DELETE row trigger")));
+	book = settle_book(RelationGetNamespace(trigger->tg_relation));
+	desc = RelationGetDescr(trigger->tg_relation);
+	SPI_connect();
+	id = SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "rule_id"), &isnull);
+	identity = settle_book_enter(&book);
+	used = settle_book_execute(psprintf("SELECT FROM %s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+										"WHERE l.rule_id OPERATOR(pg_catalog.=) $1 LIMIT 1", book.name), 1, &type, &id, NULL, SPI_OK_SELECT) > 0;
+	settle_book_leave(identity);
+	if (used)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rule \"%s\" has settled tickets and can only be ended", SPI_getvalue(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "code"))),
+				 errhint("End it with settle.end_rule and add the version that follows with settle.add_rule.")));
+	SPI_finish();
+	return PointerGetDatum(TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ? trigger->tg_trigtuple : trigger->tg_newtuple);
 }
 
 /* ---- definitions ---- */
@@ -449,8 +653,8 @@ settle_add_source(PG_FUNCTION_ARGS)
 		if (PG_ARGISNULL(i))
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s of a source is null", i == 0 ? "book" : names[i - 1]),
-					 errhint("A source needs a relation, an expression for its key and one for the time at which a ticket is ready.")));
+					 errmsg("%s of a source is null", i == 0 ? "book" : i == 1 ? "name" : names[i - 1]),
+					 errhint("A source needs a name, a relation, an expression for its key and one for the time at which a ticket is ready.")));
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_rights(&book);
 	source = pstrdup(NameStr(*PG_GETARG_NAME(1)));
@@ -466,6 +670,16 @@ settle_add_source(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot be a source", get_rel_name(relid)),
 				 errhint("A source is a table, a partitioned table, a view or a foreign table.")));
+	if (!PG_ARGISNULL(14))
+	{
+		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(14));
+
+		if (strcmp(on_delete, "hold") != 0 && strcmp(on_delete, "reverse") != 0 && strcmp(on_delete, "ignore") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unknown on_delete \"%s\"", on_delete),
+					 errhint("Known are hold, reverse and ignore.")));
+	}
 	if (pg_class_aclcheck(relid, book.owner, ACL_SELECT) != ACLCHECK_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -29,6 +29,9 @@ typedef struct SettleIdentity
 /* Finds a book by its schema.  Raises 42704 where the schema is no book. */
 extern SettleBook settle_book(Oid schema);
 
+/* Owner of a schema; InvalidOid where there is no such schema. */
+extern Oid	settle_book_owner(Oid schema);
+
 /* Raises 42501 unless the current user may act for the owner of the book. */
 extern void settle_book_check_rights(const SettleBook *book);
 
@@ -43,9 +46,6 @@ extern void settle_book_leave(SettleIdentity identity);
 
 /* Runs a statement through SPI inside enter and leave; expects a result code.  Format arguments are the text's. */
 extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected);
-
-/* The same for a query that sees what the statement sees that is running, for functions that are STABLE. */
-extern uint64 settle_book_read(const char *sql, int nargs, Oid *types, Datum *values);
 
 /*
  * The rules in force now, or as the running statement sees them.  The value is

@@ -6,6 +6,9 @@ COMMENT ON FUNCTION settle.note_rule_change() IS 'statement trigger on the rule 
 CREATE FUNCTION settle.refuse_change() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_refuse_change' LANGUAGE C;
 COMMENT ON FUNCTION settle.refuse_change() IS 'statement trigger on append-only tables of a book';
 
+CREATE FUNCTION settle.keep_used_rule() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_keep_used_rule' LANGUAGE C;
+COMMENT ON FUNCTION settle.keep_used_rule() IS 'row trigger on the rules of a book: refuses to remove or change a version that has settled tickets';
+
 CREATE FUNCTION settle.side_of(party text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 	RETURN CASE
@@ -26,6 +29,9 @@ CREATE FUNCTION settle._ltree_schema() RETURNS name
 		WHERE e.extname OPERATOR(pg_catalog.=) 'ltree';
 	END;
 COMMENT ON FUNCTION settle._ltree_schema() IS 'schema that the extension ltree stands in';
+
+CREATE FUNCTION settle._minor_units(unit text) RETURNS integer AS 'MODULE_PATHNAME', 'settle_minor_units_sql' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle._minor_units(text) IS 'decimal places of the minor unit of a currency; 2 for what ISO 4217 does not list';
 
 CREATE FUNCTION settle.create_book(
 	book name,
@@ -99,8 +105,8 @@ BEGIN
 
 		CREATE TABLE %1$I.choice (
 			choice name PRIMARY KEY,
-			policy text NOT NULL DEFAULT 'unique' CHECK (policy IN ('unique', 'first', 'highest', 'lowest', 'all')),
-			CHECK (choice <> 'all')
+			policy text NOT NULL DEFAULT 'unique',
+			CONSTRAINT all_is_no_choice CHECK (choice <> 'all')
 		);
 		COMMENT ON TABLE %1$I.choice IS 'which of the rules that hit a ticket apply; a rule without a choice stands in one named as its component, with policy unique';
 
@@ -120,8 +126,9 @@ BEGIN
 			priority integer NOT NULL DEFAULT 0,
 			source name REFERENCES %1$I.source (source),
 			pack text NOT NULL DEFAULT 'base',
-			valid tstzrange NOT NULL DEFAULT '(,)' CHECK (NOT isempty(valid)),
-			title text
+			valid tstzrange NOT NULL DEFAULT '(,)',
+			title text,
+			CONSTRAINT valid_is_from_its_start_to_before_its_end CHECK (NOT isempty(valid) AND (lower_inf(valid) OR lower_inc(valid)) AND NOT upper_inc(valid))
 		);
 		COMMENT ON TABLE %1$I.outcome IS 'outcomes of decisions, tried from the highest priority down, then in the order they were added';
 
@@ -149,8 +156,9 @@ BEGIN
 			priority integer NOT NULL DEFAULT 0,
 			overrides text[] NOT NULL DEFAULT '{}',
 			pack text NOT NULL DEFAULT 'base',
-			valid tstzrange NOT NULL DEFAULT '(,)' CHECK (NOT isempty(valid) AND (lower_inf(valid) OR lower_inc(valid)) AND NOT upper_inc(valid)),
+			valid tstzrange NOT NULL DEFAULT '(,)',
 			title text,
+			CONSTRAINT valid_is_from_its_start_to_before_its_end CHECK (NOT isempty(valid) AND (lower_inf(valid) OR lower_inc(valid)) AND NOT upper_inc(valid)),
 			CONSTRAINT rule_versions_do_not_overlap EXCLUDE USING gist (code WITH =, valid WITH &&)
 		);
 		COMMENT ON TABLE %1$I.rule IS 'versions of rules, each in force from the start of valid to before its end';
@@ -214,6 +222,7 @@ BEGIN
 			period date NOT NULL,
 			unit text NOT NULL,
 			payer_id integer NOT NULL REFERENCES %1$I.party,
+			payee_id integer NOT NULL REFERENCES %1$I.party,
 			count bigint NOT NULL,
 			base numeric NOT NULL,
 			weighted numeric NOT NULL,
@@ -310,7 +319,20 @@ BEGIN
 	EXECUTE (
 		SELECT string_agg(format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book, t), '; ')
 		FROM unnest(ARRAY['sheet', 'run', 'ruleset_used']) AS t);
-	PERFORM settle._create_views(book);
+	EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OF party_id, party OR DELETE OR TRUNCATE ON %I.party FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
+	EXECUTE format('CREATE TRIGGER append_only BEFORE TRUNCATE ON %I.rule FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
+	EXECUTE format('CREATE TRIGGER used_rules_stay BEFORE DELETE ON %I.rule FOR EACH ROW EXECUTE FUNCTION settle.keep_used_rule()', book);
+	-- the end of its validity and its title may change
+	EXECUTE format('CREATE TRIGGER used_rules_can_be_ended BEFORE UPDATE ON %I.rule FOR EACH ROW WHEN (
+			(OLD.rule_id, OLD.code, OLD.component, OLD.source, OLD.payer, OLD.payee, OLD.payees, OLD.base, OLD.remainder, OLD.applies_when, OLD.tiers::text,
+			OLD.factors, OLD.accumulate, OLD.tally_by, OLD.share, OLD.at_least, OLD.at_most, OLD.rounding, OLD.unit, OLD.choice, OLD.priority, OLD.overrides,
+			OLD.pack, lower(OLD.valid))
+			IS DISTINCT FROM
+			(NEW.rule_id, NEW.code, NEW.component, NEW.source, NEW.payer, NEW.payee, NEW.payees, NEW.base, NEW.remainder, NEW.applies_when, NEW.tiers::text,
+			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
+			NEW.pack, lower(NEW.valid)))
+		EXECUTE FUNCTION settle.keep_used_rule()', book);
+	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',
 		revenue => 'amount', cost => 'cost', tax => 'tax', currency => 'currency');
@@ -407,53 +429,7 @@ CREATE FUNCTION settle._instant(at timestamptz) RETURNS text
 COMMENT ON FUNCTION settle._instant(timestamptz) IS 'an instant as rulesets spell it, in UTC; null where unbounded';
 
 CREATE FUNCTION settle.rules(book regnamespace, during tstzrange DEFAULT '(,)', packs text[] DEFAULT '{base}')
-	RETURNS settle.ruleset
-	LANGUAGE plpgsql STABLE
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	result settle.ruleset;
-BEGIN
-	EXECUTE format($query$
-		SELECT settle.ruleset(jsonb_build_object(
-			'format', 1,
-			'time_zone', b.time_zone,
-			'currency', b.currency,
-			'period', b.period,
-			'sources', (
-				SELECT jsonb_object_agg(s.source, jsonb_strip_nulls(jsonb_build_object(
-					'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at,
-					'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax,
-					'currency', s.currency, 'reverses', s.reverses)))
-				FROM %1$s.source AS s WHERE s.relation IS NOT NULL),
-			'choices', (SELECT jsonb_object_agg(c.choice, c.policy) FROM %1$s.choice AS c),
-			'decisions', (
-				SELECT jsonb_object_agg(d.decision,
-					jsonb_build_object('policy', d.policy, 'returns', d.returns)
-					-- nulls inside a value stay
-					|| CASE WHEN d.fallback IS NULL THEN '{}' ELSE jsonb_build_object('fallback', d.fallback) END
-					|| CASE WHEN d.output_values IS NULL THEN '{}' ELSE jsonb_build_object('output_values', d.output_values) END
-					|| jsonb_build_object('outcomes', coalesce((
-						SELECT jsonb_agg(jsonb_build_object('outcome', o.outcome) || jsonb_strip_nulls(jsonb_build_object(
-							'source', o.source, 'applies_when', o.applies_when, 'priority', o.priority,
-							'from', settle._instant(lower(o.valid)), 'until', settle._instant(upper(o.valid)), 'title', o.title)) ORDER BY o.outcome_id)
-						FROM %1$s.outcome AS o
-						WHERE o.decision = d.decision AND o.valid && $1 AND o.pack = ANY ($2)), '[]')))
-				FROM %1$s.decision AS d),
-			'rules', (
-				SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-					'code', r.code, 'component', r.component, 'source', r.source, 'payer', r.payer, 'payee', r.payee, 'payees', r.payees,
-					'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::text, 'factors', r.factors,
-					'accumulate', r.accumulate, 'tally_by', r.tally_by, 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most,
-					'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides,
-					'from', settle._instant(lower(r.valid)), 'until', settle._instant(upper(r.valid)), 'title', r.title)) ORDER BY r.code, r.valid), '[]')
-				FROM %1$s.rule AS r
-				WHERE r.valid && $1 AND r.pack = ANY ($2))))
-		FROM %1$s.book AS b
-	$query$, book) INTO STRICT result USING during, packs;
-	RETURN result;
-END
-$function$;
+	RETURNS settle.ruleset AS 'MODULE_PATHNAME', 'settle_rules' LANGUAGE C STABLE STRICT;
 COMMENT ON FUNCTION settle.rules(regnamespace, tstzrange, text[]) IS 'the rules of a book in force at any time of a range, as one value';
 
 CREATE FUNCTION settle.books() RETURNS TABLE (book regnamespace, owner regrole)

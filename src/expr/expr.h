@@ -51,6 +51,9 @@ typedef struct SettleExpr
 extern int	settle_env_enter(const char *time_zone);
 extern void settle_env_leave(int nestlevel);
 
+/* The schema that ltree stands in; extension may be NULL. */
+extern Oid	settle_ltree_schema(Oid *extension);
+
 /*
  * Reads one expression, inside the pinned environment.
  *

@@ -65,9 +65,6 @@ extern const SettleAllowed *settle_allowed_functions(int *n);
 extern bool settle_stable_under_pins(const char *function_name);
 extern bool settle_core_type_allowed(Oid type);
 
-/* env.c */
-extern Oid	settle_ltree_schema(Oid *extension);
-
 /* vet.c */
 extern void settle_forget_homes(void);
 extern SettleHome settle_home(Oid class_id, Oid object_id);

@@ -1,6 +1,6 @@
 -- report: the views of a book
 
-CREATE FUNCTION settle._create_views(book name) RETURNS void
+CREATE FUNCTION settle._create_views(book name, digits integer) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -16,9 +16,9 @@ BEGIN
 				r.code AS rule_code,
 				payer.party AS payer,
 				payee.party AS payee,
-				l.base::numeric(18,6) AS base,
-				l.factor::numeric(18,6) AS factor,
-				l.amount::numeric(18,2) AS amount,
+				l.base::numeric(24,6) AS base,
+				l.factor::numeric(24,6) AS factor,
+				l.amount::numeric(18,%2$s) AS amount,
 				coalesce(r.unit, sh.currency) AS unit,
 				sh.project::text AS project,
 				sh.region::text AS region,
@@ -37,10 +37,10 @@ BEGIN
 		CREATE VIEW %1$I.revenue_matrix AS
 			SELECT
 				m.project, m.region, m.period, m.currency, m.tickets,
-				m.revenue::numeric(18,2) AS revenue,
-				m.cost::numeric(18,2) AS cost,
-				m.payout::numeric(18,2) AS payout,
-				m.profit::numeric(18,2) AS profit,
+				m.revenue::numeric(18,%2$s) AS revenue,
+				m.cost::numeric(18,%2$s) AS cost,
+				m.payout::numeric(18,%2$s) AS payout,
+				m.profit::numeric(18,%2$s) AS profit,
 				CASE WHEN m.revenue > 0 THEN (m.profit / m.revenue)::numeric(18,4) END AS margin,
 				settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything) AS heat,
 				settle.heat_color(settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything)) AS color
@@ -59,17 +59,17 @@ BEGIN
 			SELECT
 				r.code AS rule_code, r.component, o.party AS owner, t.period, t.unit,
 				sum(t.count)::bigint AS tickets,
-				sum(t.base)::numeric(18,2) AS quantity,
-				sum(t.amount)::numeric(18,2) AS amount
+				sum(t.base)::numeric(24,6) AS quantity,
+				sum(t.amount)::numeric(18,%2$s) AS amount
 			FROM %1$I.tally_state AS t
 			JOIN %1$I.rule AS r ON r.rule_id = t.rule_id
 			JOIN %1$I.party AS o ON o.party_id = t.owner_id
 			GROUP BY r.code, r.component, o.party, t.period, t.unit;
 		COMMENT ON VIEW %1$I.tally IS 'one row an accumulating rule, owner and accumulation period: how far it is along the tiers, and what its lines sum to';
-	$views$, book);
+	$views$, book, digits);
 END
 $function$;
-COMMENT ON FUNCTION settle._create_views(name) IS 'makes the reporting views of a book';
+COMMENT ON FUNCTION settle._create_views(name, integer) IS 'makes the reporting views of a book; amounts show so many decimal places';
 
 CREATE FUNCTION settle.lines_of(
 	book regnamespace, party text, during daterange DEFAULT '(,)',

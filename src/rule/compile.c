@@ -448,13 +448,38 @@ refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* Scales beyond so many different ones are not looked for again. */
+#define MAX_SHARED_SCALES	256
+
+/*
+ * Decodes a scale, once for the rules that spell it alike.
+ */
+static SettlePricer *
+shared_pricer(SettleSet *set, const SettleTiers *tiers)
+{
+	SharedScale *scale;
+	ListCell   *lc;
+
+	foreach(lc, set->scales)
+	{
+		scale = lfirst(lc);
+		if (VARSIZE(scale->tiers) == VARSIZE(tiers) && memcmp(scale->tiers, tiers, VARSIZE(tiers)) == 0)
+			return scale->pricer;
+	}
+	scale = palloc(sizeof(SharedScale));
+	scale->tiers = tiers;
+	scale->pricer = settle_pricer(tiers);
+	if (list_length(set->scales) < MAX_SHARED_SCALES)
+		set->scales = lappend(set->scales, scale);
+	return scale->pricer;
+}
+
 /*
  * Compiles one rule.
  */
-static CompiledRule *
-build_rule(SettleSet *set, const SettleRuleDef *def)
+static void
+build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 {
-	CompiledRule *rule = palloc0(sizeof(CompiledRule));
 	SettleExpr *when;
 	Bitmapset  *reads = NULL;
 	Choice	   *choice;
@@ -469,10 +494,15 @@ build_rule(SettleSet *set, const SettleRuleDef *def)
 					"Give base, an expression, or say remainder => true.");
 
 	rule->rule.def = def;
-	rule->rule.pricer = settle_pricer(def->tiers);
+	rule->rule.pricer = shared_pricer(set, def->tiers);
+	rule->code = def->code;
+	rule->unit = def->unit;
+	rule->accumulate = def->accumulate;
+	rule->remainder = def->remainder;
+	rule->has_bounds = def->at_least != NULL || def->at_most != NULL;
 	rule->is_rate = settle_pricer_is_rate(rule->rule.pricer, &rule->rate);
 	rule->rule.component = find_component(set, def->component);
-	rule->rounding = settle_rounding_in(def->rounding, 2);
+	(void) settle_rounding_in(def->rounding, 2);
 
 	if (def->remainder && (!rule->is_rate || settle_dec_cmp(rule->rate, settle_dec_int(1)) != 0 ||
 						   def->nfactors > 0 || def->at_least || def->at_most || def->accumulate != SETTLE_SPAN_NONE))
@@ -483,6 +513,8 @@ build_rule(SettleSet *set, const SettleRuleDef *def)
 					"These bound the amount of one ticket; a total has its bounds in its tiers: '5%; min 30; max 2000'.");
 	if (def->accumulate == SETTLE_SPAN_NONE && def->tally_by)
 		refuse_rule(def, "has tally_by and does not accumulate", "Say accumulate => 'month', or leave tally_by out.");
+	if (def->unit != NULL && (def->unit[0] == '\0' || strlen(def->unit) > SETTLE_MAX_UNIT))
+		refuse_rule(def, psprintf("has the unit \"%s\"", def->unit), psprintf("A unit is a code of 1 to %d bytes, such as USD or POINTS.", SETTLE_MAX_UNIT));
 	if (def->share == SETTLE_SHARE_BASE && def->payees == NULL)
 		refuse_rule(def, "shares its base among one payee", "Give payees, or leave share out.");
 
@@ -528,11 +560,13 @@ build_rule(SettleSet *set, const SettleRuleDef *def)
 		refuse_rule(def, psprintf("accumulates and stands in the choice \"%s\", which compares amounts", choice->name),
 					"The amount of an accumulating rule is known only with its tally; use the policy first.");
 
+	if (rule->nfactors > 0)
+		rule->factor = rule->factors[0];
+
 	/* what the rule reads must be complete before its choice; noted by component until all choices are known */
 	component = -1;
 	while ((component = bms_next_member(reads, component)) >= 0)
 		choice->after = bms_add_member(choice->after, component);
-	return rule;
 }
 
 /* ---- order ---- */
@@ -675,6 +709,44 @@ compare_versions(const void *a, const void *b)
 	return ra->rule.def->from < rb->rule.def->from ? -1 : ra->rule.def->from > rb->rule.def->from;
 }
 
+static bool
+overrides_already(const CompiledRule *rule, const CompiledRule *other)
+{
+	for (int i = 0; i < rule->noverrides; i++)
+		if (rule->overrides[i] == other)
+			return true;
+	return false;
+}
+
+/*
+ * Refuses rules that override each other in a circle: where all of them hit,
+ * none would apply, and nobody would be paid.  "state" is by ordinal: 0 new, 1
+ * on the way, 2 done.
+ */
+static void
+walk_overrides(CompiledRule *rule, char *state)
+{
+	check_stack_depth();
+	state[rule->rule.ordinal] = 1;
+	for (int i = 0; i < rule->noverrides; i++)
+	{
+		CompiledRule *other = rule->overrides[i];
+
+		/* versions that are never in force together cannot both hold */
+		if (rule->rule.def->until <= other->rule.def->from || other->rule.def->until <= rule->rule.def->from)
+			continue;
+		if (state[other->rule.ordinal] == 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 rule == other ? errmsg("rule \"%s\" overrides itself", rule->rule.def->code)
+					 : errmsg("rules \"%s\" and \"%s\" override each other", rule->rule.def->code, other->rule.def->code),
+					 errhint("Where both hold neither would apply; leave one of them out.")));
+		if (state[other->rule.ordinal] == 0)
+			walk_overrides(other, state);
+	}
+	state[rule->rule.ordinal] = 2;
+}
+
 /*
  * Ties the versions of a code together, and overrides to the rules they name.
  */
@@ -682,6 +754,7 @@ static void
 link_codes(SettleSet *set, CompiledRule **rules, int n)
 {
 	CompiledRule **sorted = palloc(sizeof(CompiledRule *) * Max(n, 1));
+	char	   *state;
 	int			first = 0;
 
 	memcpy(sorted, rules, sizeof(CompiledRule *) * n);
@@ -724,8 +797,10 @@ link_codes(SettleSet *set, CompiledRule **rules, int n)
 			for (int m = 0; m < n; m++)
 				if (strcmp(sorted[m]->rule.def->code, rule->rule.def->overrides[k]) == 0)
 				{
-					rule->overrides[rule->noverrides++] = sorted[m];
 					known = true;
+					/* a code may be named twice */
+					if (!overrides_already(rule, sorted[m]))
+						rule->overrides[rule->noverrides++] = sorted[m];
 				}
 			if (!known)
 				ereport(ERROR,
@@ -734,6 +809,12 @@ link_codes(SettleSet *set, CompiledRule **rules, int n)
 						 errhint("Only rules of the same source can be overridden.")));
 		}
 	}
+	state = palloc0(n + 1);
+	for (int i = 0; i < n; i++)
+		rules[i]->rule.ordinal = i;
+	for (int i = 0; i < n; i++)
+		if (state[i] == 0)
+			walk_overrides(rules[i], state);
 }
 
 /*
@@ -743,6 +824,8 @@ static void
 build_rules(SettleSet *set, const Bitmapset *indexable)
 {
 	CompiledRule **rules = palloc(sizeof(CompiledRule *) * Max(set->def->nrules, 1));
+	CompiledRule *all = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(CompiledRule) * Max(set->def->nrules, 1),
+												   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	SettleCondition *conditions;
 	int		   *order;
 	int			n = 0;
@@ -753,7 +836,11 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (strcmp(set->def->rules[i].source, set->source) == 0)
-			rules[n++] = build_rule(set, &set->def->rules[i]);
+		{
+			rules[n] = &all[n];
+			build_rule(set, rules[n], &set->def->rules[i]);
+			n++;
+		}
 	}
 	link_codes(set, rules, n);
 	order = order_choices(set);

@@ -28,6 +28,7 @@ typedef enum TicketField
 } TicketField;
 
 struct codes_hash;				/* bytes -> SettleParty; see evaluate.c */
+struct numbers_hash;			/* number -> SettleParty */
 
 /*
  * An expression of the rules, one for all rules that spell it alike.  Its value
@@ -52,7 +53,8 @@ typedef struct Term
 	SettleParty *party;
 
 	int			memo_position;	/* > 0: the one column of the source that a party template reads */
-	struct codes_hash *memo;
+	struct codes_hash *memo;	/* what it gave, by the column's bytes */
+	struct numbers_hash *numbers;	/* or by its number */
 	uint64		memo_generation;	/* of the parties that the memo points to */
 } Term;
 
@@ -106,33 +108,60 @@ typedef struct Choice
 	Bitmapset  *after;			/* choices that must be settled before */
 } Choice;
 
+/*
+ * A rule ready for use.  What every use reads stands together at the front, and
+ * what rules have alike is shared: of 10,000 rules a ticket meets three, and
+ * each stretch of memory that it has to fetch for them costs more than pricing.
+ */
 typedef struct CompiledRule
 {
 	SettleRule	rule;			/* must be first */
+	const char *code;
+	const char *unit;			/* NULL: the ticket's currency */
 	int			choice;
-	Expr	   *when;
-	ExprState  *residual;
+	int			nfactors;
+	int			factor;			/* the first decision */
+	SettleSpan	accumulate;
+	bool		remainder;
 	bool		has_residual;
-	int			nneeds;			/* of the residual */
-	int		   *needs;
+	bool		is_rate;
+	bool		has_bounds;		/* at_least or at_most */
+	int			noverrides;
+	uint64		overridden_epoch;
 	Term	   *base;			/* NULL: the remainder */
 	Term	   *payer;
 	Term	   *payee;
+	const char *rounding_unit;
+	const SettleRounding *rounding; /* for that unit; shared */
+	SettleDec	rate;
+
+	Expr	   *when;
+	ExprState  *residual;
+	int			nneeds;			/* of the residual */
+	int		   *needs;
 	Term	   *payees;
 	Term	   *tally_by;
 	Term	   *at_least;
 	Term	   *at_most;
-	int			nfactors;
 	int		   *factors;		/* decisions */
-	bool		is_rate;
-	SettleDec	rate;
-	int			noverrides;
 	struct CompiledRule **overrides;
-	uint64		overridden_epoch;
 	struct CompiledRule *overridden_by;
-	const char *rounding_unit;
-	SettleRounding rounding;
 } CompiledRule;
+
+/* A way of rounding that rules share. */
+typedef struct SharedRounding
+{
+	const char *text;
+	const char *unit;
+	SettleRounding rounding;
+} SharedRounding;
+
+/* A scale that rules share. */
+typedef struct SharedScale
+{
+	const SettleTiers *tiers;
+	SettlePricer *pricer;
+} SharedScale;
 
 /* The day of the last ticket whose span was asked for. */
 typedef struct LastDay
@@ -179,6 +208,8 @@ struct SettleSet
 	SettleMatcher *matcher;
 	int		   *candidates;
 	HTAB	   *texts;			/* texts that were read already */
+	List	   *scales;			/* of SharedScale */
+	List	   *roundings;		/* of SharedRounding */
 
 	MemoryContext party_context;
 	struct codes_hash *parties;

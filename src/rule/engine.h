@@ -16,6 +16,11 @@
 #include "rule/ruleset.h"
 #include "utils/date.h"
 
+/* Longest code of a party and of a currency or unit, in bytes; what a ticket's amounts and quantities stay below. */
+#define SETTLE_MAX_CODE		255
+#define SETTLE_MAX_UNIT		23
+#define SETTLE_MAX_AMOUNT	INT64CONST(100000000000000)
+
 typedef struct SettleSet SettleSet;
 
 /* A party that lines name; one object a code for as long as the set keeps its parties. */
@@ -160,6 +165,6 @@ extern SettleRatio settle_tally_fee(const SettleTallyPart *parts, int nparts);
 extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int version,
 									 SettleDec base, SettleDec factor, const SettleRounding *rounding);
 
-extern SettleRounding settle_rule_rounding(const SettleRule *rule, const char *unit);
+extern const SettleRounding *settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit);
 
 #endif							/* SETTLE_ENGINE_H */

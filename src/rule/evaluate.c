@@ -54,6 +54,25 @@ typedef struct CodeEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* Most party codes are built of one number; its table keeps the number in place. */
+typedef struct NumberEntry
+{
+	int64		number;
+	SettleParty *party;
+	char		status;
+} NumberEntry;
+
+#define SH_PREFIX			numbers
+#define SH_ELEMENT_TYPE		NumberEntry
+#define SH_KEY_TYPE			int64
+#define SH_KEY				number
+#define SH_HASH_KEY(tb, k)	murmurhash32((uint32) (k) ^ murmurhash32((uint32) ((uint64) (k) >> 32)))
+#define SH_EQUAL(tb, a, b)	((a) == (b))
+#define SH_SCOPE			static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
 void
 settle_set_init_parties(SettleSet *set)
 {
@@ -101,6 +120,11 @@ find_party(SettleSet *set, const char *code, Size len)
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_NULL_TERM),
 				 errmsg("a party has an empty code")));
+	if (len > SETTLE_MAX_CODE)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("a party has a code of %zu bytes", len),
+				 errdetail("A code has at most %d bytes.", SETTLE_MAX_CODE)));
 	old = MemoryContextSwitchTo(set->party_context);
 	copy = pnstrdup(code, len);
 	key.bytes = copy;
@@ -232,24 +256,55 @@ need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
 }
 
 /*
- * Gives the bytes by which a column's value is remembered.
+ * Finds what a template gave before for the value of the one column it reads.
+ * A place that is returned without a party is to be filled.
  */
-static CodeKey
-memo_key(SettleSet *set, int position, int64 *buffer)
+static SettleParty **
+recall_party(SettleSet *set, Term *term)
 {
-	Form_pg_attribute a = TupleDescAttr(set->slot->tts_tupleDescriptor, position - 1);
-	Datum		value = set->slot->tts_values[position - 1];
+	Form_pg_attribute a = TupleDescAttr(set->slot->tts_tupleDescriptor, term->memo_position - 1);
+	Datum		value = set->slot->tts_values[term->memo_position - 1];
+	CodeKey		key;
+	CodeEntry  *entry;
+	MemoryContext old;
+	bool		found;
+	char	   *copy;
 
+	if (term->memo_generation != set->party_generation)
+	{
+		/* the tables went with the parties */
+		term->memo = NULL;
+		term->numbers = NULL;
+		term->memo_generation = set->party_generation;
+	}
 	if (a->attbyval)
 	{
-		*buffer = (int64) value;
-		return (CodeKey) {(const char *) buffer, sizeof(int64)};
+		NumberEntry *number;
+
+		if (term->numbers == NULL)
+			term->numbers = numbers_create(set->party_context, 256, NULL);
+		number = numbers_insert(term->numbers, (int64) value, &found);
+		if (!found)
+			number->party = NULL;
+		return &number->party;
 	}
-	if (a->attlen == -1 && !VARATT_IS_EXTENDED(DatumGetPointer(value)))
-		return (CodeKey) {VARDATA(DatumGetPointer(value)), (uint32) (VARSIZE(DatumGetPointer(value)) - VARHDRSZ)};
-	if (a->attlen == -1 && VARATT_IS_SHORT(DatumGetPointer(value)))
-		return (CodeKey) {VARDATA_SHORT(DatumGetPointer(value)), (uint32) VARSIZE_SHORT(DatumGetPointer(value)) - VARHDRSZ_SHORT};
-	return (CodeKey) {NULL, 0};
+	if (a->attlen != -1 || VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value)))
+		return NULL;
+	if (term->memo == NULL)
+		term->memo = codes_create(set->party_context, 256, NULL);
+	key = (CodeKey) {VARDATA_ANY(DatumGetPointer(value)), (uint32) VARSIZE_ANY_EXHDR(DatumGetPointer(value))};
+	entry = codes_lookup(term->memo, key);
+	if (entry == NULL)
+	{
+		old = MemoryContextSwitchTo(set->party_context);
+		copy = palloc(Max(key.len, 1));
+		memcpy(copy, key.bytes, key.len);
+		key.bytes = copy;
+		entry = codes_insert(term->memo, key, &found);
+		entry->party = NULL;
+		MemoryContextSwitchTo(old);
+	}
+	return &entry->party;
 }
 
 /*
@@ -259,51 +314,35 @@ memo_key(SettleSet *set, int position, int64 *buffer)
 static SettleParty *
 term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
 {
-	CodeKey		key = {NULL, 0};
-	CodeEntry  *entry;
-	int64		buffer;
+	SettleParty **place = NULL;
+	SettleParty *party;
 	Datum		value;
 	bool		isnull;
 	text	   *code;
 
-	if (term->party_epoch == set->epoch)
+	if (term->party_epoch == set->epoch ||
+		(term->is_const && term->party != NULL && term->memo_generation == set->party_generation))
 		return term->party;
 
 	if (term->memo_position > 0 && !set->slot->tts_isnull[term->memo_position - 1])
+		place = recall_party(set, term);
+	if (place != NULL && *place != NULL)
+		party = *place;
+	else
 	{
-		if (term->memo == NULL || term->memo_generation != set->party_generation)
-		{
-			term->memo = codes_create(set->party_context, 256, NULL);
+		value = term_value(set, term, &isnull);
+		if (isnull)
+			null_term(psprintf("%s of rule \"%s\"", part, rule->code));
+		code = DatumGetTextPP(value);
+		party = find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
+		if (place != NULL)
+			*place = party;
+		else if (term->is_const)
 			term->memo_generation = set->party_generation;
-		}
-		key = memo_key(set, term->memo_position, &buffer);
-		if (key.bytes != NULL && (entry = codes_lookup(term->memo, key)) != NULL)
-		{
-			term->party = entry->party;
-			term->party_epoch = set->epoch;
-			return term->party;
-		}
 	}
-
-	value = term_value(set, term, &isnull);
-	if (isnull)
-		null_term(psprintf("%s of rule \"%s\"", part, rule->rule.def->code));
-	code = DatumGetTextPP(value);
-	term->party = find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
+	term->party = party;
 	term->party_epoch = set->epoch;
-
-	if (key.bytes != NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(set->party_context);
-		bool		found;
-		char	   *copy = palloc(Max(key.len, 1));
-
-		memcpy(copy, key.bytes, key.len);
-		key.bytes = copy;
-		codes_insert(term->memo, key, &found)->party = term->party;
-		MemoryContextSwitchTo(old);
-	}
-	return term->party;
+	return party;
 }
 
 /* ---- decisions ---- */
@@ -516,17 +555,51 @@ ticket_span_start(SettleSet *set, SettleSpan span, TimestampTz at)
 
 /* ---- lines ---- */
 
-SettleRounding
-settle_rule_rounding(const SettleRule *r, const char *unit)
+/*
+ * Finds how a rule rounds amounts of a unit; rules that round alike share it.
+ */
+static const SettleRounding *
+find_rounding(SettleSet *set, const char *text, const char *unit)
 {
-	CompiledRule *rule = unconstify(CompiledRule *, (const CompiledRule *) r);
+	SharedRounding *shared;
+	ListCell   *lc;
+	MemoryContext old;
 
+	foreach(lc, set->roundings)
+	{
+		shared = lfirst(lc);
+		if (strcmp(shared->text, text) == 0 && strcmp(shared->unit, unit) == 0)
+			return &shared->rounding;
+	}
+	old = MemoryContextSwitchTo(set->context);
+	shared = palloc(sizeof(SharedRounding));
+	shared->text = text;
+	shared->unit = pstrdup(unit);
+	shared->rounding = settle_rounding_in(text, settle_minor_units(unit));
+	set->roundings = lappend(set->roundings, shared);
+	MemoryContextSwitchTo(old);
+	return &shared->rounding;
+}
+
+/*
+ * The same while a ticket is priced: its unit is a string that stays where it
+ * is as long as parties are kept, so the pointer tells it.
+ */
+static inline const SettleRounding *
+rounding_of(SettleSet *set, CompiledRule *rule, const char *unit)
+{
 	if (rule->rounding_unit != unit)
 	{
-		rule->rounding = settle_rounding_in(r->def->rounding, settle_minor_units(unit));
+		rule->rounding = find_rounding(set, rule->rule.def->rounding, unit);
 		rule->rounding_unit = unit;
 	}
 	return rule->rounding;
+}
+
+const SettleRounding *
+settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit)
+{
+	return find_rounding(set, rule->def->rounding, unit);
 }
 
 static SettleLine *
@@ -573,6 +646,23 @@ balance_of(SettleSet *set, const SettleParty *party, const char *unit, const Com
 	return balance;
 }
 
+/*
+ * Raises 22003 for an amount so large that its column in the reports could not
+ * show it, nor any row beside it.
+ */
+static inline void
+check_size(SettleDec value, const char *part)
+{
+	if (value.wide == NULL && value.coef < SETTLE_MAX_AMOUNT && value.coef > -SETTLE_MAX_AMOUNT)
+		return;
+	if (settle_dec_cmp(value, settle_dec_int(SETTLE_MAX_AMOUNT)) >= 0 ||
+		settle_dec_cmp(value, settle_dec_int(-SETTLE_MAX_AMOUNT)) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of a ticket is out of range: %.100s", part, settle_dec_out(value)),
+				 errdetail("Amounts and quantities of a ticket are below %lld.", (long long) SETTLE_MAX_AMOUNT)));
+}
+
 /* The payees of one rule on one ticket. */
 typedef struct Payees
 {
@@ -580,6 +670,23 @@ typedef struct Payees
 	SettleParty **parties;
 	SettleDec  *weights;
 } Payees;
+
+/*
+ * Adds a payee; who is named twice gets one line, of both parts.
+ */
+static void
+add_payee(Payees *payees, SettleParty *party, SettleDec weight)
+{
+	CHECK_FOR_INTERRUPTS();
+	for (int i = 0; i < payees->n; i++)
+		if (payees->parties[i] == party)
+		{
+			payees->weights[i] = settle_dec_add(payees->weights[i], weight);
+			return;
+		}
+	payees->parties[payees->n] = party;
+	payees->weights[payees->n++] = weight;
+}
 
 /*
  * Reads an array of payees (equal parts) or an object of payee and weight.
@@ -598,16 +705,17 @@ read_payees(SettleSet *set, CompiledRule *rule)
 	{
 		Datum	   *items;
 		bool	   *nulls;
+		int			n;
 
-		deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &payees.n);
-		payees.parties = palloc(sizeof(SettleParty *) * Max(payees.n, 1));
-		payees.weights = palloc(sizeof(SettleDec) * Max(payees.n, 1));
-		for (int i = 0; i < payees.n; i++)
+		deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &n);
+		payees.parties = palloc(sizeof(SettleParty *) * Max(n, 1));
+		payees.weights = palloc(sizeof(SettleDec) * Max(n, 1));
+		for (int i = 0; i < n; i++)
 		{
 			if (nulls[i])
 				null_term(what);
-			payees.parties[i] = find_party(set, VARDATA_ANY(DatumGetTextPP(items[i])), VARSIZE_ANY_EXHDR(DatumGetTextPP(items[i])));
-			payees.weights[i] = settle_dec_int(1);
+			add_payee(&payees, find_party(set, VARDATA_ANY(DatumGetTextPP(items[i])), VARSIZE_ANY_EXHDR(DatumGetTextPP(items[i]))),
+					  settle_dec_int(1));
 		}
 	}
 	else
@@ -655,6 +763,8 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
 
 	if (rule->nfactors > 0)
 		amount = settle_dec_mul(amount, factor);
+	if (!rule->has_bounds)
+		return amount;
 	if (rule->at_least != NULL)
 	{
 		SettleDec	bound = need_dec(set, rule->at_least, rule, "at_least");
@@ -678,19 +788,18 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
 static void
 apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 {
-	const SettleRuleDef *def = rule->rule.def;
-	const char *unit = def->unit != NULL ? def->unit : ticket->currency;
+	const char *unit = rule->unit != NULL ? rule->unit : ticket->currency;
 	SettleDec	factor = settle_dec_int(1);
 	SettleParty *payer = term_party(set, rule->payer, rule, "payer");
 	SettleParty *one_payee = NULL;
 	SettleDec	one_weight = settle_dec_int(1);
 	Payees		payees;
-	SettleRounding rounding = settle_rule_rounding(&rule->rule, unit);
+	const SettleRounding *rounding = rounding_of(set, rule, unit);
 	SettleDec	base;
 	SettleDec	amount = settle_dec_int(0);
 	SettleDec  *bases;
 	SettleDec  *amounts;
-	bool		accumulates = def->accumulate != SETTLE_SPAN_NONE;
+	bool		accumulates = rule->accumulate != SETTLE_SPAN_NONE;
 	int			first = set->nlines;
 
 	if (rule->payee != NULL)
@@ -701,40 +810,46 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 	else
 		payees = read_payees(set, rule);
 
-	base = def->remainder ? balance_of(set, payer, unit, rule) : need_dec(set, rule->base, rule, "base");
+	base = rule->remainder ? balance_of(set, payer, unit, rule) : need_dec(set, rule->base, rule, "base");
 	/* a remainder of nothing is no line */
-	if (def->remainder && settle_dec_sign(base) == 0)
+	if (rule->remainder && settle_dec_sign(base) == 0)
 		return;
-	for (int i = 0; i < rule->nfactors; i++)
+	if (rule->nfactors > 0)
+	{
+		need_name(set, set->d0 + rule->factor);
+		factor = set->decisions[rule->factor].dec;
+	}
+	for (int i = 1; i < rule->nfactors; i++)
 	{
 		need_name(set, set->d0 + rule->factors[i]);
 		factor = settle_dec_mul(factor, set->decisions[rule->factors[i]].dec);
 	}
 
-	if (payees.n == 1)
+	/* a single payee of no weight is refused as several are */
+	if (payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)
 	{
 		bases = &base;
 		amounts = &amount;
 		if (!accumulates)
-			amount = settle_round(price(set, rule, base, factor), &rounding);
+			amount = settle_round(price(set, rule, base, factor), rounding);
 	}
 	else
 	{
 		/* accumulating rules price each party's part of the base in his own tally */
-		bool		divide_base = def->share == SETTLE_SHARE_BASE || accumulates;
+		bool		divide_base = rule->rule.def->share == SETTLE_SHARE_BASE || accumulates;
 
 		bases = palloc(sizeof(SettleDec) * payees.n);
 		amounts = palloc0(sizeof(SettleDec) * payees.n);
 		if (divide_base)
 		{
-			settle_allocate_parts(base, payees.weights, payees.n, rounding.step, bases);
+			settle_allocate_parts(base, payees.weights, payees.n, rounding->step, bases);
 			for (int i = 0; i < payees.n && !accumulates; i++)
-				amounts[i] = settle_round(price(set, rule, bases[i], factor), &rounding);
+				amounts[i] = settle_round(price(set, rule, bases[i], factor), rounding);
 		}
 		else
 		{
-			amount = settle_round(price(set, rule, base, factor), &rounding);
-			settle_allocate_parts(amount, payees.weights, payees.n, rounding.step, amounts);
+			amount = settle_round(price(set, rule, base, factor), rounding);
+			settle_allocate_parts(amount, payees.weights, payees.n, rounding->step, amounts);
 			for (int i = 0; i < payees.n; i++)
 				bases[i] = base;
 		}
@@ -754,10 +869,13 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		line->base = bases[i];
 		line->factor = factor;
 		line->amount = amounts[i];
+		check_size(line->base, "base");
+		check_size(line->factor, "factor");
+		check_size(line->amount, "amount");
 		if (accumulates)
 		{
 			line->owner = rule->tally_by != NULL ? term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
-			line->tally_period = ticket_span_start(set, def->accumulate, ticket->period_at);
+			line->tally_period = ticket_span_start(set, rule->accumulate, ticket->period_at);
 		}
 		else
 		{
@@ -767,7 +885,7 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 			component->sum_epoch = set->epoch;
 		}
 	}
-	add_step(set, SETTLE_STEP_APPLIED, def->code, NULL, NULL, first);
+	add_step(set, SETTLE_STEP_APPLIED, rule->code, NULL, NULL, first);
 }
 
 /* ---- choices ---- */
@@ -802,19 +920,19 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 	for (int i = 0; i < nhits; i++)
 	{
 		if (hits[i]->overridden_epoch == set->epoch)
-			add_step(set, SETTLE_STEP_OVERRIDDEN, hits[i]->rule.def->code, NULL, hits[i]->overridden_by->rule.def->code, set->nlines);
+			add_step(set, SETTLE_STEP_OVERRIDDEN, hits[i]->code, NULL, hits[i]->overridden_by->rule.def->code, set->nlines);
 		else
 			hits[n++] = hits[i];
 	}
 	if (n == 0)
 		return;
 
-	set->failing = hits[0]->rule.def->code;
+	set->failing = hits[0]->code;
 	if (n > 1 && (choice->policy == SETTLE_CHOICE_UNIQUE ||
 				  (choice->policy == SETTLE_CHOICE_FIRST && hits[0]->rule.def->priority == hits[1]->rule.def->priority)))
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_RULE_CONFLICT),
-				 errmsg("rules \"%s\" and \"%s\" both apply", hits[0]->rule.def->code, hits[1]->rule.def->code),
+				 errmsg("rules \"%s\" and \"%s\" both apply", hits[0]->code, hits[1]->code),
 				 choice->policy == SETTLE_CHOICE_UNIQUE
 				 ? errdetail("They stand in the choice \"%s\", in which one rule may apply to a ticket.", choice->name)
 				 : errdetail("They have the same priority in the choice \"%s\".", choice->name),
@@ -836,7 +954,7 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 			SettleDec	sum = settle_dec_int(0);
 			int			cmp;
 
-			set->failing = hits[i]->rule.def->code;
+			set->failing = hits[i]->code;
 			set->trace = NULL;
 			apply_rule(set, hits[i], ticket);
 			set->trace = trace;
@@ -858,12 +976,12 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 	{
 		if (i > 0 && choice->policy != SETTLE_CHOICE_ALL)
 			break;
-		set->failing = hits[i]->rule.def->code;
+		set->failing = hits[i]->code;
 		apply_rule(set, hits[i], ticket);
 	}
 	if (set->trace != NULL && choice->policy != SETTLE_CHOICE_ALL)
 		for (int i = 1; i < n; i++)
-			add_step(set, SETTLE_STEP_BEATEN, hits[i]->rule.def->code, NULL, hits[0]->rule.def->code, set->nlines);
+			add_step(set, SETTLE_STEP_BEATEN, hits[i]->code, NULL, hits[0]->code, set->nlines);
 }
 
 /*
@@ -890,13 +1008,15 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 		}
 		if (rule->has_residual)
 		{
-			set->failing = rule->rule.def->code;
+			set->failing = rule->code;
 			need_names(set, rule->needs, rule->nneeds);
 			if (!settle_residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
 				continue;
 		}
 		if (rule->overridden_epoch == set->epoch)
 		{
+			/* what overrides what depends on conditions alone, not on the order of choices */
+			mark_overridden(set, rule);
 			add_step(set, SETTLE_STEP_OVERRIDDEN, rule->rule.def->code, NULL, rule->overridden_by->rule.def->code, set->nlines);
 			continue;
 		}
@@ -941,9 +1061,10 @@ amount_field(SettleSet *set, TicketField field)
 
 	if (!field_value(set, field, &value))
 		return settle_dec_int(0);
-	if (set->fields[field] != NULL && term_dec(set, set->fields[field], &dec))
-		return dec;
-	return settle_dec_from_numeric(DatumGetNumeric(value));
+	if (set->fields[field] == NULL || !term_dec(set, set->fields[field], &dec))
+		dec = settle_dec_from_numeric(DatumGetNumeric(value));
+	check_size(dec, set->failing);
+	return dec;
 }
 
 /*
@@ -967,6 +1088,11 @@ ticket_currency(SettleSet *set)
 				(errcode(ERRCODE_SETTLE_BAD_TICKET),
 				 errmsg("currency of a ticket is empty"),
 				 errhint("Leave it null for the currency of the book.")));
+	if (VARSIZE_ANY_EXHDR(code) > SETTLE_MAX_UNIT)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("currency of a ticket has %d bytes", (int) VARSIZE_ANY_EXHDR(code)),
+				 errdetail("A currency or unit has at most %d bytes.", SETTLE_MAX_UNIT)));
 	return find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code))->code;
 }
 

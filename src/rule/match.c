@@ -82,43 +82,44 @@ typedef struct Demand
 	Range		interval;
 } Demand;
 
-/* A word in which a set differs from the one it is kept as a difference to. */
-typedef struct Extra
-{
-	int			at;
-	uint64		bits;
-} Extra;
-
 /*
  * A set of conditions: a bitmap of two levels, bit w of the summary telling
- * whether word w is not zero.  Most sets differ from "those that do not mention
- * the column" by a few conditions; they keep the few words that differ, so
- * that the tables of 10,000 conditions stay in the processor's cache.
+ * whether word w is not zero.  It is one run of words:
+ *
+ *		number of extras, or WHOLE
+ *		the summary
+ *		WHOLE: all words; else pairs of a word's number and the word
+ *
+ * Most sets differ from "those that do not mention the column" by a few
+ * conditions and keep only the words that differ, so that the tables of 10,000
+ * conditions stay in the processor's cache.
  */
-typedef struct BitSet
-{
-	uint64	   *summary;
-	uint64	   *words;			/* NULL: those of base, but for the extras */
-	const struct BitSet *base;
-	int			nextras;
-	Extra	   *extras;
-} BitSet;
+typedef uint64 *Set;
 
+#define WHOLE		PG_UINT64_MAX
 /* More words than this are kept as a whole bitmap. */
 #define MAX_EXTRAS	16
 
+/* A point; the conditions that ask for it are kept beside while building. */
 typedef struct PointEntry
 {
-	const char *bytes;
-	Size		len;
-	int64		i;
+	union
+	{
+		const char *bytes;
+		int64		i;
+	}			key;
+	uint32		len;
 	uint32		hash;
-	bool		used;
-	List	   *conditions;		/* while building: of those that ask for this point */
-	List	   *conditions_below;
-	BitSet		set;			/* conditions that a value here leaves standing */
-	BitSet		below;			/* of a path: that a value below here leaves standing */
+	Set			set;			/* conditions that a value here leaves standing; NULL: the entry is free */
+	Set			below;			/* of a path: that a value below here leaves standing */
 } PointEntry;
+
+typedef struct PointDemand
+{
+	PointEntry *entry;
+	List	   *conditions;
+	List	   *conditions_below;
+} PointDemand;
 
 /* One column's table: either points in a hash, or elementary intervals in order. */
 typedef struct Column
@@ -129,7 +130,7 @@ typedef struct Column
 	Oid			type;
 	List	   *demands;		/* while building */
 
-	BitSet	   *otherwise;		/* conditions that do not mention the column */
+	Set			otherwise;		/* conditions that do not mention the column; whole */
 
 	/* points: open addressing, a power of two of entries */
 	uint32		mask;
@@ -138,7 +139,9 @@ typedef struct Column
 	/* intervals: sets[2 * k] lies strictly between bounds k - 1 and k, sets[2 * k + 1] is bound k */
 	int			nbounds;
 	Value	   *bounds;
-	BitSet	   *sets;
+	int64	   *scaled;			/* the bounds as integers of 10^-scale, where all fit */
+	int			scale;
+	Set		   *sets;
 } Column;
 
 struct SettleMatcher
@@ -150,7 +153,7 @@ struct SettleMatcher
 	int			ncolumns;
 	Column	   *columns;
 	Expr	  **residuals;
-	const BitSet **found;		/* scratch, one a column */
+	Set		   *found;			/* scratch, one a column */
 	char	   *path;			/* scratch, the labels of a path */
 	Size		path_space;
 };
@@ -667,73 +670,93 @@ and_terms(Node *node, List *terms)
 	return lappend(terms, node);
 }
 
-/* ---- bitmaps ---- */
+/* ---- sets ---- */
 
-static BitSet
-new_set(const SettleMatcher *m, const BitSet *copy_of)
+static inline uint64 *
+summary_of(Set set)
 {
-	BitSet		set = {0};
-	Size		size = sizeof(uint64) * ((Size) m->nsummary + m->nwords);
+	return set + 1;
+}
 
-	set.summary = MemoryContextAllocHuge(CurrentMemoryContext, size);
-	set.words = set.summary + m->nsummary;
+static inline uint64 *
+words_of(const SettleMatcher *m, Set set)
+{
+	return set + 1 + m->nsummary;
+}
+
+/*
+ * Makes a whole set, empty or a copy.
+ */
+static Set
+new_set(const SettleMatcher *m, Set copy_of)
+{
+	Size		size = sizeof(uint64) * ((Size) 1 + m->nsummary + m->nwords);
+	Set			set = MemoryContextAllocHuge(CurrentMemoryContext, size);
+
 	if (copy_of != NULL)
-		memcpy(set.summary, copy_of->summary, size);
+		memcpy(set, copy_of, size);
 	else
-		memset(set.summary, 0, size);
+		memset(set, 0, size);
+	set[0] = WHOLE;
 	return set;
 }
 
 static inline void
-set_bit(BitSet *set, int bit)
+set_bit(const SettleMatcher *m, Set set, int bit)
 {
-	set->words[bit / 64] |= UINT64CONST(1) << (bit % 64);
-	set->summary[bit / 4096] |= UINT64CONST(1) << ((bit / 64) % 64);
+	words_of(m, set)[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	summary_of(set)[bit / 4096] |= UINT64CONST(1) << ((bit / 64) % 64);
 }
 
 static inline uint64
-word_of(const BitSet *set, int w)
+word_of(const SettleMatcher *m, Set set, Set otherwise, int w)
 {
-	if (set->words != NULL)
-		return set->words[w];
-	for (int i = 0; i < set->nextras; i++)
-		if (set->extras[i].at == w)
-			return set->extras[i].bits;
-	return set->base->words[w];
+	uint64	   *words = words_of(m, set);
+
+	if (set[0] == WHOLE)
+		return words[w];
+	for (uint64 i = 0; i < set[0]; i++)
+		if (words[2 * i] == (uint64) w)
+			return words[2 * i + 1];
+	return words_of(m, otherwise)[w];
 }
 
 /*
- * Copies a set into a whole bitmap.
+ * Copies a set into a whole one.
  */
 static void
-load_set(const SettleMatcher *m, BitSet *into, const BitSet *from)
+load_set(const SettleMatcher *m, Set into, Set from, Set otherwise)
 {
-	memcpy(into->summary, from->summary, sizeof(uint64) * m->nsummary);
+	memcpy(summary_of(into), summary_of(from), sizeof(uint64) * m->nsummary);
 	for (int w = 0; w < m->nwords; w++)
-		into->words[w] = word_of(from, w);
+		words_of(m, into)[w] = word_of(m, from, otherwise, w);
 }
 
 /*
- * Keeps a whole bitmap as its difference to base where that is small.
+ * Keeps a whole set as its difference to "otherwise" where that is smaller.
  */
-static BitSet
-keep_set(const SettleMatcher *m, const BitSet *whole, const BitSet *base)
+static Set
+keep_set(const SettleMatcher *m, Set whole, Set otherwise)
 {
-	BitSet		set = {0};
+	const uint64 *words = words_of(m, whole);
+	const uint64 *others = words_of(m, otherwise);
+	Set			set;
 	int			n = 0;
 
-	for (int w = 0; w < m->nwords && n <= MAX_EXTRAS; w++)
-		n += whole->words[w] != base->words[w];
-	if (n > MAX_EXTRAS)
-		return new_set(m, whole);
-	/* one allocation: what is read together lies together */
-	set.summary = palloc(sizeof(uint64) * m->nsummary + sizeof(Extra) * n);
-	memcpy(set.summary, whole->summary, sizeof(uint64) * m->nsummary);
-	set.base = base;
-	set.extras = (Extra *) (set.summary + m->nsummary);
 	for (int w = 0; w < m->nwords; w++)
-		if (whole->words[w] != base->words[w])
-			set.extras[set.nextras++] = (Extra) {w, whole->words[w]};
+		n += words[w] != others[w];
+	if (n > MAX_EXTRAS || 2 * n >= m->nwords)
+		return new_set(m, whole);
+	set = palloc(sizeof(uint64) * (1 + m->nsummary + 2 * n));
+	set[0] = n;
+	memcpy(summary_of(set), summary_of(whole), sizeof(uint64) * m->nsummary);
+	n = 0;
+	for (int w = 0; w < m->nwords; w++)
+		if (words[w] != others[w])
+		{
+			words_of(m, set)[n++] = w;
+			words_of(m, set)[n++] = words[w];
+		}
 	return set;
 }
 
@@ -759,19 +782,19 @@ same_point(ValueKind kind, const PointEntry *entry, const Value *value, uint32 h
 	if (entry->hash != hash)
 		return false;
 	if (kind == VALUE_INT)
-		return entry->i == value->i;
-	return entry->len == value->len && memcmp(entry->bytes, value->bytes, value->len) == 0;
+		return entry->key.i == value->i;
+	return entry->len == value->len && memcmp(entry->key.bytes, value->bytes, value->len) == 0;
 }
 
 /*
- * Looks a point up; an entry that is not used is the free place for it.
+ * Looks a point up; an entry without a set is the free place for it.
  */
 static inline PointEntry *
 find_point(const Column *column, const Value *value, uint32 hash)
 {
 	uint32		at = hash & column->mask;
 
-	while (column->entries[at].used && !same_point(column->kind, &column->entries[at], value, hash))
+	while (column->entries[at].set != NULL && !same_point(column->kind, &column->entries[at], value, hash))
 		at = (at + 1) & column->mask;
 	return &column->entries[at];
 }
@@ -779,8 +802,8 @@ find_point(const Column *column, const Value *value, uint32 hash)
 static int
 compare_path_length(const void *a, const void *b)
 {
-	Size		la = (*(PointEntry *const *) a)->len;
-	Size		lb = (*(PointEntry *const *) b)->len;
+	uint32		la = ((const PointDemand *) a)->entry->len;
+	uint32		lb = ((const PointDemand *) b)->entry->len;
 
 	return la < lb ? -1 : la > lb;
 }
@@ -803,7 +826,7 @@ nearest_ancestor(const Column *column, const char *path, Size len)
 		value.bytes = path;
 		value.len = len;
 		entry = find_point(column, &value, hash_point(VALUE_PATH, &value));
-		if (entry->used)
+		if (entry->set != NULL)
 			return entry;
 	}
 	return NULL;
@@ -821,9 +844,9 @@ build_points(SettleMatcher *m, Column *column)
 	ListCell   *lc2;
 	Size		npoints = 0;
 	Size		size = 16;
-	PointEntry **entries;
+	PointDemand *points;
 	int			n = 0;
-	BitSet		whole = new_set(m, NULL);
+	Set			whole = new_set(m, NULL);
 
 	foreach(lc, column->demands)
 		npoints += ((Demand *) lfirst(lc))->npoints;
@@ -831,7 +854,7 @@ build_points(SettleMatcher *m, Column *column)
 		size *= 2;
 	column->mask = (uint32) (size - 1);
 	column->entries = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(PointEntry) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	entries = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PointEntry *) * Max(npoints, 1));
+	points = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(PointDemand) * Max(npoints, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	foreach(lc, column->demands)
 	{
@@ -842,49 +865,55 @@ build_points(SettleMatcher *m, Column *column)
 			Value	   *value = &demand->points[i];
 			uint32		hash = hash_point(column->kind, value);
 			PointEntry *entry = find_point(column, value, hash);
+			PointDemand *point;
 
-			if (!entry->used)
+			if (entry->set == NULL)
 			{
-				entry->used = true;
 				entry->hash = hash;
-				entry->bytes = value->bytes;
-				entry->len = value->len;
-				entry->i = value->i;
-				entries[n++] = entry;
+				entry->len = (uint32) value->len;
+				if (column->kind == VALUE_INT)
+					entry->key.i = value->i;
+				else
+					entry->key.bytes = value->bytes;
+				/* marks the entry as taken, and remembers its demand by number */
+				entry->set = column->otherwise;
+				entry->below = (Set) (uintptr_t) n;
+				points[n++].entry = entry;
 			}
+			point = &points[(uintptr_t) entry->below];
 			if (demand->below)
-				entry->conditions_below = lappend_int(entry->conditions_below, demand->condition);
+				point->conditions_below = lappend_int(point->conditions_below, demand->condition);
 			else
-				entry->conditions = lappend_int(entry->conditions, demand->condition);
+				point->conditions = lappend_int(point->conditions, demand->condition);
 		}
 	}
 
 	/* ancestors first: they are shorter */
 	if (column->kind == VALUE_PATH)
-		qsort(entries, n, sizeof(PointEntry *), compare_path_length);
+		qsort(points, n, sizeof(PointDemand), compare_path_length);
 	for (int i = 0; i < n; i++)
 	{
-		PointEntry *entry = entries[i];
-		PointEntry *above = column->kind == VALUE_PATH ? nearest_ancestor(column, entry->bytes, entry->len) : NULL;
-		const BitSet *inherited = above == NULL ? column->otherwise : &above->below;
+		PointEntry *entry = points[i].entry;
+		PointEntry *above = column->kind == VALUE_PATH ? nearest_ancestor(column, entry->key.bytes, entry->len) : NULL;
+		Set			inherited = above == NULL ? column->otherwise : above->below;
 
 		CHECK_FOR_INTERRUPTS();
-		load_set(m, &whole, inherited);
-		foreach(lc2, entry->conditions_below)
-			set_bit(&whole, lfirst_int(lc2));
-		if (entry->conditions_below == NIL)
-			entry->below = *inherited;
-		else
-			entry->below = keep_set(m, &whole, column->otherwise);
-		foreach(lc2, entry->conditions)
-			set_bit(&whole, lfirst_int(lc2));
-		if (entry->conditions == NIL)
-			entry->set = entry->below;
-		else
-			entry->set = keep_set(m, &whole, column->otherwise);
+		load_set(m, whole, inherited, column->otherwise);
+		foreach(lc2, points[i].conditions_below)
+			set_bit(m, whole, lfirst_int(lc2));
+		entry->below = points[i].conditions_below == NIL ? inherited : keep_set(m, whole, column->otherwise);
+		foreach(lc2, points[i].conditions)
+			set_bit(m, whole, lfirst_int(lc2));
+		entry->set = points[i].conditions == NIL ? entry->below : keep_set(m, whole, column->otherwise);
 	}
-	pfree(entries);
+	pfree(points);
 }
+
+/* Decimals of up to MAX_SCALE places and MAX_SCALED units of their last place fit 64 bits at any scale up to it. */
+#define MAX_SCALE	6
+#define MAX_SCALED	INT64CONST(1000000000000)
+
+static const int64 power_of_ten[MAX_SCALE + 1] = {1, 10, 100, 1000, 10000, 100000, 1000000};
 
 static ValueKind sort_kind;
 
@@ -904,6 +933,22 @@ find_interval(const Column *column, const Value *value)
 	int			low = 0;
 	int			high = column->nbounds;
 
+	if (column->scaled != NULL && value->dec.wide == NULL && value->dec.scale <= column->scale &&
+		value->dec.coef >= -MAX_SCALED && value->dec.coef <= MAX_SCALED)
+	{
+		int64		scaled = (int64) value->dec.coef * power_of_ten[column->scale - value->dec.scale];
+
+		while (low < high)
+		{
+			int			middle = (low + high) / 2;
+
+			if (column->scaled[middle] < scaled)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		return 2 * low + (low < column->nbounds && column->scaled[low] == scaled);
+	}
 	while (low < high)
 	{
 		int			middle = (low + high) / 2;
@@ -917,6 +962,37 @@ find_interval(const Column *column, const Value *value)
 			high = middle;
 	}
 	return 2 * low;
+}
+
+/*
+ * Spells decimal bounds as integers of one scale, if none is too large: then
+ * the usual value is found by comparing integers.
+ */
+static void
+scale_bounds(Column *column)
+{
+	int64	   *scaled;
+	int			scale = 2;
+
+	if (column->kind != VALUE_NUMERIC)
+		return;
+	for (int i = 0; i < column->nbounds; i++)
+	{
+		SettleDec	bound = settle_dec_trim(column->bounds[i].dec);
+
+		if (bound.wide != NULL || bound.scale > MAX_SCALE || bound.coef < -MAX_SCALED || bound.coef > MAX_SCALED)
+			return;
+		scale = Max(scale, bound.scale);
+	}
+	scaled = palloc(sizeof(int64) * Max(column->nbounds, 1));
+	for (int i = 0; i < column->nbounds; i++)
+	{
+		SettleDec	bound = settle_dec_trim(column->bounds[i].dec);
+
+		scaled[i] = (int64) bound.coef * power_of_ten[scale - bound.scale];
+	}
+	column->scaled = scaled;
+	column->scale = scale;
 }
 
 /*
@@ -957,7 +1033,8 @@ build_intervals(SettleMatcher *m, Column *column)
 		if (column->nbounds == 0 || compare_values(column->kind, &column->bounds[column->nbounds - 1], &column->bounds[i]) != 0)
 			column->bounds[column->nbounds++] = column->bounds[i];
 
-	column->sets = palloc(sizeof(BitSet) * (2 * (Size) column->nbounds + 1));
+	scale_bounds(column);
+	column->sets = palloc(sizeof(Set) * (2 * (Size) column->nbounds + 1));
 	for (int i = 0; i <= 2 * column->nbounds; i++)
 		column->sets[i] = new_set(m, column->otherwise);
 	foreach(lc, column->demands)
@@ -976,11 +1053,11 @@ build_intervals(SettleMatcher *m, Column *column)
 			if (interval->has_upper)
 				last = find_interval(column, &interval->upper) - (interval->upper_inclusive ? 0 : 1);
 			for (int i = first; i <= last; i++)
-				set_bit(&column->sets[i], demand->condition);
+				set_bit(m, column->sets[i], demand->condition);
 		}
 		else
 			for (int i = 0; i < demand->npoints; i++)
-				set_bit(&column->sets[find_interval(column, &demand->points[i])], demand->condition);
+				set_bit(m, column->sets[find_interval(column, &demand->points[i])], demand->condition);
 	}
 }
 
@@ -1026,7 +1103,7 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 	}
 
 	m->columns = palloc0(sizeof(Column) * Max(list_length(columns), 1));
-	m->found = palloc0(sizeof(BitSet *) * Max(list_length(columns), 1));
+	m->found = palloc0(sizeof(Set) * Max(list_length(columns), 1));
 	foreach(lc, columns)
 	{
 		Column	   *column = lfirst(lc);
@@ -1038,11 +1115,10 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 		mentioned = palloc0(sizeof(bool) * n);
 		foreach(lc2, column->demands)
 			mentioned[((Demand *) lfirst(lc2))->condition] = true;
-		column->otherwise = palloc(sizeof(BitSet));
-		*column->otherwise = new_set(m, NULL);
+		column->otherwise = new_set(m, NULL);
 		for (int i = 0; i < n; i++)
 			if (!mentioned[i])
-				set_bit(column->otherwise, i);
+				set_bit(m, column->otherwise, i);
 		pfree(mentioned);
 		if (column->kind == VALUE_NUMERIC)
 			column->ordered = true;
@@ -1066,7 +1142,7 @@ settle_residual(const SettleMatcher *matcher, int condition)
 /*
  * Finds the set that one column leaves standing for the row.
  */
-static inline const BitSet *
+static inline Set
 lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 {
 	Value		value = {0};
@@ -1088,19 +1164,19 @@ lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 			Numeric		n = DatumGetNumeric(datum);
 			bool		below = !numeric_is_nan(n) && DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(n), NumericGetDatum(int64_to_numeric(0))));
 
-			return &column->sets[below ? 0 : 2 * column->nbounds];
+			return column->sets[below ? 0 : 2 * column->nbounds];
 		}
 	}
 	if (column->ordered)
-		return &column->sets[find_interval(column, &value)];
+		return column->sets[find_interval(column, &value)];
 
 	entry = find_point(column, &value, hash_point(column->kind, &value));
-	if (entry->used)
-		return &entry->set;
+	if (entry->set != NULL)
+		return entry->set;
 	if (column->kind != VALUE_PATH)
 		return column->otherwise;
 	entry = nearest_ancestor(column, value.bytes, value.len);
-	return entry == NULL ? column->otherwise : &entry->below;
+	return entry == NULL ? column->otherwise : entry->below;
 }
 
 int
@@ -1119,17 +1195,17 @@ settle_candidates(SettleMatcher *m, TupleTableSlot *slot, TimestampTz at, int *c
 		m->found[i] = lookup(m, &m->columns[i], slot, at);
 	for (int s = 0; s < m->nsummary; s++)
 	{
-		uint64		alive = m->found[0]->summary[s];
+		uint64		alive = summary_of(m->found[0])[s];
 
 		for (int i = 1; i < ncolumns; i++)
-			alive &= m->found[i]->summary[s];
+			alive &= summary_of(m->found[i])[s];
 		for (; alive != 0; alive &= alive - 1)
 		{
 			int			w = s * 64 + pg_rightmost_one_pos64(alive);
-			uint64		word = word_of(m->found[0], w);
+			uint64		word = word_of(m, m->found[0], m->columns[0].otherwise, w);
 
 			for (int i = 1; i < ncolumns && word != 0; i++)
-				word &= word_of(m->found[i], w);
+				word &= word_of(m, m->found[i], m->columns[i].otherwise, w);
 			for (; word != 0; word &= word - 1)
 				candidates[n++] = w * 64 + pg_rightmost_one_pos64(word);
 		}

@@ -118,9 +118,9 @@ settle_evaluate(PG_FUNCTION_ARGS)
 		if (line->owner != NULL)
 		{
 			SettleTallyPart part = tally_before(line, before);
-			SettleRounding rounding = settle_rule_rounding(line->rule, line->unit);
 
-			line->amount = settle_tally_arrive(&part, 1, 0, line->base, line->factor, &rounding);
+			line->amount = settle_tally_arrive(&part, 1, 0, line->base, line->factor,
+											   settle_rule_rounding(set, line->rule, line->unit));
 			data.in_tally = true;
 			data.count = 1;
 			data.owner = settle_lines_code(&writer, line->owner->code);

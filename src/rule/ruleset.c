@@ -351,6 +351,7 @@ each_member(SettleRulesetDef *def, JsonbContainer *container, const char *what, 
 
 			if (v.type != jbvBinary && v.type != jbvString)
 				malformed(where, "is not an object");
+			def->reading = where;
 			reader(def, at, key, v.type == jbvBinary ? v.val.binary.data : NULL, &v, arg);
 			at++;
 		}
@@ -395,7 +396,7 @@ read_outcome(SettleRulesetDef *def, int at, const char *key, JsonbContainer *mem
 {
 	SettleDecisionDef *decision = arg;
 	SettleOutcomeDef *outcome = &decision->outcomes[at];
-	char	   *where = psprintf("outcome %d of decision \"%s\"", at + 1, decision->decision);
+	const char *where = def->reading = psprintf("outcome %d of decision \"%s\"", at + 1, decision->decision);
 	Object		o;
 
 	if (member == NULL)
@@ -455,6 +456,7 @@ read_decision(SettleRulesetDef *def, int at, const char *key, JsonbContainer *me
 	decision->noutcomes = members(&o, "outcomes", false, &outcomes);
 	decision->outcomes = palloc0(sizeof(SettleOutcomeDef) * Max(decision->noutcomes, 1));
 	each_member(def, outcomes, "outcome", read_outcome, decision);
+	def->reading = o.where;
 	close_object(&o);
 }
 
@@ -470,7 +472,7 @@ read_rule(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member
 		malformed(where, "is not an object");
 	o = open_object(member, where);
 	rule->code = need_text(&o, "code");
-	o.where = psprintf("rule \"%s\"", rule->code);
+	o.where = def->reading = psprintf("rule \"%s\"", rule->code);
 	rule->component = need_text(&o, "component");
 	rule->source = need_text(&o, "source");
 	rule->payer = need_text(&o, "payer");
@@ -499,6 +501,12 @@ read_rule(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member
 	close_object(&o);
 }
 
+static void
+error_in_member(void *arg)
+{
+	errcontext("%s of the ruleset", ((SettleRulesetDef *) arg)->reading);
+}
+
 /*
  * Decodes a document into the current memory context.
  */
@@ -511,6 +519,7 @@ decode(JsonbContainer *document)
 	JsonbContainer *choices;
 	JsonbContainer *decisions;
 	JsonbContainer *rules;
+	ErrorContextCallback context;
 
 	if (JsonContainerIsScalar(document))
 		malformed("the document", "is not an object");
@@ -531,10 +540,15 @@ decode(JsonbContainer *document)
 	def->choices = palloc0(sizeof(SettleChoiceDef) * Max(def->nchoices, 1));
 	def->decisions = palloc0(sizeof(SettleDecisionDef) * Max(def->ndecisions, 1));
 	def->rules = palloc0(sizeof(SettleRuleDef) * Max(def->nrules, 1));
+	context.callback = error_in_member;
+	context.arg = def;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
 	each_member(def, sources, "source", read_source, NULL);
 	each_member(def, choices, "choice", read_choice, NULL);
 	each_member(def, decisions, "decision", read_decision, NULL);
 	each_member(def, rules, "rule", read_rule, NULL);
+	error_context_stack = context.previous;
 	return def;
 }
 

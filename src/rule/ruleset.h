@@ -155,6 +155,7 @@ typedef struct SettleRulesetDef
 	SettleDecisionDef *decisions;
 	int			nrules;
 	SettleRuleDef *rules;
+	const char *reading;		/* what is being read, for messages */
 } SettleRulesetDef;
 
 /* The stored value. */

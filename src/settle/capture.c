@@ -37,6 +37,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -113,8 +114,13 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key)
 	AttrNumber	columns[4];
 	bool		found = false;
 
+	/*
+	 * Whoever takes the name of a dropped book finds the triggers it left; he
+	 * must not read by them what he may not read himself.
+	 */
 	if (!OidIsValid(sources) || !OidIsValid(book) ||
-		get_rel_relkind(sources) != RELKIND_RELATION || get_rel_relkind(book) != RELKIND_RELATION)
+		get_rel_relkind(sources) != RELKIND_RELATION || get_rel_relkind(book) != RELKIND_RELATION ||
+		pg_class_aclcheck(relid, settle_book_owner(capture->schema), ACL_SELECT) != ACLCHECK_OK)
 	{
 		UnregisterSnapshot(snapshot);
 		return false;
@@ -128,16 +134,16 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key)
 	scan = table_beginscan(relation, snapshot, 0, NULL);
 	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		bool		isnull;
-		Datum		registered;
+		Datum		values[lengthof(columns)];
+		bool		isnull = false;
 
-		if (strcmp(NameStr(*DatumGetName(slot_getattr(slot, columns[1], &isnull))), source) != 0)
+		for (int i = 0; i < lengthof(columns) && !isnull; i++)
+			values[i] = slot_getattr(slot, columns[i], &isnull);
+		if (isnull || strcmp(NameStr(*DatumGetName(values[1])), source) != 0 ||
+			!descends_from(relid, DatumGetObjectId(values[2])))
 			continue;
-		registered = slot_getattr(slot, columns[2], &isnull);
-		if (isnull || !descends_from(relid, DatumGetObjectId(registered)))
-			continue;
-		capture->source_id = DatumGetInt16(slot_getattr(slot, columns[0], &isnull));
-		*key = TextDatumGetCString(slot_getattr(slot, columns[3], &isnull));
+		capture->source_id = DatumGetInt16(values[0]);
+		*key = TextDatumGetCString(values[3]);
 		found = true;
 	}
 	table_endscan(scan);
@@ -146,6 +152,7 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key)
 
 	if (found)
 	{
+		Datum		time_zone = 0;
 		bool		isnull;
 
 		relation = table_open(book, AccessShareLock);
@@ -154,7 +161,10 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key)
 		scan = table_beginscan(relation, snapshot, 0, NULL);
 		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 		if (found)
-			capture->time_zone = TextDatumGetCString(slot_getattr(slot, columns[0], &isnull));
+			time_zone = slot_getattr(slot, columns[0], &isnull);
+		found = found && !isnull;
+		if (found)
+			capture->time_zone = TextDatumGetCString(time_zone);
 		table_endscan(scan);
 		ExecDropSingleTupleTableSlot(slot);
 		table_close(relation, AccessShareLock);
@@ -223,7 +233,8 @@ find_capture(TriggerData *trigger)
 		ereport(WARNING,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("book \"%s\" is gone, changes of \"%s\" are not noted", args[0], RelationGetRelationName(relation)),
-				 errhint("DROP TRIGGER %s ON %s.", quote_identifier(trigger->tg_trigger->tgname), quote_identifier(RelationGetRelationName(relation)))));
+				 errhint("DROP TRIGGER %s ON %s.", quote_identifier(trigger->tg_trigger->tgname),
+						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation)))));
 		return NULL;
 	}
 
@@ -301,15 +312,20 @@ is_plain_pending(Relation pending)
 }
 
 /*
- * Notes one key; NULL stands for all tickets of the source.
+ * Notes one key; NULL stands for all tickets of the source.  Does nothing where
+ * the book has gone since.
  */
 static void
-note_key(Capture *capture, const char *key)
+note_key(Oid schema, int16 source_id, const char *key)
 {
-	Relation	pending = table_open(get_relname_relid("pending", capture->schema), RowExclusiveLock);
-	Datum		values[3] = {Int16GetDatum(capture->source_id), 0, BoolGetDatum(false)};
+	Oid			relid = get_relname_relid("pending", schema);
+	Relation	pending;
+	Datum		values[3] = {Int16GetDatum(source_id), 0, BoolGetDatum(false)};
 	bool		nulls[3] = {false, key == NULL, false};
 
+	if (!OidIsValid(relid))
+		return;
+	pending = table_open(relid, RowExclusiveLock);
 	if (key != NULL)
 		values[1] = CStringGetTextDatum(key);
 	if (is_plain_pending(pending))
@@ -322,7 +338,7 @@ note_key(Capture *capture, const char *key)
 	else
 	{
 		/* somebody gave it an index, a trigger or a policy: the long way, as the owner of the book */
-		SettleBook	book = settle_book(capture->schema);
+		SettleBook	book = settle_book(schema);
 		SettleIdentity identity = settle_book_enter(&book);
 		Oid			types[] = {INT2OID, TEXTOID, BOOLOID};
 		char		null_marks[] = {' ', key == NULL ? 'n' : ' ', ' '};
@@ -341,32 +357,33 @@ note_key(Capture *capture, const char *key)
 typedef struct Change
 {
 	Oid			schema;
+	int16		source_id;
 	char	   *source;
 	char	   *key;
-	SubTransactionId subid;
+	SubTransactionId subid;		/* that changed it */
 } Change;
 
-static List *changes = NIL;		/* in TopTransactionContext */
-
-static void
-forget_changes(XactEvent event, void *arg)
+/* Changes that were settled in a savepoint, which may yet be rolled back. */
+typedef struct Settled
 {
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		changes = NIL;
-}
+	SubTransactionId subid;
+	List	   *changes;
+} Settled;
+
+/* Both lists, and all in them, live in TopTransactionContext. */
+static List *changes = NIL;		/* to be settled */
+static List *settled = NIL;
 
 /*
- * Keys of a savepoint that is rolled back are dropped; those of one that is
- * released belong to the transaction around it.
+ * Drops the changes of a savepoint that is rolled back; hands those of one
+ * that is released to the transaction around it.
  */
-static void
-follow_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+static List *
+end_changes(List *list, SubXactEvent event, SubTransactionId subid, SubTransactionId parent)
 {
 	ListCell   *lc;
 
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
-	foreach(lc, changes)
+	foreach(lc, list)
 	{
 		Change	   *change = lfirst(lc);
 
@@ -375,8 +392,88 @@ follow_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransaction
 		if (event == SUBXACT_EVENT_COMMIT_SUB)
 			change->subid = parent;
 		else
-			changes = foreach_delete_current(changes, lc);
+			list = foreach_delete_current(list, lc);
 	}
+	return list;
+}
+
+/*
+ * What was settled in a savepoint that is rolled back is to be settled again.
+ */
+static void
+follow_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	foreach(lc, settled)
+	{
+		Settled    *batch = lfirst(lc);
+
+		if (batch->subid != subid)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+		{
+			batch->subid = parent;
+			batch->changes = end_changes(batch->changes, event, subid, parent);
+		}
+		else
+		{
+			changes = list_concat(changes, batch->changes);
+			settled = foreach_delete_current(settled, lc);
+		}
+	}
+	changes = end_changes(changes, event, subid, parent);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Takes all changes that are to be settled now.
+ */
+static List *
+take_changes(void)
+{
+	List	   *taken = changes;
+
+	changes = NIL;
+	if (taken != NIL && GetCurrentTransactionNestLevel() > 1)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+		Settled    *batch = palloc(sizeof(Settled));
+
+		batch->subid = GetCurrentSubTransactionId();
+		batch->changes = list_copy(taken);
+		settled = lappend(settled, batch);
+		MemoryContextSwitchTo(old);
+	}
+	return taken;
+}
+
+/*
+ * Ends the transaction: what no deferred trigger has settled, because somebody
+ * disabled it, is left to a run.
+ */
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+	{
+		ListCell   *lc;
+
+		foreach(lc, changes)
+		{
+			Change	   *change = lfirst(lc);
+
+			note_key(change->schema, change->source_id, change->key);
+		}
+	}
+	else if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	changes = NIL;
+	settled = NIL;
 }
 
 static void
@@ -388,13 +485,14 @@ collect_change(Capture *capture, const char *source, const char *key)
 
 	if (!registered)
 	{
-		RegisterXactCallback(forget_changes, NULL);
+		RegisterXactCallback(end_transaction, NULL);
 		RegisterSubXactCallback(follow_subtransaction, NULL);
 		registered = true;
 	}
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	change = palloc(sizeof(Change));
 	change->schema = capture->schema;
+	change->source_id = capture->source_id;
 	change->source = pstrdup(source);
 	change->key = pstrdup(key);
 	change->subid = GetCurrentSubTransactionId();
@@ -441,7 +539,7 @@ settle_capture(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 	{
-		note_key(capture, NULL);
+		note_key(capture->schema, capture->source_id, NULL);
 		return PointerGetDatum(NULL);
 	}
 
@@ -461,10 +559,24 @@ settle_capture(PG_FUNCTION_ARGS)
 		if (at_commit)
 			collect_change(capture, trigger->tg_trigger->tgargs[1], keys[i]);
 		else
-			note_key(capture, keys[i]);
+			note_key(capture->schema, capture->source_id, keys[i]);
 		pfree(keys[i]);
 	}
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * Settles keys of one source, unless its book is gone by now.
+ */
+static void
+settle_changes(const Change *any, List *keys)
+{
+	SettleBook	book;
+
+	if (any == NULL || !SearchSysCacheExists1(NAMESPACEOID, ObjectIdGetDatum(any->schema)))
+		return;
+	book = settle_book(any->schema);
+	settle_run_keys(&book, any->source, keys);
 }
 
 /*
@@ -486,30 +598,22 @@ settle_at_commit(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settle.settle_at_commit is not called as a trigger")));
-	all = changes;
-	changes = NIL;
+	all = take_changes();
 	list_sort(all, compare_changes);
 	foreach(lc, all)
 	{
 		Change	   *change = lfirst(lc);
 		bool		same = last != NULL && last->schema == change->schema && strcmp(last->source, change->source) == 0;
 
-		if (!same && last != NULL)
+		if (!same)
 		{
-			SettleBook	book = settle_book(last->schema);
-
-			settle_run_keys(&book, last->source, keys);
+			settle_changes(last, keys);
 			keys = NIL;
 		}
 		if (!same || strcmp(last->key, change->key) != 0)
 			keys = lappend(keys, change->key);
 		last = change;
 	}
-	if (last != NULL)
-	{
-		SettleBook	book = settle_book(last->schema);
-
-		settle_run_keys(&book, last->source, keys);
-	}
+	settle_changes(last, keys);
 	return PointerGetDatum(NULL);
 }

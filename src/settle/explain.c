@@ -195,9 +195,8 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 			line->amount = settle_dec_from_numeric(DatumGetNumeric(amount));
 		else
 		{
-			SettleRounding rounding = settle_rule_rounding(line->rule, line->unit);
-
-			line->amount = settle_tally_arrive(parts, code->nversions, version, line->base, line->factor, &rounding);
+			line->amount = settle_tally_arrive(parts, code->nversions, version, line->base, line->factor,
+											   settle_rule_rounding(source->set, line->rule, line->unit));
 		}
 	}
 	show_line(e, line);

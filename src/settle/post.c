@@ -65,7 +65,7 @@ typedef struct DeltaKey
 {
 	int			party;
 	DateADT		period;
-	char		unit[24];
+	char		unit[SETTLE_MAX_UNIT + 1];
 } DeltaKey;
 
 typedef struct Delta
@@ -94,16 +94,6 @@ array_of(Oid type, Datum *datums, int n)
 
 	get_typlenbyvalalign(type, &len, &byval, &align);
 	return PointerGetDatum(construct_array(datums, n, type, len, byval, align));
-}
-
-static void
-check_unit(const char *unit)
-{
-	if (strlen(unit) >= sizeof(((TallyKey *) 0)->unit))
-		ereport(ERROR,
-				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-				 errmsg("unit \"%s\" is too long", unit),
-				 errdetail("A currency or unit has at most %d bytes.", (int) sizeof(((TallyKey *) 0)->unit) - 1)));
 }
 
 /* ---- parties ---- */
@@ -244,7 +234,6 @@ number_lines(Run *run, RunSource *source)
 			line->payer = source->party_ids[line->payer_party->ordinal];
 			line->payee = source->party_ids[line->payee_party->ordinal];
 			line->owner = line->owner_party == NULL ? 0 : source->party_ids[line->owner_party->ordinal];
-			check_unit(line->unit);
 		}
 }
 
@@ -458,6 +447,8 @@ find_tally(Run *run, RunSource *source, const RunLine *line)
 
 		tally->source = source;
 		tally->payer = line->payer;
+		tally->payee = line->payee;
+		tally->moved = DATEVAL_NOBEGIN;
 		tally->is_new = true;
 		tally->parts = palloc0(sizeof(SettleTallyPart) * n);
 		tally->amounts = palloc(sizeof(SettleDec) * n);
@@ -539,23 +530,28 @@ load_tallies(Run *run, RunSource *source)
 	/* at commit the rows must be there to be locked: posters go beside each other */
 	if (run->at_commit)
 	{
-		Oid			insert_types[] = {INT4ARRAYOID, INT4ARRAYOID, date_array, TEXTARRAYOID, INT4ARRAYOID};
-		Datum		insert_values[] = {values[0], values[1], values[2], values[3], 0};
+		Oid			insert_types[] = {INT4ARRAYOID, INT4ARRAYOID, date_array, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID};
+		Datum		insert_values[] = {values[0], values[1], values[2], values[3], 0, 0};
 		Datum	   *payers = palloc(sizeof(Datum) * n);
+		Datum	   *payees = palloc(sizeof(Datum) * n);
 
 		for (int i = 0; i < n; i++)
+		{
 			payers[i] = Int32GetDatum(tallies[i]->payer);
+			payees[i] = Int32GetDatum(tallies[i]->payee);
+		}
 		insert_values[4] = array_of(INT4OID, payers, n);
-		settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, count, base, weighted, amount) "
-									 "SELECT u.r, u.o, u.p, u.u, u.y, 0, 0, 0, 0 FROM unnest($1, $2, $3, $4, $5) AS u(r, o, p, u, y) "
+		insert_values[5] = array_of(INT4OID, payees, n);
+		settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, payee_id, count, base, weighted, amount) "
+									 "SELECT u.r, u.o, u.p, u.u, u.y, u.e, 0, 0, 0, 0 FROM unnest($1, $2, $3, $4, $5, $6) AS u(r, o, p, u, y, e) "
 									 "ORDER BY u.r, u.o, u.p, u.u ON CONFLICT DO NOTHING", run->book.name),
-							5, insert_types, insert_values, NULL, SPI_OK_INSERT);
+							6, insert_types, insert_values, NULL, SPI_OK_INSERT);
 	}
 	/*
 	 * The lock is taken in the order of the key; an outer query gives the
 	 * position back.
 	 */
-	nrows = settle_book_execute(psprintf("SELECT u.at, t.count, t.base, t.weighted, t.amount, t.payer_id "
+	nrows = settle_book_execute(psprintf("SELECT u.at, t.count, t.base, t.weighted, t.amount, t.payer_id, t.payee_id "
 										 "FROM %s.tally_state AS t JOIN unnest($1, $2, $3, $4) WITH ORDINALITY AS u(r, o, p, u, at) "
 										 "ON t.rule_id OPERATOR(pg_catalog.=) u.r AND t.owner_id OPERATOR(pg_catalog.=) u.o "
 										 "AND t.period OPERATOR(pg_catalog.=) u.p AND t.unit OPERATOR(pg_catalog.=) u.u "
@@ -574,6 +570,7 @@ load_tallies(Run *run, RunSource *source)
 		tally->parts[v].weighted = numeric_column((int) row, 4);
 		tally->amounts[v] = numeric_column((int) row, 5);
 		tally->payer = DatumGetInt32(settle_spi_datum((int) row, 6, &isnull));
+		tally->payee = DatumGetInt32(settle_spi_datum((int) row, 7, &isnull));
 		tally->exists[v] = true;
 		MemoryContextSwitchTo(old);
 	}
@@ -596,7 +593,7 @@ keep_part(Run *run, Tally *tally, int v)
 }
 
 static void
-leave_tally(Run *run, RunSource *source, const RunLine *line)
+leave_tally(Run *run, RunSource *source, const RunLine *line, DateADT period)
 {
 	Tally	   *tally = find_tally(run, source, line);
 	int			v = version_of(line->rule);
@@ -606,18 +603,23 @@ leave_tally(Run *run, RunSource *source, const RunLine *line)
 	part->base = settle_dec_sub(part->base, line->base);
 	part->weighted = settle_dec_sub(part->weighted, settle_dec_mul(line->base, line->factor));
 	tally->amounts[v] = settle_dec_sub(tally->amounts[v], line->amount);
+	tally->moved = Max(tally->moved, period);
 	keep_part(run, tally, v);
 }
 
 static void
-arrive_at_tally(Run *run, RunSource *source, RunLine *line)
+arrive_at_tally(Run *run, RunSource *source, RunLine *line, DateADT period)
 {
 	Tally	   *tally = find_tally(run, source, line);
 	int			v = version_of(line->rule);
-	SettleRounding rounding = settle_rule_rounding(line->rule, line->unit);
+	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, tally->key.unit);
 
-	line->amount = settle_tally_arrive(tally->parts, tally->key.code->nversions, v, line->base, line->factor, &rounding);
+	line->amount = settle_tally_arrive(tally->parts, tally->key.code->nversions, v, line->base, line->factor, rounding);
 	tally->amounts[v] = settle_dec_add(tally->amounts[v], line->amount);
+	tally->moved = Max(tally->moved, period);
+	/* several payees: the owner answers for the tally, unless it is he who pays */
+	if (tally->payee != line->payee && tally->payer != tally->key.owner)
+		tally->payee = tally->key.owner;
 	keep_part(run, tally, v);
 }
 
@@ -1174,7 +1176,7 @@ price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmoving)
 
 		for (int k = 0; ticket->posted != NULL && k < ticket->posted->nlines; k++)
 			if (ticket->posted->lines[k].in_tally && !stays(ticket, &ticket->posted->lines[k]))
-				leave_tally(run, source, &ticket->posted->lines[k]);
+				leave_tally(run, source, &ticket->posted->lines[k], ticket->posted->period);
 	}
 	qsort(moving, nmoving, sizeof(RunTicket *), compare_arrival);
 	for (int i = 0; i < nmoving; i++)
@@ -1193,7 +1195,7 @@ price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmoving)
 			if (posted != NULL)
 				line->amount = posted->amount;
 			else
-				arrive_at_tally(run, source, line);
+				arrive_at_tally(run, source, line, ticket->period);
 		}
 	}
 }
@@ -1247,7 +1249,7 @@ settle_post_batch(Run *run, RunSource *source)
 					note_problem(run, source, ticket->key, NULL, ERRCODE_SETTLE_VANISHED,
 								 psprintf("ticket \"%s\" is settled and has no row any more", ticket->key),
 								 run->hold_vanished ? "Too many tickets are missing at once to be cancellations." : NULL,
-								 "Write the row again, or let the source take money back: on_delete reverse, and rescan.");
+								 "Write the row again; to take the money back set on_delete of the source to reverse and delete the row then.");
 					run->held++;
 				}
 				else
@@ -1307,7 +1309,7 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 	const SettleRuleCode *code = tally->key.code;
 	SettleDec	posted = settle_dec_int(0);
 	SettleDec	difference;
-	SettleRounding rounding;
+	const SettleRounding *rounding;
 	int			version = -1;
 	RunLine		line = {0};
 	Draft	   *draft;
@@ -1325,15 +1327,16 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 	}
 	if (version < 0)
 		version = 0;
-	rounding = settle_rule_rounding(code->versions[version], tally->key.unit);
-	difference = settle_dec_sub(settle_ratio_round(settle_tally_fee(tally->parts, code->nversions), &rounding), posted);
+	rounding = settle_rule_rounding(tally->source->set, code->versions[version], tally->key.unit);
+	difference = settle_dec_sub(settle_ratio_round(settle_tally_fee(tally->parts, code->nversions), rounding), posted);
 	if (settle_dec_sign(difference) == 0)
 		return;
 
 	line.rule = code->versions[version];
 	line.rule_id = tally->source->rule_ids[line.rule->ordinal];
 	line.payer = tally->payer;
-	line.payee = line.owner = tally->key.owner;
+	line.payee = tally->payee;
+	line.owner = tally->key.owner;
 	line.unit = tally->key.unit;
 	line.base = settle_dec_int(0);
 	line.factor = settle_dec_int(1);
@@ -1360,7 +1363,7 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 						1, types, values, NULL, SPI_OK_SELECT);
 	draft->revision = DatumGetInt32(settle_spi_datum(0, 1, &isnull)) + 1;
 	draft->ticket_time = run->now;
-	draft->period = DATE_NOT_FINITE(tally->key.period) ? settle_span_start(SETTLE_SPAN_MONTH, run->now) : tally->key.period;
+	draft->period = tally->moved;
 	draft->currency = tally->key.unit;
 	draft->revenue = draft->cost = settle_dec_int(0);
 	add_draft_line(draft, &line);
@@ -1377,10 +1380,10 @@ write_tallies(Run *run)
 	Tally	   *tally;
 	int			n = 0;
 	int			space = 0;
-	Datum	   *columns[9];
-	static const Oid types[] = {INT4OID, INT4OID, DATEOID, TEXTOID, INT4OID, INT8OID, NUMERICOID, NUMERICOID, NUMERICOID};
-	Oid			array_types[9];
-	Datum		values[9];
+	static const Oid types[] = {INT4OID, INT4OID, DATEOID, TEXTOID, INT4OID, INT4OID, INT8OID, NUMERICOID, NUMERICOID, NUMERICOID};
+	Datum	   *columns[lengthof(types)];
+	Oid			array_types[lengthof(types)];
+	Datum		values[lengthof(types)];
 
 	hash_seq_init(&scan, run->tallies);
 	while ((tally = hash_seq_search(&scan)) != NULL)
@@ -1388,7 +1391,7 @@ write_tallies(Run *run)
 			space += tally->changed[v];
 	if (space == 0)
 		return;
-	for (int c = 0; c < 9; c++)
+	for (int c = 0; c < lengthof(types); c++)
 		columns[c] = palloc(sizeof(Datum) * space);
 	hash_seq_init(&scan, run->tallies);
 	while ((tally = hash_seq_search(&scan)) != NULL)
@@ -1401,22 +1404,23 @@ write_tallies(Run *run)
 			columns[2][n] = DateADTGetDatum(tally->key.period);
 			columns[3][n] = CStringGetTextDatum(tally->key.unit);
 			columns[4][n] = Int32GetDatum(tally->payer);
-			columns[5][n] = Int64GetDatum(tally->parts[v].count);
-			columns[6][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].base));
-			columns[7][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].weighted));
-			columns[8][n++] = NumericGetDatum(settle_dec_to_numeric(tally->amounts[v]));
+			columns[5][n] = Int32GetDatum(tally->payee);
+			columns[6][n] = Int64GetDatum(tally->parts[v].count);
+			columns[7][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].base));
+			columns[8][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].weighted));
+			columns[9][n++] = NumericGetDatum(settle_dec_to_numeric(tally->amounts[v]));
 		}
-	for (int c = 0; c < 9; c++)
+	for (int c = 0; c < lengthof(types); c++)
 	{
 		array_types[c] = get_array_type(types[c]);
 		values[c] = array_of(types[c], columns[c], n);
 	}
-	settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, count, base, weighted, amount) "
-								 "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS u(r, o, p, u, y, n, x, w, a) ORDER BY u.r, u.o, u.p, u.u "
+	settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, payee_id, count, base, weighted, amount) "
+								 "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS u(r, o, p, u, y, e, n, x, w, a) ORDER BY u.r, u.o, u.p, u.u "
 								 "ON CONFLICT (rule_id, owner_id, period, unit) DO UPDATE "
-								 "SET count = excluded.count, base = excluded.base, weighted = excluded.weighted, amount = excluded.amount",
+								 "SET payee_id = excluded.payee_id, count = excluded.count, base = excluded.base, weighted = excluded.weighted, amount = excluded.amount",
 								 run->book.name),
-						9, array_types, values, NULL, SPI_OK_INSERT);
+						lengthof(types), array_types, values, NULL, SPI_OK_INSERT);
 }
 
 void

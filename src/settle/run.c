@@ -230,6 +230,17 @@ release_sources(Run *run)
 			settle_set_release(run->sources[i]->set);
 }
 
+static RunSource *
+find_source(const Run *run, const char *name)
+{
+	for (int i = 0; i < run->nsources; i++)
+		if (strcmp(run->sources[i]->name, name) == 0)
+			return run->sources[i];
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("book \"%s\" has no source \"%s\"", run->book.label, name)));
+}
+
 /* ---- evaluating ---- */
 
 /*
@@ -577,6 +588,7 @@ settle_all(Run *run, RunSource *source)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT k.ticket_key, k.ticket_key IS NOT NULL AS known, s.source_key");
 	append_columns(&sql, &reader);
+	/* a row without a key is no ticket; settle.check tells of it */
 	appendStringInfo(&sql, " FROM (SELECT DISTINCT h.ticket_key FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1) AS k "
 					 "FULL JOIN (SELECT * FROM (%s) AS a WHERE a.source_key IS NOT NULL) AS s ON s.source_key OPERATOR(pg_catalog.=) k.ticket_key", run->book.name, rows);
 	settle_rows(run, source, &reader, sql.data, 1, types, values);
@@ -603,7 +615,9 @@ keys_of_result(MemoryContext context)
 }
 
 /*
- * Queues again what new rules may settle, and what has become due.
+ * Queues again what new rules may settle, and what has become due.  Rules are
+ * new since the last scheduled run: tickets that settle at commit look at
+ * nobody but themselves.
  */
 static void
 queue_again(Run *run)
@@ -617,7 +631,7 @@ queue_again(Run *run)
 	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
 	values[0] = PointerGetDatum(digest);
 	settle_book_execute(psprintf("WITH new_rules AS (SELECT WHERE NOT EXISTS ("
-								 "SELECT FROM (SELECT r.digest FROM %1$s.run AS r ORDER BY r.run_id DESC LIMIT 1) AS last WHERE last.digest OPERATOR(pg_catalog.=) $1)) "
+								 "SELECT FROM (SELECT r.digest FROM %1$s.run AS r WHERE r.settled_on OPERATOR(pg_catalog.=) 'schedule' ORDER BY r.run_id DESC LIMIT 1) AS last WHERE last.digest OPERATOR(pg_catalog.=) $1)) "
 								 "INSERT INTO %1$s.pending (source_id, ticket_key, scanned) "
 								 "SELECT s.source_id, p.ticket_key, false FROM %1$s.problem AS p JOIN %1$s.source AS s ON s.source OPERATOR(pg_catalog.=) p.source "
 								 "WHERE EXISTS (TABLE new_rules) AND p.sqlstate OPERATOR(pg_catalog.<>) 'ST005' "
@@ -929,15 +943,13 @@ settle_run_keys(const SettleBook *book, const char *source, List *keys)
 	SPI_connect();
 	pass_gate(book, true);
 	begin_run(&run, book, true);
-	for (int i = 0; i < run.nsources; i++)
-	{
-		if (strcmp(run.sources[i]->name, source) != 0)
-			continue;
-		prepare_run(&run);
-		settle_keys(&run, run.sources[i], construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
-		settle_post_tallies(&run);
-		record_run(&run);
-	}
+	/* what is wrong with other sources is no concern of this transaction */
+	run.sources[0] = find_source(&run, source);
+	run.nsources = 1;
+	prepare_run(&run);
+	settle_keys(&run, run.sources[0], construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
+	settle_post_tallies(&run);
+	record_run(&run);
 	release_sources(&run);
 	SPI_finish();
 	settle_book_leave(identity);
@@ -966,6 +978,8 @@ settle_rescan(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	begin_run(&run, &book, false);
+	if (!PG_ARGISNULL(3))
+		(void) find_source(&run, NameStr(*PG_GETARG_NAME(3)));
 	for (int i = 0; i < run.nsources; i++)
 	{
 		RunSource  *source = run.sources[i];
@@ -1012,7 +1026,9 @@ settle_has_pending(PG_FUNCTION_ARGS)
 	settle_book_check_rights(&book);
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	result = query(psprintf("SELECT FROM %s.pending LIMIT 1", book.name)) > 0;
+	/* what is left of a source that is given up stays, and nobody waits for it */
+	result = query(psprintf("SELECT FROM %1$s.pending AS p JOIN %1$s.source AS s ON s.source_id OPERATOR(pg_catalog.=) p.source_id "
+							"WHERE s.relation IS NOT NULL LIMIT 1", book.name)) > 0;
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_BOOL(result);
@@ -1032,7 +1048,7 @@ settle_explain(PG_FUNCTION_ARGS)
 	SettleBook	book;
 	SettleIdentity identity;
 	Run			run;
-	RunSource  *source = NULL;
+	RunSource  *source;
 	const char *name;
 	char	   *key;
 
@@ -1044,17 +1060,10 @@ settle_explain(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	begin_run(&run, &book, false);
-	for (int i = 0; i < run.nsources; i++)
-	{
-		if (strcmp(run.sources[i]->name, name) == 0)
-			source = run.sources[i];
-		compile_source(&run, run.sources[i]);
-	}
+	source = run.sources[0] = find_source(&run, name);
+	run.nsources = 1;
+	compile_source(&run, source);
 	number_rules(&run);
-	if (source == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("book \"%s\" has no source \"%s\"", book.label, name)));
 	if (!fetch_row(&run, source, key))
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
@@ -1106,14 +1115,18 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 		{
 			Datum		cells[3];
 			bool		nulls[3] = {false};
+			Datum		key;
 			bool		isnull;
 			bool		unknown = DatumGetBool(settle_spi_datum((int) row, 2, &isnull));
 
 			if (ready_at == NULL && !unknown)
 				continue;
+			key = settle_spi_datum((int) row, 1, &isnull);
 			cells[0] = CStringGetTextDatum("every ready ticket is known, and every settled ticket has its row");
-			cells[1] = CStringGetTextDatum(psprintf("%s %s", source->name, TextDatumGetCString(settle_spi_datum((int) row, 1, &isnull))));
-			cells[2] = CStringGetTextDatum(unknown ? "is ready and the book does not know of it: settle.rescan" : "is settled and has no row any more, or is not ready: settle.rescan");
+			cells[1] = CStringGetTextDatum(isnull ? source->name : psprintf("%s %s", source->name, TextDatumGetCString(key)));
+			cells[2] = CStringGetTextDatum(isnull ? "has a ready row without a key, which cannot be settled"
+										   : unknown ? "is ready and the book does not know of it: settle.rescan"
+										   : "is settled and has no row any more, or is not ready: settle.rescan");
 			tuplestore_putvalues(store, desc, cells, nulls);
 		}
 	}

@@ -109,7 +109,7 @@ typedef struct TallyKey
 	const SettleRuleCode *code;
 	int			owner;
 	DateADT		period;
-	char		unit[24];
+	char		unit[SETTLE_MAX_UNIT + 1];
 } TallyKey;
 
 typedef struct Tally
@@ -117,6 +117,8 @@ typedef struct Tally
 	TallyKey	key;			/* must be first */
 	RunSource  *source;
 	int			payer;
+	int			payee;			/* of its retier lines: the payee of its tickets' lines, where they have one */
+	DateADT		moved;			/* latest period that the run has moved a ticket of it in */
 	bool		is_new;			/* not loaded yet */
 	SettleTallyPart *parts;		/* by version */
 	SettleDec  *amounts;		/* posted, by version */

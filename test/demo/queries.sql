@@ -1,14 +1,18 @@
--- What each dealer of Yunnan got, month by month.
-SELECT payee, period, component, count(*) AS lines, sum(amount) AS amount FROM chain.line_detail
-WHERE payee LIKE 'dealer:yn-%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+-- What one dealer got and gave in November, found through an index.
+SELECT component, count(*) AS lines,
+       sum(CASE payee WHEN 'dealer:yn-03' THEN amount ELSE -amount END) AS amount
+FROM settle.lines_of('chain', 'dealer:yn-03', '[2025-11-01,2025-12-01)')
+GROUP BY component ORDER BY component;
 
 -- Where the best earner stands in the tiers.
-SELECT period, rule_code, tickets, quantity, amount FROM chain.tally WHERE owner = 'staff:w2356' ORDER BY 1, 2;
+SELECT period, rule_code, tickets, quantity, amount FROM chain.tally
+WHERE owner = 'staff:w2356' ORDER BY period, rule_code;
 
 -- Which service earns its keep, and in which part of the country.
 SELECT project, region, tickets, revenue, cost, payout, profit, round(profit / revenue, 3) AS margin
 FROM (SELECT subpath(project::ltree, 0, 1) AS project, subpath(region::ltree, 0, 2) AS region,
-             sum(tickets) AS tickets, sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, sum(profit) AS profit
+             sum(tickets) AS tickets, sum(revenue) AS revenue, sum(cost) AS cost,
+             sum(payout) AS payout, sum(profit) AS profit
       FROM chain.revenue_matrix GROUP BY ROLLUP (1, 2)) m
 ORDER BY 1, 2;
 
@@ -19,7 +23,7 @@ SELECT ticket_key, rule_code, message FROM chain.problem ORDER BY ticket_key;
 UPDATE chain.ticket SET worker = 'w0001' WHERE worker IS NULL AND dealer IS NULL;
 SELECT * FROM settle.run('chain');
 
--- Take 1,000 yuan off the ticket above: the differences are posted, nothing is overwritten.
+-- Take 1,000 yuan off the ticket above: differences are posted, nothing is overwritten.
 UPDATE chain.ticket SET amount = amount - 1000 WHERE ticket_id = 'T038115';
 SELECT * FROM settle.run('chain');
 SELECT source, ticket_key, revision, component, payee, base, amount FROM chain.line_detail
