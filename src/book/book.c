@@ -59,13 +59,13 @@ static const Column columns_read[] = {
 	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
 	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
 	{"pending", "source_id", INT2OID}, {"pending", "ticket_key", TEXTOID, .nullable = true},
-	{"sheet", "source_id", INT2OID}, {"sheet", "ticket_key", TEXTOID}, {"sheet", "revision", INT4OID}, {"sheet", "run_id", INT8OID},
+	{"sheet", "sheet_id", INT8OID}, {"sheet", "source_id", INT2OID}, {"sheet", "ticket_key", TEXTOID}, {"sheet", "revision", INT4OID}, {"sheet", "run_id", INT8OID},
 	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID},
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
 	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
-	{"tally_state", "count", INT8OID}, {"tally_state", "base", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
+	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}
 };
 
@@ -237,7 +237,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, bool read_only)
 		"'rules', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
 		"'code', r.code, 'component', r.component, 'source', r.source, 'payer', r.payer, 'payee', r.payee, 'payees', r.payees, "
 		"'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::pg_catalog.text, 'factors', r.factors, "
-		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most, "
+		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'measure', r.measure, 'clock', nullif(r.clock, 'ticket'), 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most, "
 		"'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides, "
 		"'from', settle._instant(pg_catalog.lower(r.valid)), 'until', settle._instant(pg_catalog.upper(r.valid)), 'title', r.title)) ORDER BY r.code, r.valid), '[]') "
 		"FROM %1$s.rule AS r WHERE r.valid OPERATOR(pg_catalog.&&) v.during AND r.pack OPERATOR(pg_catalog.=) ANY (v.packs))) "

@@ -147,6 +147,8 @@ BEGIN
 			factors text[] NOT NULL DEFAULT '{}',
 			accumulate text,
 			tally_by text,
+			measure text,
+			clock text NOT NULL DEFAULT 'ticket',
 			share text NOT NULL DEFAULT 'fee',
 			at_least text,
 			at_most text,
@@ -224,12 +226,12 @@ BEGIN
 			payer_id integer NOT NULL REFERENCES %1$I.party,
 			payee_id integer NOT NULL REFERENCES %1$I.party,
 			count bigint NOT NULL,
-			base numeric NOT NULL,
+			quantity numeric NOT NULL,
 			weighted numeric NOT NULL,
 			amount numeric NOT NULL,
 			PRIMARY KEY (rule_id, owner_id, period, unit)
 		) WITH (fillfactor = 70);
-		COMMENT ON TABLE %1$I.tally_state IS 'state of each tally and rule version: tickets, base, sum of factor times base, and the sum of its lines';
+		COMMENT ON TABLE %1$I.tally_state IS 'state of each tally and rule version: tickets, what moves along the tiers, sum of factor times base, and the sum of its lines';
 
 		CREATE TABLE %1$I.party_delta (
 			party_id integer NOT NULL,
@@ -376,6 +378,8 @@ CREATE FUNCTION settle.add_rule(
 	factors text[] DEFAULT '{}',
 	accumulate text DEFAULT NULL,
 	tally_by text DEFAULT NULL,
+	measure text DEFAULT NULL,
+	clock text DEFAULT 'ticket',
 	share text DEFAULT 'fee',
 	at_least text DEFAULT NULL,
 	at_most text DEFAULT NULL,

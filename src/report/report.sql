@@ -41,7 +41,7 @@ BEGIN
 				m.cost::numeric(18,%2$s) AS cost,
 				m.payout::numeric(18,%2$s) AS payout,
 				m.profit::numeric(18,%2$s) AS profit,
-				CASE WHEN m.revenue > 0 THEN (m.profit / m.revenue)::numeric(18,4) END AS margin,
+				(CASE WHEN m.revenue > 0 THEN m.profit / m.revenue END)::numeric(18,4) AS margin,
 				settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything) AS heat,
 				settle.heat_color(settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything)) AS color
 			FROM (
@@ -59,7 +59,7 @@ BEGIN
 			SELECT
 				r.code AS rule_code, r.component, o.party AS owner, t.period, t.unit,
 				sum(t.count)::bigint AS tickets,
-				sum(t.base)::numeric(24,6) AS quantity,
+				sum(t.quantity)::numeric(24,6) AS quantity,
 				sum(t.amount)::numeric(18,%2$s) AS amount
 			FROM %1$I.tally_state AS t
 			JOIN %1$I.rule AS r ON r.rule_id = t.rule_id

@@ -515,6 +515,14 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 		refuse_rule(def, "has tally_by and does not accumulate", "Say accumulate => 'month', or leave tally_by out.");
 	if (def->unit != NULL && (def->unit[0] == '\0' || strlen(def->unit) > SETTLE_MAX_UNIT))
 		refuse_rule(def, psprintf("has the unit \"%s\"", def->unit), psprintf("A unit is a code of 1 to %d bytes, such as USD or POINTS.", SETTLE_MAX_UNIT));
+	if (def->accumulate == SETTLE_SPAN_NONE && (def->measure || def->clock != SETTLE_CLOCK_TICKET))
+		refuse_rule(def, psprintf("has %s and does not accumulate", def->measure ? "measure" : "clock"),
+					"Say accumulate => 'month', or leave it out.");
+	if (def->measure && !settle_pricer_is_volume(rule->rule.pricer))
+		refuse_rule(def, "has a measure and tiers that are not volume rates",
+					"What moves along the tiers chooses one rate for the whole base: 'volume 10% to 50, 12%'.");
+	if (def->measure && def->payees)
+		refuse_rule(def, "has a measure and several payees", "Nobody can say which of them the measure belongs to; write a rule for each.");
 	if (def->share == SETTLE_SHARE_BASE && def->payees == NULL)
 		refuse_rule(def, "shares its base among one payee", "Give payees, or leave share out.");
 
@@ -531,6 +539,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 		refuse_rule(def, psprintf("has payees of type %s", format_type_be(rule->payees->expr->type)),
 					"payees is a text array (equal parts) or a jsonb object of party and weight.");
 	rule->tally_by = read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
+	rule->measure = read_amount(set, def->measure, OF_RULE("measure"));
 	rule->at_least = read_amount(set, def->at_least, OF_RULE("at_least"));
 	rule->at_most = read_amount(set, def->at_most, OF_RULE("at_most"));
 	rule->nfactors = def->nfactors;
@@ -544,7 +553,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	}
 
 	{
-		Term	   *terms[] = {rule->base, rule->payer, rule->payee, rule->payees, rule->tally_by, rule->at_least, rule->at_most};
+		Term	   *terms[] = {rule->base, rule->payer, rule->payee, rule->payees, rule->tally_by, rule->measure, rule->at_least, rule->at_most};
 
 		for (int i = 0; i < lengthof(terms); i++)
 			if (terms[i] != NULL)

@@ -141,6 +141,7 @@ typedef struct CompiledRule
 	int		   *needs;
 	Term	   *payees;
 	Term	   *tally_by;
+	Term	   *measure;
 	Term	   *at_least;
 	Term	   *at_most;
 	int		   *factors;		/* decisions */

@@ -55,6 +55,7 @@ typedef struct SettleLine
 	SettleParty *payee;
 	const char *unit;
 	SettleDec	base;
+	SettleDec	quantity;		/* what moves along the tiers of the tally: the base or the rule's measure */
 	SettleDec	factor;
 	SettleDec	amount;			/* of a line that adds to a tally: set by whoever knows the tally */
 	SettleParty *owner;			/* NULL: adds to no tally */
@@ -103,7 +104,7 @@ typedef struct SettleTallyPart
 {
 	const SettlePricer *pricer;
 	int64		count;			/* n */
-	SettleDec	base;			/* X */
+	SettleDec	quantity;		/* X: sum of the base, or of the rule's measure */
 	SettleDec	weighted;		/* W = sum of factor x base */
 } SettleTallyPart;
 
@@ -160,10 +161,11 @@ extern SettleRatio settle_tally_fee(const SettleTallyPart *parts, int nparts);
 /*
  * A ticket arrives: gives its own line, round(G + m) - round(G), where G is the
  * exact fee before and m its marginal price with its own version and factor,
- * and adds it to the part.
+ * and adds it to the part.  count is 1, or -1 where a correction by posting time
+ * takes base back.
  */
 extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int version,
-									 SettleDec base, SettleDec factor, const SettleRounding *rounding);
+									 SettleDec quantity, SettleDec base, SettleDec factor, int count, const SettleRounding *rounding);
 
 extern const SettleRounding *settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit);
 

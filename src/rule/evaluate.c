@@ -866,7 +866,7 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		line->payer = payer;
 		line->payee = payees.parties[i];
 		line->unit = unit;
-		line->base = bases[i];
+		line->base = line->quantity = bases[i];
 		line->factor = factor;
 		line->amount = amounts[i];
 		check_size(line->base, "base");
@@ -876,6 +876,11 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		{
 			line->owner = rule->tally_by != NULL ? term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
 			line->tally_period = ticket_span_start(set, rule->accumulate, ticket->period_at);
+			if (rule->measure != NULL)
+			{
+				line->quantity = need_dec(set, rule->measure, rule, "measure");
+				check_size(line->quantity, "measure");
+			}
 		}
 		else
 		{

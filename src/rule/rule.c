@@ -52,7 +52,7 @@ state_dec(JsonbContainer *state, const char *key, const char *rule)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("tally of rule \"%s\" in \"before\" has no \"%s\"", rule, key),
-			 errhint("\"before\" is {rule: {owner: {\"count\": ..., \"base\": ..., \"weighted\": ...}}}.")));
+			 errhint("\"before\" is {rule: {owner: {\"count\": ..., \"quantity\": ..., \"weighted\": ...}}}.")));
 }
 
 /*
@@ -76,7 +76,7 @@ tally_before(const SettleLine *line, Jsonb *before)
 	if (state == NULL || state->type != jbvBinary || !JsonContainerIsObject(state->val.binary.data))
 		return part;
 	part.count = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(settle_dec_to_numeric(state_dec(state->val.binary.data, "count", rule)))));
-	part.base = state_dec(state->val.binary.data, "base", rule);
+	part.quantity = state_dec(state->val.binary.data, "quantity", rule);
 	part.weighted = state_dec(state->val.binary.data, "weighted", rule);
 	return part;
 }
@@ -119,7 +119,7 @@ settle_evaluate(PG_FUNCTION_ARGS)
 		{
 			SettleTallyPart part = tally_before(line, before);
 
-			line->amount = settle_tally_arrive(&part, 1, 0, line->base, line->factor,
+			line->amount = settle_tally_arrive(&part, 1, 0, line->quantity, line->base, line->factor, 1,
 											   settle_rule_rounding(set, line->rule, line->unit));
 			data.in_tally = true;
 			data.count = 1;
@@ -132,6 +132,7 @@ settle_evaluate(PG_FUNCTION_ARGS)
 		data.payee = settle_lines_code(&writer, line->payee->code);
 		data.unit = settle_lines_code(&writer, line->unit);
 		data.base = line->base;
+		data.quantity = line->quantity;
 		data.factor = line->factor;
 		data.amount = line->amount;
 		settle_lines_add(&writer, &data);

@@ -55,7 +55,7 @@ CREATE FUNCTION settle._unpack(
 	lines settle.lines,
 	OUT line integer, OUT rule_id integer, OUT payer_id integer, OUT payee_id integer,
 	OUT base numeric, OUT factor numeric, OUT amount numeric,
-	OUT owner_id integer, OUT tally_period date, OUT count integer, OUT retier boolean
+	OUT owner_id integer, OUT tally_period date, OUT count integer, OUT quantity numeric, OUT retier boolean
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_lines_unpack' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 5;
 COMMENT ON FUNCTION settle._unpack(settle.lines) IS 'the packed lines of a sheet as rows with the numbers of its book';
 

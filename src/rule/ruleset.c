@@ -51,6 +51,10 @@ static const EnumName shares[] = {
 	{"fee", SETTLE_SHARE_FEE}, {"base", SETTLE_SHARE_BASE}, {NULL, 0}
 };
 
+static const EnumName clocks[] = {
+	{"ticket", SETTLE_CLOCK_TICKET}, {"posting", SETTLE_CLOCK_POSTING}, {NULL, 0}
+};
+
 /*
  * Finds a name in a list; what says what the list is of.
  */
@@ -94,6 +98,12 @@ SettleShare
 settle_share_in(const char *name)
 {
 	return name_in(shares, "share", name);
+}
+
+SettleClock
+settle_clock_in(const char *name)
+{
+	return name_in(clocks, "clock", name);
 }
 
 /* ---- reading the document ---- */
@@ -486,6 +496,9 @@ read_rule(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member
 	text = get_text(&o, "accumulate");
 	rule->accumulate = text == NULL ? SETTLE_SPAN_NONE : settle_span_in(text);
 	rule->tally_by = get_text(&o, "tally_by");
+	rule->measure = get_text(&o, "measure");
+	text = get_text(&o, "clock");
+	rule->clock = text == NULL ? SETTLE_CLOCK_TICKET : settle_clock_in(text);
 	text = get_text(&o, "share");
 	rule->share = text == NULL ? SETTLE_SHARE_FEE : settle_share_in(text);
 	rule->at_least = get_text(&o, "at_least");

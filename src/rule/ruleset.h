@@ -60,6 +60,13 @@ typedef enum SettleSpan
 	SETTLE_SPAN_EVER
 } SettleSpan;
 
+/* Whose time says which accumulation period a line adds to. */
+typedef enum SettleClock
+{
+	SETTLE_CLOCK_TICKET,
+	SETTLE_CLOCK_POSTING		/* that of the run: what is declared is never re-opened */
+} SettleClock;
+
 typedef enum SettleShare
 {
 	SETTLE_SHARE_FEE,
@@ -128,6 +135,8 @@ typedef struct SettleRuleDef
 	char	  **factors;
 	SettleSpan	accumulate;
 	char	   *tally_by;
+	char	   *measure;		/* NULL: the base */
+	SettleClock clock;
 	char	   *at_least;
 	char	   *at_most;
 	char	   *rounding;
@@ -180,5 +189,6 @@ extern SettleSpan settle_span_in(const char *name);
 extern SettleChoicePolicy settle_choice_policy_in(const char *name);
 extern SettleHitPolicy settle_hit_policy_in(const char *name);
 extern SettleShare settle_share_in(const char *name);
+extern SettleClock settle_clock_in(const char *name);
 
 #endif							/* SETTLE_RULESET_H */

@@ -149,6 +149,7 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 	SettleTallyPart *parts = palloc0(sizeof(SettleTallyPart) * code->nversions);
 	SettleDec	total = settle_dec_int(0);
 	SettleDec	posted = settle_dec_int(0);
+	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, line->unit);
 	SettleFeeStep *steps;
 	int			nsteps;
 	int			version = 0;
@@ -159,11 +160,11 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 	for (int v = 0; v < code->nversions; v++)
 	{
 		parts[v].pricer = code->versions[v]->pricer;
-		parts[v].base = parts[v].weighted = settle_dec_int(0);
+		parts[v].quantity = parts[v].weighted = settle_dec_int(0);
 		if (code->versions[v] == line->rule)
 			version = v;
 	}
-	n = settle_book_execute(psprintf("SELECT t.rule_id, t.count, t.base, t.weighted, t.amount FROM %1$s.tally_state AS t JOIN %1$s.rule AS r ON r.rule_id OPERATOR(pg_catalog.=) t.rule_id "
+	n = settle_book_execute(psprintf("SELECT t.rule_id, t.count, t.quantity, t.weighted, t.amount FROM %1$s.tally_state AS t JOIN %1$s.rule AS r ON r.rule_id OPERATOR(pg_catalog.=) t.rule_id "
 									 "JOIN %1$s.party AS p ON p.party_id OPERATOR(pg_catalog.=) t.owner_id "
 									 "WHERE r.code OPERATOR(pg_catalog.=) $1 AND p.party OPERATOR(pg_catalog.=) $2 AND t.period OPERATOR(pg_catalog.=) $3 AND t.unit OPERATOR(pg_catalog.=) $4", run->book.name),
 							4, types, values, NULL, SPI_OK_SELECT);
@@ -175,10 +176,10 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 			if (source->rule_ids[code->versions[v]->ordinal] == id)
 			{
 				parts[v].count = DatumGetInt64(settle_spi_datum((int) row, 2, &isnull));
-				parts[v].base = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(settle_spi_datum((int) row, 3, &isnull))));
+				parts[v].quantity = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(settle_spi_datum((int) row, 3, &isnull))));
 				parts[v].weighted = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(settle_spi_datum((int) row, 4, &isnull))));
 				posted = settle_dec_add(posted, settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(settle_spi_datum((int) row, 5, &isnull)))));
-				total = settle_dec_add(total, parts[v].base);
+				total = settle_dec_add(total, parts[v].quantity);
 			}
 	}
 
@@ -191,13 +192,11 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 	{
 		Datum		amount = settle_spi_datum(0, 1, &isnull);
 
-		if (!isnull)
-			line->amount = settle_dec_from_numeric(DatumGetNumeric(amount));
-		else
-		{
-			line->amount = settle_tally_arrive(parts, code->nversions, version, line->base, line->factor,
-											   settle_rule_rounding(source->set, line->rule, line->unit));
-		}
+		/* rounding shows the digits of the unit */
+		line->amount = isnull
+			? settle_tally_arrive(parts, code->nversions, version, line->quantity, line->base, line->factor, 1, rounding)
+			: settle_round(settle_dec_from_numeric(DatumGetNumeric(amount)), rounding);
+		posted = settle_round(posted, rounding);
 	}
 	show_line(e, line);
 

@@ -188,9 +188,10 @@ begin_run(Run *run, const SettleBook *book, bool at_commit)
 	/* book time for all that follows; settle_book_leave ends this one with its own */
 	(void) settle_env_enter(TextDatumGetCString(settle_spi_datum(0, 2, &isnull)));
 
+	/* a relation that is gone can tell nothing; settle.check tells of it */
 	wanted = psprintf("SELECT s.source_id, s.source, s.relation::pg_catalog.oid, s.on_delete, "
 					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0' "
-					  "FROM %s.source AS s WHERE s.relation IS NOT NULL ORDER BY s.source_id", book->name);
+					  "FROM %s.source AS s JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid ORDER BY s.source_id", book->name);
 	n = query(wanted);
 	run->sources = MemoryContextAlloc(run->context, sizeof(RunSource *) * (n + 1));
 	for (uint64 i = 0; i < n; i++)
@@ -247,7 +248,7 @@ find_source(const Run *run, const char *name)
  * Copies what the engine said of a ticket into the batch.
  */
 static void
-keep_ticket(RunTicket *into, const SettleTicket *ticket)
+keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 {
 	into->state = TICKET_PRICED;
 	into->ready_at = ticket->ready_at;
@@ -273,10 +274,14 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket)
 		to->owner_party = from->owner;
 		to->unit = from->unit;
 		to->base = settle_dec_keep(from->base);
+		to->quantity = settle_dec_keep(from->quantity);
 		to->factor = settle_dec_keep(from->factor);
 		to->amount = settle_dec_keep(from->amount);
 		to->in_tally = from->owner != NULL;
 		to->tally_period = from->tally_period;
+		to->by_posting = from->rule->def->clock == SETTLE_CLOCK_POSTING;
+		if (to->by_posting)
+			to->tally_period = settle_span_start(from->rule->def->accumulate, now);
 		to->count = to->in_tally ? 1 : 0;
 	}
 	into->revenue = settle_dec_keep(into->revenue);
@@ -340,7 +345,7 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	fill_slot(reader, slot, ROW_COLUMNS);
 
 	if (settle_evaluate_ticket(reader->source->set, run->now, false, &said, NULL))
-		keep_ticket(ticket, &said);
+		keep_ticket(ticket, &said, run->now);
 	else
 	{
 		ticket->state = said.has_ready_at ? TICKET_WAITING : TICKET_NOT_READY;
@@ -479,6 +484,8 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 {
 	Portal		portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, false, 0);
 
+	/* a key that comes again within one pass is two rows; in the next pass it is the same ticket again */
+	run->pass_after = run->last_sheet;
 	start_batch(run);
 	for (;;)
 	{
@@ -1028,7 +1035,7 @@ settle_has_pending(PG_FUNCTION_ARGS)
 	SPI_connect();
 	/* what is left of a source that is given up stays, and nobody waits for it */
 	result = query(psprintf("SELECT FROM %1$s.pending AS p JOIN %1$s.source AS s ON s.source_id OPERATOR(pg_catalog.=) p.source_id "
-							"WHERE s.relation IS NOT NULL LIMIT 1", book.name)) > 0;
+							"JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid LIMIT 1", book.name)) > 0;
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_BOOL(result);

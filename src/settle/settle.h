@@ -39,7 +39,8 @@ typedef enum TicketState
 	TICKET_NOT_READY,
 	TICKET_WAITING,				/* ready at a known time in the future */
 	TICKET_VANISHED,
-	TICKET_FAILED
+	TICKET_FAILED,
+	TICKET_REPEATED				/* of another row with the same key */
 } TicketState;
 
 /* One line that a ticket's rules give, or that is posted, by the book's numbers. */
@@ -55,11 +56,16 @@ typedef struct RunLine
 	int			owner;
 	const char *unit;
 	SettleDec	base;
+	SettleDec	quantity;		/* of a line in a tally */
 	SettleDec	factor;
 	SettleDec	amount;
 	bool		in_tally;
+	bool		by_posting;		/* its tally is that of the posting time */
 	DateADT		tally_period;
 	int			count;
+	/* of a posted line by_posting that is taken back: in which period, at what price */
+	DateADT		back_period;
+	SettleDec	back_amount;
 } RunLine;
 
 typedef struct RunTicket
@@ -89,6 +95,7 @@ typedef struct Posted
 	const char *key;
 	int			revision;		/* of the last sheet */
 	int64		run_id;			/* of the last sheet */
+	int64		sheet_id;
 	int			tickets;		/* 1 while it is settled */
 	TimestampTz ticket_time;
 	DateADT		period;
@@ -151,6 +158,8 @@ typedef struct Run
 	char	   *sides;			/* by number of the party: first letter, 't' tax, 'r' transit */
 	int			sides_space;
 	Oid			sheet_sequence;
+	int64		last_sheet;		/* that the run has written */
+	int64		pass_after;		/* sheets beyond this one were written by this pass over a source */
 
 	/* figures of the run */
 	int64		settled;
