@@ -114,7 +114,8 @@ BEGIN
 			decision name PRIMARY KEY,
 			policy text NOT NULL DEFAULT 'first',
 			returns text NOT NULL DEFAULT 'numeric',
-			fallback jsonb
+			fallback jsonb,
+			output_values jsonb
 		);
 		COMMENT ON TABLE %1$I.decision IS 'named values that depend on the ticket: regional coefficient, level, season, project';
 		CREATE TABLE %1$I.outcome (
@@ -398,9 +399,12 @@ CREATE FUNCTION settle.add_choice(book regnamespace, choice name, policy text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_choice(regnamespace, name, text) IS 'names a choice among rules: unique, first, highest, lowest or all';
 
-CREATE FUNCTION settle.add_decision(book regnamespace, decision name, policy text DEFAULT 'first', returns text DEFAULT 'numeric', fallback jsonb DEFAULT NULL)
-	RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
-COMMENT ON FUNCTION settle.add_decision(regnamespace, name, text, text, jsonb) IS 'names a value that depends on the ticket: d.<decision> in expressions, a factor in rules';
+CREATE FUNCTION settle.add_decision(
+	book regnamespace, decision name, policy text DEFAULT 'first', returns text DEFAULT 'numeric',
+	fallback jsonb DEFAULT NULL, output_values jsonb DEFAULT NULL
+) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
+COMMENT ON FUNCTION settle.add_decision(regnamespace, name, text, text, jsonb, jsonb) IS
+	'names a value that depends on the ticket: d.<decision> in expressions, a factor in rules; output_values lists what its outcomes may be, the first ranks highest';
 
 CREATE FUNCTION settle.add_outcome(
 	book regnamespace, decision name, applies_when text, outcome jsonb, priority integer DEFAULT 0,
@@ -408,6 +412,16 @@ CREATE FUNCTION settle.add_outcome(
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_outcome(regnamespace, name, text, jsonb, integer, name, text, tstzrange, text) IS
 	'adds an outcome to a decision, for one source or, where source is null, for all';
+
+CREATE FUNCTION settle.add_table(
+	book regnamespace, decision name, keys text[], relation regclass, source name DEFAULT NULL, pack text DEFAULT 'base'
+) RETURNS bigint AS 'MODULE_PATHNAME', 'settle_add_table' LANGUAGE C;
+COMMENT ON FUNCTION settle.add_table(regnamespace, name, text[], regclass, name, text) IS
+	'adds the rows of a relation as outcomes of a decision: its columns keys against those of the ticket, and its columns outcome, priority, valid, title; returns their number';
+
+CREATE FUNCTION settle.decide(book regnamespace, decision name, ticket record, source name DEFAULT NULL)
+	RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_decide' LANGUAGE C STABLE COST 1000;
+COMMENT ON FUNCTION settle.decide(regnamespace, name, record, name) IS 'what a decision of the book gives for a row, in a table or not';
 
 CREATE FUNCTION settle.end_rule(book regnamespace, code text, at timestamptz)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_end_rule' LANGUAGE C STRICT;

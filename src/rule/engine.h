@@ -8,6 +8,7 @@
 
 #include "core/core.h"
 
+#include "access/htup.h"
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
 #include "nodes/bitmapset.h"
@@ -115,6 +116,9 @@ typedef struct SettleTallyPart
 extern SettleSet *settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
 extern void settle_set_release(SettleSet *set);
 
+/* The same for the type of a row, which is read into the set's slot and must outlive its evaluation. */
+extern SettleSet *settle_set_of_row(const SettleRuleset *ruleset, const char *source, HeapTupleHeader row);
+
 /* The slot whose first attributes are the source's columns; fill what settle_set_uses names, then read. */
 extern TupleTableSlot *settle_set_slot(SettleSet *set);
 extern const Bitmapset *settle_set_uses(const SettleSet *set);	/* attribute numbers of the source */
@@ -140,6 +144,13 @@ extern void settle_set_forget_parties(SettleSet *set);
  */
 extern bool settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace);
 extern const char *settle_set_failing(const SettleSet *set);
+
+/*
+ * Computes one decision for the ticket in the slot, ready or not, inside the
+ * pinned environment; "now" is the time of a ticket that has none, DT_NOBEGIN
+ * where such a ticket is an error.  Allocates the value in the current memory context.
+ */
+extern Jsonb *settle_decide_ticket(SettleSet *set, const char *decision, TimestampTz now);
 
 /* First day of the span that an instant falls in, in the zone of the pinned environment. */
 extern DateADT settle_span_start(SettleSpan span, TimestampTz at);
