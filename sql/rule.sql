@@ -164,8 +164,8 @@ SELECT unit, amount FROM unnest('{JPY,CNY,KWD}'::text[]) AS u, rule_test.says(js
 
 -- accumulating rules stand on what their tally held before
 \set month '[{"code": "r", "payee": "staff:{worker}", "base": "amount", "tiers": "5% to 1000, 8% to 5000, 10%", "accumulate": "month"}]'
-SELECT before, s.base, s.amount FROM (VALUES (NULL::jsonb), ('{"r": {"staff:1001": {"count": 2, "base": 900, "weighted": 900}}}'), ('{"r": {"staff:1001": {"count": 9, "base": "4900", "weighted": "4900"}}}'),
-    ('{"r": {"staff:1002": {"count": 9, "base": 4900, "weighted": 4900}}}')) AS v(before), rule_test.says(:'month', before => v.before) AS s;
+SELECT before, s.base, s.amount FROM (VALUES (NULL::jsonb), ('{"r": {"staff:1001": {"count": 2, "quantity": 900, "weighted": 900}}}'), ('{"r": {"staff:1001": {"count": 9, "quantity": "4900", "weighted": "4900"}}}'),
+    ('{"r": {"staff:1002": {"count": 9, "quantity": 4900, "weighted": 4900}}}')) AS v(before), rule_test.says(:'month', before => v.before) AS s;
 SELECT u.owner, u.tally_period, u.amount FROM unnest('{day,week,month,quarter,year,ever}'::text[]) WITH ORDINALITY AS a(span, n),
     settle.unnest(settle.evaluate(rule_test.document(jsonb_build_array((:'month'::jsonb -> 0) || jsonb_build_object('accumulate', span, 'tally_by', 'store:{project}')))::settle.ruleset, rule_test.ticket())) AS u ORDER BY n;
 SELECT rule_test.error_of(format('SELECT * FROM rule_test.says(%L, before => %L)', :'month', '{"r": {"staff:1001": {"count": 2}}}'));

@@ -66,7 +66,7 @@ static const Column columns_read[] = {
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
 	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
-	{"tally_state", "count", INT8OID}, {"tally_state", "base", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
+	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}
 };
 
@@ -225,18 +225,22 @@ read_rules(const SettleBook *book, Datum during, Datum packs, bool read_only)
 		"'currency', s.currency, 'reverses', s.reverses))) "
 		"FROM %1$s.source AS s WHERE s.relation IS NOT NULL), "
 		"'choices', (SELECT pg_catalog.jsonb_object_agg(c.choice, c.policy) FROM %1$s.choice AS c), "
-		"'decisions', (SELECT pg_catalog.jsonb_object_agg(d.decision, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
-		"'policy', d.policy, 'returns', d.returns, 'fallback', d.fallback, "
-		"'outcomes', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object("
-		"'source', o.source, 'applies_when', o.applies_when, 'outcome', o.outcome, 'priority', o.priority, "
-		"'from', settle._instant(pg_catalog.lower(o.valid)), 'until', settle._instant(pg_catalog.upper(o.valid)), 'title', o.title) ORDER BY o.outcome_id) "
+		/* nulls inside a value are part of it */
+		"'decisions', (SELECT pg_catalog.jsonb_object_agg(d.decision, pg_catalog.jsonb_build_object('policy', d.policy, 'returns', d.returns) "
+		"OPERATOR(pg_catalog.||) CASE WHEN d.fallback IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('fallback', d.fallback) END "
+		"OPERATOR(pg_catalog.||) CASE WHEN d.output_values IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('output_values', d.output_values) END "
+		"OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object("
+		"'outcomes', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('outcome', o.outcome) "
+		"OPERATOR(pg_catalog.||) pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
+		"'source', o.source, 'applies_when', o.applies_when, 'priority', o.priority, "
+		"'from', settle._instant(pg_catalog.lower(o.valid)), 'until', settle._instant(pg_catalog.upper(o.valid)), 'title', o.title)) ORDER BY o.outcome_id) "
 		"FROM %1$s.outcome AS o "
-		"WHERE o.decision OPERATOR(pg_catalog.=) d.decision AND o.valid OPERATOR(pg_catalog.&&) v.during AND o.pack OPERATOR(pg_catalog.=) ANY (v.packs)), '[]')))) "
+		"WHERE o.decision OPERATOR(pg_catalog.=) d.decision AND o.valid OPERATOR(pg_catalog.&&) v.during AND o.pack OPERATOR(pg_catalog.=) ANY (v.packs)), '[]'))) "
 		"FROM %1$s.decision AS d), "
 		"'rules', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
 		"'code', r.code, 'component', r.component, 'source', r.source, 'payer', r.payer, 'payee', r.payee, 'payees', r.payees, "
 		"'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::pg_catalog.text, 'factors', r.factors, "
-		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most, "
+		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'measure', r.measure, 'clock', nullif(r.clock, 'ticket'), 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most, "
 		"'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides, "
 		"'from', settle._instant(pg_catalog.lower(r.valid)), 'until', settle._instant(pg_catalog.upper(r.valid)), 'title', r.title)) ORDER BY r.code, r.valid), '[]') "
 		"FROM %1$s.rule AS r WHERE r.valid OPERATOR(pg_catalog.&&) v.during AND r.pack OPERATOR(pg_catalog.=) ANY (v.packs))) "
@@ -295,15 +299,18 @@ typedef struct ReadRuleset
 static ReadRuleset read_rulesets[MAX_READ];
 static uint64 read_counter = 0;
 
-const SettleRuleset *
-settle_book_ruleset(const SettleBook *book)
+/*
+ * Reads the rules, unless the revision that it sees was read already.
+ */
+static const SettleRuleset *
+read_ruleset(const SettleBook *book, bool read_only)
 {
 	int64		revision;
 	bool		isnull;
 	ReadRuleset *place = &read_rulesets[0];
 	SettleRuleset *ruleset;
 
-	if (settle_book_execute(psprintf("SELECT b.rule_revision FROM %s.book AS b", book->name), 0, NULL, NULL, NULL, SPI_OK_SELECT) != 1)
+	if (SPI_execute(psprintf("SELECT b.rule_revision FROM %s.book AS b", book->name), read_only, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("book \"%s\" has lost its settings", book->label),
@@ -321,7 +328,7 @@ settle_book_ruleset(const SettleBook *book)
 		if (r->last_use < place->last_use)
 			place = r;
 	}
-	ruleset = read_rules(book, (Datum) 0, (Datum) 0, false);
+	ruleset = read_rules(book, (Datum) 0, (Datum) 0, read_only);
 	/* an older value may still be in use further up; the transaction's memory keeps it */
 	if (place->ruleset != NULL)
 	{
@@ -340,6 +347,18 @@ settle_book_ruleset(const SettleBook *book)
 	place->revision = revision;
 	place->last_use = ++read_counter;
 	return place->ruleset;
+}
+
+const SettleRuleset *
+settle_book_ruleset(const SettleBook *book)
+{
+	return read_ruleset(book, false);
+}
+
+const SettleRuleset *
+settle_book_ruleset_seen(const SettleBook *book)
+{
+	return read_ruleset(book, true);
 }
 
 /*

@@ -48,10 +48,11 @@ extern void settle_book_leave(SettleIdentity identity);
 extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected);
 
 /*
- * The rules in force, as the caller's snapshot sees them.  The value is
+ * The rules in force now, or as the running statement sees them.  The value is
  * remembered by revision and stays valid until the end of the transaction.
  */
 extern const SettleRuleset *settle_book_ruleset(const SettleBook *book);
+extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
 
 /* One column of the first row of the last SPI result. */
 extern Datum settle_spi_datum(int row, int column, bool *isnull);

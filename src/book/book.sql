@@ -116,7 +116,8 @@ BEGIN
 			decision name PRIMARY KEY,
 			policy text NOT NULL DEFAULT 'first',
 			returns text NOT NULL DEFAULT 'numeric',
-			fallback jsonb
+			fallback jsonb,
+			output_values jsonb
 		);
 		COMMENT ON TABLE %1$I.decision IS 'named values that depend on the ticket: regional coefficient, level, season, project';
 		CREATE TABLE %1$I.outcome (
@@ -148,6 +149,8 @@ BEGIN
 			factors text[] NOT NULL DEFAULT '{}',
 			accumulate text,
 			tally_by text,
+			measure text,
+			clock text NOT NULL DEFAULT 'ticket',
 			share text NOT NULL DEFAULT 'fee',
 			at_least text,
 			at_most text,
@@ -225,12 +228,12 @@ BEGIN
 			payer_id integer NOT NULL REFERENCES %1$I.party,
 			payee_id integer NOT NULL REFERENCES %1$I.party,
 			count bigint NOT NULL,
-			base numeric NOT NULL,
+			quantity numeric NOT NULL,
 			weighted numeric NOT NULL,
 			amount numeric NOT NULL,
 			PRIMARY KEY (rule_id, owner_id, period, unit)
 		) WITH (fillfactor = 70);
-		COMMENT ON TABLE %1$I.tally_state IS 'state of each tally and rule version: tickets, base, sum of factor times base, and the sum of its lines';
+		COMMENT ON TABLE %1$I.tally_state IS 'state of each tally and rule version: tickets, what moves along the tiers, sum of factor times base, and the sum of its lines';
 
 		CREATE TABLE %1$I.party_delta (
 			party_id integer NOT NULL,
@@ -378,6 +381,8 @@ CREATE FUNCTION settle.add_rule(
 	factors text[] DEFAULT '{}',
 	accumulate text DEFAULT NULL,
 	tally_by text DEFAULT NULL,
+	measure text DEFAULT NULL,
+	clock text DEFAULT 'ticket',
 	share text DEFAULT 'fee',
 	at_least text DEFAULT NULL,
 	at_most text DEFAULT NULL,
@@ -397,9 +402,12 @@ CREATE FUNCTION settle.add_choice(book regnamespace, choice name, policy text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_choice(regnamespace, name, text) IS 'names a choice among rules: unique, first, highest, lowest or all';
 
-CREATE FUNCTION settle.add_decision(book regnamespace, decision name, policy text DEFAULT 'first', returns text DEFAULT 'numeric', fallback jsonb DEFAULT NULL)
-	RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
-COMMENT ON FUNCTION settle.add_decision(regnamespace, name, text, text, jsonb) IS 'names a value that depends on the ticket: d.<decision> in expressions, a factor in rules';
+CREATE FUNCTION settle.add_decision(
+	book regnamespace, decision name, policy text DEFAULT 'first', returns text DEFAULT 'numeric',
+	fallback jsonb DEFAULT NULL, output_values jsonb DEFAULT NULL
+) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
+COMMENT ON FUNCTION settle.add_decision(regnamespace, name, text, text, jsonb, jsonb) IS
+	'names a value that depends on the ticket: d.<decision> in expressions, a factor in rules; output_values lists what its outcomes may be, the first ranks highest';
 
 CREATE FUNCTION settle.add_outcome(
 	book regnamespace, decision name, applies_when text, outcome jsonb, priority integer DEFAULT 0,
@@ -407,6 +415,16 @@ CREATE FUNCTION settle.add_outcome(
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_outcome(regnamespace, name, text, jsonb, integer, name, text, tstzrange, text) IS
 	'adds an outcome to a decision, for one source or, where source is null, for all';
+
+CREATE FUNCTION settle.add_table(
+	book regnamespace, decision name, keys text[], relation regclass, source name DEFAULT NULL, pack text DEFAULT 'base'
+) RETURNS bigint AS 'MODULE_PATHNAME', 'settle_add_table' LANGUAGE C;
+COMMENT ON FUNCTION settle.add_table(regnamespace, name, text[], regclass, name, text) IS
+	'adds the rows of a relation as outcomes of a decision: its columns keys against those of the ticket, and its columns outcome, priority, valid, title; returns their number';
+
+CREATE FUNCTION settle.decide(book regnamespace, decision name, ticket record, source name DEFAULT NULL)
+	RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_decide' LANGUAGE C STABLE COST 1000;
+COMMENT ON FUNCTION settle.decide(regnamespace, name, record, name) IS 'what a decision of the book gives for a row, in a table or not';
 
 CREATE FUNCTION settle.end_rule(book regnamespace, code text, at timestamptz)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_end_rule' LANGUAGE C STRICT;

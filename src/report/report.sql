@@ -59,7 +59,7 @@ BEGIN
 			SELECT
 				r.code AS rule_code, r.component, o.party AS owner, t.period, t.unit,
 				sum(t.count)::bigint AS tickets,
-				sum(t.base)::numeric(24,6) AS quantity,
+				sum(t.quantity)::numeric(24,6) AS quantity,
 				sum(t.amount)::numeric(18,%2$s) AS amount
 			FROM %1$I.tally_state AS t
 			JOIN %1$I.rule AS r ON r.rule_id = t.rule_id

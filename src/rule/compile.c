@@ -296,133 +296,6 @@ build_scope(SettleSet *set, TupleDesc row_type)
 	set->econtext->ecxt_scantuple = set->slot;
 }
 
-/* ---- decisions ---- */
-
-static void
-error_in_value(void *arg)
-{
-	errcontext("%s", (const char *) arg);
-}
-
-/*
- * Reads a value of a decision's type from its text form.
- */
-static Datum
-read_outcome_value(const Decision *decision, const char *text, SettleDec *dec, const char *what)
-{
-	Oid			input;
-	Oid			ioparam;
-	Datum		value;
-	ErrorContextCallback context;
-
-	context.callback = error_in_value;
-	context.arg = psprintf("%s of decision \"%s\"", what, decision->def->decision);
-	context.previous = error_context_stack;
-	error_context_stack = &context;
-	getTypeInputInfo(decision->type, &input, &ioparam);
-	value = OidInputFunctionCall(input, unconstify(char *, text), ioparam, -1);
-	if (decision->is_numeric)
-		*dec = settle_dec_from_numeric(DatumGetNumeric(value));
-	error_context_stack = context.previous;
-	return value;
-}
-
-/*
- * Resolves the types of decisions, which the scope needs.
- */
-static void
-build_decision_types(SettleSet *set)
-{
-	set->ndecisions = set->def->ndecisions;
-	set->decisions = palloc0(sizeof(Decision) * Max(set->ndecisions, 1));
-	for (int i = 0; i < set->ndecisions; i++)
-	{
-		Decision   *decision = &set->decisions[i];
-		int16		len;
-
-		decision->def = &set->def->decisions[i];
-		if (strcmp(decision->def->returns, "numeric") == 0)
-			decision->type = NUMERICOID;
-		else if (strcmp(decision->def->returns, "text") == 0)
-			decision->type = TEXTOID;
-		else if (strcmp(decision->def->returns, "boolean") == 0)
-			decision->type = BOOLOID;
-		else if (strcmp(decision->def->returns, "ltree") == 0)
-			decision->type = ltree_type();
-		else if (strcmp(decision->def->returns, "date") == 0)
-			decision->type = DATEOID;
-		else
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("decision \"%s\" cannot return type \"%s\"", decision->def->decision, decision->def->returns),
-					 errhint("A decision returns numeric, text, boolean, date or ltree.")));
-		decision->is_numeric = decision->type == NUMERICOID;
-		if (!decision->is_numeric && decision->def->policy != SETTLE_HIT_UNIQUE && decision->def->policy != SETTLE_HIT_FIRST)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("decision \"%s\" cannot put values of type \"%s\" together", decision->def->decision, decision->def->returns),
-					 errhint("Policies other than unique and first need numeric outcomes.")));
-		get_typlenbyval(decision->type, &len, &decision->byval);
-	}
-}
-
-static int
-compare_outcomes(const ListCell *a, const ListCell *b)
-{
-	const SettleOutcomeDef *oa = lfirst(a);
-	const SettleOutcomeDef *ob = lfirst(b);
-
-	if (oa->priority != ob->priority)
-		return oa->priority > ob->priority ? -1 : 1;
-	return oa < ob ? -1 : oa > ob;
-}
-
-/*
- * Compiles one decision: its conditions see columns, t and d, not components.
- */
-static void
-build_decision(SettleSet *set, Decision *decision, const SettleScope *scope, const Bitmapset *indexable)
-{
-	List	   *defs = NIL;
-	ListCell   *lc;
-	SettleCondition *conditions;
-	int			n = 0;
-
-	for (int i = 0; i < decision->def->noutcomes; i++)
-	{
-		SettleOutcomeDef *def = &decision->def->outcomes[i];
-
-		if (def->source == NULL || strcmp(def->source, set->source) == 0)
-			defs = lappend(defs, def);
-	}
-	list_sort(defs, compare_outcomes);
-	decision->outcomes = palloc0(sizeof(Outcome) * Max(list_length(defs), 1));
-	conditions = palloc0(sizeof(SettleCondition) * Max(list_length(defs), 1));
-	foreach(lc, defs)
-	{
-		const SettleOutcomeDef *def = lfirst(lc);
-		Outcome    *outcome = &decision->outcomes[n];
-		const char *what = psprintf("condition of decision \"%s\"", decision->def->decision);
-		SettleExpr *when = settle_expr_read(def->applies_when, scope, BOOLOID, what);
-
-		CHECK_FOR_INTERRUPTS();
-		outcome->def = def;
-		outcome->value = read_outcome_value(decision, def->outcome, &outcome->dec, "outcome");
-		conditions[n] = (SettleCondition) {.when = when->node, .from = def->from, .until = def->until};
-		decision->uses = bms_add_members(decision->uses, when->uses);
-		note_uses(set, when->uses);
-		n++;
-	}
-	/* outcomes are chosen by the ticket's rules_at */
-	decision->uses = bms_add_member(decision->uses, set->t0 + T_RULES_AT);
-	decision->noutcomes = n;
-	decision->matcher = settle_matcher(conditions, n, indexable);
-	decision->candidates = palloc(sizeof(int) * Max(n, 1));
-	decision->has_fallback = decision->def->fallback != NULL;
-	if (decision->has_fallback)
-		decision->fallback = read_outcome_value(decision, decision->def->fallback, &decision->fallback_dec, "fallback");
-}
-
 /* ---- cycles among mapped values and decisions ---- */
 
 typedef struct NameWalk
@@ -566,26 +439,6 @@ choice_of_rule(SettleSet *set, const SettleRuleDef *def)
 	return find_choice(set, name, SETTLE_CHOICE_UNIQUE);
 }
 
-static int
-find_decision(SettleSet *set, const char *name, const char *what)
-{
-	const char **names;
-	const char *near;
-
-	for (int i = 0; i < set->ndecisions; i++)
-		if (strcmp(set->decisions[i].def->decision, name) == 0)
-			return i;
-	names = palloc(sizeof(char *) * Max(set->ndecisions, 1));
-	for (int i = 0; i < set->ndecisions; i++)
-		names[i] = set->decisions[i].def->decision;
-	near = settle_nearest_name(name, names, set->ndecisions);
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("%s names the decision \"%s\", which does not exist", what, name),
-			 near != NULL ? errhint("Perhaps you meant \"%s\".", near)
-			 : errhint("Make it with settle.add_decision.")));
-}
-
 static void
 refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint)
 {
@@ -662,6 +515,14 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 		refuse_rule(def, "has tally_by and does not accumulate", "Say accumulate => 'month', or leave tally_by out.");
 	if (def->unit != NULL && (def->unit[0] == '\0' || strlen(def->unit) > SETTLE_MAX_UNIT))
 		refuse_rule(def, psprintf("has the unit \"%s\"", def->unit), psprintf("A unit is a code of 1 to %d bytes, such as USD or POINTS.", SETTLE_MAX_UNIT));
+	if (def->accumulate == SETTLE_SPAN_NONE && (def->measure || def->clock != SETTLE_CLOCK_TICKET))
+		refuse_rule(def, psprintf("has %s and does not accumulate", def->measure ? "measure" : "clock"),
+					"Say accumulate => 'month', or leave it out.");
+	if (def->measure && !settle_pricer_is_volume(rule->rule.pricer))
+		refuse_rule(def, "has a measure and tiers that are not volume rates",
+					"What moves along the tiers chooses one rate for the whole base: 'volume 10% to 50, 12%'.");
+	if (def->measure && def->payees)
+		refuse_rule(def, "has a measure and several payees", "Nobody can say which of them the measure belongs to; write a rule for each.");
 	if (def->share == SETTLE_SHARE_BASE && def->payees == NULL)
 		refuse_rule(def, "shares its base among one payee", "Give payees, or leave share out.");
 
@@ -678,20 +539,21 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 		refuse_rule(def, psprintf("has payees of type %s", format_type_be(rule->payees->expr->type)),
 					"payees is a text array (equal parts) or a jsonb object of party and weight.");
 	rule->tally_by = read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
+	rule->measure = read_amount(set, def->measure, OF_RULE("measure"));
 	rule->at_least = read_amount(set, def->at_least, OF_RULE("at_least"));
 	rule->at_most = read_amount(set, def->at_most, OF_RULE("at_most"));
 	rule->nfactors = def->nfactors;
 	rule->factors = palloc(sizeof(int) * Max(def->nfactors, 1));
 	for (int i = 0; i < def->nfactors; i++)
 	{
-		rule->factors[i] = find_decision(set, def->factors[i], psprintf("rule \"%s\"", def->code));
+		rule->factors[i] = settle_decision_find(set, def->factors[i], psprintf("rule \"%s\"", def->code));
 		if (!set->decisions[rule->factors[i]].is_numeric)
 			refuse_rule(def, psprintf("has the factor \"%s\", which is not numeric", def->factors[i]),
 						"A factor is a decision that returns numeric.");
 	}
 
 	{
-		Term	   *terms[] = {rule->base, rule->payer, rule->payee, rule->payees, rule->tally_by, rule->at_least, rule->at_most};
+		Term	   *terms[] = {rule->base, rule->payer, rule->payee, rule->payees, rule->tally_by, rule->measure, rule->at_least, rule->at_most};
 
 		for (int i = 0; i < lengthof(terms); i++)
 			if (terms[i] != NULL)
@@ -1103,7 +965,7 @@ compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
 	set->texts = hash_create("scrm_settle texts", 256, &hash_control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	nestlevel = settle_env_enter(set->def->time_zone);
 
-	build_decision_types(set);
+	settle_decision_types(set, ltree_type());
 	build_components(set);
 	build_scope(set, row_type);
 	build_fields(set);
@@ -1114,7 +976,10 @@ compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
 	without_components = set->scope;
 	without_components.nnames = set->c0 - 1;
 	for (int i = 0; i < set->ndecisions; i++)
-		build_decision(set, &set->decisions[i], &without_components, indexable);
+	{
+		settle_decision_build(set, &set->decisions[i], &without_components, indexable);
+		note_uses(set, set->decisions[i].uses);
+	}
 	walk.set = set;
 	walk.state = palloc0(set->scope.nnames + 1);
 	for (int position = set->t0; position < set->c0; position++)

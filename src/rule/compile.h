@@ -1,6 +1,6 @@
 /*
  * compile.h
- *		Inside of a compiled ruleset, shared by compile.c and evaluate.c.
+ *		Inside of a compiled ruleset, shared by compile.c, decision.c and evaluate.c.
  */
 #ifndef SETTLE_COMPILE_H
 #define SETTLE_COMPILE_H
@@ -61,26 +61,34 @@ typedef struct Term
 typedef struct Outcome
 {
 	const SettleOutcomeDef *def;
+	int			rank;			/* place of its value among the output values */
 	Datum		value;
-	SettleDec	dec;			/* of a numeric decision */
+	SettleDec	dec;			/* of a number */
+	JsonbValue	item;			/* as the item of a list */
 	ExprState  *residual;
 } Outcome;
 
 typedef struct Decision
 {
 	const SettleDecisionDef *def;
-	Oid			type;
-	bool		is_numeric;
-	bool		byval;
+	Oid			outcome_type;
+	Oid			type;			/* of what it gives: a count is a number, a list is jsonb */
+	bool		is_numeric;		/* it gives a number */
+	struct TypeCacheEntry *compare; /* equality of outcomes */
 	int			noutcomes;
-	Outcome    *outcomes;		/* highest priority first */
+	Outcome    *outcomes;		/* in the order in which they are tried */
 	SettleMatcher *matcher;
 	int		   *candidates;
 	Bitmapset  *uses;
 	bool		has_fallback;
 	Datum		fallback;
 	SettleDec	fallback_dec;
-	SettleDec	dec;			/* of the current ticket */
+
+	/* of the current ticket */
+	const Outcome *hit;			/* the last that hit; NULL where none did */
+	int			nhits;
+	Datum		value;
+	SettleDec	dec;
 } Decision;
 
 typedef struct Component
@@ -133,6 +141,7 @@ typedef struct CompiledRule
 	int		   *needs;
 	Term	   *payees;
 	Term	   *tally_by;
+	Term	   *measure;
 	Term	   *at_least;
 	Term	   *at_most;
 	int		   *factors;		/* decisions */
@@ -218,5 +227,30 @@ struct SettleSet
 };
 
 extern void settle_set_init_parties(SettleSet *set);
+
+/* Evaluates what the index left open of a condition; the state is made at first use. */
+extern bool settle_residual_holds(SettleSet *set, Expr *residual, ExprState **state);
+
+/*
+ * Decisions are built in two steps: their types are part of the scope that
+ * their conditions are read in.
+ */
+extern void settle_decision_types(SettleSet *set, Oid ltree);
+extern void settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *scope, const Bitmapset *indexable);
+
+/* Finds a decision by name; what names it, for the message where there is none. */
+extern int	settle_decision_find(const SettleSet *set, const char *name, const char *what);
+
+/*
+ * Computes a decision for the ticket in the slot, once all names that its
+ * conditions read are there.  The value is in the current memory context or in
+ * that of the set.
+ */
+extern void settle_decision_compute(SettleSet *set, Decision *decision, TimestampTz at);
+
+/* What a computed decision gave: as text, why, and as jsonb. */
+extern char *settle_decision_text(const Decision *decision);
+extern const char *settle_decision_reason(const Decision *decision);
+extern Jsonb *settle_decision_json(const Decision *decision);
 
 #endif							/* SETTLE_COMPILE_H */

@@ -8,6 +8,7 @@
 
 #include "core/core.h"
 
+#include "access/htup.h"
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
 #include "nodes/bitmapset.h"
@@ -54,6 +55,7 @@ typedef struct SettleLine
 	SettleParty *payee;
 	const char *unit;
 	SettleDec	base;
+	SettleDec	quantity;		/* what moves along the tiers of the tally: the base or the rule's measure */
 	SettleDec	factor;
 	SettleDec	amount;			/* of a line that adds to a tally: set by whoever knows the tally */
 	SettleParty *owner;			/* NULL: adds to no tally */
@@ -102,7 +104,7 @@ typedef struct SettleTallyPart
 {
 	const SettlePricer *pricer;
 	int64		count;			/* n */
-	SettleDec	base;			/* X */
+	SettleDec	quantity;		/* X: sum of the base, or of the rule's measure */
 	SettleDec	weighted;		/* W = sum of factor x base */
 } SettleTallyPart;
 
@@ -113,6 +115,9 @@ typedef struct SettleTallyPart
  */
 extern SettleSet *settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
 extern void settle_set_release(SettleSet *set);
+
+/* The same for the type of a row, which is read into the set's slot and must outlive its evaluation. */
+extern SettleSet *settle_set_of_row(const SettleRuleset *ruleset, const char *source, HeapTupleHeader row);
 
 /* The slot whose first attributes are the source's columns; fill what settle_set_uses names, then read. */
 extern TupleTableSlot *settle_set_slot(SettleSet *set);
@@ -140,6 +145,13 @@ extern void settle_set_forget_parties(SettleSet *set);
 extern bool settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace);
 extern const char *settle_set_failing(const SettleSet *set);
 
+/*
+ * Computes one decision for the ticket in the slot, ready or not, inside the
+ * pinned environment; "now" is the time of a ticket that has none, DT_NOBEGIN
+ * where such a ticket is an error.  Allocates the value in the current memory context.
+ */
+extern Jsonb *settle_decide_ticket(SettleSet *set, const char *decision, TimestampTz now);
+
 /* First day of the span that an instant falls in, in the zone of the pinned environment. */
 extern DateADT settle_span_start(SettleSpan span, TimestampTz at);
 
@@ -149,10 +161,11 @@ extern SettleRatio settle_tally_fee(const SettleTallyPart *parts, int nparts);
 /*
  * A ticket arrives: gives its own line, round(G + m) - round(G), where G is the
  * exact fee before and m its marginal price with its own version and factor,
- * and adds it to the part.
+ * and adds it to the part.  count is 1, or -1 where a correction by posting time
+ * takes base back.
  */
 extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int version,
-									 SettleDec base, SettleDec factor, const SettleRounding *rounding);
+									 SettleDec quantity, SettleDec base, SettleDec factor, int count, const SettleRounding *rounding);
 
 extern const SettleRounding *settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit);
 

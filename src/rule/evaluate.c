@@ -364,11 +364,8 @@ add_step(SettleSet *set, SettleStepKind kind, const char *name, const char *valu
 	*set->trace = lappend(*set->trace, step);
 }
 
-/*
- * Evaluates what the index left open of a condition.
- */
-static bool
-residual_holds(SettleSet *set, Expr *residual, ExprState **state)
+bool
+settle_residual_holds(SettleSet *set, Expr *residual, ExprState **state)
 {
 	bool		isnull;
 	Datum		value;
@@ -385,12 +382,6 @@ residual_holds(SettleSet *set, Expr *residual, ExprState **state)
 	return !isnull && DatumGetBool(value);
 }
 
-static const char *
-outcome_label(const Outcome *outcome)
-{
-	return outcome->def->title != NULL ? outcome->def->title : outcome->def->applies_when;
-}
-
 /*
  * Computes a decision for the current ticket and puts it into the slot.
  */
@@ -398,94 +389,20 @@ static void
 compute_decision(SettleSet *set, int at)
 {
 	Decision   *decision = &set->decisions[at];
-	const char *name = decision->def->decision;
 	const char *failing = set->failing;
-	Outcome    *hit = NULL;
-	SettleDec	dec = settle_dec_int(decision->def->policy == SETTLE_HIT_PRODUCT ? 1 : 0);
-	int			nhits = 0;
 	int			position = set->ncolumns;
-	int			ncandidates;
 	MemoryContext old;
 
-	set->failing = name;
+	set->failing = decision->def->decision;
 	while ((position = bms_next_member(decision->uses, position)) >= 0)
 		need_name(set, position);
-	ncandidates = settle_candidates(decision->matcher, set->slot,
-									DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]), decision->candidates);
-
 	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
-	for (int c = 0; c < ncandidates; c++)
-	{
-		int			i = decision->candidates[c];
-		Outcome    *outcome = &decision->outcomes[i];
-		Expr	   *residual = settle_residual(decision->matcher, i);
-
-		if (residual != NULL && !residual_holds(set, residual, &outcome->residual))
-			continue;
-		nhits++;
-		switch (decision->def->policy)
-		{
-			case SETTLE_HIT_UNIQUE:
-				if (hit != NULL)
-					ereport(ERROR,
-							(errcode(ERRCODE_SETTLE_DECISION_CONFLICT),
-							 errmsg("two outcomes of decision \"%s\" apply", name),
-							 errdetail("Both \"%s\" and \"%s\" hold, and the decision is unique.", outcome_label(hit), outcome_label(outcome)),
-							 errhint("Make the conditions exclude each other, or choose the policy first.")));
-				dec = outcome->dec;
-				hit = outcome;
-				break;
-			case SETTLE_HIT_FIRST:
-				dec = outcome->dec;
-				hit = outcome;
-				break;
-			case SETTLE_HIT_PRODUCT:
-				dec = settle_dec_mul(dec, outcome->dec);
-				hit = outcome;
-				break;
-			case SETTLE_HIT_SUM:
-				dec = settle_dec_add(dec, outcome->dec);
-				hit = outcome;
-				break;
-			case SETTLE_HIT_MIN:
-			case SETTLE_HIT_MAX:
-				if (hit == NULL || (settle_dec_cmp(outcome->dec, dec) < 0) == (decision->def->policy == SETTLE_HIT_MIN))
-				{
-					dec = outcome->dec;
-					hit = outcome;
-				}
-				break;
-		}
-		if (decision->def->policy == SETTLE_HIT_FIRST)
-			break;
-	}
-	if (hit == NULL && !decision->has_fallback)
-		ereport(ERROR,
-				(errcode(ERRCODE_SETTLE_NO_OUTCOME),
-				 errmsg("no outcome of decision \"%s\" applies", name),
-				 errhint("Add an outcome, or give the decision a fallback.")));
-	if (hit == NULL)
-		dec = decision->fallback_dec;
-	decision->dec = dec;
-	if (!decision->is_numeric)
-		put_name(set, set->d0 + at, hit != NULL ? hit->value : decision->fallback, false);
-	else if (hit == NULL || nhits == 1 || decision->def->policy == SETTLE_HIT_FIRST)
-		put_name(set, set->d0 + at, hit == NULL ? decision->fallback : hit->value, false);
-	else
-		put_name(set, set->d0 + at, NumericGetDatum(settle_dec_to_numeric(dec)), false);
+	settle_decision_compute(set, decision, DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]));
+	put_name(set, set->d0 + at, decision->value, false);
 	MemoryContextSwitchTo(old);
-
 	if (set->trace != NULL)
-	{
-		Oid			out;
-		bool		is_varlena;
-
-		getTypeOutputInfo(decision->type, &out, &is_varlena);
-		add_step(set, SETTLE_STEP_DECISION, name,
-				 OidOutputFunctionCall(out, set->slot->tts_values[set->d0 - 1 + at]),
-				 hit == NULL ? "fallback" : nhits > 1 && decision->def->policy != SETTLE_HIT_FIRST
-				 ? psprintf("%d outcomes", nhits) : outcome_label(hit), set->nlines);
-	}
+		add_step(set, SETTLE_STEP_DECISION, decision->def->decision, settle_decision_text(decision),
+				 settle_decision_reason(decision), set->nlines);
 	set->failing = failing;
 }
 
@@ -949,7 +866,7 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		line->payer = payer;
 		line->payee = payees.parties[i];
 		line->unit = unit;
-		line->base = bases[i];
+		line->base = line->quantity = bases[i];
 		line->factor = factor;
 		line->amount = amounts[i];
 		check_size(line->base, "base");
@@ -959,6 +876,11 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		{
 			line->owner = rule->tally_by != NULL ? term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
 			line->tally_period = ticket_span_start(set, rule->accumulate, ticket->period_at);
+			if (rule->measure != NULL)
+			{
+				line->quantity = need_dec(set, rule->measure, rule, "measure");
+				check_size(line->quantity, "measure");
+			}
 		}
 		else
 		{
@@ -1093,7 +1015,7 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 		{
 			set->failing = rule->code;
 			need_names(set, rule->needs, rule->nneeds);
-			if (!residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
+			if (!settle_residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
 				continue;
 		}
 		if (rule->overridden_epoch == set->epoch)
@@ -1179,8 +1101,12 @@ ticket_currency(SettleSet *set)
 	return find_party(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code))->code;
 }
 
-bool
-settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace)
+/*
+ * Begins the ticket in the slot: its times, from which the rules follow.
+ * Returns false where it is not ready and need not be.
+ */
+static bool
+begin_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace)
 {
 	Datum		value;
 
@@ -1205,6 +1131,16 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 
 	set->failing = "rules_at";
 	ticket->rules_at = need_time(set, T_RULES_AT, "rules_at");
+	return true;
+}
+
+bool
+settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace)
+{
+	Datum		value;
+
+	if (!begin_ticket(set, now, always, ticket, trace))
+		return false;
 	set->failing = "period_at";
 	ticket->period_at = need_time(set, T_PERIOD_AT, "period_at");
 	ticket->period = ticket_span_start(set, set->period, ticket->period_at);
@@ -1234,4 +1170,34 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 	ticket->lines = set->lines;
 	ticket->nlines = set->nlines;
 	return true;
+}
+
+/*
+ * Says what was being computed when an error came.
+ */
+static void
+error_in_decision(void *arg)
+{
+	const SettleSet *set = arg;
+
+	if (set->failing != NULL)
+		errcontext("\"%s\" of source \"%s\"", set->failing, set->source);
+}
+
+Jsonb *
+settle_decide_ticket(SettleSet *set, const char *decision, TimestampTz now)
+{
+	int			at = settle_decision_find(set, decision, NULL);
+	SettleTicket ticket;
+	ErrorContextCallback context;
+
+	context.callback = error_in_decision;
+	context.arg = set;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	begin_ticket(set, now, true, &ticket, NULL);
+	need_name(set, set->d0 + at);
+	set->failing = NULL;
+	error_context_stack = context.previous;
+	return settle_decision_json(&set->decisions[at]);
 }

@@ -45,7 +45,8 @@ struct SettleLines
 #define LINE_RETIER			0x08
 #define LINE_COUNT_PLUS		0x10
 #define LINE_COUNT_MINUS	0x20
-#define LINE_FLAGS			0x3F
+#define LINE_HAS_QUANTITY	0x40
+#define LINE_FLAGS			0x7F
 
 #define DEC_IS_WIDE			0xFF
 
@@ -142,6 +143,8 @@ settle_lines_add(SettleLinesWriter *writer, const SettleLineData *line)
 			flags |= LINE_COUNT_PLUS;
 		else if (line->count < 0)
 			flags |= LINE_COUNT_MINUS;
+		if (settle_dec_cmp(line->quantity, line->base) != 0)
+			flags |= LINE_HAS_QUANTITY;
 	}
 	if (line->retier)
 		flags |= LINE_RETIER;
@@ -159,6 +162,8 @@ settle_lines_add(SettleLinesWriter *writer, const SettleLineData *line)
 		if (!(flags & LINE_OWNER_IS_PAYEE))
 			put_varint(buf, line->owner);
 		put_varint(buf, zigzag(line->tally_period));
+		if (flags & LINE_HAS_QUANTITY)
+			put_dec(buf, line->quantity);
 	}
 	if (!writer->packed)
 	{
@@ -342,6 +347,7 @@ settle_lines_next(SettleLinesReader *r, SettleLineData *line)
 		if (days < PG_INT32_MIN || days > PG_INT32_MAX)
 			broken("a date is out of range");
 		line->tally_period = (DateADT) days;
+		line->quantity = flags & LINE_HAS_QUANTITY ? get_dec(r) : line->base;
 		line->count = ((flags & LINE_COUNT_PLUS) != 0) - ((flags & LINE_COUNT_MINUS) != 0);
 	}
 	line->retier = (flags & LINE_RETIER) != 0;
@@ -412,6 +418,8 @@ settle_lines_out(PG_FUNCTION_ARGS)
 			put_json_code(&buf, &r, ", ", "owner", line.owner);
 			JsonEncodeDateTime(date, DateADTGetDatum(line.tally_period), DATEOID, NULL);
 			appendStringInfo(&buf, ", \"tally_period\": \"%s\", \"count\": %d", date, line.count);
+			if (settle_dec_cmp(line.quantity, line.base) != 0)
+				put_json_dec(&buf, "quantity", line.quantity);
 		}
 		if (line.retier)
 			appendStringInfoString(&buf, ", \"retier\": true");
@@ -525,6 +533,7 @@ settle_lines_in(PG_FUNCTION_ARGS)
 			line.in_tally = true;
 			line.owner = json_code(&w, o, "owner");
 			line.tally_period = DatumGetDateADT(DirectFunctionCall1(date_in, CStringGetDatum(text)));
+			line.quantity = json_get(o, "quantity") != NULL ? json_dec(o, "quantity") : line.base;
 			v = json_get(o, "count");
 			if (v == NULL || v->type != jbvNumeric)
 				not_lines("\"count\" is missing or not a number");
@@ -634,7 +643,7 @@ settle_lines_unnest(PG_FUNCTION_ARGS)
 
 /*
  * settle._unpack(settle.lines) returns setof (line, rule_id, payer_id,
- * payee_id, base, factor, amount, owner_id, tally_period, count, retier)
+ * payee_id, base, factor, amount, owner_id, tally_period, count, quantity, retier)
  *
  * Returns the lines of a packed value as rows, a row a call.
  */
@@ -667,8 +676,8 @@ settle_lines_unpack(PG_FUNCTION_ARGS)
 	r = call->user_fctx;
 	if (settle_lines_next(r, &line))
 	{
-		Datum		values[11];
-		bool		nulls[11] = {false};
+		Datum		values[12];
+		bool		nulls[12] = {false};
 
 		values[0] = Int32GetDatum(r->next);
 		values[1] = Int32GetDatum(line.rule);
@@ -681,7 +690,9 @@ settle_lines_unpack(PG_FUNCTION_ARGS)
 		values[7] = Int32GetDatum(line.owner);
 		values[8] = DateADTGetDatum(line.tally_period);
 		values[9] = Int32GetDatum(line.count);
-		values[10] = BoolGetDatum(line.retier);
+		nulls[10] = !line.in_tally;
+		values[10] = line.in_tally ? NumericGetDatum(settle_dec_to_numeric(line.quantity)) : (Datum) 0;
+		values[11] = BoolGetDatum(line.retier);
 		SRF_RETURN_NEXT(call, HeapTupleGetDatum(heap_form_tuple(call->tuple_desc, values, nulls)));
 	}
 	SRF_RETURN_DONE(call);

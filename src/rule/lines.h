@@ -22,6 +22,7 @@ typedef struct SettleLineData
 	uint32		component;		/* portable only */
 	uint32		unit;			/* portable only */
 	SettleDec	base;
+	SettleDec	quantity;		/* of a line in a tally: what moves along its tiers, most often the base */
 	SettleDec	factor;
 	SettleDec	amount;
 

@@ -1,6 +1,6 @@
 /*
  * rule.c
- *		SQL surface of the engine: settle.evaluate.
+ *		SQL surface of the engine: settle.evaluate, settle.evaluate_decision.
  */
 #include "rule/engine.h"
 
@@ -13,6 +13,23 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+SettleSet *
+settle_set_of_row(const SettleRuleset *ruleset, const char *source, HeapTupleHeader row)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+	SettleSet  *set = settle_set_get(ruleset, source, desc);
+	TupleTableSlot *slot = settle_set_slot(set);
+	HeapTupleData tuple;
+
+	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = row;
+	heap_deform_tuple(&tuple, desc, slot->tts_values, slot->tts_isnull);
+	ReleaseTupleDesc(desc);
+	return set;
+}
+
 /*
  * Names the source that a ticket is evaluated as: the one given, or the only
  * one that the ruleset has.
@@ -20,17 +37,7 @@
 static const char *
 pick_source(const SettleRuleset *ruleset, FunctionCallInfo fcinfo, int arg)
 {
-	SettleRulesetDef *def;
-
-	if (!PG_ARGISNULL(arg))
-		return pstrdup(NameStr(*PG_GETARG_NAME(arg)));
-	def = settle_ruleset_decode(ruleset);
-	if (def->nsources != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the ruleset has %d sources", def->nsources),
-				 errhint("Say which one the ticket belongs to: source => 'ticket'.")));
-	return def->sources[0].source;
+	return PG_ARGISNULL(arg) ? settle_ruleset_only_source(ruleset) : NameStr(*PG_GETARG_NAME(arg));
 }
 
 static SettleDec
@@ -45,7 +52,7 @@ state_dec(JsonbContainer *state, const char *key, const char *rule)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("tally of rule \"%s\" in \"before\" has no \"%s\"", rule, key),
-			 errhint("\"before\" is {rule: {owner: {\"count\": ..., \"base\": ..., \"weighted\": ...}}}.")));
+			 errhint("\"before\" is {rule: {owner: {\"count\": ..., \"quantity\": ..., \"weighted\": ...}}}.")));
 }
 
 /*
@@ -69,7 +76,7 @@ tally_before(const SettleLine *line, Jsonb *before)
 	if (state == NULL || state->type != jbvBinary || !JsonContainerIsObject(state->val.binary.data))
 		return part;
 	part.count = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(settle_dec_to_numeric(state_dec(state->val.binary.data, "count", rule)))));
-	part.base = state_dec(state->val.binary.data, "base", rule);
+	part.quantity = state_dec(state->val.binary.data, "quantity", rule);
 	part.weighted = state_dec(state->val.binary.data, "weighted", rule);
 	return part;
 }
@@ -88,12 +95,8 @@ Datum
 settle_evaluate(PG_FUNCTION_ARGS)
 {
 	SettleRuleset *ruleset;
-	HeapTupleHeader row;
 	Jsonb	   *before;
-	TupleDesc	desc;
 	SettleSet  *set;
-	TupleTableSlot *slot;
-	HeapTupleData tuple;
 	SettleTicket ticket;
 	SettleLinesWriter writer;
 	int			nestlevel;
@@ -101,18 +104,8 @@ settle_evaluate(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	ruleset = DatumGetSettleRuleset(PG_GETARG_DATUM(0));
-	row = PG_GETARG_HEAPTUPLEHEADER(1);
 	before = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
-
-	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
-	set = settle_set_get(ruleset, pick_source(ruleset, fcinfo, 3), desc);
-	slot = settle_set_slot(set);
-	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
-	ItemPointerSetInvalid(&tuple.t_self);
-	tuple.t_tableOid = InvalidOid;
-	tuple.t_data = row;
-	heap_deform_tuple(&tuple, desc, slot->tts_values, slot->tts_isnull);
-	ReleaseTupleDesc(desc);
+	set = settle_set_of_row(ruleset, pick_source(ruleset, fcinfo, 3), PG_GETARG_HEAPTUPLEHEADER(1));
 
 	nestlevel = settle_env_enter(settle_set_time_zone(set));
 	settle_evaluate_ticket(set, DT_NOBEGIN, true, &ticket, NULL);
@@ -126,7 +119,7 @@ settle_evaluate(PG_FUNCTION_ARGS)
 		{
 			SettleTallyPart part = tally_before(line, before);
 
-			line->amount = settle_tally_arrive(&part, 1, 0, line->base, line->factor,
+			line->amount = settle_tally_arrive(&part, 1, 0, line->quantity, line->base, line->factor, 1,
 											   settle_rule_rounding(set, line->rule, line->unit));
 			data.in_tally = true;
 			data.count = 1;
@@ -139,6 +132,7 @@ settle_evaluate(PG_FUNCTION_ARGS)
 		data.payee = settle_lines_code(&writer, line->payee->code);
 		data.unit = settle_lines_code(&writer, line->unit);
 		data.base = line->base;
+		data.quantity = line->quantity;
 		data.factor = line->factor;
 		data.amount = line->amount;
 		settle_lines_add(&writer, &data);
@@ -146,4 +140,30 @@ settle_evaluate(PG_FUNCTION_ARGS)
 	settle_env_leave(nestlevel);
 	settle_set_release(set);
 	PG_RETURN_POINTER(settle_lines_end(&writer));
+}
+
+/*
+ * settle.evaluate_decision(settle.ruleset, decision name, ticket record,
+ *							source name default null) returns jsonb
+ *
+ * Says what a decision gives for one row, without reading a table.
+ */
+PG_FUNCTION_INFO_V1(settle_evaluate_decision);
+Datum
+settle_evaluate_decision(PG_FUNCTION_ARGS)
+{
+	SettleRuleset *ruleset;
+	SettleSet  *set;
+	Jsonb	   *value;
+	int			nestlevel;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	ruleset = DatumGetSettleRuleset(PG_GETARG_DATUM(0));
+	set = settle_set_of_row(ruleset, pick_source(ruleset, fcinfo, 3), PG_GETARG_HEAPTUPLEHEADER(2));
+	nestlevel = settle_env_enter(settle_set_time_zone(set));
+	value = settle_decide_ticket(set, NameStr(*PG_GETARG_NAME(1)), DT_NOBEGIN);
+	settle_env_leave(nestlevel);
+	settle_set_release(set);
+	PG_RETURN_JSONB_P(value);
 }

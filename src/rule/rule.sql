@@ -55,7 +55,7 @@ CREATE FUNCTION settle._unpack(
 	lines settle.lines,
 	OUT line integer, OUT rule_id integer, OUT payer_id integer, OUT payee_id integer,
 	OUT base numeric, OUT factor numeric, OUT amount numeric,
-	OUT owner_id integer, OUT tally_period date, OUT count integer, OUT retier boolean
+	OUT owner_id integer, OUT tally_period date, OUT count integer, OUT quantity numeric, OUT retier boolean
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_lines_unpack' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 5;
 COMMENT ON FUNCTION settle._unpack(settle.lines) IS 'the packed lines of a sheet as rows with the numbers of its book';
 
@@ -63,3 +63,8 @@ CREATE FUNCTION settle.evaluate(rules settle.ruleset, ticket record, before json
 	RETURNS settle.lines AS 'MODULE_PATHNAME', 'settle_evaluate' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION settle.evaluate(settle.ruleset, record, jsonb, name) IS
 	'what the rules say of a row, without reading any table; accumulating rules are priced on top of the tallies in before';
+
+CREATE FUNCTION settle.evaluate_decision(rules settle.ruleset, decision name, ticket record, source name DEFAULT NULL)
+	RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_evaluate_decision' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION settle.evaluate_decision(settle.ruleset, name, record, name) IS
+	'what one decision of the rules gives for a row, without reading any table';

@@ -36,8 +36,10 @@ static const EnumName choice_policies[] = {
 };
 
 static const EnumName hit_policies[] = {
-	{"unique", SETTLE_HIT_UNIQUE}, {"first", SETTLE_HIT_FIRST}, {"product", SETTLE_HIT_PRODUCT},
-	{"sum", SETTLE_HIT_SUM}, {"min", SETTLE_HIT_MIN}, {"max", SETTLE_HIT_MAX}, {NULL, 0}
+	{"unique", SETTLE_HIT_UNIQUE}, {"any", SETTLE_HIT_ANY}, {"first", SETTLE_HIT_FIRST}, {"priority", SETTLE_HIT_PRIORITY},
+	{"rule_order", SETTLE_HIT_RULE_ORDER}, {"output_order", SETTLE_HIT_OUTPUT_ORDER}, {"collect", SETTLE_HIT_COLLECT},
+	{"sum", SETTLE_HIT_SUM}, {"min", SETTLE_HIT_MIN}, {"max", SETTLE_HIT_MAX}, {"count", SETTLE_HIT_COUNT},
+	{"product", SETTLE_HIT_PRODUCT}, {NULL, 0}
 };
 
 static const EnumName spans[] = {
@@ -47,6 +49,10 @@ static const EnumName spans[] = {
 
 static const EnumName shares[] = {
 	{"fee", SETTLE_SHARE_FEE}, {"base", SETTLE_SHARE_BASE}, {NULL, 0}
+};
+
+static const EnumName clocks[] = {
+	{"ticket", SETTLE_CLOCK_TICKET}, {"posting", SETTLE_CLOCK_POSTING}, {NULL, 0}
 };
 
 /*
@@ -92,6 +98,12 @@ SettleShare
 settle_share_in(const char *name)
 {
 	return name_in(shares, "share", name);
+}
+
+SettleClock
+settle_clock_in(const char *name)
+{
+	return name_in(clocks, "clock", name);
 }
 
 /* ---- reading the document ---- */
@@ -163,10 +175,19 @@ get(Object *object, const char *key)
 }
 
 /*
+ * Spells a value as JSON does.
+ */
+static char *
+value_json(JsonbValue *value)
+{
+	return JsonbToCString(NULL, &JsonbValueToJsonb(value)->root, -1);
+}
+
+/*
  * Fetches a text; numbers and booleans are taken as they are written.
  */
 static char *
-value_text(Object *object, const char *key, JsonbValue *value)
+value_text(JsonbValue *value)
 {
 	switch (value->type)
 	{
@@ -177,8 +198,7 @@ value_text(Object *object, const char *key, JsonbValue *value)
 		case jbvBool:
 			return pstrdup(value->val.boolean ? "true" : "false");
 		default:
-			/* a structured outcome keeps its JSON spelling */
-			return JsonbToCString(NULL, &JsonbValueToJsonb(value)->root, -1);
+			return value_json(value);
 	}
 }
 
@@ -187,7 +207,18 @@ get_text(Object *object, const char *key)
 {
 	JsonbValue *value = get(object, key);
 
-	return value == NULL ? NULL : value_text(object, key, value);
+	return value == NULL ? NULL : value_text(value);
+}
+
+/*
+ * Fetches the text form of a value of some type: JSON where that is the type.
+ */
+static char *
+get_value(Object *object, const char *key, bool json)
+{
+	JsonbValue *value = get(object, key);
+
+	return value == NULL ? NULL : json ? value_json(value) : value_text(value);
 }
 
 static char *
@@ -383,7 +414,7 @@ read_outcome(SettleRulesetDef *def, int at, const char *key, JsonbContainer *mem
 	o = open_object(member, where);
 	outcome->source = get_text(&o, "source");
 	outcome->applies_when = need_text(&o, "applies_when");
-	outcome->outcome = get_text(&o, "outcome");
+	outcome->outcome = get_value(&o, "outcome", strcmp(decision->returns, "jsonb") == 0);
 	if (outcome->outcome == NULL)
 		malformed(where, "has no \"outcome\"");
 	outcome->priority = get_int(&o, "priority");
@@ -391,6 +422,29 @@ read_outcome(SettleRulesetDef *def, int at, const char *key, JsonbContainer *mem
 	outcome->until = get_instant(&o, "until", DT_NOEND);
 	outcome->title = get_text(&o, "title");
 	close_object(&o);
+}
+
+/*
+ * Reads the list of values that a decision ranks its outcomes by.
+ */
+static void
+read_output_values(Object *object, SettleDecisionDef *decision)
+{
+	JsonbContainer *list;
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	int			n = members(object, "output_values", false, &list);
+
+	if (list == NULL)
+		return;
+	if (n == 0)
+		malformed(object->where, "has no value in \"output_values\"");
+	decision->values = palloc(sizeof(Jsonb *) * n);
+	it = JsonbIteratorInit(list);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		if (token == WJB_ELEM)
+			decision->values[decision->nvalues++] = JsonbValueToJsonb(&v);
 }
 
 static void
@@ -406,7 +460,9 @@ read_decision(SettleRulesetDef *def, int at, const char *key, JsonbContainer *me
 	decision->decision = unconstify(char *, key);
 	decision->policy = settle_hit_policy_in(need_text(&o, "policy"));
 	decision->returns = need_text(&o, "returns");
-	decision->fallback = get_text(&o, "fallback");
+	decision->fallback = get_value(&o, "fallback",
+								   strcmp(decision->returns, "jsonb") == 0 || settle_hit_gives_list(decision->policy));
+	read_output_values(&o, decision);
 	decision->noutcomes = members(&o, "outcomes", false, &outcomes);
 	decision->outcomes = palloc0(sizeof(SettleOutcomeDef) * Max(decision->noutcomes, 1));
 	each_member(def, outcomes, "outcome", read_outcome, decision);
@@ -440,6 +496,9 @@ read_rule(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member
 	text = get_text(&o, "accumulate");
 	rule->accumulate = text == NULL ? SETTLE_SPAN_NONE : settle_span_in(text);
 	rule->tally_by = get_text(&o, "tally_by");
+	rule->measure = get_text(&o, "measure");
+	text = get_text(&o, "clock");
+	rule->clock = text == NULL ? SETTLE_CLOCK_TICKET : settle_clock_in(text);
 	text = get_text(&o, "share");
 	rule->share = text == NULL ? SETTLE_SHARE_FEE : settle_share_in(text);
 	rule->at_least = get_text(&o, "at_least");
@@ -506,14 +565,39 @@ decode(JsonbContainer *document)
 	return def;
 }
 
-SettleRulesetDef *
-settle_ruleset_decode(const SettleRuleset *ruleset)
+static JsonbContainer *
+document_of(const SettleRuleset *ruleset)
 {
 	if (VARSIZE(ruleset) < sizeof(SettleRuleset) || ruleset->format != SETTLE_RULESET_FORMAT)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("settle.ruleset value has unknown format %u", VARSIZE(ruleset) < sizeof(SettleRuleset) ? 0 : ruleset->format)));
-	return decode(unconstify(JsonbContainer *, &ruleset->document));
+	return unconstify(JsonbContainer *, &ruleset->document);
+}
+
+SettleRulesetDef *
+settle_ruleset_decode(const SettleRuleset *ruleset)
+{
+	return decode(document_of(ruleset));
+}
+
+const char *
+settle_ruleset_only_source(const SettleRuleset *ruleset)
+{
+	JsonbValue *sources = getKeyJsonValueFromContainer(document_of(ruleset), "sources", strlen("sources"), NULL);
+	int			n = sources != NULL && sources->type == jbvBinary ? JsonContainerSize(sources->val.binary.data) : 0;
+	JsonbIterator *it;
+	JsonbValue	v;
+
+	if (n != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the ruleset has %d sources", n),
+				 errhint("Say which one the ticket belongs to: source => 'ticket'.")));
+	it = JsonbIteratorInit(sources->val.binary.data);
+	while (JsonbIteratorNext(&it, &v, true) != WJB_KEY)
+		;
+	return pnstrdup(v.val.string.val, v.val.string.len);
 }
 
 /*

@@ -26,16 +26,28 @@ typedef enum SettleChoicePolicy
 	SETTLE_CHOICE_ALL
 } SettleChoicePolicy;
 
-/* What the outcomes of a decision that hit make together. */
+/* What the outcomes of a decision that hit make together; docs/decision.md. */
 typedef enum SettleHitPolicy
 {
-	SETTLE_HIT_UNIQUE,
-	SETTLE_HIT_FIRST,
-	SETTLE_HIT_PRODUCT,
+	SETTLE_HIT_UNIQUE,			/* one; two are a conflict */
+	SETTLE_HIT_ANY,				/* all say the same, or it is a conflict */
+	SETTLE_HIT_FIRST,			/* the one of the highest priority */
+	SETTLE_HIT_PRIORITY,		/* the one whose value comes first among the output values */
+	SETTLE_HIT_RULE_ORDER,		/* a list, highest priority first */
+	SETTLE_HIT_OUTPUT_ORDER,	/* a list, in the order of the output values */
+	SETTLE_HIT_COLLECT,			/* a list whose order means nothing */
 	SETTLE_HIT_SUM,
 	SETTLE_HIT_MIN,
-	SETTLE_HIT_MAX
+	SETTLE_HIT_MAX,
+	SETTLE_HIT_COUNT,
+	SETTLE_HIT_PRODUCT
 } SettleHitPolicy;
+
+static inline bool
+settle_hit_gives_list(SettleHitPolicy policy)
+{
+	return policy == SETTLE_HIT_RULE_ORDER || policy == SETTLE_HIT_OUTPUT_ORDER || policy == SETTLE_HIT_COLLECT;
+}
 
 typedef enum SettleSpan
 {
@@ -47,6 +59,13 @@ typedef enum SettleSpan
 	SETTLE_SPAN_YEAR,
 	SETTLE_SPAN_EVER
 } SettleSpan;
+
+/* Whose time says which accumulation period a line adds to. */
+typedef enum SettleClock
+{
+	SETTLE_CLOCK_TICKET,
+	SETTLE_CLOCK_POSTING		/* that of the run: what is declared is never re-opened */
+} SettleClock;
 
 typedef enum SettleShare
 {
@@ -86,8 +105,10 @@ typedef struct SettleDecisionDef
 {
 	char	   *decision;
 	SettleHitPolicy policy;
-	char	   *returns;		/* name of a type */
-	char	   *fallback;		/* text form; NULL where none */
+	char	   *returns;		/* name of the type of its outcomes */
+	char	   *fallback;		/* text form of what it gives where none hits; NULL where none */
+	int			nvalues;
+	Jsonb	  **values;			/* output values, the first ranks highest */
 	int			noutcomes;
 	SettleOutcomeDef *outcomes;
 } SettleDecisionDef;
@@ -114,6 +135,8 @@ typedef struct SettleRuleDef
 	char	  **factors;
 	SettleSpan	accumulate;
 	char	   *tally_by;
+	char	   *measure;		/* NULL: the base */
+	SettleClock clock;
 	char	   *at_least;
 	char	   *at_most;
 	char	   *rounding;
@@ -159,9 +182,13 @@ typedef struct SettleRuleset
 extern SettleRuleset *settle_ruleset_from_jsonb(Jsonb *document);
 extern SettleRulesetDef *settle_ruleset_decode(const SettleRuleset *ruleset);
 
+/* The name of the only source; raises 22023 where there are others. */
+extern const char *settle_ruleset_only_source(const SettleRuleset *ruleset);
+
 extern SettleSpan settle_span_in(const char *name);
 extern SettleChoicePolicy settle_choice_policy_in(const char *name);
 extern SettleHitPolicy settle_hit_policy_in(const char *name);
 extern SettleShare settle_share_in(const char *name);
+extern SettleClock settle_clock_in(const char *name);
 
 #endif							/* SETTLE_RULESET_H */

@@ -25,7 +25,7 @@ typedef struct Invariant
 
 /* The lines of all sheets; used by several invariants. */
 #define ALL_LINES \
-	"(SELECT s.source_id, s.ticket_key, s.period, s.tickets, coalesce(r.unit, s.currency) AS unit, r.code, r.remainder, l.* " \
+	"(SELECT s.source_id, s.ticket_key, s.period, s.tickets, coalesce(r.unit, s.currency) AS unit, r.code, r.remainder, r.clock, l.* " \
 	"FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l " \
 	"LEFT JOIN %1$s.rule AS r ON r.rule_id = l.rule_id)"
 
@@ -42,26 +42,26 @@ static const Invariant invariants[] = {
 		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = l.source_id) || ' ' || l.ticket_key, "
 		"'rule ' || l.code || ' leaves ' || sum(l.amount) "
 		"FROM " ALL_LINES " AS l "
-		"WHERE l.source_id <> 0 AND (l.source_id, l.ticket_key) IN (SELECT s.source_id, s.ticket_key FROM %1$s.sheet AS s GROUP BY 1, 2 HAVING sum(s.tickets) = 0) "
+		"WHERE l.source_id <> 0 AND l.clock = 'ticket' AND (l.source_id, l.ticket_key) IN (SELECT s.source_id, s.ticket_key FROM %1$s.sheet AS s GROUP BY 1, 2 HAVING sum(s.tickets) = 0) "
 		"GROUP BY l.source_id, l.ticket_key, l.code, l.payer_id, l.payee_id, l.unit HAVING sum(l.amount) <> 0"
 	},
 	{
 		"a tally's state equals its lines",
 		"SELECT coalesce(r.code, 'rule ' || coalesce(t.rule_id, l.rule_id)) || ' ' || coalesce(p.party, '?') || ' ' || coalesce(t.period, l.tally_period), "
-		"'state ' || coalesce(format('%%s %%s %%s %%s', t.count, t.base, t.weighted, t.amount), 'none') || ', lines ' || coalesce(format('%%s %%s %%s %%s', l.count, l.base, l.weighted, l.amount), 'none') "
+		"'state ' || coalesce(format('%%s %%s %%s %%s', t.count, t.quantity, t.weighted, t.amount), 'none') || ', lines ' || coalesce(format('%%s %%s %%s %%s', l.count, l.quantity, l.weighted, l.amount), 'none') "
 		"FROM %1$s.tally_state AS t FULL JOIN ("
-		"SELECT a.rule_id, a.owner_id, a.tally_period, a.unit, sum(a.count) AS count, sum(a.base) AS base, sum(a.base * a.factor) AS weighted, sum(a.amount) AS amount "
+		"SELECT a.rule_id, a.owner_id, a.tally_period, a.unit, sum(a.count) AS count, sum(a.quantity) AS quantity, sum(a.base * a.factor) AS weighted, sum(a.amount) AS amount "
 		"FROM " ALL_LINES " AS a WHERE a.owner_id IS NOT NULL GROUP BY 1, 2, 3, 4) AS l "
 		"ON l.rule_id = t.rule_id AND l.owner_id = t.owner_id AND l.tally_period = t.period AND l.unit = t.unit "
 		"LEFT JOIN %1$s.rule AS r ON r.rule_id = coalesce(t.rule_id, l.rule_id) LEFT JOIN %1$s.party AS p ON p.party_id = coalesce(t.owner_id, l.owner_id) "
-		"WHERE (coalesce(t.count, 0), coalesce(t.base, 0), coalesce(t.weighted, 0), coalesce(t.amount, 0)) "
-		"IS DISTINCT FROM (coalesce(l.count, 0), coalesce(l.base, 0), coalesce(l.weighted, 0), coalesce(l.amount, 0))"
+		"WHERE (coalesce(t.count, 0), coalesce(t.quantity, 0), coalesce(t.weighted, 0), coalesce(t.amount, 0)) "
+		"IS DISTINCT FROM (coalesce(l.count, 0), coalesce(l.quantity, 0), coalesce(l.weighted, 0), coalesce(l.amount, 0))"
 	},
 	{
 		"lines of a tally sum to what it owes",
 		"SELECT t.code || ' ' || p.party || ' ' || t.period, 'lines ' || t.amount || ', owes ' || t.owes "
 		"FROM (SELECT r.code, s.owner_id, s.period, s.unit, sum(s.amount) AS amount, "
-		"settle._tally_fee(array_agg(r.tiers ORDER BY r.valid), array_agg(s.count ORDER BY r.valid), array_agg(s.base ORDER BY r.valid), array_agg(s.weighted ORDER BY r.valid), "
+		"settle._tally_fee(array_agg(r.tiers ORDER BY r.valid), array_agg(s.count ORDER BY r.valid), array_agg(s.quantity ORDER BY r.valid), array_agg(s.weighted ORDER BY r.valid), "
 		"(array_agg(r.rounding ORDER BY s.count > 0 DESC, r.valid DESC))[1], s.unit) AS owes "
 		"FROM %1$s.tally_state AS s JOIN %1$s.rule AS r ON r.rule_id = s.rule_id GROUP BY r.code, s.owner_id, s.period, s.unit) AS t "
 		"JOIN %1$s.party AS p ON p.party_id = t.owner_id WHERE t.amount <> t.owes"
@@ -157,7 +157,7 @@ settle_check(PG_FUNCTION_ARGS)
 }
 
 /*
- * settle._tally_fee(tiers settle.tiers[], counts bigint[], bases numeric[],
+ * settle._tally_fee(tiers settle.tiers[], counts bigint[], quantities numeric[],
  *					 weighted numeric[], rounding text, unit text) returns numeric
  *
  * Gives what a tally owes, of the versions of its rule in order.
@@ -194,7 +194,7 @@ settle_tally_fee_sql(PG_FUNCTION_ARGS)
 	{
 		parts[i].pricer = settle_pricer((SettleTiers *) PG_DETOAST_DATUM(datums[0][i]));
 		parts[i].count = DatumGetInt64(datums[1][i]);
-		parts[i].base = settle_dec_from_numeric(DatumGetNumeric(datums[2][i]));
+		parts[i].quantity = settle_dec_from_numeric(DatumGetNumeric(datums[2][i]));
 		parts[i].weighted = settle_dec_from_numeric(DatumGetNumeric(datums[3][i]));
 	}
 	rounding = settle_rounding_in(text_to_cstring(PG_GETARG_TEXT_PP(4)), settle_minor_units(text_to_cstring(PG_GETARG_TEXT_PP(5))));

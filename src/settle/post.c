@@ -244,7 +244,7 @@ same_transfer(const RunLine *a, const RunLine *b)
 {
 	return a->rule_id == b->rule_id && a->payer == b->payer && a->payee == b->payee &&
 		a->in_tally == b->in_tally &&
-		(!a->in_tally || (a->owner == b->owner && a->tally_period == b->tally_period)) &&
+		(!a->in_tally || (a->owner == b->owner && (a->by_posting || a->tally_period == b->tally_period))) &&
 		strcmp(a->unit, b->unit) == 0 && settle_dec_cmp(a->factor, b->factor) == 0;
 }
 
@@ -255,7 +255,7 @@ static bool
 same_line(const RunLine *now, const RunLine *posted)
 {
 	return same_transfer(now, posted) && settle_dec_cmp(now->base, posted->base) == 0 &&
-		(now->in_tally ? posted->count == 1 : settle_dec_cmp(now->amount, posted->amount) == 0);
+		(now->in_tally ? posted->count == 1 && settle_dec_cmp(now->quantity, posted->quantity) == 0 : settle_dec_cmp(now->amount, posted->amount) == 0);
 }
 
 /*
@@ -273,7 +273,10 @@ add_posted_line(Posted *posted, const RunLine *line)
 		have->base = settle_dec_add(have->base, line->base);
 		have->amount = settle_dec_add(have->amount, line->amount);
 		have->count += line->count;
-		if (settle_dec_sign(have->base) == 0 && settle_dec_sign(have->amount) == 0 && have->count == 0)
+		if (have->in_tally)
+			have->quantity = settle_dec_add(have->quantity, line->quantity);
+		/* by posting time it may have come at one price and gone at another */
+		if (settle_dec_sign(have->base) == 0 && have->count == 0 && (have->by_posting || settle_dec_sign(have->amount) == 0))
 			*have = posted->lines[--posted->nlines];
 		return;
 	}
@@ -340,6 +343,8 @@ add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 		line.owner = (int) data.owner;
 		line.unit = line.rule->def->unit != NULL ? line.rule->def->unit : posted->currency;
 		line.base = settle_dec_keep(data.base);
+		line.quantity = settle_dec_keep(data.quantity);
+		line.by_posting = line.rule->def->clock == SETTLE_CLOCK_POSTING;
 		line.factor = settle_dec_keep(data.factor);
 		line.amount = settle_dec_keep(data.amount);
 		line.in_tally = data.in_tally;
@@ -467,7 +472,7 @@ find_tally(Run *run, RunSource *source, const RunLine *line)
 		for (int v = 0; v < n; v++)
 		{
 			tally->parts[v].pricer = line->rule->code->versions[v]->pricer;
-			tally->parts[v].base = tally->parts[v].weighted = tally->amounts[v] = settle_dec_int(0);
+			tally->parts[v].quantity = tally->parts[v].weighted = tally->amounts[v] = settle_dec_int(0);
 		}
 		MemoryContextSwitchTo(old);
 	}
@@ -552,7 +557,7 @@ load_tallies(Run *run, RunSource *source)
 		}
 		insert_values[4] = array_of(INT4OID, payers, n);
 		insert_values[5] = array_of(INT4OID, payees, n);
-		settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, payee_id, count, base, weighted, amount) "
+		settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, payee_id, count, quantity, weighted, amount) "
 									 "SELECT u.r, u.o, u.p, u.u, u.y, u.e, 0, 0, 0, 0 FROM unnest($1, $2, $3, $4, $5, $6) AS u(r, o, p, u, y, e) "
 									 "ORDER BY u.r, u.o, u.p, u.u ON CONFLICT DO NOTHING", run->book.name),
 							6, insert_types, insert_values, NULL, SPI_OK_INSERT);
@@ -561,7 +566,7 @@ load_tallies(Run *run, RunSource *source)
 	 * The lock is taken in the order of the key; an outer query gives the
 	 * position back.
 	 */
-	nrows = settle_book_execute(psprintf("SELECT u.at, t.count, t.base, t.weighted, t.amount, t.payer_id, t.payee_id "
+	nrows = settle_book_execute(psprintf("SELECT u.at, t.count, t.quantity, t.weighted, t.amount, t.payer_id, t.payee_id "
 										 "FROM %s.tally_state AS t JOIN unnest($1, $2, $3, $4) WITH ORDINALITY AS u(r, o, p, u, at) "
 										 "ON t.rule_id OPERATOR(pg_catalog.=) u.r AND t.owner_id OPERATOR(pg_catalog.=) u.o "
 										 "AND t.period OPERATOR(pg_catalog.=) u.p AND t.unit OPERATOR(pg_catalog.=) u.u "
@@ -576,7 +581,7 @@ load_tallies(Run *run, RunSource *source)
 
 		tally = tallies[at];
 		tally->parts[v].count = DatumGetInt64(settle_spi_datum((int) row, 2, &isnull));
-		tally->parts[v].base = numeric_column((int) row, 3);
+		tally->parts[v].quantity = numeric_column((int) row, 3);
 		tally->parts[v].weighted = numeric_column((int) row, 4);
 		tally->amounts[v] = numeric_column((int) row, 5);
 		tally->payer = DatumGetInt32(settle_spi_datum((int) row, 6, &isnull));
@@ -595,7 +600,7 @@ keep_part(Run *run, Tally *tally, int v)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
-	tally->parts[v].base = settle_dec_keep(tally->parts[v].base);
+	tally->parts[v].quantity = settle_dec_keep(tally->parts[v].quantity);
 	tally->parts[v].weighted = settle_dec_keep(tally->parts[v].weighted);
 	tally->amounts[v] = settle_dec_keep(tally->amounts[v]);
 	tally->changed[v] = true;
@@ -610,7 +615,7 @@ leave_tally(Run *run, RunSource *source, const RunLine *line, DateADT period)
 	SettleTallyPart *part = &tally->parts[v];
 
 	part->count -= line->count;
-	part->base = settle_dec_sub(part->base, line->base);
+	part->quantity = settle_dec_sub(part->quantity, line->quantity);
 	part->weighted = settle_dec_sub(part->weighted, settle_dec_mul(line->base, line->factor));
 	tally->amounts[v] = settle_dec_sub(tally->amounts[v], line->amount);
 	tally->moved = Max(tally->moved, period);
@@ -624,7 +629,7 @@ arrive_at_tally(Run *run, RunSource *source, RunLine *line, DateADT period)
 	int			v = version_of(line->rule);
 	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, tally->key.unit);
 
-	line->amount = settle_tally_arrive(tally->parts, tally->key.code->nversions, v, line->base, line->factor, rounding);
+	line->amount = settle_tally_arrive(tally->parts, tally->key.code->nversions, v, line->quantity, line->base, line->factor, line->count, rounding);
 	tally->amounts[v] = settle_dec_add(tally->amounts[v], line->amount);
 	tally->moved = Max(tally->moved, period);
 	/* several payees: the owner answers for the tally, unless it is he who pays */
@@ -664,13 +669,25 @@ add_draft_line(Draft *draft, const RunLine *line)
 }
 
 static void
+negate_line(RunLine *line)
+{
+	line->base = settle_dec_neg(line->base);
+	line->quantity = settle_dec_neg(line->quantity);
+	line->amount = settle_dec_neg(line->amount);
+	line->count = -line->count;
+}
+
+static void
 add_reversal(Draft *draft, const RunLine *posted)
 {
 	RunLine		line = *posted;
 
-	line.base = settle_dec_neg(posted->base);
-	line.amount = settle_dec_neg(posted->amount);
-	line.count = -posted->count;
+	negate_line(&line);
+	if (line.by_posting)
+	{
+		line.tally_period = posted->back_period;
+		line.amount = posted->back_amount;
+	}
 	add_draft_line(draft, &line);
 }
 
@@ -710,11 +727,46 @@ same_path(const struct varlena *a, const struct varlena *b)
 }
 
 /*
+ * Tells whether a posted line is what the rules say now, and stays.
+ */
+static bool
+stays(const RunTicket *ticket, const RunLine *posted)
+{
+	for (int i = 0; i < ticket->nlines; i++)
+		if (same_line(&ticket->lines[i], posted))
+			return true;
+	return false;
+}
+
+/*
+ * What of the payout stays though a line is taken back: by posting time it may
+ * go at another price than it came.
+ */
+static SettleDec
+payout_left(Run *run, const RunSource *source, const RunTicket *ticket)
+{
+	const Posted *posted = ticket->posted;
+	SettleDec	left = settle_dec_int(0);
+
+	for (int i = 0; i < posted->nlines; i++)
+	{
+		RunLine		line = posted->lines[i];
+
+		if (!line.by_posting || stays(ticket, &posted->lines[i]))
+			continue;
+		line.amount = settle_dec_add(line.amount, line.back_amount);
+		left = settle_dec_add(left, payout_of(run, source, &line, 1, posted->currency));
+	}
+	return left;
+}
+
+/*
  * Drafts what takes a settled ticket back where it stands.
  */
 static Draft *
-draft_withdrawal(Drafts *drafts, RunSource *source, const Posted *posted)
+draft_withdrawal(Run *run, Drafts *drafts, RunSource *source, const RunTicket *ticket)
 {
+	const Posted *posted = ticket->posted;
 	Draft	   *draft = new_draft(drafts);
 
 	draft->key = posted->key;
@@ -727,7 +779,7 @@ draft_withdrawal(Drafts *drafts, RunSource *source, const Posted *posted)
 	draft->currency = posted->currency;
 	draft->revenue = settle_dec_neg(posted->revenue);
 	draft->cost = settle_dec_neg(posted->cost);
-	draft->payout = settle_dec_neg(posted->payout);
+	draft->payout = settle_dec_sub(payout_left(run, source, ticket), posted->payout);
 	draft->tickets = -posted->tickets;
 	for (int i = 0; i < posted->nlines; i++)
 		add_reversal(draft, &posted->lines[i]);
@@ -761,15 +813,15 @@ static void
 draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *ticket)
 {
 	const Posted *posted = ticket->posted;
-	SettleDec	payout = payout_of(run, source, ticket->lines, ticket->nlines, ticket->currency);
 	bool	   *matched = palloc0(sizeof(bool) * Max(posted->nlines, 1));
+	SettleDec	payout = payout_of(run, source, ticket->lines, ticket->nlines, ticket->currency);
 	Draft	   *draft;
 
 	if (posted->tickets == 1 &&
 		(posted->period != ticket->period || !same_path(posted->project, ticket->project) ||
 		 !same_path(posted->region, ticket->region) || strcmp(posted->currency, ticket->currency) != 0))
 	{
-		draft_withdrawal(drafts, source, posted);
+		draft_withdrawal(run, drafts, source, ticket);
 		draft = draft_ticket(drafts, source, ticket, posted->revision + 2);
 		draft->payout = payout;
 		draft->lines = ticket->lines;
@@ -780,7 +832,7 @@ draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 	draft = draft_ticket(drafts, source, ticket, posted->revision + 1);
 	draft->revenue = settle_dec_sub(ticket->revenue, posted->revenue);
 	draft->cost = settle_dec_sub(ticket->cost, posted->cost);
-	draft->payout = settle_dec_sub(payout, posted->payout);
+	draft->payout = settle_dec_sub(settle_dec_add(payout, payout_left(run, source, ticket)), posted->payout);
 	draft->tickets = 1 - posted->tickets;
 	for (int i = 0; i < ticket->nlines; i++)
 	{
@@ -793,9 +845,13 @@ draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 
 			if (matched[k] || !same_transfer(&line, old))
 				continue;
-			matched[k] = true;
 			unchanged = same_line(&line, old);
+			/* by posting time the two are priced in tallies of their own */
+			if (line.by_posting && !unchanged)
+				continue;
+			matched[k] = true;
 			line.base = settle_dec_sub(line.base, old->base);
+			line.quantity = settle_dec_sub(line.quantity, old->quantity);
 			line.amount = settle_dec_sub(line.amount, old->amount);
 			line.count -= old->count;
 			break;
@@ -845,7 +901,7 @@ write_sheet(StringInfo buf, void *arg)
 		const RunLine *from = &draft->lines[i];
 		SettleLineData line = {
 			.rule = (uint32) from->rule_id, .payer = (uint32) from->payer, .payee = (uint32) from->payee,
-			.base = from->base, .factor = from->factor, .amount = from->amount,
+			.base = from->base, .quantity = from->quantity, .factor = from->factor, .amount = from->amount,
 			.in_tally = from->in_tally, .owner = (uint32) from->owner, .tally_period = from->tally_period,
 			.count = from->count, .retier = draft->is_retier
 		};
@@ -1149,18 +1205,6 @@ posted_same(const RunTicket *ticket, const RunLine *line)
 }
 
 /*
- * Tells whether a posted line has to leave its tally.
- */
-static bool
-stays(const RunTicket *ticket, const RunLine *posted)
-{
-	for (int i = 0; i < ticket->nlines; i++)
-		if (same_line(&ticket->lines[i], posted))
-			return true;
-	return false;
-}
-
-/*
  * Prices the lines of the batch that add to tallies.
  */
 static void
@@ -1175,8 +1219,20 @@ price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmoving)
 			if (ticket->lines[k].in_tally)
 				find_tally(run, source, &ticket->lines[k]);
 		for (int k = 0; ticket->posted != NULL && k < ticket->posted->nlines; k++)
-			if (ticket->posted->lines[k].in_tally)
-				find_tally(run, source, &ticket->posted->lines[k]);
+		{
+			RunLine    *posted = &ticket->posted->lines[k];
+
+			if (!posted->in_tally)
+				continue;
+			find_tally(run, source, posted);
+			if (posted->by_posting)
+			{
+				RunLine		back = *posted;
+
+				back.tally_period = posted->back_period = settle_span_start(posted->rule->def->accumulate, run->now);
+				find_tally(run, source, &back);
+			}
+		}
 	}
 	load_tallies(run, source);
 
@@ -1185,8 +1241,23 @@ price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmoving)
 		RunTicket  *ticket = moving[i];
 
 		for (int k = 0; ticket->posted != NULL && k < ticket->posted->nlines; k++)
-			if (ticket->posted->lines[k].in_tally && !stays(ticket, &ticket->posted->lines[k]))
-				leave_tally(run, source, &ticket->posted->lines[k], ticket->posted->period);
+		{
+			RunLine    *posted = &ticket->posted->lines[k];
+
+			if (!posted->in_tally || stays(ticket, posted))
+				continue;
+			if (posted->by_posting)
+			{
+				RunLine		back = *posted;
+
+				negate_line(&back);
+				back.tally_period = posted->back_period;
+				arrive_at_tally(run, source, &back, ticket->posted->period);
+				posted->back_amount = back.amount;
+			}
+			else
+				leave_tally(run, source, posted, ticket->posted->period);
+		}
 	}
 	qsort(moving, nmoving, sizeof(RunTicket *), compare_arrival);
 	for (int i = 0; i < nmoving; i++)
@@ -1288,7 +1359,7 @@ settle_post_batch(Run *run, RunSource *source)
 		int			before = drafts.n;
 
 		if (ticket->nlines == 0)
-			draft_withdrawal(&drafts, source, ticket->posted);
+			draft_withdrawal(run, &drafts, source, ticket);
 		else if (ticket->posted != NULL)
 			draft_correction(run, &drafts, source, ticket);
 		else
@@ -1350,7 +1421,7 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 	line.payee = tally->payee;
 	line.owner = tally->key.owner;
 	line.unit = tally->key.unit;
-	line.base = settle_dec_int(0);
+	line.base = line.quantity = settle_dec_int(0);
 	line.factor = settle_dec_int(1);
 	line.amount = difference;
 	line.in_tally = true;
@@ -1418,7 +1489,7 @@ write_tallies(Run *run)
 			columns[4][n] = Int32GetDatum(tally->payer);
 			columns[5][n] = Int32GetDatum(tally->payee);
 			columns[6][n] = Int64GetDatum(tally->parts[v].count);
-			columns[7][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].base));
+			columns[7][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].quantity));
 			columns[8][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].weighted));
 			columns[9][n++] = NumericGetDatum(settle_dec_to_numeric(tally->amounts[v]));
 		}
@@ -1427,10 +1498,10 @@ write_tallies(Run *run)
 		array_types[c] = get_array_type(types[c]);
 		values[c] = array_of(types[c], columns[c], n);
 	}
-	settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, payee_id, count, base, weighted, amount) "
+	settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, payee_id, count, quantity, weighted, amount) "
 								 "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS u(r, o, p, u, y, e, n, x, w, a) ORDER BY u.r, u.o, u.p, u.u "
 								 "ON CONFLICT (rule_id, owner_id, period, unit) DO UPDATE "
-								 "SET payee_id = excluded.payee_id, count = excluded.count, base = excluded.base, weighted = excluded.weighted, amount = excluded.amount",
+								 "SET payee_id = excluded.payee_id, count = excluded.count, quantity = excluded.quantity, weighted = excluded.weighted, amount = excluded.amount",
 								 run->book.name),
 						lengthof(types), array_types, values, NULL, SPI_OK_INSERT);
 }

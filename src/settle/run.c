@@ -248,7 +248,7 @@ find_source(const Run *run, const char *name)
  * Copies what the engine said of a ticket into the batch.
  */
 static void
-keep_ticket(RunTicket *into, const SettleTicket *ticket)
+keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 {
 	into->state = TICKET_PRICED;
 	into->ready_at = ticket->ready_at;
@@ -274,10 +274,14 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket)
 		to->owner_party = from->owner;
 		to->unit = from->unit;
 		to->base = settle_dec_keep(from->base);
+		to->quantity = settle_dec_keep(from->quantity);
 		to->factor = settle_dec_keep(from->factor);
 		to->amount = settle_dec_keep(from->amount);
 		to->in_tally = from->owner != NULL;
 		to->tally_period = from->tally_period;
+		to->by_posting = from->rule->def->clock == SETTLE_CLOCK_POSTING;
+		if (to->by_posting)
+			to->tally_period = settle_span_start(from->rule->def->accumulate, now);
 		to->count = to->in_tally ? 1 : 0;
 	}
 	into->revenue = settle_dec_keep(into->revenue);
@@ -341,7 +345,7 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	fill_slot(reader, slot, ROW_COLUMNS);
 
 	if (settle_evaluate_ticket(reader->source->set, run->now, false, &said, NULL))
-		keep_ticket(ticket, &said);
+		keep_ticket(ticket, &said, run->now);
 	else
 	{
 		ticket->state = said.has_ready_at ? TICKET_WAITING : TICKET_NOT_READY;

@@ -56,11 +56,16 @@ typedef struct RunLine
 	int			owner;
 	const char *unit;
 	SettleDec	base;
+	SettleDec	quantity;		/* of a line in a tally */
 	SettleDec	factor;
 	SettleDec	amount;
 	bool		in_tally;
+	bool		by_posting;		/* its tally is that of the posting time */
 	DateADT		tally_period;
 	int			count;
+	/* of a posted line by_posting that is taken back: in which period, at what price */
+	DateADT		back_period;
+	SettleDec	back_amount;
 } RunLine;
 
 typedef struct RunTicket

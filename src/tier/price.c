@@ -295,6 +295,17 @@ settle_pricer_is_rate(const SettlePricer *pricer, SettleDec *rate)
 	return true;
 }
 
+bool
+settle_pricer_is_volume(const SettlePricer *pricer)
+{
+	if (pricer->mode != SETTLE_VOLUME || !pricer->plain || pricer->has_floor || pricer->has_cap)
+		return false;
+	for (int i = 0; i < pricer->nsteps; i++)
+		if (settle_dec_sign(pricer->steps[i].flat) != 0)
+			return false;
+	return true;
+}
+
 /*
  * The mode of the scale.
  */

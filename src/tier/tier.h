@@ -39,6 +39,9 @@ extern SettleDec settle_price(const SettlePricer *pricer, SettleDec quantity);
 extern SettleDec settle_price_rate(const SettlePricer *pricer, SettleDec quantity);
 
 /* True where F is q * rate for every q: one open tier without flat, floor or cap. */
+/* True where one rate, that of the tier which a quantity reaches, prices the whole. */
+extern bool settle_pricer_is_volume(const SettlePricer *pricer);
+
 extern bool settle_pricer_is_rate(const SettlePricer *pricer, SettleDec *rate);
 
 /* One step of a fee, as settle.fee_steps shows it. */
