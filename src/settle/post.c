@@ -590,6 +590,8 @@ load_tallies(Run *run, RunSource *source)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_freetuptable(SPI_tuptable);
+	if (run->at_commit)
+		settle_run_check_rules(run);
 }
 
 /*
@@ -1384,6 +1386,16 @@ settle_post_batch(Run *run, RunSource *source)
 /* ---- the end of a run ---- */
 
 /*
+ * Quotes a code that is not one plain word, so that no two tallies are spelled
+ * alike.
+ */
+static const char *
+one_word(const char *code)
+{
+	return strpbrk(code, " '") == NULL ? code : quote_literal_cstr(code);
+}
+
+/*
  * Drafts what a tally owes beyond its tickets' own lines.
  */
 static void
@@ -1437,7 +1449,7 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 	JsonEncodeDateTime(period, DateADTGetDatum(tally->key.period), DATEOID, NULL);
 
 	draft = new_draft(drafts);
-	draft->key = psprintf("%s %s %s %s", code->code, owner, period, tally->key.unit);
+	draft->key = psprintf("%s %s %s %s", one_word(code->code), one_word(owner), period, one_word(tally->key.unit));
 	draft->is_retier = true;
 	types[0] = TEXTOID;
 	values[0] = CStringGetTextDatum(draft->key);
