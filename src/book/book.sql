@@ -330,11 +330,11 @@ BEGIN
 	-- the end of its validity and its title may change
 	EXECUTE format('CREATE TRIGGER used_rules_can_be_ended BEFORE UPDATE ON %I.rule FOR EACH ROW WHEN (
 			(OLD.rule_id, OLD.code, OLD.component, OLD.source, OLD.payer, OLD.payee, OLD.payees, OLD.base, OLD.remainder, OLD.applies_when, OLD.tiers::text,
-			OLD.factors, OLD.accumulate, OLD.tally_by, OLD.share, OLD.at_least, OLD.at_most, OLD.rounding, OLD.unit, OLD.choice, OLD.priority, OLD.overrides,
+			OLD.factors, OLD.accumulate, OLD.tally_by, OLD.measure, OLD.clock, OLD.share, OLD.at_least, OLD.at_most, OLD.rounding, OLD.unit, OLD.choice, OLD.priority, OLD.overrides,
 			OLD.pack, lower(OLD.valid))
 			IS DISTINCT FROM
 			(NEW.rule_id, NEW.code, NEW.component, NEW.source, NEW.payer, NEW.payee, NEW.payees, NEW.base, NEW.remainder, NEW.applies_when, NEW.tiers::text,
-			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
+			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.measure, NEW.clock, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
 			NEW.pack, lower(NEW.valid)))
 		EXECUTE FUNCTION settle.keep_used_rule()', book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
