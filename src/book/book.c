@@ -46,7 +46,7 @@
 typedef struct Column
 {
 	const char *table;
-	const char *name;
+	const char *name;			/* NULL: no more than the table is needed */
 	Oid			type;			/* InvalidOid: a type of an extension */
 	const char *type_name;		/* of such a type */
 	bool		nullable;
@@ -54,6 +54,7 @@ typedef struct Column
 
 static const Column columns_read[] = {
 	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID},
+	{"gate", NULL},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
 	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
 	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
@@ -112,6 +113,8 @@ check_tables(const SettleBook *book)
 						 errdetail("It has no table \"%s\".", table),
 						 errhint("settle.create_book makes one; settle.books() lists those that exist.")));
 		}
+		if (column->name == NULL)
+			continue;
 		tuple = SearchSysCacheAttName(relid, column->name);
 		a = HeapTupleIsValid(tuple) ? (Form_pg_attribute) GETSTRUCT(tuple) : NULL;
 		if (a == NULL || a->atttypid != column_type(column) || !(a->attnotnull || column->nullable))

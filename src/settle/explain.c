@@ -98,20 +98,67 @@ path_text(struct varlena *path)
 }
 
 /*
+ * Says a tier's price as its scale does: a percentage or an amount each.
+ */
+static const char *
+rate_text(const SettleRule *rule, SettleDec rate)
+{
+	if (settle_dec_cmp(rate, settle_dec_int(1)) <= 0 && strchr(settle_tiers_out_text(rule->def->tiers), '%') != NULL)
+		return psprintf("%s%%", settle_dec_out(settle_dec_trim(settle_dec_mul(rate, settle_dec_int(100)))));
+	return psprintf("%s each", settle_dec_out(settle_dec_trim(rate)));
+}
+
+/*
+ * Shows how a stretch of quantity, from one total to another, falls into tiers.
+ */
+static void
+show_tiers(Explanation *e, const SettleRule *rule, SettleDec from, SettleDec to, const char *of)
+{
+	SettleFeeStep *before;
+	SettleFeeStep *after;
+	int			nbefore = settle_dec_sign(from) == 0 ? 0 : settle_price_steps(rule->pricer, from, &before);
+	int			nafter = settle_price_steps(rule->pricer, to, &after);
+
+	for (int i = 0; i < nafter; i++)
+	{
+		SettleDec	quantity = after[i].quantity;
+		SettleDec	fee = after[i].fee;
+
+		for (int k = 0; k < nbefore; k++)
+			if (before[k].step == after[i].step)
+			{
+				quantity = settle_dec_sub(quantity, before[k].quantity);
+				fee = settle_dec_sub(fee, before[k].fee);
+			}
+		if (settle_dec_sign(quantity) == 0 && settle_dec_sign(fee) == 0)
+			continue;
+		begin_step(e, "tier", after[i].step == 0 ? "bounds" : psprintf("step %d", after[i].step),
+				   after[i].step == 0 ? "what min or max adds or takes"
+				   : psprintf("%sfrom %s %s at %s", of, settle_dec_out(settle_dec_trim(after[i].lower)),
+							  after[i].open ? "on" : psprintf("to %s", settle_dec_out(settle_dec_trim(after[i].upper))),
+							  rate_text(rule, after[i].rate)));
+		set_dec(e, COL_BASE, settle_dec_trim(quantity));
+		set_dec(e, COL_AMOUNT, settle_dec_trim(fee));
+		end_step(e);
+	}
+}
+
+/*
  * Shows a line: base, tiers, factor, amount.
  */
 static void
-show_line(Explanation *e, const SettleLine *line)
+show_line(Explanation *e, const SettleLine *line, int part, int nparts)
 {
 	const SettleRuleDef *def = line->rule->def;
-	SettleFeeStep *steps;
-	int			nsteps;
 	SettleDec	rate;
-	const char *tiers = settle_tiers_out_text(def->tiers);
+
+	bool		whole = settle_pricer_is_rate(line->rule->pricer, &rate) && settle_dec_cmp(rate, settle_dec_int(1)) == 0;
 
 	begin_step(e, "line", def->component,
-			   psprintf("rule %s%s%s, %s%s", def->code, def->title != NULL ? " " : "", def->title != NULL ? def->title : "", tiers,
-						def->remainder ? ", the remainder" : ""));
+			   psprintf("rule %s%s%s: %s%s%s%s", def->code, def->title != NULL ? ", " : "", def->title != NULL ? def->title : "",
+						def->remainder ? "the remainder" : def->base,
+						whole ? "" : " at ", whole ? "" : settle_tiers_out_text(def->tiers),
+						nparts > 1 ? psprintf(", part %d of %d", part, nparts) : ""));
 	set_text(e, COL_PAYER, line->payer->code);
 	set_text(e, COL_PAYEE, line->payee->code);
 	set_dec(e, COL_BASE, line->base);
@@ -119,26 +166,39 @@ show_line(Explanation *e, const SettleLine *line)
 	set_dec(e, COL_AMOUNT, line->amount);
 	set_text(e, COL_UNIT, line->unit);
 	end_step(e);
+	if (line->owner == NULL && !settle_pricer_is_rate(line->rule->pricer, &rate))
+		show_tiers(e, line->rule, settle_dec_int(0), line->base, "");
+}
 
-	if (line->owner != NULL || settle_pricer_is_rate(line->rule->pricer, &rate))
-		return;
-	nsteps = settle_price_steps(line->rule->pricer, line->base, &steps);
-	for (int i = 0; i < nsteps; i++)
-	{
-		begin_step(e, "tier", psprintf("step %d", steps[i].step),
-				   psprintf("from %s to %s at %s", settle_dec_out(settle_dec_trim(steps[i].lower)),
-							steps[i].open ? "any" : settle_dec_out(settle_dec_trim(steps[i].upper)), settle_dec_out(settle_dec_trim(steps[i].rate))));
-		set_dec(e, COL_BASE, steps[i].quantity);
-		set_dec(e, COL_AMOUNT, steps[i].fee);
-		end_step(e);
-	}
+/* What the book holds of the tally that a line adds to, and of the line itself. */
+typedef struct TallyNow
+{
+	SettleTallyPart *parts;
+	int			version;		/* of the line's rule */
+	int64		tickets;
+	SettleDec	total;
+	SettleDec	weighted;
+	SettleDec	amount;
+	bool		is_posted;		/* the line is, once, at arrived */
+	SettleDec	posted_amount;
+	bool		has_before;
+	SettleDec	before;			/* the total when it arrived */
+} TallyNow;
+
+static SettleDec
+spi_dec(int row, int column, bool *isnull)
+{
+	Datum		value = settle_spi_datum(row, column, isnull);
+
+	return *isnull ? settle_dec_int(0) : settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(value)));
 }
 
 /*
- * Shows the tally that a line adds to: where it stands along its tiers.
+ * Reads the tally's state, what the line was posted with, and, where the
+ * ticket was settled once, what had arrived before it.
  */
-static void
-show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const char *key)
+static TallyNow
+read_tally(Run *run, RunSource *source, const SettleLine *line, const char *key)
 {
 	const SettleRuleCode *code = line->rule->code;
 	Oid			types[] = {TEXTOID, TEXTOID, DATEOID, TEXTOID, INT2OID, TEXTOID};
@@ -146,27 +206,21 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 		CStringGetTextDatum(code->code), CStringGetTextDatum(line->owner->code), DateADTGetDatum(line->tally_period),
 		CStringGetTextDatum(line->unit), Int16GetDatum(source->id), CStringGetTextDatum(key)
 	};
-	SettleTallyPart *parts = palloc0(sizeof(SettleTallyPart) * code->nversions);
-	SettleDec	total = settle_dec_int(0);
-	SettleDec	posted = settle_dec_int(0);
-	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, line->unit);
-	SettleFeeStep *steps;
-	int			nsteps;
-	int			version = 0;
+	TallyNow	now = {.parts = palloc0(sizeof(SettleTallyPart) * code->nversions)};
 	bool		isnull;
-	char		period[MAXDATELEN + 1];
 	uint64		n;
 
+	now.total = now.weighted = now.amount = settle_dec_int(0);
 	for (int v = 0; v < code->nversions; v++)
 	{
-		parts[v].pricer = code->versions[v]->pricer;
-		parts[v].quantity = parts[v].weighted = settle_dec_int(0);
+		now.parts[v].pricer = code->versions[v]->pricer;
+		now.parts[v].quantity = now.parts[v].weighted = settle_dec_int(0);
 		if (code->versions[v] == line->rule)
-			version = v;
+			now.version = v;
 	}
-	n = settle_book_execute(psprintf("SELECT t.rule_id, t.count, t.quantity, t.weighted, t.amount FROM %1$s.tally_state AS t JOIN %1$s.rule AS r ON r.rule_id OPERATOR(pg_catalog.=) t.rule_id "
-									 "JOIN %1$s.party AS p ON p.party_id OPERATOR(pg_catalog.=) t.owner_id "
-									 "WHERE r.code OPERATOR(pg_catalog.=) $1 AND p.party OPERATOR(pg_catalog.=) $2 AND t.period OPERATOR(pg_catalog.=) $3 AND t.unit OPERATOR(pg_catalog.=) $4", run->book.name),
+	n = settle_book_execute(psprintf("SELECT t.rule_id, t.count, t.quantity, t.weighted, t.amount FROM %1$s.tally_state AS t "
+									 "JOIN %1$s.rule AS r ON r.rule_id = t.rule_id JOIN %1$s.party AS p ON p.party_id = t.owner_id "
+									 "WHERE r.code = $1 AND p.party = $2 AND t.period = $3 AND t.unit = $4", run->book.name),
 							4, types, values, NULL, SPI_OK_SELECT);
 	for (uint64 row = 0; row < n; row++)
 	{
@@ -175,50 +229,74 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 		for (int v = 0; v < code->nversions; v++)
 			if (source->rule_ids[code->versions[v]->ordinal] == id)
 			{
-				parts[v].count = DatumGetInt64(settle_spi_datum((int) row, 2, &isnull));
-				parts[v].quantity = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(settle_spi_datum((int) row, 3, &isnull))));
-				parts[v].weighted = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(settle_spi_datum((int) row, 4, &isnull))));
-				posted = settle_dec_add(posted, settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(settle_spi_datum((int) row, 5, &isnull)))));
-				total = settle_dec_add(total, parts[v].quantity);
+				now.parts[v].count = DatumGetInt64(settle_spi_datum((int) row, 2, &isnull));
+				now.parts[v].quantity = spi_dec((int) row, 3, &isnull);
+				now.parts[v].weighted = spi_dec((int) row, 4, &isnull);
+				now.tickets += now.parts[v].count;
+				now.total = settle_dec_add(now.total, now.parts[v].quantity);
+				now.weighted = settle_dec_add(now.weighted, now.parts[v].weighted);
+				now.amount = settle_dec_add(now.amount, spi_dec((int) row, 5, &isnull));
 			}
 	}
 
-	/* what the ticket's own line was posted with */
-	n = settle_book_execute(psprintf("SELECT pg_catalog.sum(l.amount) FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
-									 "JOIN %1$s.rule AS r ON r.rule_id OPERATOR(pg_catalog.=) l.rule_id JOIN %1$s.party AS p ON p.party_id OPERATOR(pg_catalog.=) l.owner_id "
-									 "WHERE s.source_id OPERATOR(pg_catalog.=) $5 AND s.ticket_key OPERATOR(pg_catalog.=) $6 "
-									 "AND r.code OPERATOR(pg_catalog.=) $1 AND p.party OPERATOR(pg_catalog.=) $2 AND l.tally_period OPERATOR(pg_catalog.=) $3", run->book.name),
+	n = settle_book_execute(psprintf("SELECT sum(l.amount), count(*), min(s.sheet_id) FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+									 "JOIN %1$s.rule AS r ON r.rule_id = l.rule_id JOIN %1$s.party AS p ON p.party_id = l.owner_id "
+									 "WHERE s.source_id = $5 AND s.ticket_key = $6 AND r.code = $1 AND p.party = $2 AND l.tally_period = $3 "
+									 "AND coalesce(r.unit, s.currency) = $4", run->book.name),
 							6, types, values, NULL, SPI_OK_SELECT);
+	now.posted_amount = spi_dec(0, 1, &isnull);
+	now.is_posted = !isnull;
+	if (now.is_posted && DatumGetInt64(settle_spi_datum(0, 2, &isnull)) == 1 && code->nversions == 1 && line->owner == line->payee)
 	{
-		Datum		amount = settle_spi_datum(0, 1, &isnull);
+		Oid			before_types[] = {TEXTOID, TEXTOID, DATEOID, TEXTOID, INT8OID};
+		Datum		before_values[] = {values[0], values[1], values[2], values[3], settle_spi_datum(0, 3, &isnull)};
 
-		/* rounding shows the digits of the unit */
-		line->amount = isnull
-			? settle_tally_arrive(parts, code->nversions, version, line->quantity, line->base, line->factor, 1, rounding)
-			: settle_round(settle_dec_from_numeric(DatumGetNumeric(amount)), rounding);
-		posted = settle_round(posted, rounding);
+		/* sheets are numbered in the order of arrival; a party that is on most of them keeps no list */
+		settle_book_execute(psprintf("SELECT sum(l.quantity), (SELECT bool_and(d.sheets IS NOT NULL) FROM %1$s.party_delta AS d WHERE d.party_id = (SELECT p.party_id FROM %1$s.party AS p WHERE p.party = $2)) "
+									 "FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+									 "JOIN %1$s.rule AS r ON r.rule_id = l.rule_id JOIN %1$s.party AS p ON p.party_id = l.owner_id "
+									 "WHERE s.sheet_id < $5 AND s.sheet_id IN (SELECT unnest(d.sheets) FROM %1$s.party_delta AS d "
+									 "WHERE d.party_id = (SELECT p.party_id FROM %1$s.party AS p WHERE p.party = $2)) "
+									 "AND r.code = $1 AND p.party = $2 AND l.tally_period = $3 AND coalesce(r.unit, s.currency) = $4", run->book.name),
+							5, before_types, before_values, NULL, SPI_OK_SELECT);
+		now.before = spi_dec(0, 1, &isnull);
+		now.has_before = DatumGetBool(settle_spi_datum(0, 2, &isnull)) && !isnull;
 	}
-	show_line(e, line);
+	return now;
+}
 
-	JsonEncodeDateTime(period, DateADTGetDatum(line->tally_period), DATEOID, NULL);
-	begin_step(e, "tally", code->code, psprintf("%s from %s: %lld tickets, posted in all %s", line->owner->code, period,
-												(long long) parts[version].count, settle_dec_out(posted)));
-	set_dec(e, COL_BASE, total);
-	set_dec(e, COL_AMOUNT, posted);
+/*
+ * Shows a line that adds to a tally, the tiers it fell into when it arrived,
+ * and where the tally stands.
+ */
+static void
+show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const char *key, int part, int nparts)
+{
+	const SettleRuleCode *code = line->rule->code;
+	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, line->unit);
+	TallyNow	now = read_tally(run, source, line, key);
+	char		period[MAXDATELEN + 1];
+
+	/* rounding shows the digits of the unit */
+	line->amount = now.is_posted ? settle_round(now.posted_amount, rounding)
+		: settle_tally_arrive(now.parts, code->nversions, now.version, line->quantity, line->base, line->factor, 1, rounding);
+	show_line(e, line, part, nparts);
+	if (now.has_before)
+		show_tiers(e, line->rule, now.before, settle_dec_add(now.before, line->quantity),
+				   settle_dec_sign(now.before) == 0 ? "" : psprintf("on top of %s: ", settle_dec_out(settle_dec_trim(now.before))));
+
+	if (DATE_NOT_FINITE(line->tally_period))
+		strcpy(period, "the beginning");
+	else
+		JsonEncodeDateTime(period, DateADTGetDatum(line->tally_period), DATEOID, NULL);
+	begin_step(e, "tally", code->code, psprintf("%s from %s: %lld tickets; its lines sum to what it owes", line->owner->code, period, (long long) now.tickets));
+	set_dec(e, COL_BASE, now.total);
+	if (settle_dec_sign(now.total) > 0)
+		set_dec(e, COL_FACTOR, settle_dec_trim(settle_ratio_dec((SettleRatio) {now.weighted, now.total})));
+	set_dec(e, COL_AMOUNT, settle_round(now.amount, rounding));
 	set_text(e, COL_UNIT, line->unit);
 	end_step(e);
-	nsteps = settle_price_steps(line->rule->pricer, total, &steps);
-	for (int i = 0; i < nsteps; i++)
-	{
-		if (settle_dec_sign(steps[i].quantity) == 0)
-			continue;
-		begin_step(e, "tier", psprintf("step %d", steps[i].step),
-				   psprintf("of the tally: from %s to %s at %s", settle_dec_out(settle_dec_trim(steps[i].lower)),
-							steps[i].open ? "any" : settle_dec_out(settle_dec_trim(steps[i].upper)), settle_dec_out(settle_dec_trim(steps[i].rate))));
-		set_dec(e, COL_BASE, steps[i].quantity);
-		set_dec(e, COL_AMOUNT, steps[i].fee);
-		end_step(e);
-	}
+	show_tiers(e, line->rule, settle_dec_int(0), now.total, "of the tally: ");
 }
 
 void
@@ -265,10 +343,12 @@ settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorest
 			case SETTLE_STEP_APPLIED:
 				for (int i = step->first_line; i < step->first_line + step->nlines; i++)
 				{
+					int			part = i - step->first_line + 1;
+
 					if (ticket.lines[i].owner != NULL)
-						show_tally(&e, run, source, &ticket.lines[i], key);
+						show_tally(&e, run, source, &ticket.lines[i], key, part, step->nlines);
 					else
-						show_line(&e, &ticket.lines[i]);
+						show_line(&e, &ticket.lines[i], part, step->nlines);
 				}
 				break;
 		}
