@@ -43,6 +43,8 @@ CREATE FUNCTION settle.create_book(
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	table_name text;
 BEGIN
 	IF book IS NULL OR time_zone IS NULL OR currency IS NULL OR period IS NULL OR settle_on IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a book needs a value for every parameter';
@@ -314,13 +316,14 @@ BEGIN
 			book, format('%I.rule_revision', book))
 		USING time_zone, currency, period, settle_on;
 	EXECUTE format('INSERT INTO %I.source (source_id, source) VALUES (0, %L)', book, 'tally');
-	EXECUTE (
-		SELECT string_agg(format('CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %1$I.%2$I FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change(); ALTER TABLE %1$I.%2$I ENABLE ALWAYS TRIGGER rules_changed', book, t), '; ')
-		FROM unnest(ARRAY['source', 'choice', 'decision', 'outcome', 'rule']) AS t);
+	FOREACH table_name IN ARRAY ARRAY['source', 'choice', 'decision', 'outcome', 'rule'] LOOP
+		EXECUTE format('CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change()', book, table_name);
+		EXECUTE format('ALTER TABLE %I.%I ENABLE ALWAYS TRIGGER rules_changed', book, table_name);
+	END LOOP;
 	EXECUTE format('CREATE TRIGGER rules_changed AFTER UPDATE OF time_zone, currency, period ON %1$I.book FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER rules_changed', book);
-	EXECUTE (
-		SELECT string_agg(format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book, t), '; ')
-		FROM unnest(ARRAY['sheet', 'run', 'ruleset_used']) AS t);
+	FOREACH table_name IN ARRAY ARRAY['sheet', 'run', 'ruleset_used'] LOOP
+		EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book, table_name);
+	END LOOP;
 	EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OF party_id, party OR DELETE OR TRUNCATE ON %I.party FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
 	EXECUTE format('CREATE TRIGGER append_only BEFORE TRUNCATE ON %I.rule FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
 	EXECUTE format('CREATE TRIGGER used_rules_stay BEFORE DELETE ON %I.rule FOR EACH ROW EXECUTE FUNCTION settle.keep_used_rule()', book);

@@ -18,7 +18,7 @@ CREATE PROCEDURE settle.run_all(book regnamespace, max_tickets bigint DEFAULT 10
 AS $procedure$
 DECLARE
 	done record;
-	total bigint := 0;
+	total bigint := 0::bigint;
 BEGIN
 	LOOP
 		done := settle.run(run_all.book, run_all.max_tickets);

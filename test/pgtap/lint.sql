@@ -1,0 +1,58 @@
+-- The catalogue, read as a reviewer would: functions, types and views of the
+-- extension, and the tables that it makes for a book.
+\set ON_ERROR_STOP on
+SET client_min_messages = warning;
+SELECT no_plan();
+CREATE TEMP VIEW our AS
+SELECT d.classid, d.objid FROM pg_depend AS d
+WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'scrm_settle');
+CREATE TEMP VIEW our_function AS
+SELECT p.*, l.lanname FROM our JOIN pg_proc AS p ON classid = 'pg_proc'::regclass AND p.oid = objid JOIN pg_language AS l ON l.oid = p.prolang;
+
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname NOT IN ('c', 'sql', 'plpgsql') AND prokind <> 'a' $$, 'functions are C, SQL or PL/pgSQL');
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE prosecdef OR proleakproof $$, 'none is SECURITY DEFINER or LEAKPROOF');
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname = 'plpgsql' AND prokind = 'f' AND proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}' $$,
+    'a function in PL/pgSQL has a path of its own');
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname = 'plpgsql' AND prokind = 'p' AND (prosrc ~ '\m(SELECT|INSERT|UPDATE|DELETE|EXECUTE|PERFORM)\M') $$,
+    'a procedure, which cannot have one, only calls functions');
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE proparallel = 's' AND provolatile = 'v' AND proname NOT LIKE '\_%' $$, 'what is volatile is not parallel safe');
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE proname NOT LIKE '\_%' AND pronargs > 1 AND proargnames IS NULL AND prorettype <> 'cstring'::regtype
+    AND NOT EXISTS (SELECT FROM pg_operator AS o WHERE o.oprcode = our_function.oid) AND NOT EXISTS (SELECT FROM pg_amproc AS a WHERE a.amproc = our_function.oid)
+    AND NOT EXISTS (SELECT FROM pg_type AS t WHERE our_function.oid IN (t.typinput, t.typreceive)) AND prokind <> 'a' $$, 'parameters have names');
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE obj_description(oid, 'pg_proc') IS NULL AND proname NOT LIKE '\_%' $$, 'every function has a comment');
+SELECT is_empty($$ SELECT oid::regtype FROM our JOIN pg_type AS t ON classid = 'pg_type'::regclass AND t.oid = objid WHERE typtype = 'b' AND typcategory <> 'A' AND obj_description(t.oid, 'pg_type') IS NULL $$, 'every type has a comment');
+SELECT is_empty($$ SELECT pg_describe_object(classid, objid, 0) FROM our WHERE classid IN ('pg_class'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass, 'pg_event_trigger'::regclass) $$,
+    'no table, view, policy or event trigger belongs to the extension');
+SELECT is_empty($$ SELECT pg_describe_object(classid, objid, 0) FROM our WHERE classid = 'pg_cast'::regclass AND EXISTS (SELECT FROM pg_cast AS c WHERE c.oid = objid AND c.castcontext = 'i') $$,
+    'no cast is implicit');
+-- C functions that take nulls look at each argument themselves
+SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname = 'c' AND NOT proisstrict AND prorettype <> 'trigger'::regtype $$,
+    ARRAY['add_source', 'add_rule', 'add_choice', 'add_decision', 'add_outcome', 'run', 'rescan', 'evaluate', 'check_expression', '_matrix_step', '_matrix_combine', '_matrix_final'],
+    'functions that are called with nulls');
+
+-- PL/pgSQL that another program has read
+SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'plpgsql_check') AS there \gset
+\if :there
+	CREATE EXTENSION plpgsql_check;
+	-- the number of digits that _create_views puts into a type is an integer
+	SELECT is_empty($$ SELECT p.oid::regprocedure, c.* FROM our_function AS p, LATERAL plpgsql_check_function(p.oid, extra_warnings => true, performance_warnings => true, security_warnings => p.proname <> '_create_views') AS c
+		WHERE p.lanname = 'plpgsql' AND p.prorettype <> 'trigger'::regtype $$, 'plpgsql_check finds nothing');
+\else
+	SELECT skip('plpgsql_check is not installed');
+\endif
+
+-- The tables of a book
+SELECT settle.create_book('lint') \g /dev/null
+CREATE TEMP VIEW of_book AS SELECT * FROM pg_class WHERE relnamespace = 'lint'::regnamespace;
+SELECT is_empty($$ SELECT relname FROM of_book WHERE relkind IN ('r', 'v') AND obj_description(oid, 'pg_class') IS NULL $$, 'tables and views have comments');
+SELECT is_empty($$ SELECT conname FROM pg_constraint WHERE connamespace = 'lint'::regnamespace AND condeferrable $$, 'no constraint is deferrable');
+SELECT is_empty($$ SELECT attrelid::regclass, attname FROM pg_attribute JOIN of_book ON oid = attrelid WHERE attnum > 0 AND format_type(atttypid, atttypmod) ~ '^(real|double|money|regnamespace|regproc|regconfig|timestamp without)' $$,
+    'no float, no type that pg_upgrade refuses');
+SELECT is_empty($$ SELECT oid::regclass FROM of_book WHERE relkind = 'v' AND reloptions IS NOT NULL $$, 'views read with the rights of the owner');
+SELECT set_eq($$ SELECT relname::text FROM of_book WHERE relkind = 'r' AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = of_book.oid AND tgname = 'append_only') $$,
+    ARRAY['sheet', 'run', 'ruleset_used', 'party', 'rule'], 'what was posted is kept');
+SELECT set_eq($$ SELECT relname::text FROM of_book WHERE EXISTS (SELECT FROM pg_trigger WHERE tgrelid = of_book.oid AND tgname = 'rules_changed' AND tgenabled = 'A') $$,
+    ARRAY['book', 'source', 'choice', 'decision', 'outcome', 'rule'], 'whatever changes the rules gives them a new revision');
+SELECT is_empty($$ SELECT c.conrelid::regclass, c.conname FROM pg_constraint AS c WHERE c.contype = 'f' AND c.connamespace = 'lint'::regnamespace AND c.confdeltype <> 'a' $$, 'no foreign key takes rows with it');
+
+SELECT * FROM finish();
