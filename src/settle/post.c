@@ -416,20 +416,27 @@ load_posted(Run *run, RunSource *source)
 static void
 check_keys(Run *run, RunSource *source)
 {
-	RunTicket **sorted = palloc(sizeof(RunTicket *) * Max(run->ntickets, 1));
+	uint32		mask = 1;
+	RunTicket **seen;
 
-	for (int i = 0; i < run->ntickets; i++)
-		sorted[i] = &run->tickets[i];
-	qsort(sorted, run->ntickets, sizeof(RunTicket *), compare_tickets_by_key);
+	while (mask < (uint32) run->ntickets * 2)
+		mask = mask * 2 + 1;
+	seen = palloc0(sizeof(RunTicket *) * ((Size) mask + 1));
 	for (int i = 0; i < run->ntickets; i++)
 	{
-		RunTicket  *ticket = sorted[i];
-		bool		again = i > 0 && strcmp(sorted[i - 1]->key, ticket->key) == 0;
+		RunTicket  *ticket = &run->tickets[i];
+		uint32		at = hash_bytes((const unsigned char *) ticket->key, (int) strlen(ticket->key)) & mask;
 
-		if (!again && (ticket->posted == NULL || ticket->posted->run_id != run->run_id || ticket->posted->sheet_id <= run->pass_after))
+		while (seen[at] != NULL && strcmp(seen[at]->key, ticket->key) != 0)
+			at = (at + 1) & mask;
+		if (seen[at] != NULL)
+			seen[at]->state = TICKET_REPEATED;
+		else if (ticket->posted == NULL || ticket->posted->run_id != run->run_id || ticket->posted->sheet_id <= run->pass_after)
+		{
+			seen[at] = ticket;
 			continue;
-		if (again)
-			sorted[i - 1]->state = TICKET_REPEATED;
+		}
+		seen[at] = ticket;
 		ticket->state = TICKET_FAILED;
 		ticket->failing = "key";
 		ticket->error = palloc0(sizeof(ErrorData));
@@ -437,7 +444,7 @@ check_keys(Run *run, RunSource *source)
 		ticket->error->message = psprintf("two rows of source \"%s\" have the key \"%s\"", source->name, ticket->key);
 		ticket->error->hint = "The key of a source must name one row.";
 	}
-	pfree(sorted);
+	pfree(seen);
 }
 
 /* ---- tallies ---- */
