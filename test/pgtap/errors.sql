@@ -65,6 +65,8 @@ SELECT throws_ok($$ SELECT settle.add_source('repairs', 's', 'repairs.ticket', '
 SELECT throws_ok($$ SELECT settle.add_source('repairs', 's', 'repairs.ticket', 'ticket_id', 'done_at', cost => 'costs') $$, '42703', 'name "costs" is not known here', 'a source without the named cost');
 SELECT throws_ok($$ SELECT settle.add_source('repairs', 's', 'repairs.ticket', 'ticket_id', 'done_at', on_delete => 'keep') $$, '22023', 'unknown on_delete "keep"', 'an unknown on_delete');
 SELECT throws_ok(errors.rule($$ base => 'c.r' $$), '42P17', 'component "r" depends on itself', 'a component that reads itself');
+SELECT throws_ok($$ INSERT INTO repairs.rule (code, component, payer, payee, base, accumulate) VALUES ('a', 'a', 'hq', 'p', '1', 'month'), ('b', 'b', 'hq', 'p', 'c.a', NULL) $$,
+    '22023', 'rule "b" reads c.a, which accumulates', 'a component whose amount only its tally knows');
 SELECT throws_ok($$ INSERT INTO repairs.rule (code, component, payer, payee, base) VALUES ('a', 'a', 'hq', 'p', 'c.b'), ('b', 'b', 'hq', 'p', 'c.c'), ('c', 'c', 'hq', 'p', 'c.a') $$,
     '42P17', 'component "a" depends on itself', 'a cycle of three components');
 SELECT throws_ok($$ INSERT INTO repairs.rule (code, component, payer, payee, base, overrides) VALUES ('a', 'a', 'hq', 'p', '1', '{b}'), ('b', 'b', 'hq', 'p', '1', '{c}'), ('c', 'c', 'hq', 'p', '1', '{a}') $$,
