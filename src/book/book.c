@@ -37,6 +37,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 /* ---- finding a book ---- */
@@ -492,8 +493,13 @@ settle_keep_used_rule(PG_FUNCTION_ARGS)
 	SPI_connect();
 	id = SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "rule_id"), &isnull);
 	identity = settle_book_enter(&book);
-	used = settle_book_execute(psprintf("SELECT FROM %s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
-										"WHERE l.rule_id OPERATOR(pg_catalog.=) $1 LIMIT 1", book.name), 1, &type, &id, NULL, SPI_OK_SELECT) > 0;
+	/* whoever posts with it by now has to be seen, and nobody else begins to */
+	LockRelationOid(get_relname_relid("gate", book.schema), ShareRowExclusiveLock);
+	PushActiveSnapshot(GetLatestSnapshot());
+	used = SPI_execute_with_args(psprintf("SELECT FROM %s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+										  "WHERE l.rule_id OPERATOR(pg_catalog.=) $1 LIMIT 1", book.name), 1, &type, &id, NULL, true, 1) == SPI_OK_SELECT &&
+		SPI_processed > 0;
+	PopActiveSnapshot();
 	settle_book_leave(identity);
 	if (used)
 		ereport(ERROR,

@@ -764,6 +764,42 @@ walk_overrides(CompiledRule *rule, char *state)
 	state[rule->rule.ordinal] = 2;
 }
 
+static int
+compare_codes(const void *a, const void *b)
+{
+	return strcmp((*(const SettleRuleDef *const *) a)->code, (*(const SettleRuleDef *const *) b)->code);
+}
+
+/*
+ * Refuses versions of one code that cannot share a tally: of two sources,
+ * whose tickets are priced apart from each other, or of two accumulation
+ * periods, which may begin on the same day.
+ */
+static void
+check_codes(const SettleRuleDef *defs, int n)
+{
+	const SettleRuleDef **sorted = palloc(sizeof(SettleRuleDef *) * Max(n, 1));
+	const SettleRuleDef *first = NULL;
+
+	for (int i = 0; i < n; i++)
+		sorted[i] = &defs[i];
+	qsort(sorted, n, sizeof(SettleRuleDef *), compare_codes);
+	for (int i = 0; i < n; i++)
+	{
+		const SettleRuleDef *def = sorted[i];
+
+		if (def->accumulate == SETTLE_SPAN_NONE)
+			continue;
+		if (first == NULL || strcmp(first->code, def->code) != 0)
+			first = def;
+		else if (strcmp(first->source, def->source) != 0)
+			refuse_rule(def, "accumulates for tickets of two sources", "A tally belongs to one source; give the rule of the other a code of its own.");
+		else if (first->accumulate != def->accumulate)
+			refuse_rule(def, "accumulates by two kinds of period", "Give the version with the other period a code of its own.");
+	}
+	pfree(sorted);
+}
+
 /*
  * Ties the versions of a code together, and overrides to the rules they name.
  */
@@ -859,6 +895,7 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 			n++;
 		}
 	}
+	check_codes(set->def->rules, set->def->nrules);
 	link_codes(set, rules, n);
 	order = order_choices(set);
 

@@ -199,7 +199,8 @@ compile_key(Capture *capture, TupleDesc desc, const char *key)
 	settle_env_leave(nestlevel);
 	capture->key = settle_expr_init(expr);
 	capture->needs_zone = contain_mutable_functions((Node *) expr->node);
-	capture->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(desc), &TTSOpsHeapTuple);
+	/* with constraints: an old row has a column's value from before it was added only there */
+	capture->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(desc), &TTSOpsHeapTuple);
 	capture->econtext = CreateStandaloneExprContext();
 	capture->econtext->ecxt_scantuple = capture->slot;
 }

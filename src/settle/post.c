@@ -641,6 +641,8 @@ load_tallies(Run *run, RunSource *source)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_freetuptable(SPI_tuptable);
+	if (run->at_commit)
+		settle_run_check_rules(run);
 }
 
 /*
@@ -1445,6 +1447,16 @@ typedef struct Retier
 } Retier;
 
 /*
+ * Quotes a code that is not one plain word, so that no two tallies are spelled
+ * alike.
+ */
+static const char *
+one_word(const char *code)
+{
+	return strpbrk(code, " '") == NULL ? code : quote_literal_cstr(code);
+}
+
+/*
  * Finds what is left of a tally; false where its lines sum to what it owes.
  */
 static bool
@@ -1507,8 +1519,8 @@ name_retiers(Run *run, Retier *retiers, int n)
 		char		period[MAXDATELEN + 1];
 
 		JsonEncodeDateTime(period, DateADTGetDatum(retiers[i].tally->key.period), DATEOID, NULL);
-		retiers[i].key = psprintf("%s %s %s %s", retiers[i].tally->key.code->code,
-								  TextDatumGetCString(settle_spi_datum(i, 1, &isnull)), period, retiers[i].tally->key.unit);
+		retiers[i].key = psprintf("%s %s %s %s", one_word(retiers[i].tally->key.code->code),
+								  one_word(TextDatumGetCString(settle_spi_datum(i, 1, &isnull))), period, one_word(retiers[i].tally->key.unit));
 		datums[i] = CStringGetTextDatum(retiers[i].key);
 	}
 	SPI_freetuptable(SPI_tuptable);

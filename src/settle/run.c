@@ -21,10 +21,12 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "expr/expr.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
@@ -42,6 +44,10 @@
 #define CHUNK			256
 /* Keys of pending tickets taken at a time. */
 #define WINDOW			500000
+/* Bytes that a key has at most; an index of the book takes no more than 2,704. */
+#define MAX_KEY			1000
+/* Bits by which a pass of several batches knows a key that comes again. */
+#define KEY_MARKS		(64 * 1024 * 1024)
 /* A batch of at least this size in which one rule fails for more than 1 % stops the run. */
 #define LARGE_BATCH		1000
 
@@ -74,6 +80,62 @@ pass_gate(const SettleBook *book, bool at_commit)
 				 errmsg("table \"gate\" of book \"%s\" is missing", book->label),
 				 errhint("Runs exclude each other by it: CREATE TABLE %s.gate ().", book->name)));
 	LockRelationOid(gate, at_commit ? RowExclusiveLock : ShareRowExclusiveLock);
+}
+
+/*
+ * Asks for one number as all see it that is committed by now, whatever the
+ * snapshot of this transaction.
+ */
+static int64
+latest_number(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	int			result;
+	bool		isnull;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	result = SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0);
+	PopActiveSnapshot();
+	if (result != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
+	return DatumGetInt64(settle_spi_datum(0, 1, &isnull));
+}
+
+/*
+ * Raises 40001 where the rules of a poster at commit are no longer those of
+ * the book.  Others may then have settled with a version that this one does
+ * not know of, in a tally that the two share.  Whoever holds the tally's rows
+ * when he asks is right until he commits: the others wait for them.
+ */
+void
+settle_run_check_rules(Run *run)
+{
+	if (latest_number(psprintf("SELECT b.rule_revision FROM %s.book AS b", run->book.name), 0, NULL, NULL) != run->rule_revision)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access: the rules of book \"%s\" have changed", run->book.label),
+				 errhint("Repeat the transaction.")));
+}
+
+/*
+ * Raises 40001 where somebody has posted one of the tickets since the snapshot
+ * of this transaction was taken.
+ */
+static void
+check_snapshot(Run *run, RunSource *source, ArrayType *keys)
+{
+	Oid			types[] = {INT2OID, TEXTARRAYOID};
+	Datum		values[] = {Int16GetDatum(source->id), PointerGetDatum(keys)};
+	const char *sql = psprintf("SELECT pg_catalog.count(*) FROM %s.sheet AS s WHERE s.source_id OPERATOR(pg_catalog.=) $1 "
+							   "AND s.ticket_key OPERATOR(pg_catalog.=) ANY ($2)", run->book.name);
+	bool		isnull;
+
+	settle_run_check_rules(run);
+	settle_book_execute(sql, 2, types, values, NULL, SPI_OK_SELECT);
+	if (DatumGetInt64(settle_spi_datum(0, 1, &isnull)) != latest_number(sql, 2, types, values))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access: a ticket of source \"%s\" has been settled meanwhile", source->name),
+				 errhint("Repeat the transaction.")));
 }
 
 /* ---- setting up ---- */
@@ -180,6 +242,7 @@ begin_run(Run *run, const SettleBook *book, bool at_commit)
 	bool		isnull;
 	uint64		n;
 	const char *wanted;
+	const char *time_zone = "UTC";
 
 	memset(run, 0, sizeof(*run));
 	run->book = *book;
@@ -190,11 +253,16 @@ begin_run(Run *run, const SettleBook *book, bool at_commit)
 	run->batch_context = AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES);
 	run->amount = settle_dec_int(0);
 
+	/* the revision is read before the rules, which are then of this one or a later */
+	if (query(psprintf("SELECT b.currency, b.time_zone, b.rule_revision FROM %s.book AS b", book->name)) == 1)
+	{
+		run->currency = MemoryContextStrdup(run->context, TextDatumGetCString(settle_spi_datum(0, 1, &isnull)));
+		time_zone = TextDatumGetCString(settle_spi_datum(0, 2, &isnull));
+		run->rule_revision = DatumGetInt64(settle_spi_datum(0, 3, &isnull));
+	}
 	run->ruleset = settle_book_ruleset(book);
-	query(psprintf("SELECT b.currency, b.time_zone FROM %s.book AS b", book->name));
-	run->currency = MemoryContextStrdup(run->context, TextDatumGetCString(settle_spi_datum(0, 1, &isnull)));
 	/* book time for all that follows; settle_book_leave ends this one with its own */
-	(void) settle_env_enter(TextDatumGetCString(settle_spi_datum(0, 2, &isnull)));
+	(void) settle_env_enter(time_zone);
 
 	/* a relation that is gone can tell nothing; settle.check tells of it */
 	wanted = psprintf("SELECT s.source_id, s.source, s.relation::pg_catalog.oid, s.on_delete, "
@@ -330,6 +398,25 @@ fill_slot(Reader *reader, TupleTableSlot *slot, int first)
 }
 
 /*
+ * Cuts a key that is too long for the indexes of a book, and tells so.  What
+ * stays names the row well enough for a problem, and is longer than any key
+ * that can be settled.
+ */
+static bool
+clip_key(RunTicket *ticket)
+{
+	size_t		len = strlen(ticket->key);
+	size_t		kept;
+
+	if (len <= MAX_KEY)
+		return false;
+	kept = pg_mbcliplen(ticket->key, (int) len, MAX_KEY);
+	ticket->key = psprintf("%.*s ... %016" INT64_MODIFIER "x", (int) kept, ticket->key,
+						   hash_bytes_extended((const unsigned char *) ticket->key, (int) len, 0));
+	return true;
+}
+
+/*
  * Evaluates one row of the source.
  */
 static void
@@ -339,14 +426,27 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	RunTicket  *ticket = &run->tickets[run->ntickets];
 	TupleTableSlot *slot = settle_set_slot(reader->source->set);
 	SettleTicket said;
+	bool		is_long;
 
 	memset(ticket, 0, sizeof(*ticket));
 	heap_deform_tuple(tuple, desc, reader->values, reader->nulls);
 	ticket->key = TextDatumGetCString(reader->values[reader->nulls[ROW_KEY - 1] ? ROW_SOURCE - 1 : ROW_KEY - 1]);
+	is_long = clip_key(ticket);
 	ticket->known = DatumGetBool(reader->values[ROW_KNOWN - 1]);
 	if (reader->nulls[ROW_SOURCE - 1])
 	{
 		ticket->state = TICKET_VANISHED;
+		run->ntickets++;
+		return;
+	}
+	if (is_long)
+	{
+		ticket->state = TICKET_FAILED;
+		ticket->failing = "key";
+		ticket->error = palloc0(sizeof(ErrorData));
+		ticket->error->sqlerrcode = ERRCODE_SETTLE_BAD_TICKET;
+		ticket->error->message = psprintf("a key of source \"%s\" is too long", reader->source->name);
+		ticket->error->detail = psprintf("A key has at most %d bytes.", MAX_KEY);
 		run->ntickets++;
 		return;
 	}
@@ -374,7 +474,9 @@ is_error_of_ticket(int sqlerrcode)
 		category == ERRCODE_DATA_EXCEPTION ||
 		category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
 		category == ERRCODE_CARDINALITY_VIOLATION ||
-		category == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+		category == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
+	/* what ltree says of a text that is no path */
+		sqlerrcode == ERRCODE_SYNTAX_ERROR || sqlerrcode == ERRCODE_NAME_TOO_LONG;
 }
 
 /*
@@ -493,6 +595,27 @@ finish_batch(Run *run, RunSource *source)
 }
 
 /*
+ * Marks the keys of a batch that another one follows.  A ticket whose mark is
+ * set already may have come in an earlier batch of this pass, after the query
+ * told which tickets have sheets: then it has some now.
+ */
+static void
+mark_keys(Run *run)
+{
+	if (run->marks == NULL)
+		run->marks = MemoryContextAllocZero(run->context, KEY_MARKS / 8);
+	for (int i = 0; i < run->ntickets; i++)
+	{
+		const char *key = run->tickets[i].key;
+		uint32		mark = hash_bytes((const unsigned char *) key, (int) strlen(key)) % KEY_MARKS;
+
+		if (run->marks[mark / 8] & (1 << mark % 8))
+			run->tickets[i].known = true;
+		run->marks[mark / 8] |= 1 << mark % 8;
+	}
+}
+
+/*
  * Evaluates and posts all rows of a query that gives rows of the source.
  */
 static void
@@ -524,10 +647,18 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 		}
 		SPI_freetuptable(rows);
 		if (run->ntickets > SETTLE_BATCH - CHUNK * 8)
+		{
+			mark_keys(run);
 			finish_batch(run, source);
+		}
 	}
+	if (run->marks != NULL)
+		mark_keys(run);
 	finish_batch(run, source);
 	SPI_cursor_close(portal);
+	if (run->marks != NULL)
+		pfree(run->marks);
+	run->marks = NULL;
 }
 
 /* ---- reading the source ---- */
@@ -549,7 +680,8 @@ source_query(Reader *reader, const char **lookup_type)
 	int			position = -1;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT (%s)::pg_catalog.text AS source_key, %s AS lookup", key,
+	/* two keys are one only where every byte is, whatever the column's collation says; its index is under that collation */
+	appendStringInfo(&sql, "SELECT (%s)::pg_catalog.text COLLATE pg_catalog.\"C\" AS source_key, %s AS lookup", key,
 					 column == NULL ? psprintf("(%s)::pg_catalog.text", key) : quote_identifier(column));
 	*lookup_type = column == NULL ? "pg_catalog.text" : format_type_be_qualified(type);
 	reader->columns = palloc(sizeof(AttrNumber) * (bms_num_members(uses) + 1));
@@ -590,7 +722,8 @@ settle_keys(Run *run, RunSource *source, ArrayType *keys)
 					 "AND h.ticket_key OPERATOR(pg_catalog.=) k.ticket_key) AS known, s.source_key", run->book.name);
 	append_columns(&sql, &reader);
 	appendStringInfo(&sql, " FROM (SELECT DISTINCT u.ticket_key FROM pg_catalog.unnest($2) AS u(ticket_key)) AS k "
-					 "LEFT JOIN (%s) AS s ON s.lookup OPERATOR(pg_catalog.=) k.ticket_key::%s", rows, lookup_type);
+					 "LEFT JOIN (%s) AS s ON s.lookup OPERATOR(pg_catalog.=) k.ticket_key::%s "
+					 "AND s.source_key OPERATOR(pg_catalog.=) k.ticket_key", rows, lookup_type);
 	settle_rows(run, source, &reader, sql.data, 2, types, values);
 }
 
@@ -657,10 +790,10 @@ queue_again(Run *run)
 								 "SELECT FROM (SELECT r.digest FROM %1$s.run AS r WHERE r.settled_on OPERATOR(pg_catalog.=) 'schedule' ORDER BY r.run_id DESC LIMIT 1) AS last WHERE last.digest OPERATOR(pg_catalog.=) $1)) "
 								 "INSERT INTO %1$s.pending (source_id, ticket_key, scanned) "
 								 "SELECT s.source_id, p.ticket_key, false FROM %1$s.problem AS p JOIN %1$s.source AS s ON s.source OPERATOR(pg_catalog.=) p.source "
-								 "WHERE EXISTS (TABLE new_rules) AND p.sqlstate OPERATOR(pg_catalog.<>) 'ST005' "
+								 "WHERE EXISTS (TABLE new_rules) AND p.sqlstate OPERATOR(pg_catalog.<>) 'ST005' AND pg_catalog.octet_length(p.ticket_key) OPERATOR(pg_catalog.<=) %2$d "
 								 "UNION ALL "
 								 "SELECT s.source_id, u.ticket_key, false FROM %1$s.unpaid AS u JOIN %1$s.source AS s ON s.source OPERATOR(pg_catalog.=) u.source "
-								 "WHERE EXISTS (TABLE new_rules)", book),
+								 "WHERE EXISTS (TABLE new_rules)", book, MAX_KEY),
 						1, types, values, NULL, SPI_OK_INSERT);
 	types[0] = TIMESTAMPTZOID;
 	values[0] = TimestampTzGetDatum(run->now);
@@ -871,7 +1004,7 @@ fetch_row(Run *run, RunSource *source, const char *key)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT s.source_key");
 	append_columns(&sql, &reader);
-	appendStringInfo(&sql, " FROM (%s) AS s WHERE s.lookup OPERATOR(pg_catalog.=) $1::%s", rows, lookup_type);
+	appendStringInfo(&sql, " FROM (%s) AS s WHERE s.lookup OPERATOR(pg_catalog.=) $1::%s AND s.source_key OPERATOR(pg_catalog.=) $1", rows, lookup_type);
 	if (settle_book_execute(sql.data, 1, types, values, NULL, SPI_OK_SELECT) == 0)
 		return false;
 	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, reader.values, reader.nulls);
@@ -979,6 +1112,7 @@ settle_run_keys(const SettleBook *book, const char *source, List *keys)
 	Datum	   *datums = palloc(sizeof(Datum) * Max(list_length(keys), 1));
 	int			n = 0;
 	ListCell   *lc;
+	ArrayType  *array;
 	SettleIdentity identity = settle_book_enter(book);
 
 	foreach(lc, keys)
@@ -990,7 +1124,10 @@ settle_run_keys(const SettleBook *book, const char *source, List *keys)
 	run.sources[0] = find_source(&run, source);
 	run.nsources = 1;
 	prepare_run(&run);
-	settle_keys(&run, run.sources[0], construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
+	array = construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT);
+	if (IsolationUsesXactSnapshot())
+		check_snapshot(&run, run.sources[0], array);
+	settle_keys(&run, run.sources[0], array);
 	settle_post_tallies(&run);
 	record_run(&run);
 	release_sources(&run);

@@ -139,6 +139,7 @@ typedef struct Run
 	MemoryContext context;		/* lives as long as the run */
 	MemoryContext batch_context;	/* reset with every batch */
 	const SettleRuleset *ruleset;
+	int64		rule_revision;	/* that the ruleset has, or an earlier one */
 	char	   *currency;
 	int64		run_id;
 	TimestampTz now;
@@ -159,6 +160,7 @@ typedef struct Run
 	int			sides_space;
 	Oid			sheet_sequence;
 	int64		last_sheet;		/* that the run has written */
+	uint8	   *marks;			/* bits of keys that came in this pass, where it has several batches */
 	int64		pass_after;		/* sheets beyond this one were written by this pass over a source */
 
 	/* figures of the run */
@@ -210,6 +212,9 @@ extern void settle_explain_ticket(Run *run, RunSource *source, const char *key, 
 
 /* Reports tickets of the sources that the book does not know of, and settled ones that have no row. */
 extern void settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc);
+
+/* Raises 40001 where the rules of a poster at commit are no longer those of the book. */
+extern void settle_run_check_rules(Run *run);
 
 /* Settles the given tickets of one source, for capture at commit. */
 extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);
