@@ -1279,17 +1279,17 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 		/* readiness that depends on decisions cannot be asked of the table alone */
 		ready_at = settle_set_ready_at(source->set);
 		n = settle_book_execute(psprintf("SELECT coalesce(s.source_key, h.ticket_key), h.ticket_key IS NULL "
-										 "FROM (%2$s%3$s) AS s FULL JOIN (SELECT x.ticket_key FROM %1$s.sheet AS x WHERE x.source_id = $1 GROUP BY 1 HAVING sum(x.tickets) = 1) AS h "
-										 "ON h.ticket_key = s.source_key "
+										 "FROM (%2$s%3$s) AS s FULL JOIN (SELECT x.ticket_key FROM %1$s.sheet AS x WHERE x.source_id OPERATOR(pg_catalog.=) $1 GROUP BY 1 HAVING sum(x.tickets) OPERATOR(pg_catalog.=) 1) AS h "
+										 "ON h.ticket_key OPERATOR(pg_catalog.=) s.source_key "
 										 "WHERE (h.ticket_key IS NULL OR s.source_key IS NULL) "
-										 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id = $1 AND (p.ticket_key IS NULL OR p.ticket_key = coalesce(s.source_key, h.ticket_key))) "
-										 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source = $2 AND p.ticket_key = coalesce(s.source_key, h.ticket_key)) "
-										 "AND NOT EXISTS (SELECT FROM %1$s.unpaid AS p WHERE p.source = $2 AND p.ticket_key = coalesce(s.source_key, h.ticket_key)) "
-										 "AND NOT EXISTS (SELECT FROM %1$s.waiting AS p WHERE p.source_id = $1 AND p.ticket_key = coalesce(s.source_key, h.ticket_key)) "
-										 "AND NOT EXISTS (SELECT FROM %1$s.source AS o WHERE o.source_id = $1 AND o.on_delete = 'ignore' AND s.source_key IS NULL) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND (p.ticket_key IS NULL OR p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key))) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.unpaid AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.waiting AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.source AS o WHERE o.source_id OPERATOR(pg_catalog.=) $1 AND o.on_delete OPERATOR(pg_catalog.=) 'ignore' AND s.source_key IS NULL) "
 										 "ORDER BY 1 LIMIT 100",
 										 book->name, source_query(&reader, &lookup_type),
-										 ready_at == NULL ? " WHERE false" : psprintf(" WHERE (%s) <= $3", ready_at)),
+										 ready_at == NULL ? " WHERE false" : psprintf(" WHERE (%s) OPERATOR(pg_catalog.<=) $3", ready_at)),
 								3, types, values, NULL, SPI_OK_SELECT);
 		for (uint64 row = 0; row < n; row++)
 		{
