@@ -97,7 +97,7 @@ SELECT settle.add_decision('book_test', 'level', fallback => '1');
 SELECT settle.add_decision('book_test', 'team', returns => 'text');
 SELECT book_test.error_of('SELECT settle.' || call) FROM (VALUES
     ($$ add_choice('book_test', 'bonus', 'first') $$), ($$ add_choice('book_test', 'c', 'best') $$), ($$ add_choice('book_test', 'all', 'all') $$), ($$ add_choice(NULL, 'c', 'first') $$),
-    ($$ add_decision('book_test', 'd', 'any') $$), ($$ add_decision('book_test', 'd', 'sum', 'text') $$), ($$ add_decision('book_test', 'd', returns => 'money') $$),
+    ($$ add_decision('book_test', 'd', 'best') $$), ($$ add_decision('book_test', 'd', 'sum', 'text') $$), ($$ add_decision('book_test', 'd', returns => 'money') $$),
     ($$ add_decision('book_test', 'd', fallback => '"high"') $$), ($$ add_decision('book_test', 'level') $$),
     ($$ add_outcome('book_test', 'level', 'true', '"high"') $$), ($$ add_outcome('book_test', 'level', 'amount', '1') $$), ($$ add_outcome('book_test', 'level', 'fee > 100', '1', source => 'call') $$),
     ($$ add_outcome('book_test', 'levle', 'true', '1') $$), ($$ add_outcome('book_test', 'level', 'true', '1', source => 'visits') $$),

@@ -64,7 +64,7 @@ SELECT rule_test.error_of(format('SELECT %L::settle.ruleset', d)) AS refused FRO
     ('{"format": 1, "time_zone": "UTC", "currency": "CNY", "period": "month", "rules": {}}'),
     ('{"format": 1, "time_zone": "UTC", "currency": "CNY", "period": "month", "sources": {"t": {"key": "id"}}}'),
     ('{"format": 1, "time_zone": "UTC", "currency": "CNY", "period": "month", "choices": {"c": "best"}}'),
-    ('{"format": 1, "time_zone": "UTC", "currency": "CNY", "period": "month", "decisions": {"d": {"policy": "any", "returns": "numeric"}}}'),
+    ('{"format": 1, "time_zone": "UTC", "currency": "CNY", "period": "month", "decisions": {"d": {"policy": "best", "returns": "numeric"}}}'),
     ('{"format": 1, "time_zone": "UTC", "currency": "CNY"')) AS v(d);
 SELECT rule_test.error_of(format('SELECT %L::settle.ruleset', rule_test.document(jsonb_build_array('{"code": "r", "payee": "p", "base": "1"}'::jsonb || wrong)))) AS refused FROM (VALUES
     ('{"overides": ["x"]}'::jsonb), ('{"overrides": "x"}'), ('{"overrides": [1]}'), ('{"priority": "high"}'), ('{"remainder": "yes"}'), ('{"tiers": "5"}'),

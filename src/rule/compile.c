@@ -398,6 +398,9 @@ build_components(SettleSet *set)
 	for (int i = 0; i < n; i++)
 		if (set->ncomponents == 0 || strcmp(set->components[set->ncomponents - 1].name, names[i]) != 0)
 			set->components[set->ncomponents++].name = names[i];
+	for (int i = 0; i < set->def->nrules; i++)
+		if (set->def->rules[i].accumulate != SETTLE_SPAN_NONE && strcmp(set->def->rules[i].source, set->source) == 0)
+			set->components[find_component(set, set->def->rules[i].component)].accumulates = true;
 }
 
 /*
@@ -575,7 +578,12 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	/* what the rule reads must be complete before its choice; noted by component until all choices are known */
 	component = -1;
 	while ((component = bms_next_member(reads, component)) >= 0)
+	{
+		if (set->components[component].accumulates)
+			refuse_rule(def, psprintf("reads c.%s, which accumulates", quote_identifier(set->components[component].name)),
+						"The amount of an accumulating line is known only with its tally, and changes with it; read what it is made of.");
 		choice->after = bms_add_member(choice->after, component);
+	}
 }
 
 /* ---- order ---- */
@@ -1148,10 +1156,10 @@ settle_set_time_zone(const SettleSet *set)
 	return set->def->time_zone;
 }
 
-const char *
-settle_set_currency(const SettleSet *set)
+Oid
+settle_set_path_type(const SettleSet *set)
 {
-	return set->def->currency;
+	return set->scope.names[set->t0 - 1 + T_PROJECT].type;
 }
 
 /*

@@ -94,6 +94,7 @@ typedef struct Decision
 typedef struct Component
 {
 	const char *name;
+	bool		accumulates;	/* some rule of it does */
 	SettleDec	sum;			/* of the current ticket's lines so far */
 	uint64		sum_epoch;
 	bool		stale;			/* the slot's value is older than sum */

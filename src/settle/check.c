@@ -3,7 +3,9 @@
  *		settle.check: what must always hold of a book, asked of its tables.
  *
  * Each invariant is one statement that returns a row for every place where it
- * does not hold.  %1$s is the book.  All read one snapshot: the caller's.
+ * does not hold.  %1$s is the book.  In a REPEATABLE READ transaction all read
+ * one snapshot; else a run that commits between two of them may show as a
+ * difference that is none.
  */
 #include "settle/settle.h"
 

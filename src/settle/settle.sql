@@ -13,7 +13,7 @@ CREATE FUNCTION settle.run(
 COMMENT ON FUNCTION settle.run(regnamespace, bigint) IS
 	'settles what is pending, at most max_tickets changes, in this transaction; amount is the sum of its lines in the currency of the book';
 
-CREATE PROCEDURE settle.run_all(book regnamespace, max_tickets bigint DEFAULT 1000000)
+CREATE PROCEDURE settle.run_all(book regnamespace, max_tickets bigint DEFAULT NULL)
 	LANGUAGE plpgsql
 AS $procedure$
 DECLARE
@@ -29,7 +29,7 @@ BEGIN
 	END LOOP;
 END
 $procedure$;
-COMMENT ON PROCEDURE settle.run_all(regnamespace, bigint) IS 'settles all that is pending, with a commit after each run of at most max_tickets changes';
+COMMENT ON PROCEDURE settle.run_all(regnamespace, bigint) IS 'settles until nothing is pending, with a commit after each run; max_tickets cuts a backlog into runs of at most so many changes';
 
 CREATE FUNCTION settle._has_pending(book regnamespace) RETURNS boolean AS 'MODULE_PATHNAME', 'settle_has_pending' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle._has_pending(regnamespace) IS 'whether tickets are pending';

@@ -165,9 +165,9 @@ alternate running "ours=$running_fee" "plpgsql=$running_array_fee"
 if [ -x matrix.sh ]; then
 	say matrix
 	TICKETS=$tickets ROUNDS=$rounds ./matrix.sh |
-		sed -n 's/^\(.*\), 0 workers, GROUP BY CUBE  *\([0-9.]*\)  *\([0-9.]*\) .*/\1\t\2\t\3/p' |
-		while IFS=$'\t' read -r what ours peer; do
-			echo "INSERT INTO bench.figure VALUES ('matrix ${what%%,*}', 'ours', 1, $ours), ('matrix ${what%%,*}', 'cube', 1, $peer);"
+		sed -n 's/^\(dense\|sparse\); \(GROUP BY CUBE\( over text\)\{0,1\}\)  *\([0-9.]*\)  *\([0-9.]*\) .*/\1\t\2\t\4\t\5/p' |
+		while IFS=$'\t' read -r shape peer ours theirs; do
+			echo "INSERT INTO bench.figure VALUES ('$shape $peer', 'ours', 1, $ours), ('$shape $peer', 'cube', 1, $theirs);"
 		done | sql -f -
 fi
 

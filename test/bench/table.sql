@@ -13,8 +13,10 @@ WITH pair (n, work, figure, our_side, peer, peer_side, at_most, goal) AS (VALUES
 	(9, 'tiered_fee(amount)', 'total', 'ours', 'sum(amount)', 'sum', true, 1.5),
 	(10, 'tiered_fee(amount) over a month', 'running', 'ours', 'PL/pgSQL of sum(amount) over it', 'plpgsql', false, 30),
 	(11, 'fee(tiers, amount)', 'fee', 'ours', 'PL/pgSQL of amount', 'plpgsql', false, 30),
-	(12, 'revenue_matrix, dense', 'matrix dense', 'ours', 'GROUP BY CUBE', 'cube', false, 3),
-	(13, 'revenue_matrix, sparse', 'matrix sparse', 'ours', 'GROUP BY CUBE', 'cube', false, 3)
+	(12, 'revenue_matrix, dense', 'dense GROUP BY CUBE', 'ours', 'GROUP BY CUBE', 'cube', false, 3),
+	(13, 'revenue_matrix, dense', 'dense GROUP BY CUBE over text', 'ours', 'GROUP BY CUBE, paths as text', 'cube', false, 3),
+	(14, 'revenue_matrix, sparse', 'sparse GROUP BY CUBE', 'ours', 'GROUP BY CUBE', 'cube', false, 3),
+	(15, 'revenue_matrix, sparse', 'sparse GROUP BY CUBE over text', 'ours', 'GROUP BY CUBE, paths as text', 'cube', false, 3)
 ), ratio AS (
 	SELECT p.*, o.seconds AS ours_s, q.seconds AS peer_s,
 		CASE WHEN p.at_most THEN o.seconds / q.seconds ELSE q.seconds / o.seconds END AS ratio

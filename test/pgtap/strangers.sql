@@ -73,6 +73,8 @@ SET ROLE strangers_mallory;
 SELECT settle.create_book('evil') \g /dev/null
 SELECT settle.add_rule('evil', 'r', 'c', 'hq', 'staff:{worker}', base => 'amount', tiers => '5%', accumulate => 'month') \g /dev/null
 INSERT INTO evil.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('1', '2025-11-11', 'a', 'b', 'w', 100);
+SELECT settle.add_decision('evil', 'level', fallback => '1') \g /dev/null
+CREATE TABLE evil.level AS SELECT 'w'::text AS worker, 2 AS outcome;
 CREATE FUNCTION evil.fire() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.trap VALUES (current_user, tg_table_name);
@@ -88,6 +90,8 @@ SELECT count(*) FROM settle.check('evil') \g /dev/null
 SELECT count(*) FROM settle.explain('evil', 'ticket', '1') \g /dev/null
 SELECT count(*) FROM settle.lines_of('evil', 'hq') \g /dev/null
 SELECT settle.rules('evil') \g /dev/null
+SELECT settle.decide('evil', 'level', t, 'ticket') FROM evil.ticket AS t \g /dev/null
+SELECT settle.add_table('evil', 'level', '{worker}', 'evil.level', 'ticket') \g /dev/null
 SELECT isnt((SELECT count(*) FROM public.trap), 0::bigint, 'they did');
 SELECT is((SELECT string_agg(DISTINCT fired_as, ' ') FROM public.trap), 'strangers_mallory', 'as the owner of the forged book, never as the superuser');
 TRUNCATE public.trap;
@@ -118,7 +122,8 @@ CREATE FUNCTION public.every_entry() RETURNS SETOF text LANGUAGE sql
 BEGIN ATOMIC
     SELECT unnest(ARRAY['SELECT settle.run(''evil'')', 'SELECT settle.rescan(''evil'')', 'SELECT * FROM settle.check(''evil'')', 'SELECT * FROM settle.explain(''evil'', ''ticket'', ''1'')',
         'SELECT * FROM settle.lines_of(''evil'', ''hq'')', 'SELECT settle.rules(''evil'')', 'SELECT settle.add_choice(''evil'', ''z'', ''first'')', 'CALL settle.run_all(''evil'')',
-        'SELECT settle.excuse(''evil'', ''ticket'', ''1'', ''x'')', 'SELECT settle.end_rule(''evil'', ''r'', now())', 'SELECT settle.add_source(''evil'', ''z'', ''evil.ticket'', ''ticket_id'', ''done_at'')']);
+        'SELECT settle.excuse(''evil'', ''ticket'', ''1'', ''x'')', 'SELECT settle.end_rule(''evil'', ''r'', now())', 'SELECT settle.decide(''evil'', ''level'', t, ''ticket'') FROM evil.ticket AS t', 'SELECT settle.add_table(''evil'', ''level'', ''{worker}'', ''evil.level'', ''ticket'')',
+        'SELECT settle.add_source(''evil'', ''z'', ''evil.ticket'', ''ticket_id'', ''done_at'')']);
 END;
 CREATE FUNCTION public.refused_everywhere(change text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE statement text; state text; answers text[] := '{}';
@@ -166,7 +171,7 @@ SELECT is((SELECT string_agg(DISTINCT fired_as || ' ' || fired_by, ', ') FROM pu
 -- Rights on a book
 ----------------------------------------------------------------------------------------------------
 SET ROLE strangers_mallory;
-SELECT throws_ok(replace(statement, 'evil', 'repairs'), '42501', 'permission denied for book "repairs"', replace(statement, 'evil', 'repairs')) FROM public.every_entry() AS statement WHERE statement NOT LIKE '%add_source%';
+SELECT throws_ok(replace(statement, 'evil', 'repairs'), '42501', 'permission denied for book "repairs"', replace(statement, 'evil', 'repairs')) FROM public.every_entry() AS statement WHERE statement NOT LIKE ALL ('{%add_source%,%add_table%,%decide%}');
 SELECT throws_ok($$ SELECT settle.add_source('repairs', 'z', 'public.trap', 'fired_by', 'now()') $$, '42501', 'permission denied for book "repairs"', 'a source for another''s book');
 RESET ROLE;
 SELECT set_eq($$ SELECT DISTINCT relname::text FROM pg_class, LATERAL aclexplode(coalesce(relacl, acldefault('r', relowner))) AS a
@@ -215,6 +220,8 @@ SET search_path = pg_catalog;		-- our own statements step around them; any error
 INSERT INTO repairs.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('1', '2025-11-11', 'a.b', 'b', 'w', 100), ('2', '2025-11-11', 'a', 'b', 'w', 50), ('3', NULL, 'a', 'b', NULL, 50);
 SELECT settle.add_decision('repairs', 'd', fallback => '1'), settle.add_outcome('repairs', 'd', $$ project <@ 'a' and amount >= 5.0 $$, '1.1') \g /dev/null
 SELECT settle.add_rule('repairs', 's', 's', 'hq', payees => $$ array['p' || worker, 'q'] $$, base => 'amount', factors => '{d}', applies_when => $$ region = 'b' $$, valid => '[2025-01-01,)') \g /dev/null
+CREATE TABLE repairs.level AS SELECT 'w'::text AS worker, 2 AS outcome, 1 AS priority;
+SELECT settle.add_table('repairs', 'd', '{worker}', 'repairs.level', 'ticket'), settle.decide('repairs', 'd', t, 'ticket') FROM repairs.ticket AS t LIMIT 1 \g /dev/null
 SELECT settle.run('repairs') \g /dev/null
 UPDATE repairs.ticket SET amount = 60, worker = 'v' WHERE ticket_id = '1';
 DELETE FROM repairs.ticket WHERE ticket_id = '2';
