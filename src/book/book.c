@@ -22,6 +22,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "amount/amount.h"
 #include "expr/expr.h"
@@ -32,6 +33,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -222,7 +224,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, bool read_only)
 		"'sources', (SELECT pg_catalog.jsonb_object_agg(s.source, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
 		"'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at, "
 		"'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
-		"'currency', s.currency, 'reverses', s.reverses))) "
+		"'currency', s.currency))) "
 		"FROM %1$s.source AS s WHERE s.relation IS NOT NULL), "
 		"'choices', (SELECT pg_catalog.jsonb_object_agg(c.choice, c.policy) FROM %1$s.choice AS c), "
 		/* nulls inside a value are part of it */
@@ -387,9 +389,13 @@ check_rules(const SettleBook *book)
 	for (uint64 i = 0; i < n; i++)
 	{
 		Relation	relation = relation_open(relations[i], AccessShareLock);
+		ListCell   *lc;
 
 		settle_set_release(settle_set_get(ruleset, sources[i], RelationGetDescr(relation)));
 		relation_close(relation, AccessShareLock);
+		/* what sessions remember of the source's row type, the key that capture computes with it, is read anew */
+		foreach(lc, find_all_inheritors(relations[i], NoLock, NULL))
+			CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 	}
 }
 
@@ -505,7 +511,7 @@ settle_keep_used_rule(PG_FUNCTION_ARGS)
  * add_decision, add_outcome
  *
  * Inserts a row into the table that the function is named after: parameters
- * are columns, and a null parameter leaves the column's default.  The table's
+ * are columns; without "valid" a row is in force for ever.  The table's
  * trigger checks what the rules have become.
  */
 PG_FUNCTION_INFO_V1(settle_add_definition);
@@ -522,6 +528,7 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	StringInfoData values;
 	Oid			arg_types[FUNC_MAX_ARGS];
 	Datum		args[FUNC_MAX_ARGS];
+	char		nulls[FUNC_MAX_ARGS];
 	int			nargs = 0;
 	SettleBook	book;
 	SettleIdentity identity;
@@ -544,18 +551,20 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	initStringInfo(&values);
 	for (int i = 1; i < nparams; i++)
 	{
-		if (PG_ARGISNULL(i))
+		/* a null is a null, not the default, or a price that a sub-select did not find would be 100 % */
+		if (PG_ARGISNULL(i) && strcmp(names[i], "valid") == 0)
 			continue;
 		appendStringInfo(&columns, "%s%s", nargs == 0 ? "" : ", ", quote_identifier(names[i]));
 		arg_types[nargs] = types[i];
-		args[nargs++] = PG_GETARG_DATUM(i);
+		nulls[nargs] = PG_ARGISNULL(i) ? 'n' : ' ';
+		args[nargs++] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 		appendStringInfo(&values, "%s$%d", nargs == 1 ? "" : ", ", nargs);
 	}
 
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_book_execute(psprintf("INSERT INTO %s.%s (%s) VALUES (%s)", book.name, quote_identifier(table), columns.data, values.data),
-						nargs, arg_types, args, NULL, SPI_OK_INSERT);
+						nargs, arg_types, args, nulls, SPI_OK_INSERT);
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_VOID();
@@ -605,8 +614,8 @@ create_capture(const SettleBook *book, const char *source, Oid relid, bool at_co
 	const char *arguments = psprintf("%s, %s%s", quote_literal_cstr(book->label), quote_literal_cstr(source), at_commit ? ", 'commit'" : "");
 	const char *base = psprintf("settle_%s_%s", book->label, source);
 	const char *on_row = quote_identifier(base);
-	const char *on_truncate = quote_identifier(psprintf("%.*s_all", NAMEDATALEN - 5, base));
-	const char *on_commit = quote_identifier(psprintf("%.*s_now", NAMEDATALEN - 5, base));
+	const char *on_truncate = quote_identifier(makeObjectName(base, NULL, "all"));
+	const char *on_commit = quote_identifier(makeObjectName(base, NULL, "now"));
 
 	settle_book_execute(psprintf("CREATE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s "
 								 "FOR EACH ROW EXECUTE FUNCTION settle.capture(%s)", on_row, table, arguments),
@@ -637,7 +646,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {
 		"source", "relation", "key", "ready_at", "rules_at", "period_at", "project", "region",
-		"revenue", "cost", "tax", "currency", "reverses", "on_delete"
+		"revenue", "cost", "tax", "currency", "on_delete"
 	};
 	Oid			types[lengthof(names)];
 	Datum		args[lengthof(names)];
@@ -673,9 +682,9 @@ settle_add_source(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot be a source", get_rel_name(relid)),
 				 errhint("A source is a table, a partitioned table, a view or a foreign table.")));
-	if (!PG_ARGISNULL(14))
+	if (!PG_ARGISNULL(13))
 	{
-		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(14));
+		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(13));
 
 		if (strcmp(on_delete, "hold") != 0 && strcmp(on_delete, "reverse") != 0 && strcmp(on_delete, "ignore") != 0)
 			ereport(ERROR,

@@ -100,7 +100,7 @@ BEGIN
 			source name NOT NULL UNIQUE,
 			relation regclass,
 			key text, ready_at text, rules_at text, period_at text,
-			project text, region text, revenue text, cost text, tax text, currency text, reverses text,
+			project text, region text, revenue text, cost text, tax text, currency text,
 			on_delete text NOT NULL DEFAULT 'hold' CHECK (on_delete IN ('hold', 'reverse', 'ignore'))
 		);
 		COMMENT ON TABLE %1$I.source IS 'relations that the book settles, and the SQL expressions that read their rows as tickets; source 0 holds what tallies owe beyond their tickets';
@@ -361,7 +361,6 @@ CREATE FUNCTION settle.add_source(
 	cost text DEFAULT '0',
 	tax text DEFAULT '0',
 	currency text DEFAULT NULL,
-	reverses text DEFAULT NULL,
 	on_delete text DEFAULT 'hold'
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_source' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_source IS

@@ -1119,10 +1119,10 @@ settle_set_time_zone(const SettleSet *set)
 	return set->def->time_zone;
 }
 
-const char *
-settle_set_currency(const SettleSet *set)
+Oid
+settle_set_path_type(const SettleSet *set)
 {
-	return set->def->currency;
+	return set->scope.names[set->t0 - 1 + T_PROJECT].type;
 }
 
 /*

@@ -123,7 +123,7 @@ extern SettleSet *settle_set_of_row(const SettleRuleset *ruleset, const char *so
 extern TupleTableSlot *settle_set_slot(SettleSet *set);
 extern const Bitmapset *settle_set_uses(const SettleSet *set);	/* attribute numbers of the source */
 extern const char *settle_set_time_zone(const SettleSet *set);
-extern const char *settle_set_currency(const SettleSet *set);
+extern Oid	settle_set_path_type(const SettleSet *set);	/* ltree */
 
 /* All rules of the source, in order of evaluation. */
 extern int	settle_set_nrules(const SettleSet *set);
@@ -134,6 +134,12 @@ extern const char *settle_set_time(const SettleSet *set);	/* canonical text of t
 extern const char *settle_set_key(const SettleSet *set, const char **column, Oid *type);
 extern int	settle_set_nparties(const SettleSet *set);
 extern void settle_set_forget_parties(SettleSet *set);
+
+/* Forgets parties where there are too many of them and nobody holds the set. */
+extern void settle_set_bound_parties(SettleSet *set);
+
+/* As many parties are kept from ticket to ticket. */
+#define SETTLE_KEEP_PARTIES	100000
 
 /*
  * Reads the ticket in the slot: its times first, then, if it is ready at

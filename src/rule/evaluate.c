@@ -102,6 +102,13 @@ settle_set_forget_parties(SettleSet *set)
 		set->rules[i]->rounding_unit = NULL;
 }
 
+void
+settle_set_bound_parties(SettleSet *set)
+{
+	if (set->pins == 0 && set->nparties > SETTLE_KEEP_PARTIES)
+		settle_set_forget_parties(set);
+}
+
 /*
  * Finds the party of a code, making it when it is new.
  */

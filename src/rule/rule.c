@@ -139,6 +139,7 @@ settle_evaluate(PG_FUNCTION_ARGS)
 	}
 	settle_env_leave(nestlevel);
 	settle_set_release(set);
+	settle_set_bound_parties(set);
 	PG_RETURN_POINTER(settle_lines_end(&writer));
 }
 

@@ -388,7 +388,6 @@ read_source(SettleRulesetDef *def, int at, const char *key, JsonbContainer *memb
 	source->cost = get_text(&o, "cost");
 	source->tax = get_text(&o, "tax");
 	source->currency = get_text(&o, "currency");
-	source->reverses = get_text(&o, "reverses");
 	close_object(&o);
 }
 

@@ -87,7 +87,6 @@ typedef struct SettleSourceDef
 	char	   *cost;
 	char	   *tax;
 	char	   *currency;
-	char	   *reverses;
 } SettleSourceDef;
 
 typedef struct SettleOutcomeDef

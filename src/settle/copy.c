@@ -81,6 +81,7 @@ settle_copy_into(Oid schema, const char *table, List *columns, SettleCopyRow row
 	static const char header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
 	CopySource	source = {0};
 	CopySource *outer = copy_source;
+	int			client_encoding = pg_get_client_encoding();
 	Oid			relid = get_relname_relid(table, schema);
 	Relation	relation;
 	ParseState *pstate;
@@ -107,6 +108,8 @@ settle_copy_into(Oid schema, const char *table, List *columns, SettleCopyRow row
 	copy_source = &source;
 	PG_TRY();
 	{
+		/* texts of the binary format are in the client's encoding; ours are in the server's */
+		SetClientEncoding(GetDatabaseEncoding());
 		pstate = make_parsestate(NULL);
 		addRangeTableEntryForRelation(pstate, relation, RowExclusiveLock, NULL, false, false);
 		state = BeginCopyFrom(pstate, relation, NULL, NULL, false, copy_callback, columns,
@@ -117,6 +120,7 @@ settle_copy_into(Oid schema, const char *table, List *columns, SettleCopyRow row
 	}
 	PG_FINALLY();
 	{
+		SetClientEncoding(client_encoding);
 		copy_source = outer;
 	}
 	PG_END_TRY();
@@ -158,14 +162,10 @@ settle_copy_bytes(StringInfo buf, const void *bytes, int len)
 	appendBinaryStringInfo(buf, bytes, len);
 }
 
-/*
- * Texts of the run are in the server's encoding; COPY's binary format is in
- * the client's, so they are converted as COPY will convert them back.
- */
 void
 settle_copy_text(StringInfo buf, const char *value)
 {
-	pq_sendcountedtext(buf, value, (int) strlen(value), false);
+	settle_copy_bytes(buf, value, (int) strlen(value));
 }
 
 /*
@@ -231,7 +231,6 @@ settle_copy_ltree(StringInfo buf, struct varlena *path)
 	ltree	   *tree;
 	ltree_level *level;
 	StringInfoData text;
-	char	   *converted;
 
 	if (path == NULL)
 	{
@@ -248,11 +247,8 @@ settle_copy_ltree(StringInfo buf, struct varlena *path)
 		appendBinaryStringInfo(&text, level->name, level->len);
 		level = LEVEL_NEXT(level);
 	}
-	converted = pg_server_to_client(text.data, text.len);
-	pq_sendint32(buf, (uint32) (1 + strlen(converted)));
+	pq_sendint32(buf, (uint32) (1 + text.len));
 	pq_sendbyte(buf, 1);
-	appendBinaryStringInfo(buf, converted, (int) strlen(converted));
-	if (converted != text.data)
-		pfree(converted);
+	appendBinaryStringInfo(buf, text.data, text.len);
 	pfree(text.data);
 }

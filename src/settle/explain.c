@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 /* Columns of the result. */
@@ -82,19 +83,15 @@ instant_text(TimestampTz at)
 }
 
 static const char *
-path_text(struct varlena *path)
+path_text(SettleSet *set, struct varlena *path)
 {
-	StringInfoData text;
-	StringInfoData binary;
+	Oid			out;
+	bool		is_varlena;
 
 	if (path == NULL)
 		return "none";
-	/* the copy format holds the path's text */
-	initStringInfo(&binary);
-	settle_copy_ltree(&binary, path);
-	initStringInfo(&text);
-	appendBinaryStringInfo(&text, binary.data + 5, binary.len - 5);
-	return text.data;
+	getTypeOutputInfo(settle_set_path_type(set), &out, &is_varlena);
+	return OidOutputFunctionCall(out, PointerGetDatum(path));
 }
 
 /*
@@ -198,7 +195,7 @@ spi_dec(int row, int column, bool *isnull)
  * ticket was settled once, what had arrived before it.
  */
 static TallyNow
-read_tally(Run *run, RunSource *source, const SettleLine *line, const char *key)
+read_tally(Run *run, RunSource *source, SettleLine *line, const char *key)
 {
 	const SettleRuleCode *code = line->rule->code;
 	Oid			types[] = {TEXTOID, TEXTOID, DATEOID, TEXTOID, INT2OID, TEXTOID};
@@ -210,6 +207,17 @@ read_tally(Run *run, RunSource *source, const SettleLine *line, const char *key)
 	bool		isnull;
 	uint64		n;
 
+	if (line->rule->def->clock == SETTLE_CLOCK_POSTING)
+	{
+		/* its tally is that of the run that posted it, or of one that would now */
+		settle_book_execute(psprintf("SELECT max(l.tally_period) FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+									 "JOIN %1$s.rule AS r ON r.rule_id = l.rule_id JOIN %1$s.party AS p ON p.party_id = l.owner_id "
+									 "WHERE s.source_id = $5 AND s.ticket_key = $6 AND r.code = $1 AND p.party = $2", run->book.name),
+							6, types, values, NULL, SPI_OK_SELECT);
+		values[2] = settle_spi_datum(0, 1, &isnull);
+		line->tally_period = isnull ? settle_span_start(line->rule->def->accumulate, run->now) : DatumGetDateADT(values[2]);
+		values[2] = DateADTGetDatum(line->tally_period);
+	}
 	now.total = now.weighted = now.amount = settle_dec_int(0);
 	for (int v = 0; v < code->nversions; v++)
 	{
@@ -241,7 +249,7 @@ read_tally(Run *run, RunSource *source, const SettleLine *line, const char *key)
 
 	n = settle_book_execute(psprintf("SELECT sum(l.amount), count(*), min(s.sheet_id) FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
 									 "JOIN %1$s.rule AS r ON r.rule_id = l.rule_id JOIN %1$s.party AS p ON p.party_id = l.owner_id "
-									 "WHERE s.source_id = $5 AND s.ticket_key = $6 AND r.code = $1 AND p.party = $2 AND l.tally_period = $3 "
+									 "WHERE s.source_id = $5 AND s.ticket_key = $6 AND r.code = $1 AND p.party = $2 AND (l.tally_period = $3 OR r.clock = 'posting') "
 									 "AND coalesce(r.unit, s.currency) = $4", run->book.name),
 							6, types, values, NULL, SPI_OK_SELECT);
 	now.posted_amount = spi_dec(0, 1, &isnull);
@@ -311,8 +319,8 @@ settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorest
 		elog(ERROR, "a ticket that is always evaluated was not");
 	show_value(&e, "ready at", ticket.has_ready_at ? instant_text(ticket.ready_at) : "not ready");
 	show_value(&e, "rules of", instant_text(ticket.rules_at));
-	show_value(&e, "project", path_text(ticket.project));
-	show_value(&e, "region", path_text(ticket.region));
+	show_value(&e, "project", path_text(source->set, ticket.project));
+	show_value(&e, "region", path_text(source->set, ticket.region));
 	begin_step(&e, "ticket", "revenue", "what the source says, tax inside");
 	set_dec(&e, COL_AMOUNT, ticket.revenue);
 	set_text(&e, COL_UNIT, ticket.currency);

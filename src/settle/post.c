@@ -113,20 +113,41 @@ remember_side(Run *run, int party, const char *side)
 	run->sides[party] = side[0] == 't' ? (side[1] == 'a' ? 't' : 'r') : side[0] == 'o' ? (side[1] == 'w' ? 'w' : 'o') : 'c';
 }
 
+/*
+ * Loads the sides of parties that are not known yet, in one statement.
+ */
+static void
+load_sides(Run *run, const int *parties, int n)
+{
+	Oid			type = INT4ARRAYOID;
+	Datum	   *unknown = palloc(sizeof(Datum) * Max(n, 1));
+	Datum		value;
+	int			nunknown = 0;
+	bool		isnull;
+
+	for (int i = 0; i < n; i++)
+		if (parties[i] >= run->sides_space || run->sides[parties[i]] == 0)
+			unknown[nunknown++] = Int32GetDatum(parties[i]);
+	if (nunknown > 0)
+	{
+		value = array_of(INT4OID, unknown, nunknown);
+		settle_book_execute(psprintf("SELECT p.party_id, p.side FROM %s.party AS p WHERE p.party_id OPERATOR(pg_catalog.=) ANY ($1)", run->book.name),
+							1, &type, &value, NULL, SPI_OK_SELECT);
+		for (uint64 row = 0; row < SPI_processed; row++)
+			remember_side(run, DatumGetInt32(settle_spi_datum((int) row, 1, &isnull)),
+						  TextDatumGetCString(settle_spi_datum((int) row, 2, &isnull)));
+		SPI_freetuptable(SPI_tuptable);
+	}
+	pfree(unknown);
+}
+
 static char
 side_of(Run *run, int party)
 {
 	if (party >= run->sides_space || run->sides[party] == 0)
-	{
-		Oid			type = INT4OID;
-		Datum		value = Int32GetDatum(party);
-		bool		isnull;
-
-		if (settle_book_execute(psprintf("SELECT p.side FROM %s.party AS p WHERE p.party_id OPERATOR(pg_catalog.=) $1", run->book.name),
-								1, &type, &value, NULL, SPI_OK_SELECT) != 1)
-			elog(ERROR, "party %d is missing in book \"%s\"", party, run->book.label);
-		remember_side(run, party, TextDatumGetCString(settle_spi_datum(0, 1, &isnull)));
-	}
+		load_sides(run, &party, 1);
+	if (party >= run->sides_space || run->sides[party] == 0)
+		elog(ERROR, "party %d is missing in book \"%s\"", party, run->book.label);
 	return run->sides[party];
 }
 
@@ -361,6 +382,28 @@ compare_tickets_by_key(const void *a, const void *b)
 }
 
 /*
+ * Loads the sides of the parties of posted lines.
+ */
+static void
+load_posted_sides(Run *run, RunTicket **tickets, int n)
+{
+	int		   *parties;
+	int			nparties = 0;
+
+	for (int i = 0; i < n; i++)
+		nparties += tickets[i]->posted == NULL ? 0 : 2 * tickets[i]->posted->nlines;
+	parties = palloc(sizeof(int) * Max(nparties, 1));
+	nparties = 0;
+	for (int i = 0; i < n; i++)
+		for (int k = 0; tickets[i]->posted != NULL && k < tickets[i]->posted->nlines; k++)
+		{
+			parties[nparties++] = tickets[i]->posted->lines[k].payer;
+			parties[nparties++] = tickets[i]->posted->lines[k].payee;
+		}
+	load_sides(run, parties, nparties);
+}
+
+/*
  * Loads what is posted for the tickets that have sheets.
  */
 static void
@@ -407,6 +450,7 @@ load_posted(Run *run, RunSource *source)
 		add_posted_sheet(run, source, ticket->posted, (int) row);
 	}
 	SPI_freetuptable(SPI_tuptable);
+	load_posted_sides(run, known, n);
 }
 
 /*
@@ -1390,24 +1434,26 @@ settle_post_batch(Run *run, RunSource *source)
 
 /* ---- the end of a run ---- */
 
+/* What a tally owes beyond its tickets' own lines. */
+typedef struct Retier
+{
+	Tally	   *tally;
+	int			version;		/* whose rule the line names */
+	SettleDec	amount;
+	const char *key;
+	int			revision;
+} Retier;
+
 /*
- * Drafts what a tally owes beyond its tickets' own lines.
+ * Finds what is left of a tally; false where its lines sum to what it owes.
  */
-static void
-draft_retier(Run *run, Drafts *drafts, Tally *tally)
+static bool
+find_retier(Tally *tally, Retier *retier)
 {
 	const SettleRuleCode *code = tally->key.code;
 	SettleDec	posted = settle_dec_int(0);
-	SettleDec	difference;
 	const SettleRounding *rounding;
 	int			version = -1;
-	RunLine		line = {0};
-	Draft	   *draft;
-	Oid			types[] = {TEXTOID};
-	Datum		values[1];
-	bool		isnull;
-	const char *owner;
-	char		period[MAXDATELEN + 1];
 
 	for (int v = 0; v < code->nversions; v++)
 	{
@@ -1415,14 +1461,76 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 		if (tally->parts[v].count > 0 || (version < 0 && tally->exists[v]))
 			version = v;
 	}
-	if (version < 0)
-		version = 0;
-	rounding = settle_rule_rounding(tally->source->set, code->versions[version], tally->key.unit);
-	difference = settle_dec_sub(settle_ratio_round(settle_tally_fee(tally->parts, code->nversions), rounding), posted);
-	if (settle_dec_sign(difference) == 0)
-		return;
+	retier->tally = tally;
+	retier->version = Max(version, 0);
+	rounding = settle_rule_rounding(tally->source->set, code->versions[retier->version], tally->key.unit);
+	retier->amount = settle_dec_sub(settle_ratio_round(settle_tally_fee(tally->parts, code->nversions), rounding), posted);
+	return settle_dec_sign(retier->amount) != 0;
+}
 
-	line.rule = code->versions[version];
+static int
+compare_tallies(const void *a, const void *b)
+{
+	const TallyKey *ka = &(*(Tally *const *) a)->key;
+	const TallyKey *kb = &(*(Tally *const *) b)->key;
+	int			cmp = strcmp(ka->code->code, kb->code->code);
+
+	if (cmp != 0)
+		return cmp;
+	if (ka->owner != kb->owner)
+		return ka->owner < kb->owner ? -1 : 1;
+	if (ka->period != kb->period)
+		return ka->period < kb->period ? -1 : 1;
+	return strcmp(ka->unit, kb->unit);
+}
+
+/*
+ * Names the sheets of retiers by rule, owner, period and unit, and finds their
+ * next revisions.
+ */
+static void
+name_retiers(Run *run, Retier *retiers, int n)
+{
+	Oid			types[] = {INT4ARRAYOID, TEXTARRAYOID};
+	Datum	   *datums = palloc(sizeof(Datum) * n);
+	Datum		values[2];
+	bool		isnull;
+
+	for (int i = 0; i < n; i++)
+		datums[i] = Int32GetDatum(retiers[i].tally->key.owner);
+	values[0] = array_of(INT4OID, datums, n);
+	settle_book_execute(psprintf("SELECT p.party FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(id, at) "
+								 "JOIN %s.party AS p ON p.party_id OPERATOR(pg_catalog.=) u.id ORDER BY u.at", run->book.name),
+						1, types, values, NULL, SPI_OK_SELECT);
+	for (int i = 0; i < n; i++)
+	{
+		char		period[MAXDATELEN + 1];
+
+		JsonEncodeDateTime(period, DateADTGetDatum(retiers[i].tally->key.period), DATEOID, NULL);
+		retiers[i].key = psprintf("%s %s %s %s", retiers[i].tally->key.code->code,
+								  TextDatumGetCString(settle_spi_datum(i, 1, &isnull)), period, retiers[i].tally->key.unit);
+		datums[i] = CStringGetTextDatum(retiers[i].key);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	types[0] = TEXTARRAYOID;
+	values[0] = array_of(TEXTOID, datums, n);
+	settle_book_execute(psprintf("SELECT coalesce((SELECT pg_catalog.max(s.revision) FROM %s.sheet AS s "
+								 "WHERE s.source_id OPERATOR(pg_catalog.=) 0 AND s.ticket_key OPERATOR(pg_catalog.=) u.key), 0) "
+								 "FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(key, at) ORDER BY u.at", run->book.name),
+						1, types, values, NULL, SPI_OK_SELECT);
+	for (int i = 0; i < n; i++)
+		retiers[i].revision = DatumGetInt32(settle_spi_datum(i, 1, &isnull)) + 1;
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static void
+draft_retier(Run *run, Drafts *drafts, const Retier *retier)
+{
+	Tally	   *tally = retier->tally;
+	RunLine		line = {0};
+	Draft	   *draft;
+
+	line.rule = tally->key.code->versions[retier->version];
 	line.rule_id = tally->source->rule_ids[line.rule->ordinal];
 	line.payer = tally->payer;
 	line.payee = tally->payee;
@@ -1430,28 +1538,16 @@ draft_retier(Run *run, Drafts *drafts, Tally *tally)
 	line.unit = tally->key.unit;
 	line.base = line.quantity = settle_dec_int(0);
 	line.factor = settle_dec_int(1);
-	line.amount = difference;
+	line.amount = retier->amount;
 	line.in_tally = true;
 	line.tally_period = tally->key.period;
-	tally->amounts[version] = settle_dec_add(tally->amounts[version], difference);
-	keep_part(run, tally, version);
-
-	types[0] = INT4OID;
-	values[0] = Int32GetDatum(tally->key.owner);
-	settle_book_execute(psprintf("SELECT p.party FROM %s.party AS p WHERE p.party_id OPERATOR(pg_catalog.=) $1", run->book.name),
-						1, types, values, NULL, SPI_OK_SELECT);
-	owner = TextDatumGetCString(settle_spi_datum(0, 1, &isnull));
-	JsonEncodeDateTime(period, DateADTGetDatum(tally->key.period), DATEOID, NULL);
+	tally->amounts[retier->version] = settle_dec_add(tally->amounts[retier->version], retier->amount);
+	keep_part(run, tally, retier->version);
 
 	draft = new_draft(drafts);
-	draft->key = psprintf("%s %s %s %s", code->code, owner, period, tally->key.unit);
+	draft->key = retier->key;
 	draft->is_retier = true;
-	types[0] = TEXTOID;
-	values[0] = CStringGetTextDatum(draft->key);
-	settle_book_execute(psprintf("SELECT coalesce(pg_catalog.max(s.revision), 0) FROM %s.sheet AS s "
-								 "WHERE s.source_id OPERATOR(pg_catalog.=) 0 AND s.ticket_key OPERATOR(pg_catalog.=) $1", run->book.name),
-						1, types, values, NULL, SPI_OK_SELECT);
-	draft->revision = DatumGetInt32(settle_spi_datum(0, 1, &isnull)) + 1;
+	draft->revision = retier->revision;
 	draft->ticket_time = run->now;
 	draft->period = tally->moved;
 	draft->currency = tally->key.unit;
@@ -1519,7 +1615,10 @@ settle_post_tallies(Run *run)
 	HASH_SEQ_STATUS scan;
 	Tally	   *tally;
 	Tally	  **changed;
+	Retier	   *retiers;
+	int		   *parties;
 	int			n = 0;
+	int			nretiers = 0;
 	Drafts		drafts = {0};
 	MemoryContext old;
 
@@ -1534,8 +1633,23 @@ settle_post_tallies(Run *run)
 				changed[n++] = tally;
 				break;
 			}
+	/* in an order that does not depend on where things lie in memory */
+	qsort(changed, n, sizeof(Tally *), compare_tallies);
+	retiers = palloc(sizeof(Retier) * Max(n, 1));
+	parties = palloc(sizeof(int) * Max(n * 2, 1));
 	for (int i = 0; i < n; i++)
-		draft_retier(run, &drafts, changed[i]);
+		if (find_retier(changed[i], &retiers[nretiers]))
+		{
+			parties[2 * nretiers] = changed[i]->payer;
+			parties[2 * nretiers++ + 1] = changed[i]->payee;
+		}
+	if (nretiers > 0)
+	{
+		load_sides(run, parties, 2 * nretiers);
+		name_retiers(run, retiers, nretiers);
+	}
+	for (int i = 0; i < nretiers; i++)
+		draft_retier(run, &drafts, &retiers[i]);
 	write_drafts(run, &drafts);
 	write_tallies(run);
 	MemoryContextSwitchTo(old);

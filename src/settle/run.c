@@ -59,13 +59,21 @@ query(const char *sql)
 static void
 pass_gate(const SettleBook *book, bool at_commit)
 {
+	Oid			gate;
+
 	if (IsolationUsesXactSnapshot() && !at_commit)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("a run cannot be made in isolation level %s", XactIsoLevel == XACT_SERIALIZABLE ? "serializable" : "repeatable read"),
 				 errdetail("It must see what the run before it has posted, and the snapshot of this transaction may be older."),
 				 errhint("Use read committed.")));
-	LockRelationOid(get_relname_relid("gate", book->schema), at_commit ? RowExclusiveLock : ShareRowExclusiveLock);
+	gate = get_relname_relid("gate", book->schema);
+	if (!OidIsValid(gate))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"gate\" of book \"%s\" is missing", book->label),
+				 errhint("Runs exclude each other by it: CREATE TABLE %s.gate ().", book->name)));
+	LockRelationOid(gate, at_commit ? RowExclusiveLock : ShareRowExclusiveLock);
 }
 
 /* ---- setting up ---- */
@@ -427,30 +435,38 @@ evaluate_rows(Reader *reader, SPITupleTable *rows, uint64 from, uint64 to)
 static void
 check_failures(Run *run)
 {
-	int			nfailed = 0;
+	const char *failing[8];		/* that many things at most fail for more than 1 % each and are worth naming */
+	int			count[lengthof(failing)];
+	RunTicket  *first[lengthof(failing)];
+	int			n = 0;
 
 	if (run->ntickets < LARGE_BATCH)
 		return;
 	for (int i = 0; i < run->ntickets; i++)
-		nfailed += run->tickets[i].state == TICKET_FAILED;
-	if (nfailed <= run->ntickets / 100)
-		return;
-	for (int i = 0; i < run->ntickets; i++)
 	{
 		RunTicket  *ticket = &run->tickets[i];
-		int			same = 0;
+		int			at = 0;
 
 		if (ticket->state != TICKET_FAILED || ticket->failing == NULL)
 			continue;
-		for (int k = i; k < run->ntickets; k++)
-			same += run->tickets[k].state == TICKET_FAILED && run->tickets[k].failing == ticket->failing;
-		if (same > run->ntickets / 100)
-			ereport(ERROR,
-					(errcode(ticket->error->sqlerrcode),
-					 errmsg("\"%s\" fails for %d of %d tickets: %s", ticket->failing, same, run->ntickets, ticket->error->message),
-					 errdetail("The first is ticket \"%s\".", ticket->key),
-					 errhint("A rule or mapping that fails so often is broken; mend it and run again.")));
+		while (at < n && failing[at] != ticket->failing)
+			at++;
+		if (at == n && n < lengthof(failing))
+		{
+			failing[n] = ticket->failing;
+			first[n] = ticket;
+			count[n++] = 0;
+		}
+		if (at < n)
+			count[at]++;
 	}
+	for (int at = 0; at < n; at++)
+		if (count[at] > run->ntickets / 100)
+			ereport(ERROR,
+					(errcode(first[at]->error->sqlerrcode),
+					 errmsg("\"%s\" fails for %d of %d tickets: %s", failing[at], count[at], run->ntickets, first[at]->error->message),
+					 errdetail("The first is ticket \"%s\".", first[at]->key),
+					 errhint("A rule or mapping that fails so often is broken; mend it and run again.")));
 }
 
 static void
@@ -468,7 +484,7 @@ finish_batch(Run *run, RunSource *source)
 		return;
 	check_failures(run);
 	settle_post_batch(run, source);
-	if (settle_set_nparties(source->set) > 100000)
+	if (settle_set_nparties(source->set) > SETTLE_KEEP_PARTIES)
 	{
 		settle_set_forget_parties(source->set);
 		source->nparty_ids = 0;
@@ -781,6 +797,27 @@ record_run(Run *run)
 }
 
 /*
+ * Takes keys, at most "limit", a window at a time.  Returns how many.
+ */
+static int64
+take_all_keys(Run *run, RunSource *source, bool scanned, int64 limit)
+{
+	int64		taken = 0;
+
+	while (taken < limit)
+	{
+		int64		window = Min(limit - taken, WINDOW);
+		int64		n = (int64) take_keys(run, source, scanned, (uint64) window);
+
+		CHECK_FOR_INTERRUPTS();
+		taken += n;
+		if (n < window)
+			break;
+	}
+	return taken;
+}
+
+/*
  * Settles what is pending, at most max_tickets changes of it (0: all).
  */
 static void
@@ -796,16 +833,12 @@ run_pending(Run *run, int64 max_tickets)
 		if (max_tickets > 0)
 		{
 			spell_out_marks(run, source);
-			if (left > 0)
-				left -= (int64) take_keys(run, source, false, (uint64) left);
-			if (left > 0)
-				left -= (int64) take_keys(run, source, true, (uint64) left);
+			left -= take_all_keys(run, source, false, left);
+			left -= take_all_keys(run, source, true, left);
 			continue;
 		}
-		while (take_keys(run, source, false, WINDOW) == WINDOW)
-			CHECK_FOR_INTERRUPTS();
-		while (take_keys(run, source, true, WINDOW) == WINDOW)
-			CHECK_FOR_INTERRUPTS();
+		take_all_keys(run, source, false, PG_INT64_MAX);
+		take_all_keys(run, source, true, PG_INT64_MAX);
 		if (take_marks(run, source))
 		{
 			if (run->run_id == 0)
@@ -902,6 +935,7 @@ settle_run(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Datum		values[7];
 	bool		nulls[7] = {false};
+	MemoryContext caller = CurrentMemoryContext;
 	int64		max_tickets = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
 
 	if (PG_ARGISNULL(0))
@@ -923,12 +957,14 @@ settle_run(PG_FUNCTION_ARGS)
 	begin_run(&run, &book, false);
 	run_pending(&run, max_tickets);
 	release_sources(&run);
+	/* the run's memory goes with SPI's */
+	MemoryContextSwitchTo(caller);
+	values[2] = NumericGetDatum(settle_dec_to_numeric(run.amount));
 	SPI_finish();
 	settle_book_leave(identity);
 
 	values[0] = Int64GetDatum(run.settled);
 	values[1] = Int64GetDatum(run.lines);
-	values[2] = NumericGetDatum(settle_dec_to_numeric(run.amount));
 	values[3] = Int64GetDatum(run.corrections);
 	values[4] = Int64GetDatum(run.held);
 	values[5] = Int64GetDatum(run.problems);
