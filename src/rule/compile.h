@@ -97,7 +97,6 @@ typedef struct Component
 	bool		accumulates;	/* some rule of it does */
 	SettleDec	sum;			/* of the current ticket's lines so far */
 	uint64		sum_epoch;
-	bool		stale;			/* the slot's value is older than sum */
 } Component;
 
 typedef struct Choice

@@ -74,6 +74,7 @@ SELECT throws_ok($$ INSERT INTO repairs.rule (code, component, payer, payee, bas
 SELECT throws_ok(errors.rule($$ base => 'amount', factors => '{coef}' $$), '42704', 'rule "r" names the decision "coef", which does not exist', 'a factor that does not exist');
 SELECT throws_ok(errors.rule($$ base => 'amount', rounding => 'near' $$), '22023', 'unknown rounding "near"', 'an unknown rounding');
 SELECT throws_ok(errors.rule($$ base => 'amount', accumulate => 'fortnight' $$), '22023', 'unknown accumulation period "fortnight"', 'an unknown period');
+SELECT throws_ok(errors.rule($$ base => 'amount', tiers => (SELECT tiers FROM repairs.rule WHERE code = 'nothing') $$), '23502', NULL, 'a price that was not found is not the default');
 SELECT throws_ok(errors.rule($$ base => 'amount::real' $$), '42804', 'base of rule "r" is of type real', 'money in binary floating point');
 SELECT throws_ok($$ SELECT settle.add_rule('repairs', 'standing', 'r', 'hq', 'p', base => 'amount') $$, '23P01', NULL, 'a version that overlaps another');
 SELECT throws_ok($$ SELECT settle.end_rule('repairs', 'nothing', now()) $$, '42704', NULL, 'ending a rule that does not exist');
