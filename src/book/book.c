@@ -197,8 +197,11 @@ settle_book_leave(SettleIdentity identity)
 uint64
 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
 {
+	MemoryContext old = CurrentMemoryContext;
 	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
 
+	/* SPI leaves its procedure's memory behind, where all that a run does next would stay until its end */
+	MemoryContextSwitchTo(old);
 	if (result != expected)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
 	return SPI_processed;

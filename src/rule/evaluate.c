@@ -505,14 +505,17 @@ settle_span_start(SettleSpan span, TimestampTz at)
 	struct pg_tm tm;
 	fsec_t		fsec;
 	int			tz;
+	DateADT		start;
 
 	if (span == SETTLE_SPAN_EVER || span == SETTLE_SPAN_NONE)
 		return DATEVAL_NOBEGIN;
-	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, &tz, &tm, &fsec, NULL, NULL) != 0)
+	/* the span of the earliest instants begins before the earliest date */
+	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, &tz, &tm, &fsec, NULL, NULL) != 0 ||
+		!IS_VALID_DATE(start = span_start_day(span, tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("a ticket's time is out of range")));
-	return span_start_day(span, tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+	return start;
 }
 
 /*

@@ -89,12 +89,14 @@ pass_gate(const SettleBook *book, bool at_commit)
 static int64
 latest_number(const char *sql, int nargs, Oid *types, Datum *values)
 {
+	MemoryContext old = CurrentMemoryContext;
 	int			result;
 	bool		isnull;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	result = SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0);
 	PopActiveSnapshot();
+	MemoryContextSwitchTo(old);
 	if (result != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
 	return DatumGetInt64(settle_spi_datum(0, 1, &isnull));
