@@ -198,6 +198,12 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT throws_ok($$ SELECT settle.run('repairs') $$, '25001', 'a run cannot be made in isolation level repeatable read', 'a run in repeatable read');
 ROLLBACK;
 BEGIN;
+INSERT INTO repairs.sheet (source_id, ticket_key, revision, ticket_time, period, currency, revenue, cost, payout, tickets, lines, run_id)
+    SELECT 1, ticket_id, 9, now(), '2025-11-01', 'CNY', 0, 0, 0, 0, settle.evaluate(settle.rules('repairs'), t, source => 'ticket'), 1 FROM repairs.ticket AS t WHERE ticket_id = 'good 1';
+UPDATE repairs.ticket SET amount = 1 WHERE ticket_id = 'good 1';
+SELECT throws_ok($$ SELECT settle.run('repairs') $$, 'XX001', 'a sheet of ticket "good 1" of source "ticket" holds codes, not numbers of the book', 'a sheet that no run has written');
+ROLLBACK;
+BEGIN;
 DELETE FROM repairs.book;
 SELECT throws_ok($$ SELECT settle.run('repairs') $$, '55000', 'book "repairs" has lost its settings', 'a book without settings');
 ROLLBACK;
