@@ -348,6 +348,11 @@ add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 
 	posted->sheet_id = DatumGetInt64(settle_spi_datum(row, 14, &isnull));
 	settle_lines_open(&reader, DatumGetSettleLines(settle_spi_datum(row, 13, &isnull)));
+	if (!reader.packed)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a sheet of ticket \"%s\" of source \"%s\" holds codes, not numbers of the book", posted->key, source->name),
+				 errhint("Nobody but a run writes sheets.")));
 	while (settle_lines_next(&reader, &data))
 	{
 		RunLine		line = {0};

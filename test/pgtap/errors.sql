@@ -74,6 +74,7 @@ SELECT throws_ok($$ INSERT INTO repairs.rule (code, component, payer, payee, bas
 SELECT throws_ok(errors.rule($$ base => 'amount', factors => '{coef}' $$), '42704', 'rule "r" names the decision "coef", which does not exist', 'a factor that does not exist');
 SELECT throws_ok(errors.rule($$ base => 'amount', rounding => 'near' $$), '22023', 'unknown rounding "near"', 'an unknown rounding');
 SELECT throws_ok(errors.rule($$ base => 'amount', accumulate => 'fortnight' $$), '22023', 'unknown accumulation period "fortnight"', 'an unknown period');
+SELECT throws_ok(errors.rule($$ base => 'amount', tiers => (SELECT tiers FROM repairs.rule WHERE code = 'nothing') $$), '23502', NULL, 'a price that was not found is not the default');
 SELECT throws_ok(errors.rule($$ base => 'amount::real' $$), '42804', 'base of rule "r" is of type real', 'money in binary floating point');
 SELECT throws_ok($$ SELECT settle.add_rule('repairs', 'standing', 'r', 'hq', 'p', base => 'amount') $$, '23P01', NULL, 'a version that overlaps another');
 SELECT throws_ok($$ SELECT settle.end_rule('repairs', 'nothing', now()) $$, '42704', NULL, 'ending a rule that does not exist');
@@ -195,6 +196,12 @@ RESET statement_timeout;
 ----------------------------------------------------------------------------------------------------
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT throws_ok($$ SELECT settle.run('repairs') $$, '25001', 'a run cannot be made in isolation level repeatable read', 'a run in repeatable read');
+ROLLBACK;
+BEGIN;
+INSERT INTO repairs.sheet (source_id, ticket_key, revision, ticket_time, period, currency, revenue, cost, payout, tickets, lines, run_id)
+    SELECT 1, ticket_id, 9, now(), '2025-11-01', 'CNY', 0, 0, 0, 0, settle.evaluate(settle.rules('repairs'), t, source => 'ticket'), 1 FROM repairs.ticket AS t WHERE ticket_id = 'good 1';
+UPDATE repairs.ticket SET amount = 1 WHERE ticket_id = 'good 1';
+SELECT throws_ok($$ SELECT settle.run('repairs') $$, 'XX001', 'a sheet of ticket "good 1" of source "ticket" holds codes, not numbers of the book', 'a sheet that no run has written');
 ROLLBACK;
 BEGIN;
 DELETE FROM repairs.book;

@@ -56,6 +56,16 @@ SELECT is((SELECT string_agg(DISTINCT payee, ' ') FROM books.line_detail WHERE s
 UPDATE company.wide SET worker = 'aaaaa' WHERE id = 'w1';
 SELECT is(company.run('books'), '1 tickets, 2.00, 0 corrections, 0 held, 0 problems', 'with a shorter one it is settled');
 
+-- what a session remembers of a key follows the registration
+CREATE TABLE company.keyed (id int, alias text, at timestamptz, amount numeric);
+SELECT settle.add_source('books', 'keyed', 'company.keyed', key => 'id', ready_at => 'at', revenue => 'amount') \g /dev/null
+SELECT settle.add_rule('books', 'keyed', 'c', 'hq', 'p', base => 'amount', source => 'keyed') \g /dev/null
+INSERT INTO company.keyed VALUES (1, 'one', NULL, 1);
+UPDATE books.source SET key = 'alias' WHERE source = 'keyed';
+INSERT INTO company.keyed VALUES (2, 'two', '2025-11-11', 2);
+SELECT is((SELECT string_agg(ticket_key, ' ') FROM books.pending), '1 two', 'a key that is registered anew is noted from then on');
+SELECT is(company.run('books'), '1 tickets, 2.00, 0 corrections, 0 held, 0 problems', 'and finds its row');
+
 ----------------------------------------------------------------------------------------------------
 -- However a row comes, changes and goes
 ----------------------------------------------------------------------------------------------------
