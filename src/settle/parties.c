@@ -7,8 +7,6 @@
  */
 #include "settle/post.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 
 static void

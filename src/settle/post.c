@@ -10,8 +10,6 @@
  */
 #include "settle/post.h"
 
-#include "miscadmin.h"
-#include "utils/builtins.h"
 
 Draft *
 settle_new_draft(Drafts *drafts)

@@ -7,9 +7,7 @@
  */
 #include "settle/post.h"
 
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 
 bool

@@ -7,10 +7,8 @@
  */
 #include "settle/post.h"
 
-#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "libpq/pqformat.h"
-#include "nodes/makefuncs.h"
 
 /* Sum of what a batch gives to and takes from a party. */
 typedef struct DeltaKey
