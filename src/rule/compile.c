@@ -8,23 +8,18 @@
  */
 #include "rule/compile.h"
 
-#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/typcache.h"
 
 static const char *const field_names[T_FIELDS] = {
 	"key", "ready_at", "rules_at", "period_at", "project", "region", "revenue", "cost", "tax", "currency"

@@ -11,8 +11,6 @@
 #include "rule/compile.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 

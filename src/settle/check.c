@@ -7,15 +7,10 @@
  * one snapshot; else a run that commits between two of them may show as a
  * difference that is none.
  */
-#include "settle/settle.h"
+#include "settle/run.h"
 
-#include "catalog/namespace.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -201,4 +196,62 @@ settle_tally_fee_sql(PG_FUNCTION_ARGS)
 	}
 	rounding = settle_rounding_in(text_to_cstring(PG_GETARG_TEXT_PP(4)), settle_minor_units(text_to_cstring(PG_GETARG_TEXT_PP(5))));
 	PG_RETURN_NUMERIC(settle_dec_to_numeric(settle_ratio_round(settle_tally_fee(parts, n), &rounding)));
+}
+
+void
+settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
+{
+	Run			run;
+
+	settle_begin_run(&run, book, false);
+	for (int i = 0; i < run.nsources; i++)
+	{
+		RunSource  *source = run.sources[i];
+		Reader		reader = {.run = &run, .source = source};
+		Oid			types[] = {INT2OID, NAMEOID, TIMESTAMPTZOID};
+		NameData	name;
+		Datum		values[] = {Int16GetDatum(source->id), NameGetDatum(&name), TimestampTzGetDatum(run.now)};
+		const char *ready_at;
+		const char *lookup_type;
+		uint64		n;
+
+		if (get_rel_name(source->relation) == NULL)
+			continue;
+		namestrcpy(&name, source->name);
+		settle_compile_source(&run, source);
+		/* readiness that depends on decisions cannot be asked of the table alone */
+		ready_at = settle_set_ready_at(source->set);
+		n = settle_book_execute(psprintf("SELECT coalesce(s.source_key, h.ticket_key), h.ticket_key IS NULL "
+										 "FROM (%2$s%3$s) AS s FULL JOIN (SELECT x.ticket_key FROM %1$s.sheet AS x WHERE x.source_id OPERATOR(pg_catalog.=) $1 GROUP BY 1 HAVING sum(x.tickets) OPERATOR(pg_catalog.=) 1) AS h "
+										 "ON h.ticket_key OPERATOR(pg_catalog.=) s.source_key "
+										 "WHERE (h.ticket_key IS NULL OR s.source_key IS NULL) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND (p.ticket_key IS NULL OR p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key))) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.unpaid AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.waiting AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.source AS o WHERE o.source_id OPERATOR(pg_catalog.=) $1 AND o.on_delete OPERATOR(pg_catalog.=) 'ignore' AND s.source_key IS NULL) "
+										 "ORDER BY 1 LIMIT 100",
+										 book->name, settle_source_query(&reader, &lookup_type),
+										 ready_at == NULL ? " WHERE false" : psprintf(" WHERE (%s) OPERATOR(pg_catalog.<=) $3", ready_at)),
+								3, types, values, NULL, SPI_OK_SELECT);
+		for (uint64 row = 0; row < n; row++)
+		{
+			Datum		cells[3];
+			bool		nulls[3] = {false};
+			Datum		key;
+			bool		isnull;
+			bool		unknown = DatumGetBool(settle_spi_datum((int) row, 2, &isnull));
+
+			if (ready_at == NULL && !unknown)
+				continue;
+			key = settle_spi_datum((int) row, 1, &isnull);
+			cells[0] = CStringGetTextDatum("every ready ticket is known, and every settled ticket has its row");
+			cells[1] = CStringGetTextDatum(isnull ? source->name : psprintf("%s %s", source->name, TextDatumGetCString(key)));
+			cells[2] = CStringGetTextDatum(isnull ? "has a ready row without a key, which cannot be settled"
+										   : unknown ? "is ready and the book does not know of it: settle.rescan"
+										   : "is settled and has no row any more, or is not ready: settle.rescan");
+			tuplestore_putvalues(store, desc, cells, nulls);
+		}
+	}
+	settle_release_sources(&run);
 }

@@ -6,18 +6,13 @@
  * line that adds to a tally is shown with the amount it was posted with, or,
  * where it is not posted, with what it would be on top of the tally now.
  */
-#include "settle/settle.h"
+#include "settle/run.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
-#include "utils/timestamp.h"
 
 /* Columns of the result. */
 enum
@@ -361,4 +356,45 @@ settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorest
 				break;
 		}
 	}
+}
+
+/*
+ * settle.explain(book regnamespace, source name, key text) returns setof
+ *				  (step, kind, name, payer, payee, base, factor, amount, unit, detail)
+ *
+ * Returns the steps that give the lines of one ticket.
+ */
+PG_FUNCTION_INFO_V1(settle_explain);
+Datum
+settle_explain(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SettleBook	book;
+	SettleIdentity identity;
+	Run			run;
+	RunSource  *source;
+	const char *name;
+	char	   *key;
+
+	InitMaterializedSRF(fcinfo, 0);
+	book = settle_book(PG_GETARG_OID(0));
+	name = NameStr(*PG_GETARG_NAME(1));
+	key = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	settle_book_check_rights(&book);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	settle_begin_run(&run, &book, false);
+	source = run.sources[0] = settle_find_source(&run, name);
+	run.nsources = 1;
+	settle_compile_source(&run, source);
+	settle_number_rules(&run);
+	if (!settle_fetch_row(&run, source, key))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("source \"%s\" has no ticket \"%s\"", name, key)));
+	settle_explain_ticket(&run, source, key, rsinfo->setResult, rsinfo->setDesc);
+	settle_release_sources(&run);
+	SPI_finish();
+	settle_book_leave(identity);
+	return (Datum) 0;
 }
