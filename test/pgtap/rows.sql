@@ -83,7 +83,7 @@ SELECT results_eq($$ SELECT left(ticket_key, 15), rule_code, sqlstate, message F
     ('before all time', 'period_at', '22008', 'a ticket''s time is out of range'),
     ('c4ca4238a0b9238', 'key', 'ST006', 'a key of source "odd" is too long'),
     ('long label', 'project', '42622', 'label string is too long'),
-    ('never', 'period_at', 'ST006', 'period_at of a ready ticket is infinite') $$, 'each says why');
+    ('never', 'rules_at', 'ST006', 'rules_at of a ready ticket is infinite') $$, 'each says why');
 SELECT settle.add_rule('odds', 'r2', 'c2', 'hq', 'p', base => '1', source => 'odd') \g /dev/null
 SELECT is(ROW(tickets, problems)::text, '(0,4)', 'new rules look at them again') FROM settle.run('odds');
 SELECT is((SELECT count(*) FROM odds.problem), 5::bigint, 'and the one whose key is too long stays');
