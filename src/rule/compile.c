@@ -2,17 +2,9 @@
  * compile.c
  *		Turns a ruleset into something that prices tickets of one source.
  *
- * Compiled sets are kept per backend under (digest of the ruleset, source, row
- * type identifier).  The key is the content, so an entry is never wrong: an
- * edit of the rules has another digest, an ALTER of the row type another
- * identifier, and no invalidation is needed.  A set is built in a context of
- * its own that is attached to CacheMemoryContext only when it is complete.
- *
- * Names depend on each other: mapped values (t) and decisions (d) on one
- * another, components (c) on the rules that make them.  Cycles are errors;
- * what is left is an order in which choices are settled, one after the other,
- * so that a rule that reads c.x comes after every rule that adds to x.  A rule
- * that takes the remainder comes after all that do not read its component.
+ * Texts become expressions over one scope of names: the source's columns, then
+ * the mapped values, decisions and components.  The order in which they are
+ * needed is found in order.c, the result is kept in set.c.
  */
 #include "rule/compile.h"
 
@@ -33,13 +25,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
-
-/* How many compiled sets a backend keeps beyond those in use. */
-#define KEEP_SETS	16
-
-static SettleSet **sets = NULL;
-static int	nsets = 0;			/* places, some of which may be empty */
-static uint64 use_counter = 0;
 
 static const char *const field_names[T_FIELDS] = {
 	"key", "ready_at", "rules_at", "period_at", "project", "region", "revenue", "cost", "tax", "currency"
@@ -296,59 +281,6 @@ build_scope(SettleSet *set, TupleDesc row_type)
 	set->econtext->ecxt_scantuple = set->slot;
 }
 
-/* ---- cycles among mapped values and decisions ---- */
-
-typedef struct NameWalk
-{
-	SettleSet  *set;
-	char	   *state;			/* by position: 0 new, 1 on the way, 2 done */
-} NameWalk;
-
-static const Bitmapset *
-uses_of_name(SettleSet *set, int position)
-{
-	if (position >= set->t0 && position < set->d0)
-	{
-		int			field = position - set->t0;
-
-		if (set->fields[field] != NULL)
-			return set->fields[field]->expr->uses;
-		/* the other times default to ready_at */
-		return field == T_RULES_AT || field == T_PERIOD_AT ? bms_make_singleton(set->t0 + T_READY_AT) : NULL;
-	}
-	if (position >= set->d0 && position < set->c0)
-		return set->decisions[position - set->d0].uses;
-	return NULL;
-}
-
-static const char *
-spell_name(SettleSet *set, int position)
-{
-	const SettleName *name = &set->scope.names[position - 1];
-
-	return psprintf("%s.%s", name->qualifier, name->name);
-}
-
-static void
-walk_names(NameWalk *walk, int position)
-{
-	const Bitmapset *uses = uses_of_name(walk->set, position);
-	int			next = walk->set->ncolumns;
-
-	check_stack_depth();
-	if (walk->state[position] == 2)
-		return;
-	if (walk->state[position] == 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-				 errmsg("%s depends on itself", spell_name(walk->set, position)),
-				 errhint("Take it out of the expressions that it is made of.")));
-	walk->state[position] = 1;
-	while ((next = bms_next_member(uses, next)) >= 0)
-		walk_names(walk, next);
-	walk->state[position] = 2;
-}
-
 /*
  * Adds what the names among uses are made of, down to components.
  */
@@ -442,8 +374,8 @@ choice_of_rule(SettleSet *set, const SettleRuleDef *def)
 	return find_choice(set, name, SETTLE_CHOICE_UNIQUE);
 }
 
-static void
-refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint)
+void
+settle_refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -490,10 +422,10 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 
 #define OF_RULE(part) psprintf("%s of rule \"%s\"", part, def->code)
 	if ((def->payee == NULL) == (def->payees == NULL))
-		refuse_rule(def, def->payee == NULL ? "has no payee" : "has both payee and payees",
+		settle_refuse_rule(def, def->payee == NULL ? "has no payee" : "has both payee and payees",
 					"Give payee, a template of one party, or payees, an expression for several.");
 	if (def->remainder == (def->base != NULL))
-		refuse_rule(def, def->remainder ? "has both a base and the remainder" : "has no base",
+		settle_refuse_rule(def, def->remainder ? "has both a base and the remainder" : "has no base",
 					"Give base, an expression, or say remainder => true.");
 
 	rule->rule.def = def;
@@ -509,25 +441,25 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 
 	if (def->remainder && (!rule->is_rate || settle_dec_cmp(rule->rate, settle_dec_int(1)) != 0 ||
 						   def->nfactors > 0 || def->at_least || def->at_most || def->accumulate != SETTLE_SPAN_NONE))
-		refuse_rule(def, "takes the remainder and changes it",
+		settle_refuse_rule(def, "takes the remainder and changes it",
 					"A remainder is what is left, whole: leave out tiers, factors, at_least, at_most and accumulate.");
 	if (def->accumulate != SETTLE_SPAN_NONE && (def->at_least || def->at_most))
-		refuse_rule(def, "accumulates and has at_least or at_most",
+		settle_refuse_rule(def, "accumulates and has at_least or at_most",
 					"These bound the amount of one ticket; a total has its bounds in its tiers: '5%; min 30; max 2000'.");
 	if (def->accumulate == SETTLE_SPAN_NONE && def->tally_by)
-		refuse_rule(def, "has tally_by and does not accumulate", "Say accumulate => 'month', or leave tally_by out.");
+		settle_refuse_rule(def, "has tally_by and does not accumulate", "Say accumulate => 'month', or leave tally_by out.");
 	if (def->unit != NULL && (def->unit[0] == '\0' || strlen(def->unit) > SETTLE_MAX_UNIT))
-		refuse_rule(def, psprintf("has the unit \"%s\"", def->unit), psprintf("A unit is a code of 1 to %d bytes, such as USD or POINTS.", SETTLE_MAX_UNIT));
+		settle_refuse_rule(def, psprintf("has the unit \"%s\"", def->unit), psprintf("A unit is a code of 1 to %d bytes, such as USD or POINTS.", SETTLE_MAX_UNIT));
 	if (def->accumulate == SETTLE_SPAN_NONE && (def->measure || def->clock != SETTLE_CLOCK_TICKET))
-		refuse_rule(def, psprintf("has %s and does not accumulate", def->measure ? "measure" : "clock"),
+		settle_refuse_rule(def, psprintf("has %s and does not accumulate", def->measure ? "measure" : "clock"),
 					"Say accumulate => 'month', or leave it out.");
 	if (def->measure && !settle_pricer_is_volume(rule->rule.pricer))
-		refuse_rule(def, "has a measure and tiers that are not volume rates",
+		settle_refuse_rule(def, "has a measure and tiers that are not volume rates",
 					"What moves along the tiers chooses one rate for the whole base: 'volume 10% to 50, 12%'.");
 	if (def->measure && def->payees)
-		refuse_rule(def, "has a measure and several payees", "Nobody can say which of them the measure belongs to; write a rule for each.");
+		settle_refuse_rule(def, "has a measure and several payees", "Nobody can say which of them the measure belongs to; write a rule for each.");
 	if (def->share == SETTLE_SHARE_BASE && def->payees == NULL)
-		refuse_rule(def, "shares its base among one payee", "Give payees, or leave share out.");
+		settle_refuse_rule(def, "shares its base among one payee", "Give payees, or leave share out.");
 
 	when = settle_expr_read(def->applies_when, &set->scope, BOOLOID, OF_RULE("condition"));
 	rule->when = when->node;
@@ -539,7 +471,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	rule->payee = read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
 	rule->payees = read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
 	if (rule->payees != NULL && rule->payees->expr->type != JSONBOID && rule->payees->expr->type != TEXTARRAYOID)
-		refuse_rule(def, psprintf("has payees of type %s", format_type_be(rule->payees->expr->type)),
+		settle_refuse_rule(def, psprintf("has payees of type %s", format_type_be(rule->payees->expr->type)),
 					"payees is a text array (equal parts) or a jsonb object of party and weight.");
 	rule->tally_by = read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
 	rule->measure = read_amount(set, def->measure, OF_RULE("measure"));
@@ -551,7 +483,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	{
 		rule->factors[i] = settle_decision_find(set, def->factors[i], psprintf("rule \"%s\"", def->code));
 		if (!set->decisions[rule->factors[i]].is_numeric)
-			refuse_rule(def, psprintf("has the factor \"%s\", which is not numeric", def->factors[i]),
+			settle_refuse_rule(def, psprintf("has the factor \"%s\", which is not numeric", def->factors[i]),
 						"A factor is a decision that returns numeric.");
 	}
 
@@ -569,7 +501,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	choice->has_remainder |= def->remainder;
 	if (def->accumulate != SETTLE_SPAN_NONE &&
 		(choice->policy == SETTLE_CHOICE_HIGHEST || choice->policy == SETTLE_CHOICE_LOWEST))
-		refuse_rule(def, psprintf("accumulates and stands in the choice \"%s\", which compares amounts", choice->name),
+		settle_refuse_rule(def, psprintf("accumulates and stands in the choice \"%s\", which compares amounts", choice->name),
 					"The amount of an accumulating rule is known only with its tally; use the policy first.");
 
 	if (rule->nfactors > 0)
@@ -580,123 +512,10 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	while ((component = bms_next_member(reads, component)) >= 0)
 	{
 		if (set->components[component].accumulates)
-			refuse_rule(def, psprintf("reads c.%s, which accumulates", quote_identifier(set->components[component].name)),
+			settle_refuse_rule(def, psprintf("reads c.%s, which accumulates", quote_identifier(set->components[component].name)),
 						"The amount of an accumulating line is known only with its tally, and changes with it; read what it is made of.");
 		choice->after = bms_add_member(choice->after, component);
 	}
-}
-
-/* ---- order ---- */
-
-typedef struct ChoiceWalk
-{
-	SettleSet  *set;
-	Bitmapset **after;			/* by choice: choices before it */
-	char	   *state;
-	int		   *order;
-	int			n;
-} ChoiceWalk;
-
-/*
- * Settles into "order" first what a choice depends on, then the choice.
- */
-static void
-walk_choices(ChoiceWalk *walk, int at)
-{
-	int			before = -1;
-
-	check_stack_depth();
-	if (walk->state[at] == 2)
-		return;
-	if (walk->state[at] == 1)
-	{
-		CompiledRule *rule = linitial(walk->set->choices[at].rules);
-
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-				 errmsg("component \"%s\" depends on itself", rule->rule.def->component),
-				 errdetail("Rule \"%s\" adds to it, and what that rule reads or what overrides it comes back to the component.", rule->rule.def->code),
-				 errhint("Break the cycle: a rule can read with c.<component> only components that are complete before it.")));
-	}
-	walk->state[at] = 1;
-	while ((before = bms_next_member(walk->after[at], before)) >= 0)
-		walk_choices(walk, before);
-	walk->state[at] = 2;
-	walk->order[walk->n++] = at;
-}
-
-/*
- * Tells for a choice whether it comes after another one; marks what it learns.
- */
-static bool
-depends_on(Bitmapset **after, int at, int on, char *known)
-{
-	enum {NEW, NO, YES};
-	int			before = -1;
-
-	if (at == on)
-		return true;
-	if (known[at] != NEW)
-		return known[at] == YES;
-	check_stack_depth();
-	known[at] = NO;
-	while ((before = bms_next_member(after[at], before)) >= 0)
-		if (depends_on(after, before, on, known))
-		{
-			known[at] = YES;
-			return true;
-		}
-	return false;
-}
-
-/*
- * Orders the choices so that each comes after all that it depends on.
- */
-static int *
-order_choices(SettleSet *set)
-{
-	Bitmapset **after = palloc0(sizeof(Bitmapset *) * Max(set->nchoices, 1));
-	Bitmapset **makers = palloc0(sizeof(Bitmapset *) * Max(set->ncomponents, 1));
-	ChoiceWalk	walk = {set, after, palloc0(set->nchoices + 1), palloc(sizeof(int) * Max(set->nchoices, 1)), 0};
-	ListCell   *lc;
-
-	for (int i = 0; i < set->nchoices; i++)
-		foreach(lc, set->choices[i].rules)
-		{
-			int			component = ((CompiledRule *) lfirst(lc))->rule.component;
-
-			makers[component] = bms_add_member(makers[component], i);
-		}
-	for (int i = 0; i < set->nchoices; i++)
-	{
-		int			component = -1;
-
-		while ((component = bms_next_member(set->choices[i].after, component)) >= 0)
-			after[i] = bms_add_members(after[i], makers[component]);
-		foreach(lc, set->choices[i].rules)
-		{
-			CompiledRule *rule = lfirst(lc);
-
-			for (int k = 0; k < rule->noverrides; k++)
-				if (rule->overrides[k]->choice != i)
-					after[rule->overrides[k]->choice] = bms_add_member(after[rule->overrides[k]->choice], i);
-		}
-	}
-	for (int i = 0; i < set->nchoices; i++)
-	{
-		char	   *known;
-
-		if (!set->choices[i].has_remainder)
-			continue;
-		known = palloc0(set->nchoices);
-		for (int k = 0; k < set->nchoices; k++)
-			if (k != i && !set->choices[k].has_remainder &&
-				!depends_on(after, k, i, known))
-				after[i] = bms_add_member(after[i], k);
-	}
-	for (int i = 0; i < set->nchoices; i++)
-		walk_choices(&walk, i);
-	return walk.order;
 }
 
 static int
@@ -712,162 +531,6 @@ compare_rules(const ListCell *a, const ListCell *b)
 	if (cmp != 0)
 		return cmp;
 	return ra->from < rb->from ? -1 : ra->from > rb->from;
-}
-
-static int
-compare_versions(const void *a, const void *b)
-{
-	const CompiledRule *ra = *(CompiledRule *const *) a;
-	const CompiledRule *rb = *(CompiledRule *const *) b;
-	int			cmp = strcmp(ra->rule.def->code, rb->rule.def->code);
-
-	if (cmp != 0)
-		return cmp;
-	return ra->rule.def->from < rb->rule.def->from ? -1 : ra->rule.def->from > rb->rule.def->from;
-}
-
-static bool
-overrides_already(const CompiledRule *rule, const CompiledRule *other)
-{
-	for (int i = 0; i < rule->noverrides; i++)
-		if (rule->overrides[i] == other)
-			return true;
-	return false;
-}
-
-/*
- * Refuses rules that override each other in a circle: where all of them hit,
- * none would apply, and nobody would be paid.  "state" is by ordinal: 0 new, 1
- * on the way, 2 done.
- */
-static void
-walk_overrides(CompiledRule *rule, char *state)
-{
-	check_stack_depth();
-	state[rule->rule.ordinal] = 1;
-	for (int i = 0; i < rule->noverrides; i++)
-	{
-		CompiledRule *other = rule->overrides[i];
-
-		/* versions that are never in force together cannot both hold */
-		if (rule->rule.def->until <= other->rule.def->from || other->rule.def->until <= rule->rule.def->from)
-			continue;
-		if (state[other->rule.ordinal] == 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-					 rule == other ? errmsg("rule \"%s\" overrides itself", rule->rule.def->code)
-					 : errmsg("rules \"%s\" and \"%s\" override each other", rule->rule.def->code, other->rule.def->code),
-					 errhint("Where both hold neither would apply; leave one of them out.")));
-		if (state[other->rule.ordinal] == 0)
-			walk_overrides(other, state);
-	}
-	state[rule->rule.ordinal] = 2;
-}
-
-static int
-compare_codes(const void *a, const void *b)
-{
-	return strcmp((*(const SettleRuleDef *const *) a)->code, (*(const SettleRuleDef *const *) b)->code);
-}
-
-/*
- * Refuses versions of one code that cannot share a tally: of two sources,
- * whose tickets are priced apart from each other, or of two accumulation
- * periods, which may begin on the same day.
- */
-static void
-check_codes(const SettleRuleDef *defs, int n)
-{
-	const SettleRuleDef **sorted = palloc(sizeof(SettleRuleDef *) * Max(n, 1));
-	const SettleRuleDef *first = NULL;
-
-	for (int i = 0; i < n; i++)
-		sorted[i] = &defs[i];
-	qsort(sorted, n, sizeof(SettleRuleDef *), compare_codes);
-	for (int i = 0; i < n; i++)
-	{
-		const SettleRuleDef *def = sorted[i];
-
-		if (def->accumulate == SETTLE_SPAN_NONE)
-			continue;
-		if (first == NULL || strcmp(first->code, def->code) != 0)
-			first = def;
-		else if (strcmp(first->source, def->source) != 0)
-			refuse_rule(def, "accumulates for tickets of two sources", "A tally belongs to one source; give the rule of the other a code of its own.");
-		else if (first->accumulate != def->accumulate)
-			refuse_rule(def, "accumulates by two kinds of period", "Give the version with the other period a code of its own.");
-	}
-	pfree(sorted);
-}
-
-/*
- * Ties the versions of a code together, and overrides to the rules they name.
- */
-static void
-link_codes(SettleSet *set, CompiledRule **rules, int n)
-{
-	CompiledRule **sorted = palloc(sizeof(CompiledRule *) * Max(n, 1));
-	char	   *state;
-	int			first = 0;
-
-	memcpy(sorted, rules, sizeof(CompiledRule *) * n);
-	qsort(sorted, n, sizeof(CompiledRule *), compare_versions);
-	for (int i = 1; i <= n; i++)
-	{
-		SettleRuleCode *code;
-
-		if (i < n && strcmp(sorted[i]->rule.def->code, sorted[first]->rule.def->code) == 0)
-		{
-			if (sorted[i]->rule.def->from < sorted[i - 1]->rule.def->until)
-				ereport(ERROR,
-						(errcode(ERRCODE_EXCLUSION_VIOLATION),
-						 errmsg("two versions of rule \"%s\" are in force at the same time", sorted[i]->rule.def->code),
-						 errhint("Versions of one code must not overlap; end one before the other begins.")));
-			continue;
-		}
-		code = palloc0(sizeof(SettleRuleCode));
-		code->code = sorted[first]->rule.def->code;
-		code->nversions = i - first;
-		code->versions = palloc(sizeof(SettleRule *) * code->nversions);
-		for (int k = first; k < i; k++)
-		{
-			code->versions[k - first] = &sorted[k]->rule;
-			sorted[k]->rule.code = code;
-		}
-		first = i;
-	}
-	for (int i = 0; i < n; i++)
-	{
-		CompiledRule *rule = rules[i];
-
-		if (rule->rule.def->noverrides == 0)
-			continue;
-		rule->overrides = palloc(sizeof(CompiledRule *) * n);
-		for (int k = 0; k < rule->rule.def->noverrides; k++)
-		{
-			bool		known = false;
-
-			for (int m = 0; m < n; m++)
-				if (strcmp(sorted[m]->rule.def->code, rule->rule.def->overrides[k]) == 0)
-				{
-					known = true;
-					/* a code may be named twice */
-					if (!overrides_already(rule, sorted[m]))
-						rule->overrides[rule->noverrides++] = sorted[m];
-				}
-			if (!known)
-				ereport(ERROR,
-						(errcode(ERRCODE_UNDEFINED_OBJECT),
-						 errmsg("rule \"%s\" overrides the rule \"%s\", which does not exist", rule->rule.def->code, rule->rule.def->overrides[k]),
-						 errhint("Only rules of the same source can be overridden.")));
-		}
-	}
-	state = palloc0(n + 1);
-	for (int i = 0; i < n; i++)
-		rules[i]->rule.ordinal = i;
-	for (int i = 0; i < n; i++)
-		if (state[i] == 0)
-			walk_overrides(rules[i], state);
 }
 
 /*
@@ -895,9 +558,9 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 			n++;
 		}
 	}
-	check_codes(set->def->rules, set->def->nrules);
-	link_codes(set, rules, n);
-	order = order_choices(set);
+	settle_check_codes(set->def->rules, set->def->nrules);
+	settle_link_codes(set, rules, n);
+	order = settle_order_choices(set);
 
 	set->nrules = 0;
 	set->rules = palloc(sizeof(CompiledRule *) * Max(n, 1));
@@ -976,13 +639,12 @@ error_in_ruleset(void *arg)
 /*
  * Compiles into the current memory context.
  */
-static SettleSet *
-compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
+SettleSet *
+settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
 {
 	SettleSet  *set = palloc0(sizeof(SettleSet));
 	Bitmapset  *indexable = NULL;
 	SettleScope without_components;
-	NameWalk	walk;
 	int			nestlevel;
 	HASHCTL		hash_control;
 	ErrorContextCallback context;
@@ -1025,10 +687,7 @@ compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
 		settle_decision_build(set, &set->decisions[i], &without_components, indexable);
 		note_uses(set, set->decisions[i].uses);
 	}
-	walk.set = set;
-	walk.state = palloc0(set->scope.nnames + 1);
-	for (int position = set->t0; position < set->c0; position++)
-		walk_names(&walk, position);
+	settle_check_names(set);
 
 	build_rules(set, indexable);
 	settle_set_init_parties(set);
@@ -1038,208 +697,4 @@ compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
 	settle_env_leave(nestlevel);
 	error_context_stack = context.previous;
 	return set;
-}
-
-/*
- * Identifies a row type: the number changes whenever the type is altered, and
- * it exists for anonymous records too.  A type that is not blessed yet has none.
- */
-static uint64
-identify_row_type(TupleDesc row_type)
-{
-	return assign_record_type_identifier(row_type->tdtypeid, row_type->tdtypmod);
-}
-
-/*
- * Lets go of all sets at the end of a transaction, whoever still holds one
- * because an error took him away.
- */
-static void
-release_all(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE || event == XACT_EVENT_PARALLEL_PRE_COMMIT)
-		return;
-	for (int i = 0; i < nsets; i++)
-		if (sets[i] != NULL)
-			sets[i]->pins = 0;
-}
-
-SettleSet *
-settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
-{
-	static bool registered = false;
-	uint64		type;
-	int			place = -1;
-	MemoryContext context;
-	MemoryContext old;
-	SettleSet  *set;
-
-	if (!registered)
-	{
-		RegisterXactCallback(release_all, NULL);
-		registered = true;
-	}
-	if (row_type->tdtypeid == RECORDOID && row_type->tdtypmod < 0)
-		assign_record_type_typmod(row_type);
-	type = identify_row_type(row_type);
-
-	for (int i = 0; i < nsets; i++)
-	{
-		if (sets[i] == NULL)
-			place = i;
-		else if (sets[i]->row_type == type && memcmp(sets[i]->digest, ruleset->digest, SETTLE_DIGEST_LEN) == 0 &&
-				 strcmp(sets[i]->source, source) == 0)
-		{
-			sets[i]->pins++;
-			sets[i]->last_use = ++use_counter;
-			return sets[i];
-		}
-	}
-	if (place < 0 && nsets >= KEEP_SETS)
-	{
-		/* the one that was not used for longest makes room */
-		for (int i = 0; i < nsets; i++)
-			if (sets[i]->pins == 0 && (place < 0 || sets[i]->last_use < sets[place]->last_use))
-				place = i;
-		if (place >= 0)
-		{
-			set = sets[place];
-			sets[place] = NULL;
-			MemoryContextDelete(set->context);
-		}
-	}
-	if (place < 0)
-	{
-		Size		size = sizeof(SettleSet *) * (nsets + 1);
-
-		sets = sets == NULL ? MemoryContextAlloc(TopMemoryContext, size) : repalloc(sets, size);
-		place = nsets;
-		sets[nsets++] = NULL;
-	}
-
-	context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle ruleset", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	set = compile(ruleset, source, row_type);
-	MemoryContextSwitchTo(old);
-	set->row_type = type;
-	set->pins = 1;
-	set->last_use = ++use_counter;
-	MemoryContextSetParent(context, CacheMemoryContext);
-	MemoryContextSetIdentifier(context, set->source);
-	sets[place] = set;
-	return set;
-}
-
-void
-settle_set_release(SettleSet *set)
-{
-	set->pins--;
-}
-
-/* ---- questions ---- */
-
-TupleTableSlot *
-settle_set_slot(SettleSet *set)
-{
-	return set->slot;
-}
-
-const Bitmapset *
-settle_set_uses(const SettleSet *set)
-{
-	return set->uses;
-}
-
-const char *
-settle_set_time_zone(const SettleSet *set)
-{
-	return set->def->time_zone;
-}
-
-Oid
-settle_set_path_type(const SettleSet *set)
-{
-	return set->scope.names[set->t0 - 1 + T_PROJECT].type;
-}
-
-/*
- * Gives the expression that tells when a ticket is ready, NULL where it needs
- * more than the ticket's columns.
- */
-const char *
-settle_set_ready_at(const SettleSet *set)
-{
-	return set->fields[T_READY_AT]->nneeds > 0 ? NULL : set->fields[T_READY_AT]->expr->canonical;
-}
-
-/*
- * Gives the expression for the time of a ticket, by which scans are bounded.
- */
-const char *
-settle_set_time(const SettleSet *set)
-{
-	Term	   *term = set->fields[T_PERIOD_AT] != NULL ? set->fields[T_PERIOD_AT] : set->fields[T_READY_AT];
-
-	if (term->nneeds > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("tickets of source \"%s\" cannot be bounded by time", set->source),
-				 errdetail("Their time is an expression over more than their columns."),
-				 errhint("Rescan the source without bounds.")));
-	return term->expr->canonical;
-}
-
-int
-settle_set_nrules(const SettleSet *set)
-{
-	return set->nrules;
-}
-
-const SettleRule *
-settle_set_rule(const SettleSet *set, int ordinal)
-{
-	return &set->rules[ordinal]->rule;
-}
-
-/*
- * Gives the key expression in its canonical text.  Where it only spells one
- * column, an integer or a uuid, as text, tells the column and its type, so
- * that tickets are looked up by the column and its index.
- */
-const char *
-settle_set_key(const SettleSet *set, const char **column, Oid *type)
-{
-	const SettleExpr *key = set->fields[T_KEY]->expr;
-	Node	   *node = (Node *) key->node;
-
-	*column = NULL;
-	*type = TEXTOID;
-	if (IsA(node, CoerceViaIO))
-		node = (Node *) ((CoerceViaIO *) node)->arg;
-	while (IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
-	if (IsA(node, Var))
-	{
-		switch (((Var *) node)->vartype)
-		{
-			case INT2OID:
-			case INT4OID:
-			case INT8OID:
-			case UUIDOID:
-			case TEXTOID:
-			case VARCHAROID:
-				*column = set->scope.names[((Var *) node)->varattno - 1].name;
-				*type = ((Var *) node)->vartype;
-				break;
-			default:
-				break;
-		}
-	}
-	return key->canonical;
-}
-
-const char *
-settle_set_failing(const SettleSet *set)
-{
-	return set->failing;
 }

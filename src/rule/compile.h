@@ -226,6 +226,19 @@ struct SettleSet
 	List	  **trace;
 };
 
+/* ---- compile.c ---- */
+
+/* Compiles into the current memory context. */
+extern SettleSet *settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
+extern void settle_refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint);
+
+/* ---- order.c ---- */
+extern void settle_check_names(SettleSet *set);
+extern void settle_check_codes(const SettleRuleDef *defs, int n);
+extern void settle_link_codes(SettleSet *set, CompiledRule **rules, int n);
+extern int *settle_order_choices(SettleSet *set);	/* the choices, each after all that it depends on */
+
+/* ---- evaluate.c ---- */
 extern void settle_set_init_parties(SettleSet *set);
 
 /* Evaluates what the index left open of a condition; the state is made at first use. */

@@ -53,6 +53,20 @@
 
 /* ---- small helpers ---- */
 
+/*
+ * Makes an array of values of one type.
+ */
+Datum
+settle_array_of(Oid type, Datum *datums, int n)
+{
+	int16		len;
+	bool		byval;
+	char		align;
+
+	get_typlenbyvalalign(type, &len, &byval, &align);
+	return PointerGetDatum(construct_array(datums, n, type, len, byval, align));
+}
+
 static uint64
 query(const char *sql)
 {

@@ -2,10 +2,14 @@
  * settle.h
  *		Inside of a run, shared by the files of this room.
  *
- *		run.c		gate, taking tickets, reading and evaluating them
- *		post.c		comparing with what is posted, tallies, writing
+ *		run.c		gate, setting a run up, its record, entry points
+ *		read.c		reading rows of a source and evaluating them
+ *		pending.c	taking tickets, rescan
+ *		post.h		posting: comparing with what is posted, tallies, writing
  *		copy.c		COPY into a table of the book
  *		capture.c	triggers on the source
+ *		explain.c	the steps of one ticket
+ *		check.c		what must always hold
  */
 #ifndef SETTLE_SETTLE_H
 #define SETTLE_SETTLE_H
@@ -14,6 +18,7 @@
 #include "rule/engine.h"
 #include "rule/lines.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/tuplestore.h"
 
@@ -218,5 +223,8 @@ extern void settle_run_check_rules(Run *run);
 
 /* Settles the given tickets of one source, for capture at commit. */
 extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);
+
+/* Makes an array of values of one type. */
+extern Datum settle_array_of(Oid type, Datum *datums, int n);
 
 #endif							/* SETTLE_SETTLE_H */

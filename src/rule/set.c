@@ -1,0 +1,228 @@
+/*
+ * set.c
+ *		Compiled rulesets: keeping them, and what may be asked of one.
+ *
+ * They are kept per backend under (digest of the ruleset, source, row type
+ * identifier).  The key is the content, so an entry is never wrong: an edit of
+ * the rules has another digest, an ALTER of the row type another identifier,
+ * and no invalidation is needed.  A set is built in a context of its own that
+ * is attached to CacheMemoryContext only when it is complete.
+ */
+#include "rule/compile.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+/* How many compiled sets a backend keeps beyond those in use. */
+#define KEEP_SETS	16
+
+static SettleSet **sets = NULL;
+static int	nsets = 0;			/* places, some of which may be empty */
+static uint64 use_counter = 0;
+
+/*
+ * Identifies a row type: the number changes whenever the type is altered, and
+ * it exists for anonymous records too.  A type that is not blessed yet has none.
+ */
+static uint64
+identify_row_type(TupleDesc row_type)
+{
+	return assign_record_type_identifier(row_type->tdtypeid, row_type->tdtypmod);
+}
+
+/*
+ * Lets go of all sets at the end of a transaction, whoever still holds one
+ * because an error took him away.
+ */
+static void
+release_all(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE || event == XACT_EVENT_PARALLEL_PRE_COMMIT)
+		return;
+	for (int i = 0; i < nsets; i++)
+		if (sets[i] != NULL)
+			sets[i]->pins = 0;
+}
+
+SettleSet *
+settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
+{
+	static bool registered = false;
+	uint64		type;
+	int			place = -1;
+	MemoryContext context;
+	MemoryContext old;
+	SettleSet  *set;
+
+	if (!registered)
+	{
+		RegisterXactCallback(release_all, NULL);
+		registered = true;
+	}
+	if (row_type->tdtypeid == RECORDOID && row_type->tdtypmod < 0)
+		assign_record_type_typmod(row_type);
+	type = identify_row_type(row_type);
+
+	for (int i = 0; i < nsets; i++)
+	{
+		if (sets[i] == NULL)
+			place = i;
+		else if (sets[i]->row_type == type && memcmp(sets[i]->digest, ruleset->digest, SETTLE_DIGEST_LEN) == 0 &&
+				 strcmp(sets[i]->source, source) == 0)
+		{
+			sets[i]->pins++;
+			sets[i]->last_use = ++use_counter;
+			return sets[i];
+		}
+	}
+	if (place < 0 && nsets >= KEEP_SETS)
+	{
+		/* the one that was not used for longest makes room */
+		for (int i = 0; i < nsets; i++)
+			if (sets[i]->pins == 0 && (place < 0 || sets[i]->last_use < sets[place]->last_use))
+				place = i;
+		if (place >= 0)
+		{
+			set = sets[place];
+			sets[place] = NULL;
+			MemoryContextDelete(set->context);
+		}
+	}
+	if (place < 0)
+	{
+		Size		size = sizeof(SettleSet *) * (nsets + 1);
+
+		sets = sets == NULL ? MemoryContextAlloc(TopMemoryContext, size) : repalloc(sets, size);
+		place = nsets;
+		sets[nsets++] = NULL;
+	}
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle ruleset", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	set = settle_compile(ruleset, source, row_type);
+	MemoryContextSwitchTo(old);
+	set->row_type = type;
+	set->pins = 1;
+	set->last_use = ++use_counter;
+	MemoryContextSetParent(context, CacheMemoryContext);
+	MemoryContextSetIdentifier(context, set->source);
+	sets[place] = set;
+	return set;
+}
+
+void
+settle_set_release(SettleSet *set)
+{
+	set->pins--;
+}
+
+/* ---- questions ---- */
+
+TupleTableSlot *
+settle_set_slot(SettleSet *set)
+{
+	return set->slot;
+}
+
+const Bitmapset *
+settle_set_uses(const SettleSet *set)
+{
+	return set->uses;
+}
+
+const char *
+settle_set_time_zone(const SettleSet *set)
+{
+	return set->def->time_zone;
+}
+
+Oid
+settle_set_path_type(const SettleSet *set)
+{
+	return set->scope.names[set->t0 - 1 + T_PROJECT].type;
+}
+
+/*
+ * Gives the expression that tells when a ticket is ready, NULL where it needs
+ * more than the ticket's columns.
+ */
+const char *
+settle_set_ready_at(const SettleSet *set)
+{
+	return set->fields[T_READY_AT]->nneeds > 0 ? NULL : set->fields[T_READY_AT]->expr->canonical;
+}
+
+/*
+ * Gives the expression for the time of a ticket, by which scans are bounded.
+ */
+const char *
+settle_set_time(const SettleSet *set)
+{
+	Term	   *term = set->fields[T_PERIOD_AT] != NULL ? set->fields[T_PERIOD_AT] : set->fields[T_READY_AT];
+
+	if (term->nneeds > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("tickets of source \"%s\" cannot be bounded by time", set->source),
+				 errdetail("Their time is an expression over more than their columns."),
+				 errhint("Rescan the source without bounds.")));
+	return term->expr->canonical;
+}
+
+int
+settle_set_nrules(const SettleSet *set)
+{
+	return set->nrules;
+}
+
+const SettleRule *
+settle_set_rule(const SettleSet *set, int ordinal)
+{
+	return &set->rules[ordinal]->rule;
+}
+
+/*
+ * Gives the key expression in its canonical text.  Where it only spells one
+ * column, an integer or a uuid, as text, tells the column and its type, so
+ * that tickets are looked up by the column and its index.
+ */
+const char *
+settle_set_key(const SettleSet *set, const char **column, Oid *type)
+{
+	const SettleExpr *key = set->fields[T_KEY]->expr;
+	Node	   *node = (Node *) key->node;
+
+	*column = NULL;
+	*type = TEXTOID;
+	if (IsA(node, CoerceViaIO))
+		node = (Node *) ((CoerceViaIO *) node)->arg;
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	if (IsA(node, Var))
+	{
+		switch (((Var *) node)->vartype)
+		{
+			case INT2OID:
+			case INT4OID:
+			case INT8OID:
+			case UUIDOID:
+			case TEXTOID:
+			case VARCHAROID:
+				*column = set->scope.names[((Var *) node)->varattno - 1].name;
+				*type = ((Var *) node)->vartype;
+				break;
+			default:
+				break;
+		}
+	}
+	return key->canonical;
+}
+
+const char *
+settle_set_failing(const SettleSet *set)
+{
+	return set->failing;
+}

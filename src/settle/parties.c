@@ -1,0 +1,199 @@
+/*
+ * parties.c
+ *		Parties of a run: their numbers in the book, and whose side they are on.
+ *
+ * Codes are interned in the order of their text, so that two posters at commit
+ * never wait for each other in a circle.
+ */
+#include "settle/post.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+static void
+remember_side(Run *run, int party, const char *side)
+{
+	if (party >= run->sides_space)
+	{
+		int			space = Max(party + 1, Max(1024, run->sides_space * 2));
+
+		run->sides = run->sides == NULL ? MemoryContextAllocZero(run->context, space) : repalloc(run->sides, space);
+		memset(run->sides + run->sides_space, 0, space - run->sides_space);
+		run->sides_space = space;
+	}
+	/* own, outside, customer, tax and transit differ in their first two letters */
+	run->sides[party] = side[0] == 't' ? (side[1] == 'a' ? 't' : 'r') : side[0] == 'o' ? (side[1] == 'w' ? 'w' : 'o') : 'c';
+}
+
+/*
+ * Loads the sides of parties that are not known yet, in one statement.
+ */
+void
+settle_load_sides(Run *run, const int *parties, int n)
+{
+	Oid			type = INT4ARRAYOID;
+	Datum	   *unknown = palloc(sizeof(Datum) * Max(n, 1));
+	Datum		value;
+	int			nunknown = 0;
+	bool		isnull;
+
+	for (int i = 0; i < n; i++)
+		if (parties[i] >= run->sides_space || run->sides[parties[i]] == 0)
+			unknown[nunknown++] = Int32GetDatum(parties[i]);
+	if (nunknown > 0)
+	{
+		value = settle_array_of(INT4OID, unknown, nunknown);
+		settle_book_execute(psprintf("SELECT p.party_id, p.side FROM %s.party AS p WHERE p.party_id OPERATOR(pg_catalog.=) ANY ($1)", run->book.name),
+							1, &type, &value, NULL, SPI_OK_SELECT);
+		for (uint64 row = 0; row < SPI_processed; row++)
+			remember_side(run, DatumGetInt32(settle_spi_datum((int) row, 1, &isnull)),
+						  TextDatumGetCString(settle_spi_datum((int) row, 2, &isnull)));
+		SPI_freetuptable(SPI_tuptable);
+	}
+	pfree(unknown);
+}
+
+static char
+side_of(Run *run, int party)
+{
+	if (party >= run->sides_space || run->sides[party] == 0)
+		settle_load_sides(run, &party, 1);
+	if (party >= run->sides_space || run->sides[party] == 0)
+		elog(ERROR, "party %d is missing in book \"%s\"", party, run->book.label);
+	return run->sides[party];
+}
+
+static int
+compare_parties(const void *a, const void *b)
+{
+	return strcmp((*(SettleParty *const *) a)->code, (*(SettleParty *const *) b)->code);
+}
+
+/*
+ * Gives every party that new lines name its number in the book; new codes are
+ * added in order of code, so that two posters never wait for each other.
+ */
+void
+settle_intern_parties(Run *run, RunSource *source)
+{
+	int			nparties = settle_set_nparties(source->set);
+	SettleParty **unknown = NULL;
+	int			n = 0;
+	int			space = 0;
+	Datum	   *codes;
+	Oid			types[] = {TEXTARRAYOID};
+	Datum		values[1];
+	char	   *name = unconstify(char *, run->book.name);
+
+	if (nparties > source->nparty_ids)
+	{
+		int			wanted = Max(nparties, Max(256, source->nparty_ids * 2));
+
+		source->party_ids = source->party_ids == NULL
+			? MemoryContextAllocZero(run->context, sizeof(int) * wanted)
+			: repalloc(source->party_ids, sizeof(int) * wanted);
+		memset(source->party_ids + source->nparty_ids, 0, sizeof(int) * (wanted - source->nparty_ids));
+		source->nparty_ids = wanted;
+	}
+	for (int i = 0; i < run->ntickets; i++)
+		for (int k = 0; k < run->tickets[i].nlines; k++)
+		{
+			RunLine    *line = &run->tickets[i].lines[k];
+			SettleParty *parties[] = {line->payer_party, line->payee_party, line->owner_party};
+
+			for (int m = 0; m < 3; m++)
+				if (parties[m] != NULL && source->party_ids[parties[m]->ordinal] == 0)
+				{
+					if (n == space)
+					{
+						space = Max(64, space * 2);
+						unknown = unknown == NULL ? palloc(sizeof(SettleParty *) * space) : repalloc(unknown, sizeof(SettleParty *) * space);
+					}
+					unknown[n++] = parties[m];
+					/* marked, so that it is listed once */
+					source->party_ids[parties[m]->ordinal] = -1;
+				}
+		}
+	if (n == 0)
+		return;
+
+	qsort(unknown, n, sizeof(SettleParty *), compare_parties);
+	codes = palloc(sizeof(Datum) * n);
+	for (int i = 0; i < n; i++)
+		codes[i] = CStringGetTextDatum(unknown[i]->code);
+	values[0] = settle_array_of(TEXTOID, codes, n);
+	for (int attempt = 0;; attempt++)
+	{
+		bool		all = true;
+
+		/* WITH ORDINALITY keeps the order of the array */
+		settle_book_execute(psprintf("SELECT p.party_id, p.side FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(code, at) "
+									 "LEFT JOIN %s.party AS p ON p.party OPERATOR(pg_catalog.=) u.code ORDER BY u.at", name),
+							1, types, values, NULL, SPI_OK_SELECT);
+		for (int i = 0; i < n; i++)
+		{
+			bool		isnull;
+			int			id = DatumGetInt32(settle_spi_datum(i, 1, &isnull));
+
+			if (isnull)
+			{
+				all = false;
+				continue;
+			}
+			source->party_ids[unknown[i]->ordinal] = id;
+			remember_side(run, id, TextDatumGetCString(settle_spi_datum(i, 2, &isnull)));
+		}
+		if (all)
+			break;
+		if (attempt == 1)
+			elog(ERROR, "could not add a party to book \"%s\"", run->book.label);
+		settle_book_execute(psprintf("INSERT INTO %1$s.party (party, side) SELECT u.code, settle.side_of(u.code) "
+									 "FROM pg_catalog.unnest($1) AS u(code) "
+									 "WHERE NOT EXISTS (SELECT FROM %1$s.party AS p WHERE p.party OPERATOR(pg_catalog.=) u.code) "
+									 "ORDER BY u.code ON CONFLICT DO NOTHING", name),
+							1, types, values, NULL, SPI_OK_INSERT);
+	}
+}
+
+void
+settle_number_lines(Run *run, RunSource *source)
+{
+	for (int i = 0; i < run->ntickets; i++)
+		for (int k = 0; k < run->tickets[i].nlines; k++)
+		{
+			RunLine    *line = &run->tickets[i].lines[k];
+
+			line->rule_id = source->rule_ids[line->rule->ordinal];
+			line->payer = source->party_ids[line->payer_party->ordinal];
+			line->payee = source->party_ids[line->payee_party->ordinal];
+			line->owner = line->owner_party == NULL ? 0 : source->party_ids[line->owner_party->ordinal];
+		}
+}
+
+/*
+ * Sums what leaves own and transit parties to outside and tax parties, less
+ * what returns; tax is not counted where the source says what of its revenue
+ * is tax.
+ */
+SettleDec
+settle_payout_of(Run *run, const RunSource *source, const RunLine *lines, int nlines, const char *currency)
+{
+	SettleDec	payout = settle_dec_int(0);
+
+	for (int i = 0; i < nlines; i++)
+	{
+		char		payer = side_of(run, lines[i].payer);
+		char		payee = side_of(run, lines[i].payee);
+		bool		from_us = payer == 'w' || payer == 'r';
+		bool		to_us = payee == 'w' || payee == 'r';
+
+		if (from_us == to_us || strcmp(lines[i].unit, currency) != 0)
+			continue;
+		payer = from_us ? payee : payer;	/* the other one */
+		if (payer == 'c' || (payer == 't' && source != NULL && source->tax_is_mapped))
+			continue;
+		payout = from_us ? settle_dec_add(payout, lines[i].amount) : settle_dec_sub(payout, lines[i].amount);
+	}
+	return payout;
+}

@@ -1,0 +1,85 @@
+/*
+ * post.h
+ *		Posting a batch, shared by the files that do it.
+ *
+ *		posted.c	what is posted for a ticket
+ *		parties.c	numbers and sides of parties
+ *		tallies.c	tallies: state, pricing, what is left
+ *		post.c		what each ticket is to become, as drafts of sheets
+ *		write.c		COPY of the drafts and of the sums of parties
+ *		states.c	problem, unpaid, waiting
+ */
+#ifndef SETTLE_POST_H
+#define SETTLE_POST_H
+
+#include "settle/settle.h"
+
+/* One sheet to be written. */
+typedef struct Draft
+{
+	const char *key;
+	int16		source_id;
+	int			revision;
+	TimestampTz ticket_time;
+	DateADT		period;
+	struct varlena *project;
+	struct varlena *region;
+	const char *currency;
+	SettleDec	revenue;
+	SettleDec	cost;
+	SettleDec	payout;
+	int			tickets;
+	int			nlines;
+	int			space;
+	RunLine    *lines;
+	int64		sheet_id;
+	bool		is_retier;
+} Draft;
+
+typedef struct Drafts
+{
+	int			n;
+	int			space;
+	Draft	   *items;
+} Drafts;
+
+typedef struct KeyList
+{
+	int			n;
+	int			space;
+	Datum	   *keys;
+	Datum	   *times;
+} KeyList;
+
+/* ---- parties.c ---- */
+extern void settle_load_sides(Run *run, const int *parties, int n);
+extern void settle_intern_parties(Run *run, RunSource *source);
+extern void settle_number_lines(Run *run, RunSource *source);
+extern SettleDec settle_payout_of(Run *run, const RunSource *source, const RunLine *lines, int nlines, const char *currency);
+
+/* ---- posted.c ---- */
+extern bool settle_same_transfer(const RunLine *a, const RunLine *b);
+extern bool settle_same_line(const RunLine *now, const RunLine *posted);
+extern SettleDec settle_numeric_column(int row, int column);
+extern void settle_load_posted(Run *run, RunSource *source);
+extern void settle_check_keys(Run *run, RunSource *source);
+extern bool settle_stays(const RunTicket *ticket, const RunLine *posted);
+extern const RunLine *settle_posted_same(const RunTicket *ticket, const RunLine *line);
+
+/* ---- tallies.c ---- */
+extern void settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmoving);
+
+/* ---- write.c ---- */
+extern void settle_write_drafts(Run *run, Drafts *drafts);
+
+/* ---- states.c ---- */
+extern void settle_add_key(KeyList *list, const char *key, TimestampTz time);
+extern void settle_note_problem(Run *run, RunSource *source, const char *key, const char *rule, int sqlerrcode, const char *message, const char *detail, const char *hint);
+extern void settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *unpaid, KeyList *waiting, KeyList *arrived);
+
+/* ---- post.c ---- */
+extern Draft *settle_new_draft(Drafts *drafts);
+extern void settle_add_draft_line(Draft *draft, const RunLine *line);
+extern void settle_negate_line(RunLine *line);
+
+#endif							/* SETTLE_POST_H */

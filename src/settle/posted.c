@@ -1,0 +1,276 @@
+/*
+ * posted.c
+ *		What is posted for a ticket: its sheets summed up.
+ *
+ * A correction is the difference to this sum, so it must be read under the gate,
+ * and lines are told apart by everything but what they add up.
+ */
+#include "settle/post.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+bool
+settle_same_transfer(const RunLine *a, const RunLine *b)
+{
+	return a->rule_id == b->rule_id && a->payer == b->payer && a->payee == b->payee &&
+		a->in_tally == b->in_tally &&
+		(!a->in_tally || (a->owner == b->owner && (a->by_posting || a->tally_period == b->tally_period))) &&
+		strcmp(a->unit, b->unit) == 0 && settle_dec_cmp(a->factor, b->factor) == 0;
+}
+
+/*
+ * Tells whether a line is posted just as the rules say it now.
+ */
+bool
+settle_same_line(const RunLine *now, const RunLine *posted)
+{
+	return settle_same_transfer(now, posted) && settle_dec_cmp(now->base, posted->base) == 0 &&
+		(now->in_tally ? posted->count == 1 && settle_dec_cmp(now->quantity, posted->quantity) == 0 : settle_dec_cmp(now->amount, posted->amount) == 0);
+}
+
+/*
+ * Adds a line of a further revision to what is posted.
+ */
+static void
+add_posted_line(Posted *posted, const RunLine *line)
+{
+	for (int i = 0; i < posted->nlines; i++)
+	{
+		RunLine    *have = &posted->lines[i];
+
+		if (!settle_same_transfer(have, line))
+			continue;
+		have->base = settle_dec_add(have->base, line->base);
+		have->amount = settle_dec_add(have->amount, line->amount);
+		have->count += line->count;
+		if (have->in_tally)
+			have->quantity = settle_dec_add(have->quantity, line->quantity);
+		/* by posting time it may have come at one price and gone at another */
+		if (settle_dec_sign(have->base) == 0 && have->count == 0 && (have->by_posting || settle_dec_sign(have->amount) == 0))
+			*have = posted->lines[--posted->nlines];
+		return;
+	}
+	if (posted->nlines == posted->space)
+	{
+		posted->space = Max(8, posted->space * 2);
+		posted->lines = posted->lines == NULL ? palloc(sizeof(RunLine) * posted->space) : repalloc(posted->lines, sizeof(RunLine) * posted->space);
+	}
+	posted->lines[posted->nlines++] = *line;
+}
+
+SettleDec
+settle_numeric_column(int row, int column)
+{
+	bool		isnull;
+	Datum		value = settle_spi_datum(row, column, &isnull);
+
+	return settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(value)));
+}
+
+static struct varlena *
+varlena_column(int row, int column)
+{
+	bool		isnull;
+	Datum		value = settle_spi_datum(row, column, &isnull);
+
+	return isnull ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(value);
+}
+
+static void
+add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
+{
+	bool		isnull;
+	SettleLinesReader reader;
+	SettleLineData data;
+
+	posted->revision = DatumGetInt32(settle_spi_datum(row, 2, &isnull));
+	posted->run_id = DatumGetInt64(settle_spi_datum(row, 3, &isnull));
+	posted->ticket_time = DatumGetTimestampTz(settle_spi_datum(row, 4, &isnull));
+	posted->period = DatumGetDateADT(settle_spi_datum(row, 5, &isnull));
+	posted->project = varlena_column(row, 6);
+	posted->region = varlena_column(row, 7);
+	posted->currency = TextDatumGetCString(settle_spi_datum(row, 8, &isnull));
+	posted->revenue = settle_dec_add(posted->revenue, settle_numeric_column(row, 9));
+	posted->cost = settle_dec_add(posted->cost, settle_numeric_column(row, 10));
+	posted->payout = settle_dec_add(posted->payout, settle_numeric_column(row, 11));
+	posted->tickets += DatumGetInt16(settle_spi_datum(row, 12, &isnull));
+
+	posted->sheet_id = DatumGetInt64(settle_spi_datum(row, 14, &isnull));
+	settle_lines_open(&reader, DatumGetSettleLines(settle_spi_datum(row, 13, &isnull)));
+	if (!reader.packed)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a sheet of ticket \"%s\" of source \"%s\" holds codes, not numbers of the book", posted->key, source->name),
+				 errhint("Nobody but a run writes sheets.")));
+	while (settle_lines_next(&reader, &data))
+	{
+		RunLine		line = {0};
+
+		if ((int) data.rule >= run->nrule_ids || run->rules[data.rule] == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("ticket \"%s\" of source \"%s\" was settled by rule number %u, which is not there any more", posted->key, source->name, data.rule),
+					 errhint("A rule that sheets refer to can be ended, never removed or moved.")));
+		line.rule = run->rules[data.rule];
+		line.rule_id = (int) data.rule;
+		line.payer = (int) data.payer;
+		line.payee = (int) data.payee;
+		line.owner = (int) data.owner;
+		line.unit = line.rule->def->unit != NULL ? line.rule->def->unit : posted->currency;
+		line.base = settle_dec_keep(data.base);
+		line.quantity = settle_dec_keep(data.quantity);
+		line.by_posting = line.rule->def->clock == SETTLE_CLOCK_POSTING;
+		line.factor = settle_dec_keep(data.factor);
+		line.amount = settle_dec_keep(data.amount);
+		line.in_tally = data.in_tally;
+		line.tally_period = data.tally_period;
+		line.count = data.count;
+		add_posted_line(posted, &line);
+	}
+}
+
+static int
+compare_tickets_by_key(const void *a, const void *b)
+{
+	return strcmp((*(RunTicket *const *) a)->key, (*(RunTicket *const *) b)->key);
+}
+
+/*
+ * Loads the sides of the parties of posted lines.
+ */
+static void
+load_posted_sides(Run *run, RunTicket **tickets, int n)
+{
+	int		   *parties;
+	int			nparties = 0;
+
+	for (int i = 0; i < n; i++)
+		nparties += tickets[i]->posted == NULL ? 0 : 2 * tickets[i]->posted->nlines;
+	parties = palloc(sizeof(int) * Max(nparties, 1));
+	nparties = 0;
+	for (int i = 0; i < n; i++)
+		for (int k = 0; tickets[i]->posted != NULL && k < tickets[i]->posted->nlines; k++)
+		{
+			parties[nparties++] = tickets[i]->posted->lines[k].payer;
+			parties[nparties++] = tickets[i]->posted->lines[k].payee;
+		}
+	settle_load_sides(run, parties, nparties);
+}
+
+/*
+ * Loads what is posted for the tickets that have sheets.
+ */
+void
+settle_load_posted(Run *run, RunSource *source)
+{
+	RunTicket **known = palloc(sizeof(RunTicket *) * Max(run->ntickets, 1));
+	Datum	   *keys;
+	Oid			types[] = {INT2OID, TEXTARRAYOID};
+	Datum		values[2];
+	int			n = 0;
+	uint64		nrows;
+
+	for (int i = 0; i < run->ntickets; i++)
+		if (run->tickets[i].known)
+			known[n++] = &run->tickets[i];
+	if (n == 0)
+		return;
+	qsort(known, n, sizeof(RunTicket *), compare_tickets_by_key);
+	keys = palloc(sizeof(Datum) * n);
+	for (int i = 0; i < n; i++)
+		keys[i] = CStringGetTextDatum(known[i]->key);
+	values[0] = Int16GetDatum(source->id);
+	values[1] = settle_array_of(TEXTOID, keys, n);
+	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, s.period, s.project, s.region, s.currency, "
+										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id "
+										 "FROM pg_catalog.unnest($2) AS u(ticket_key) JOIN %s.sheet AS s "
+										 "ON s.source_id OPERATOR(pg_catalog.=) $1 AND s.ticket_key OPERATOR(pg_catalog.=) u.ticket_key "
+										 "ORDER BY s.revision", run->book.name),
+								2, types, values, NULL, SPI_OK_SELECT);
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		bool		isnull;
+		RunTicket	wanted = {.key = TextDatumGetCString(settle_spi_datum((int) row, 1, &isnull))};
+		RunTicket  *key = &wanted;
+		RunTicket **found = bsearch(&key, known, n, sizeof(RunTicket *), compare_tickets_by_key);
+		RunTicket  *ticket = *found;
+
+		if (ticket->posted == NULL)
+		{
+			ticket->posted = palloc0(sizeof(Posted));
+			ticket->posted->key = ticket->key;
+			ticket->posted->revenue = ticket->posted->cost = ticket->posted->payout = settle_dec_int(0);
+		}
+		add_posted_sheet(run, source, ticket->posted, (int) row);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	load_posted_sides(run, known, n);
+}
+
+/*
+ * Makes a problem of a key that two rows of the source share: one of them would
+ * silently replace the other.
+ */
+void
+settle_check_keys(Run *run, RunSource *source)
+{
+	uint32		mask = 1;
+	RunTicket **seen;
+
+	while (mask < (uint32) run->ntickets * 2)
+		mask = mask * 2 + 1;
+	seen = palloc0(sizeof(RunTicket *) * ((Size) mask + 1));
+	for (int i = 0; i < run->ntickets; i++)
+	{
+		RunTicket  *ticket = &run->tickets[i];
+		uint32		at = hash_bytes((const unsigned char *) ticket->key, (int) strlen(ticket->key)) & mask;
+
+		while (seen[at] != NULL && strcmp(seen[at]->key, ticket->key) != 0)
+			at = (at + 1) & mask;
+		if (seen[at] != NULL)
+			seen[at]->state = TICKET_REPEATED;
+		else if (ticket->posted == NULL || ticket->posted->run_id != run->run_id || ticket->posted->sheet_id <= run->pass_after)
+		{
+			seen[at] = ticket;
+			continue;
+		}
+		seen[at] = ticket;
+		ticket->state = TICKET_FAILED;
+		ticket->failing = "key";
+		ticket->error = palloc0(sizeof(ErrorData));
+		ticket->error->sqlerrcode = ERRCODE_SETTLE_BAD_TICKET;
+		ticket->error->message = psprintf("two rows of source \"%s\" have the key \"%s\"", source->name, ticket->key);
+		ticket->error->hint = "The key of a source must name one row.";
+	}
+	pfree(seen);
+}
+
+/*
+ * Tells whether a posted line is what the rules say now, and settle_stays.
+ */
+bool
+settle_stays(const RunTicket *ticket, const RunLine *posted)
+{
+	for (int i = 0; i < ticket->nlines; i++)
+		if (settle_same_line(&ticket->lines[i], posted))
+			return true;
+	return false;
+}
+
+/*
+ * Finds the posted line that says the same as a line does now, so that it
+ * settle_stays: a ticket that did not change keeps its place in its tally.
+ */
+const RunLine *
+settle_posted_same(const RunTicket *ticket, const RunLine *line)
+{
+	if (ticket->posted == NULL)
+		return NULL;
+	for (int i = 0; i < ticket->posted->nlines; i++)
+		if (settle_same_line(line, &ticket->posted->lines[i]))
+			return &ticket->posted->lines[i];
+	return NULL;
+}

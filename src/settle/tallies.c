@@ -1,0 +1,536 @@
+/*
+ * tallies.c
+ *		Tallies of a run: loading and locking them, pricing what adds to them,
+ *		writing what is left.
+ *
+ * State rows are created and locked in the order of their key; that is what
+ * keeps posters at commit from deadlocking.  First everything that is withdrawn
+ * leaves, then tickets arrive in the order of their time and key; what is left
+ * of the change of round(C) is posted at the end of the run, on no ticket.
+ */
+#include "settle/post.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+
+static Tally *
+find_tally(Run *run, RunSource *source, const RunLine *line)
+{
+	TallyKey	key;
+	Tally	   *tally;
+	bool		found;
+
+	memset(&key, 0, sizeof(key));
+	key.code = line->rule->code;
+	key.owner = line->owner;
+	key.period = line->tally_period;
+	strlcpy(key.unit, line->unit, sizeof(key.unit));
+	tally = hash_search(run->tallies, &key, HASH_ENTER, &found);
+	if (!found)
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+		int			n = line->rule->code->nversions;
+
+		tally->source = source;
+		tally->payer = line->payer;
+		tally->payee = line->payee;
+		tally->moved = DATEVAL_NOBEGIN;
+		tally->is_new = true;
+		tally->parts = palloc0(sizeof(SettleTallyPart) * n);
+		tally->amounts = palloc(sizeof(SettleDec) * n);
+		tally->exists = palloc0(sizeof(bool) * n);
+		tally->changed = palloc0(sizeof(bool) * n);
+		for (int v = 0; v < n; v++)
+		{
+			tally->parts[v].pricer = line->rule->code->versions[v]->pricer;
+			tally->parts[v].quantity = tally->parts[v].weighted = tally->amounts[v] = settle_dec_int(0);
+		}
+		MemoryContextSwitchTo(old);
+	}
+	return tally;
+}
+
+static int
+version_of(const SettleRule *rule)
+{
+	for (int v = 0; v < rule->code->nversions; v++)
+		if (rule->code->versions[v] == rule)
+			return v;
+	elog(ERROR, "rule \"%s\" is no version of its code", rule->def->code);
+}
+
+/*
+ * Loads and locks the state of the tallies that were met for the first time.
+ */
+static void
+load_tallies(Run *run, RunSource *source)
+{
+	HASH_SEQ_STATUS scan;
+	Tally	   *tally;
+	Datum	   *rules;
+	Datum	   *owners;
+	Datum	   *periods;
+	Datum	   *units;
+	Tally	  **tallies;
+	int		   *versions;
+	int			n = 0;
+	int			space = 0;
+	uint64		nrows;
+	Oid			date_array = get_array_type(DATEOID);
+	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID, date_array, TEXTARRAYOID};
+	Datum		values[4];
+
+	hash_seq_init(&scan, run->tallies);
+	while ((tally = hash_seq_search(&scan)) != NULL)
+		if (tally->is_new)
+			space += tally->key.code->nversions;
+	if (space == 0)
+		return;
+	rules = palloc(sizeof(Datum) * space);
+	owners = palloc(sizeof(Datum) * space);
+	periods = palloc(sizeof(Datum) * space);
+	units = palloc(sizeof(Datum) * space);
+	tallies = palloc(sizeof(Tally *) * space);
+	versions = palloc(sizeof(int) * space);
+	hash_seq_init(&scan, run->tallies);
+	while ((tally = hash_seq_search(&scan)) != NULL)
+	{
+		if (!tally->is_new)
+			continue;
+		for (int v = 0; v < tally->key.code->nversions; v++)
+		{
+			rules[n] = Int32GetDatum(tally->source->rule_ids[tally->key.code->versions[v]->ordinal]);
+			owners[n] = Int32GetDatum(tally->key.owner);
+			periods[n] = DateADTGetDatum(tally->key.period);
+			units[n] = CStringGetTextDatum(tally->key.unit);
+			tallies[n] = tally;
+			versions[n++] = v;
+		}
+		tally->is_new = false;
+	}
+	values[0] = settle_array_of(INT4OID, rules, n);
+	values[1] = settle_array_of(INT4OID, owners, n);
+	values[2] = settle_array_of(DATEOID, periods, n);
+	values[3] = settle_array_of(TEXTOID, units, n);
+
+	/* at commit the rows must be there to be locked: posters go beside each other */
+	if (run->at_commit)
+	{
+		Oid			insert_types[] = {INT4ARRAYOID, INT4ARRAYOID, date_array, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID};
+		Datum		insert_values[] = {values[0], values[1], values[2], values[3], 0, 0};
+		Datum	   *payers = palloc(sizeof(Datum) * n);
+		Datum	   *payees = palloc(sizeof(Datum) * n);
+
+		for (int i = 0; i < n; i++)
+		{
+			payers[i] = Int32GetDatum(tallies[i]->payer);
+			payees[i] = Int32GetDatum(tallies[i]->payee);
+		}
+		insert_values[4] = settle_array_of(INT4OID, payers, n);
+		insert_values[5] = settle_array_of(INT4OID, payees, n);
+		settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, payee_id, count, quantity, weighted, amount) "
+									 "SELECT u.r, u.o, u.p, u.u, u.y, u.e, 0, 0, 0, 0 FROM unnest($1, $2, $3, $4, $5, $6) AS u(r, o, p, u, y, e) "
+									 "ORDER BY u.r, u.o, u.p, u.u ON CONFLICT DO NOTHING", run->book.name),
+							6, insert_types, insert_values, NULL, SPI_OK_INSERT);
+	}
+	/*
+	 * The lock is taken in the order of the key; an outer query gives the
+	 * position back.
+	 */
+	nrows = settle_book_execute(psprintf("SELECT u.at, t.count, t.quantity, t.weighted, t.amount, t.payer_id, t.payee_id "
+										 "FROM %s.tally_state AS t JOIN unnest($1, $2, $3, $4) WITH ORDINALITY AS u(r, o, p, u, at) "
+										 "ON t.rule_id OPERATOR(pg_catalog.=) u.r AND t.owner_id OPERATOR(pg_catalog.=) u.o "
+										 "AND t.period OPERATOR(pg_catalog.=) u.p AND t.unit OPERATOR(pg_catalog.=) u.u "
+										 "ORDER BY t.rule_id, t.owner_id, t.period, t.unit FOR NO KEY UPDATE OF t", run->book.name),
+								4, types, values, NULL, SPI_OK_SELECT);
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		bool		isnull;
+		int			at = (int) DatumGetInt64(settle_spi_datum((int) row, 1, &isnull)) - 1;
+		int			v = versions[at];
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		tally = tallies[at];
+		tally->parts[v].count = DatumGetInt64(settle_spi_datum((int) row, 2, &isnull));
+		tally->parts[v].quantity = settle_numeric_column((int) row, 3);
+		tally->parts[v].weighted = settle_numeric_column((int) row, 4);
+		tally->amounts[v] = settle_numeric_column((int) row, 5);
+		tally->payer = DatumGetInt32(settle_spi_datum((int) row, 6, &isnull));
+		tally->payee = DatumGetInt32(settle_spi_datum((int) row, 7, &isnull));
+		tally->exists[v] = true;
+		MemoryContextSwitchTo(old);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	if (run->at_commit)
+		settle_run_check_rules(run);
+}
+
+/*
+ * Keeps the decimals of a part beyond the batch.
+ */
+static void
+keep_part(Run *run, Tally *tally, int v)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	tally->parts[v].quantity = settle_dec_keep(tally->parts[v].quantity);
+	tally->parts[v].weighted = settle_dec_keep(tally->parts[v].weighted);
+	tally->amounts[v] = settle_dec_keep(tally->amounts[v]);
+	tally->changed[v] = true;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+leave_tally(Run *run, RunSource *source, const RunLine *line, DateADT period)
+{
+	Tally	   *tally = find_tally(run, source, line);
+	int			v = version_of(line->rule);
+	SettleTallyPart *part = &tally->parts[v];
+
+	part->count -= line->count;
+	part->quantity = settle_dec_sub(part->quantity, line->quantity);
+	part->weighted = settle_dec_sub(part->weighted, settle_dec_mul(line->base, line->factor));
+	tally->amounts[v] = settle_dec_sub(tally->amounts[v], line->amount);
+	tally->moved = Max(tally->moved, period);
+	keep_part(run, tally, v);
+}
+
+static void
+arrive_at_tally(Run *run, RunSource *source, RunLine *line, DateADT period)
+{
+	Tally	   *tally = find_tally(run, source, line);
+	int			v = version_of(line->rule);
+	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, tally->key.unit);
+
+	line->amount = settle_tally_arrive(tally->parts, tally->key.code->nversions, v, line->quantity, line->base, line->factor, line->count, rounding);
+	tally->amounts[v] = settle_dec_add(tally->amounts[v], line->amount);
+	tally->moved = Max(tally->moved, period);
+	/* several payees: the owner answers for the tally, unless it is he who pays */
+	if (tally->payee != line->payee && tally->payer != tally->key.owner)
+		tally->payee = tally->key.owner;
+	keep_part(run, tally, v);
+}
+
+static int
+compare_arrival(const void *a, const void *b)
+{
+	const RunTicket *ta = *(RunTicket *const *) a;
+	const RunTicket *tb = *(RunTicket *const *) b;
+
+	if (ta->ticket_time != tb->ticket_time)
+		return ta->ticket_time < tb->ticket_time ? -1 : 1;
+	return strcmp(ta->key, tb->key);
+}
+
+/*
+ * Prices the lines of the batch that add to tallies.
+ */
+void
+settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmoving)
+{
+	/* meet all tallies, then load them at once, in order */
+	for (int i = 0; i < nmoving; i++)
+	{
+		RunTicket  *ticket = moving[i];
+
+		for (int k = 0; k < ticket->nlines; k++)
+			if (ticket->lines[k].in_tally)
+				find_tally(run, source, &ticket->lines[k]);
+		for (int k = 0; ticket->posted != NULL && k < ticket->posted->nlines; k++)
+		{
+			RunLine    *posted = &ticket->posted->lines[k];
+
+			if (!posted->in_tally)
+				continue;
+			find_tally(run, source, posted);
+			if (posted->by_posting)
+			{
+				RunLine		back = *posted;
+
+				back.tally_period = posted->back_period = settle_span_start(posted->rule->def->accumulate, run->now);
+				find_tally(run, source, &back);
+			}
+		}
+	}
+	load_tallies(run, source);
+
+	for (int i = 0; i < nmoving; i++)
+	{
+		RunTicket  *ticket = moving[i];
+
+		for (int k = 0; ticket->posted != NULL && k < ticket->posted->nlines; k++)
+		{
+			RunLine    *posted = &ticket->posted->lines[k];
+
+			if (!posted->in_tally || settle_stays(ticket, posted))
+				continue;
+			if (posted->by_posting)
+			{
+				RunLine		back = *posted;
+
+				settle_negate_line(&back);
+				back.tally_period = posted->back_period;
+				arrive_at_tally(run, source, &back, ticket->posted->period);
+				posted->back_amount = back.amount;
+			}
+			else
+				leave_tally(run, source, posted, ticket->posted->period);
+		}
+	}
+	qsort(moving, nmoving, sizeof(RunTicket *), compare_arrival);
+	for (int i = 0; i < nmoving; i++)
+	{
+		RunTicket  *ticket = moving[i];
+
+		CHECK_FOR_INTERRUPTS();
+		for (int k = 0; k < ticket->nlines; k++)
+		{
+			RunLine    *line = &ticket->lines[k];
+			const RunLine *posted;
+
+			if (!line->in_tally)
+				continue;
+			posted = settle_posted_same(ticket, line);
+			if (posted != NULL)
+				line->amount = posted->amount;
+			else
+				arrive_at_tally(run, source, line, ticket->period);
+		}
+	}
+}
+
+/* What a tally owes beyond its tickets' own lines. */
+typedef struct Retier
+{
+	Tally	   *tally;
+	int			version;		/* whose rule the line names */
+	SettleDec	amount;
+	const char *key;
+	int			revision;
+} Retier;
+
+/*
+ * Quotes a code that is not one plain word, so that no two tallies are spelled
+ * alike.
+ */
+static const char *
+one_word(const char *code)
+{
+	return strpbrk(code, " '") == NULL ? code : quote_literal_cstr(code);
+}
+
+/*
+ * Finds what is left of a tally; false where its lines sum to what it owes.
+ */
+static bool
+find_retier(Tally *tally, Retier *retier)
+{
+	const SettleRuleCode *code = tally->key.code;
+	SettleDec	posted = settle_dec_int(0);
+	const SettleRounding *rounding;
+	int			version = -1;
+
+	for (int v = 0; v < code->nversions; v++)
+	{
+		posted = settle_dec_add(posted, tally->amounts[v]);
+		if (tally->parts[v].count > 0 || (version < 0 && tally->exists[v]))
+			version = v;
+	}
+	retier->tally = tally;
+	retier->version = Max(version, 0);
+	rounding = settle_rule_rounding(tally->source->set, code->versions[retier->version], tally->key.unit);
+	retier->amount = settle_dec_sub(settle_ratio_round(settle_tally_fee(tally->parts, code->nversions), rounding), posted);
+	return settle_dec_sign(retier->amount) != 0;
+}
+
+static int
+compare_tallies(const void *a, const void *b)
+{
+	const TallyKey *ka = &(*(Tally *const *) a)->key;
+	const TallyKey *kb = &(*(Tally *const *) b)->key;
+	int			cmp = strcmp(ka->code->code, kb->code->code);
+
+	if (cmp != 0)
+		return cmp;
+	if (ka->owner != kb->owner)
+		return ka->owner < kb->owner ? -1 : 1;
+	if (ka->period != kb->period)
+		return ka->period < kb->period ? -1 : 1;
+	return strcmp(ka->unit, kb->unit);
+}
+
+/*
+ * Names the sheets of retiers by rule, owner, period and unit, and finds their
+ * next revisions.
+ */
+static void
+name_retiers(Run *run, Retier *retiers, int n)
+{
+	Oid			types[] = {INT4ARRAYOID, TEXTARRAYOID};
+	Datum	   *datums = palloc(sizeof(Datum) * n);
+	Datum		values[2];
+	bool		isnull;
+
+	for (int i = 0; i < n; i++)
+		datums[i] = Int32GetDatum(retiers[i].tally->key.owner);
+	values[0] = settle_array_of(INT4OID, datums, n);
+	settle_book_execute(psprintf("SELECT p.party FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(id, at) "
+								 "JOIN %s.party AS p ON p.party_id OPERATOR(pg_catalog.=) u.id ORDER BY u.at", run->book.name),
+						1, types, values, NULL, SPI_OK_SELECT);
+	for (int i = 0; i < n; i++)
+	{
+		char		period[MAXDATELEN + 1];
+
+		JsonEncodeDateTime(period, DateADTGetDatum(retiers[i].tally->key.period), DATEOID, NULL);
+		retiers[i].key = psprintf("%s %s %s %s", one_word(retiers[i].tally->key.code->code),
+								  one_word(TextDatumGetCString(settle_spi_datum(i, 1, &isnull))), period, one_word(retiers[i].tally->key.unit));
+		datums[i] = CStringGetTextDatum(retiers[i].key);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	types[0] = TEXTARRAYOID;
+	values[0] = settle_array_of(TEXTOID, datums, n);
+	settle_book_execute(psprintf("SELECT coalesce((SELECT pg_catalog.max(s.revision) FROM %s.sheet AS s "
+								 "WHERE s.source_id OPERATOR(pg_catalog.=) 0 AND s.ticket_key OPERATOR(pg_catalog.=) u.key), 0) "
+								 "FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(key, at) ORDER BY u.at", run->book.name),
+						1, types, values, NULL, SPI_OK_SELECT);
+	for (int i = 0; i < n; i++)
+		retiers[i].revision = DatumGetInt32(settle_spi_datum(i, 1, &isnull)) + 1;
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static void
+draft_retier(Run *run, Drafts *drafts, const Retier *retier)
+{
+	Tally	   *tally = retier->tally;
+	RunLine		line = {0};
+	Draft	   *draft;
+
+	line.rule = tally->key.code->versions[retier->version];
+	line.rule_id = tally->source->rule_ids[line.rule->ordinal];
+	line.payer = tally->payer;
+	line.payee = tally->payee;
+	line.owner = tally->key.owner;
+	line.unit = tally->key.unit;
+	line.base = line.quantity = settle_dec_int(0);
+	line.factor = settle_dec_int(1);
+	line.amount = retier->amount;
+	line.in_tally = true;
+	line.tally_period = tally->key.period;
+	tally->amounts[retier->version] = settle_dec_add(tally->amounts[retier->version], retier->amount);
+	keep_part(run, tally, retier->version);
+
+	draft = settle_new_draft(drafts);
+	draft->key = retier->key;
+	draft->is_retier = true;
+	draft->revision = retier->revision;
+	draft->ticket_time = run->now;
+	draft->period = tally->moved;
+	draft->currency = tally->key.unit;
+	draft->revenue = draft->cost = settle_dec_int(0);
+	settle_add_draft_line(draft, &line);
+	draft->payout = settle_payout_of(run, NULL, draft->lines, 1, draft->currency);
+}
+
+/*
+ * Writes the state of the tallies that changed.
+ */
+static void
+write_tallies(Run *run)
+{
+	HASH_SEQ_STATUS scan;
+	Tally	   *tally;
+	int			n = 0;
+	int			space = 0;
+	static const Oid types[] = {INT4OID, INT4OID, DATEOID, TEXTOID, INT4OID, INT4OID, INT8OID, NUMERICOID, NUMERICOID, NUMERICOID};
+	Datum	   *columns[lengthof(types)];
+	Oid			array_types[lengthof(types)];
+	Datum		values[lengthof(types)];
+
+	hash_seq_init(&scan, run->tallies);
+	while ((tally = hash_seq_search(&scan)) != NULL)
+		for (int v = 0; v < tally->key.code->nversions; v++)
+			space += tally->changed[v];
+	if (space == 0)
+		return;
+	for (int c = 0; c < lengthof(types); c++)
+		columns[c] = palloc(sizeof(Datum) * space);
+	hash_seq_init(&scan, run->tallies);
+	while ((tally = hash_seq_search(&scan)) != NULL)
+		for (int v = 0; v < tally->key.code->nversions; v++)
+		{
+			if (!tally->changed[v])
+				continue;
+			columns[0][n] = Int32GetDatum(tally->source->rule_ids[tally->key.code->versions[v]->ordinal]);
+			columns[1][n] = Int32GetDatum(tally->key.owner);
+			columns[2][n] = DateADTGetDatum(tally->key.period);
+			columns[3][n] = CStringGetTextDatum(tally->key.unit);
+			columns[4][n] = Int32GetDatum(tally->payer);
+			columns[5][n] = Int32GetDatum(tally->payee);
+			columns[6][n] = Int64GetDatum(tally->parts[v].count);
+			columns[7][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].quantity));
+			columns[8][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].weighted));
+			columns[9][n++] = NumericGetDatum(settle_dec_to_numeric(tally->amounts[v]));
+		}
+	for (int c = 0; c < lengthof(types); c++)
+	{
+		array_types[c] = get_array_type(types[c]);
+		values[c] = settle_array_of(types[c], columns[c], n);
+	}
+	settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, payee_id, count, quantity, weighted, amount) "
+								 "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS u(r, o, p, u, y, e, n, x, w, a) ORDER BY u.r, u.o, u.p, u.u "
+								 "ON CONFLICT (rule_id, owner_id, period, unit) DO UPDATE "
+								 "SET payee_id = excluded.payee_id, count = excluded.count, quantity = excluded.quantity, weighted = excluded.weighted, amount = excluded.amount",
+								 run->book.name),
+						lengthof(types), array_types, values, NULL, SPI_OK_INSERT);
+}
+
+void
+settle_post_tallies(Run *run)
+{
+	HASH_SEQ_STATUS scan;
+	Tally	   *tally;
+	Tally	  **changed;
+	Retier	   *retiers;
+	int		   *parties;
+	int			n = 0;
+	int			nretiers = 0;
+	Drafts		drafts = {0};
+	MemoryContext old;
+
+	MemoryContextReset(run->batch_context);
+	old = MemoryContextSwitchTo(run->batch_context);
+	changed = palloc(sizeof(Tally *) * (hash_get_num_entries(run->tallies) + 1));
+	hash_seq_init(&scan, run->tallies);
+	while ((tally = hash_seq_search(&scan)) != NULL)
+		for (int v = 0; v < tally->key.code->nversions; v++)
+			if (tally->changed[v])
+			{
+				changed[n++] = tally;
+				break;
+			}
+	/* in an order that does not depend on where things lie in memory */
+	qsort(changed, n, sizeof(Tally *), compare_tallies);
+	retiers = palloc(sizeof(Retier) * Max(n, 1));
+	parties = palloc(sizeof(int) * Max(n * 2, 1));
+	for (int i = 0; i < n; i++)
+		if (find_retier(changed[i], &retiers[nretiers]))
+		{
+			parties[2 * nretiers] = changed[i]->payer;
+			parties[2 * nretiers++ + 1] = changed[i]->payee;
+		}
+	if (nretiers > 0)
+	{
+		settle_load_sides(run, parties, 2 * nretiers);
+		name_retiers(run, retiers, nretiers);
+	}
+	for (int i = 0; i < nretiers; i++)
+		draft_retier(run, &drafts, &retiers[i]);
+	settle_write_drafts(run, &drafts);
+	write_tallies(run);
+	MemoryContextSwitchTo(old);
+}
