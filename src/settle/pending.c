@@ -28,7 +28,7 @@ settle_check_snapshot(Run *run, RunSource *source, ArrayType *keys)
 							   "AND s.ticket_key OPERATOR(pg_catalog.=) ANY ($2)", run->book.name);
 	bool		isnull;
 
-	settle_check_old_rules(run);
+	settle_run_check_rules(run);
 	settle_book_execute(sql, 2, types, values, NULL, SPI_OK_SELECT);
 	if (DatumGetInt64(settle_spi_datum(0, 1, &isnull)) != settle_latest_number(sql, 2, types, values))
 		ereport(ERROR,

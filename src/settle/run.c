@@ -85,21 +85,6 @@ settle_latest_number(const char *sql, int nargs, Oid *types, Datum *values)
 	return DatumGetInt64(settle_spi_datum(0, 1, &isnull));
 }
 
-static bool
-rules_have_changed(Run *run)
-{
-	return settle_latest_number(psprintf("SELECT b.rule_revision FROM %s.book AS b", run->book.name), 0, NULL, NULL) != run->rule_revision;
-}
-
-static void
-refuse_old_rules(Run *run)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access: the rules of book \"%s\" have changed", run->book.label),
-			 errhint("Repeat the transaction.")));
-}
-
 /*
  * Raises 40001 where the rules of a poster at commit are no longer those of
  * the book.  Others may then have settled with a version that this one does
@@ -109,31 +94,11 @@ refuse_old_rules(Run *run)
 void
 settle_run_check_rules(Run *run)
 {
-	if (rules_have_changed(run))
-		refuse_old_rules(run);
-}
-
-/*
- * Raises 40001 where a rule that the snapshot of this transaction sees has been
- * removed since, or is another one by now.  What was only ended or added stays
- * out of it: an older snapshot prices by the rules that it sees.
- */
-void
-settle_check_old_rules(Run *run)
-{
-	const char *rules = psprintf("SELECT pg_catalog.md5(((pg_catalog.to_jsonb(r) OPERATOR(pg_catalog.-) 'valid') OPERATOR(pg_catalog.-) 'title')::pg_catalog.text "
-								 "OPERATOR(pg_catalog.||) coalesce(pg_catalog.lower(r.valid)::pg_catalog.text, '')) FROM %s.rule AS r", run->book.name);
-	Oid			type = TEXTARRAYOID;
-	Datum		value;
-	bool		isnull;
-
-	if (!rules_have_changed(run))
-		return;
-	settle_query(psprintf("SELECT ARRAY(%s)", rules));
-	value = settle_spi_datum(0, 1, &isnull);
-	if (settle_latest_number(psprintf("SELECT pg_catalog.count(*) FROM pg_catalog.unnest($1) AS u(rule) "
-									  "WHERE u.rule OPERATOR(pg_catalog.<>) ALL (ARRAY(%s))", rules), 1, &type, &value) > 0)
-		refuse_old_rules(run);
+	if (settle_latest_number(psprintf("SELECT b.rule_revision FROM %s.book AS b", run->book.name), 0, NULL, NULL) != run->rule_revision)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access: the rules of book \"%s\" have changed", run->book.label),
+				 errhint("Repeat the transaction.")));
 }
 
 /*

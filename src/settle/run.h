@@ -28,7 +28,6 @@ typedef struct Reader
 /* ---- run.c ---- */
 extern uint64 settle_query(const char *sql);
 extern int64 settle_latest_number(const char *sql, int nargs, Oid *types, Datum *values);
-extern void settle_check_old_rules(Run *run);
 extern void settle_compile_source(Run *run, RunSource *source);
 extern void settle_number_rules(Run *run);
 extern void settle_begin_run(Run *run, const SettleBook *book, bool at_commit);
