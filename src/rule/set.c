@@ -76,18 +76,26 @@ settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 			return sets[i];
 		}
 	}
-	if (place < 0 && nsets >= KEEP_SETS)
+	/* those that were not used for longest make room: several, where a transaction that failed has held many */
+	for (int kept = nsets; kept >= KEEP_SETS;)
 	{
-		/* the one that was not used for longest makes room */
+		int			oldest = -1;
+
+		kept = 0;
 		for (int i = 0; i < nsets; i++)
-			if (sets[i]->pins == 0 && (place < 0 || sets[i]->last_use < sets[place]->last_use))
-				place = i;
-		if (place >= 0)
 		{
-			set = sets[place];
-			sets[place] = NULL;
-			MemoryContextDelete(set->context);
+			if (sets[i] == NULL)
+				continue;
+			kept++;
+			if (sets[i]->pins == 0 && (oldest < 0 || sets[i]->last_use < sets[oldest]->last_use))
+				oldest = i;
 		}
+		if (oldest < 0 || kept < KEEP_SETS)
+			break;
+		set = sets[oldest];
+		sets[oldest] = NULL;
+		MemoryContextDelete(set->context);
+		place = oldest;
 	}
 	if (place < 0)
 	{
