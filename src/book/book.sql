@@ -410,13 +410,13 @@ COMMENT ON FUNCTION settle.add_decision(regnamespace, name, text, text, jsonb, j
 
 CREATE FUNCTION settle.add_outcome(
 	book regnamespace, decision name, applies_when text, outcome jsonb, priority integer DEFAULT 0,
-	source name DEFAULT NULL, pack text DEFAULT 'base', valid tstzrange DEFAULT NULL, title text DEFAULT NULL
+	source name DEFAULT 'ticket', pack text DEFAULT 'base', valid tstzrange DEFAULT NULL, title text DEFAULT NULL
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_outcome(regnamespace, name, text, jsonb, integer, name, text, tstzrange, text) IS
 	'adds an outcome to a decision, for one source or, where source is null, for all';
 
 CREATE FUNCTION settle.add_table(
-	book regnamespace, decision name, keys text[], relation regclass, source name DEFAULT NULL, pack text DEFAULT 'base'
+	book regnamespace, decision name, keys text[], relation regclass, source name DEFAULT 'ticket', pack text DEFAULT 'base'
 ) RETURNS bigint AS 'MODULE_PATHNAME', 'settle_add_table' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_table(regnamespace, name, text[], regclass, name, text) IS
 	'adds the rows of a relation as outcomes of a decision: its columns keys against those of the ticket, and its columns outcome, priority, valid, title; returns their number';

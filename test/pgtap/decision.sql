@@ -122,9 +122,9 @@ SELECT is((SELECT provolatile::text || proparallel::text FROM pg_proc WHERE oid 
 
 SELECT settle.create_book('prices', currency => 'CNY') \g /dev/null
 SELECT settle.add_decision('prices', 'coefficient', policy => 'product', fallback => '1') \g /dev/null
-SELECT settle.add_outcome('prices', 'coefficient', $$region <@ 'cn.north'$$, '1.2') \g /dev/null
-SELECT settle.add_outcome('prices', 'coefficient', $$level = 'gold'$$, '1.05') \g /dev/null
-SELECT settle.add_outcome('prices', 'coefficient', 'rush', '2', valid => '[2025-11-11 00:00+08,)') \g /dev/null
+SELECT settle.add_outcome('prices', 'coefficient', $$region <@ 'cn.north'$$, '1.2', source => NULL) \g /dev/null
+SELECT settle.add_outcome('prices', 'coefficient', $$level = 'gold'$$, '1.05', source => NULL) \g /dev/null
+SELECT settle.add_outcome('prices', 'coefficient', 'rush', '2', source => NULL, valid => '[2025-11-11 00:00+08,)') \g /dev/null
 INSERT INTO prices.ticket (ticket_id, done_at, project, region, level, amount, rush) VALUES
 	('1', '2025-11-10 23:59:59+08', 'repair', 'cn.north.bj', 'gold', 100, true),
 	('2', '2025-11-11 00:00+08', 'repair', 'cn.east', 'gold', 100, true),
