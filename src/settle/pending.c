@@ -141,16 +141,31 @@ take_keys(Run *run, RunSource *source, bool scanned, uint64 limit)
 }
 
 /*
- * Takes the marks that stand for all tickets of a source.
+ * Takes the marks that stand for all tickets of a source: those of scans, or
+ * those of a TRUNCATE.
  */
 static bool
-take_marks(Run *run, RunSource *source)
+take_marks(Run *run, RunSource *source, bool scanned)
 {
-	Oid			types[] = {INT2OID};
-	Datum		values[] = {Int16GetDatum(source->id)};
+	Oid			types[] = {INT2OID, BOOLOID};
+	Datum		values[] = {Int16GetDatum(source->id), BoolGetDatum(scanned)};
 
-	return settle_book_execute(psprintf("DELETE FROM %s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key IS NULL", run->book.name),
-							   1, types, values, NULL, SPI_OK_DELETE) > 0;
+	return settle_book_execute(psprintf("DELETE FROM %s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 "
+										"AND p.scanned OPERATOR(pg_catalog.=) $2 AND p.ticket_key IS NULL", run->book.name),
+							   2, types, values, NULL, SPI_OK_DELETE) > 0;
+}
+
+/*
+ * Looks at all tickets of a source in one pass.  What a TRUNCATE took away is
+ * held, and so is what a scan misses where it misses too much.
+ */
+static void
+settle_source(Run *run, RunSource *source, bool hold)
+{
+	if (run->run_id == 0)
+		settle_prepare_run(run);
+	run->hold_vanished = hold || scan_is_thin(run, source, NULL);
+	settle_all(run, source);
 }
 
 /*
@@ -165,7 +180,7 @@ spell_out_marks(Run *run, RunSource *source)
 	Oid			types[] = {INT2OID};
 	Datum		values[] = {Int16GetDatum(source->id)};
 
-	if (!take_marks(run, source))
+	if (!take_marks(run, source, true))
 		return;
 	if (run->run_id == 0)
 		settle_prepare_run(run);
@@ -210,6 +225,8 @@ settle_run_pending(Run *run, int64 max_tickets)
 	{
 		RunSource  *source = run->sources[i];
 
+		if (take_marks(run, source, false))
+			settle_source(run, source, true);
 		if (max_tickets > 0)
 		{
 			spell_out_marks(run, source);
@@ -219,13 +236,8 @@ settle_run_pending(Run *run, int64 max_tickets)
 		}
 		take_all_keys(run, source, false, PG_INT64_MAX);
 		take_all_keys(run, source, true, PG_INT64_MAX);
-		if (take_marks(run, source))
-		{
-			if (run->run_id == 0)
-				settle_prepare_run(run);
-			run->hold_vanished = scan_is_thin(run, source, NULL);
-			settle_all(run, source);
-		}
+		if (take_marks(run, source, true))
+			settle_source(run, source, false);
 	}
 	if (run->run_id == 0)
 		return;
