@@ -213,6 +213,17 @@ settle_spi_datum(int row, int column, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
 }
 
+void
+settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(kind), CStringGetTextDatum(object), CStringGetTextDatum(message)};
+
+	settle_book_execute(psprintf("INSERT INTO %s.alert (kind, object, message) VALUES ($1, $2, $3) "
+								 "ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING", book->name),
+						3, types, values, NULL, SPI_OK_INSERT);
+}
+
 /* ---- the rules in force ---- */
 
 /*

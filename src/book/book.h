@@ -32,8 +32,20 @@ extern SettleBook settle_book(Oid schema);
 /* Owner of a schema; InvalidOid where there is no such schema. */
 extern Oid	settle_book_owner(Oid schema);
 
-/* Raises 42501 unless the current user may act for the owner of the book. */
+/* What somebody may do in a book; <book>.access says who, beside its owner, who may all. */
+typedef enum SettleLevel
+{
+	SETTLE_READER,
+	SETTLE_CLERK,
+	SETTLE_APPROVER,
+	SETTLE_STAFF,
+	SETTLE_DELEGATE,
+	SETTLE_ADMIN
+} SettleLevel;
+
+/* Raises 42501 unless the current user may act for the owner of the book, or has the level. */
 extern void settle_book_check_rights(const SettleBook *book);
+extern void settle_book_check_level(const SettleBook *book, SettleLevel level);
 
 /*
  * Between these two everything runs as the owner of the book, in the
@@ -54,7 +66,10 @@ extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum 
 extern const SettleRuleset *settle_book_ruleset(const SettleBook *book);
 extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
 
-/* One column of the first row of the last SPI result. */
+/* Raises an alert, once for each kind and object that nobody has settled.  For use inside enter and leave. */
+extern void settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message);
+
+/* One column of a row of the last SPI result. */
 extern Datum settle_spi_datum(int row, int column, bool *isnull);
 
 #endif							/* SETTLE_BOOK_H */

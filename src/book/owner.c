@@ -1,0 +1,162 @@
+/*
+ * owner.c
+ *		Functions of a book that are written in SQL or PL/pgSQL, and who may call
+ *		them.
+ *
+ * Such a function stands twice: settle.f(book regnamespace, ...) is declared
+ * with one of the symbols settle_as_<level> below and is what people call;
+ * settle._f, of the same parameters, is its body and is revoked from PUBLIC.
+ * The first checks that the caller has the level in the book, becomes the
+ * book's owner as all code of a book does, and calls the second.  So no body
+ * has to think of rights, and the level is read where the function is declared.
+ */
+#include "book/book.h"
+
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+static const char *const level_names[] = {"reader", "clerk", "approver", "staff", "delegate", "admin"};
+
+/*
+ * Tells whether one level has the rights of another: an admin those of all, and
+ * whoever works on the book may read it.  A clerk does not approve and an
+ * approver does not enter, so that maker and checker can be told apart.
+ */
+static bool
+level_includes(const char *has, SettleLevel wanted)
+{
+	if (strcmp(has, level_names[wanted]) == 0 || strcmp(has, "admin") == 0)
+		return true;
+	return wanted == SETTLE_READER && (strcmp(has, "clerk") == 0 || strcmp(has, "approver") == 0);
+}
+
+void
+settle_book_check_level(const SettleBook *book, SettleLevel level)
+{
+	Oid			user = GetUserId();
+	bool		allowed = false;
+	SettleIdentity identity;
+
+	if (has_privs_of_role(user, book->owner))
+		return;
+	identity = settle_book_enter(book);
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT a.role::pg_catalog.oid, a.level FROM %s.access AS a", book->name), true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read who has access to book \"%s\"", book->label);
+	for (uint64 row = 0; row < SPI_processed && !allowed; row++)
+	{
+		bool		isnull;
+		Oid			role = DatumGetObjectId(settle_spi_datum((int) row, 1, &isnull));
+
+		allowed = has_privs_of_role(user, role) &&
+			level_includes(TextDatumGetCString(settle_spi_datum((int) row, 2, &isnull)), level);
+	}
+	SPI_finish();
+	settle_book_leave(identity);
+	if (!allowed)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for book \"%s\"", book->label),
+				 errdetail("This needs the level %s.", level_names[level]),
+				 errhint("Its owner, role \"%s\", gives it with settle.grant_access.", GetUserNameFromId(book->owner, false))));
+}
+
+/*
+ * Finds the body of a function: the same name after an underscore, the same
+ * parameters.
+ */
+static Oid
+body_of(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	char	   *name;
+	Oid			body;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	name = psprintf("_%s", NameStr(form->proname));
+	body = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+						   PointerGetDatum(&form->proargtypes), ObjectIdGetDatum(form->pronamespace));
+	if (!OidIsValid(body))
+		elog(ERROR, "function settle.%s of these parameters does not exist", name);
+	ReleaseSysCache(tuple);
+	return body;
+}
+
+/*
+ * Runs the body of the function that is being called as the owner of its book.
+ */
+static Datum
+call_as_owner(FunctionCallInfo fcinfo, SettleLevel level)
+{
+	FmgrInfo   *body = fcinfo->flinfo->fn_extra;
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SettleBook	book;
+	SettleIdentity identity;
+	Datum		result;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("book is null")));
+	book = settle_book(PG_GETARG_OID(0));
+	settle_book_check_level(&book, level);
+
+	if (body == NULL)
+	{
+		body = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(FmgrInfo));
+		fmgr_info_cxt(body_of(fcinfo->flinfo->fn_oid), body, fcinfo->flinfo->fn_mcxt);
+		fcinfo->flinfo->fn_extra = body;
+	}
+	/* all rows at once: they must not be asked for when we are the caller again */
+	if (rsinfo != NULL && IsA(rsinfo, ReturnSetInfo))
+		rsinfo->allowedModes |= SFRM_Materialize_Preferred;
+	InitFunctionCallInfoData(*call, body, fcinfo->nargs, fcinfo->fncollation, NULL, fcinfo->resultinfo);
+	for (int i = 0; i < fcinfo->nargs; i++)
+	{
+		call->args[i] = fcinfo->args[i];
+		if (body->fn_strict && call->args[i].isnull)
+			PG_RETURN_NULL();
+	}
+	identity = settle_book_enter(&book);
+	result = FunctionCallInvoke(call);
+	settle_book_leave(identity);
+	fcinfo->isnull = call->isnull;
+	return result;
+}
+
+PG_FUNCTION_INFO_V1(settle_as_reader);
+Datum
+settle_as_reader(PG_FUNCTION_ARGS)
+{
+	return call_as_owner(fcinfo, SETTLE_READER);
+}
+
+PG_FUNCTION_INFO_V1(settle_as_clerk);
+Datum
+settle_as_clerk(PG_FUNCTION_ARGS)
+{
+	return call_as_owner(fcinfo, SETTLE_CLERK);
+}
+
+PG_FUNCTION_INFO_V1(settle_as_approver);
+Datum
+settle_as_approver(PG_FUNCTION_ARGS)
+{
+	return call_as_owner(fcinfo, SETTLE_APPROVER);
+}
+
+PG_FUNCTION_INFO_V1(settle_as_admin);
+Datum
+settle_as_admin(PG_FUNCTION_ARGS)
+{
+	return call_as_owner(fcinfo, SETTLE_ADMIN);
+}
