@@ -279,6 +279,7 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 		SettleExpr *when = settle_expr_read(outcome->applies_when, scope, BOOLOID, what);
 
 		CHECK_FOR_INTERRUPTS();
+		decision->outcomes[i].when = when->node;
 		conditions[i] = (SettleCondition) {.when = when->node, .from = outcome->from, .until = outcome->until};
 		decision->uses = bms_add_members(decision->uses, when->uses);
 	}
