@@ -606,12 +606,20 @@ settle_box_example(const SettleSpace *space, const SettleBox *box, StringInfo te
 void
 settle_box_describe(const SettleSpace *space, const SettleBox *box, StringInfo text)
 {
+	bool		any = false;
+
 	for (int i = 0; i < box->n; i++)
 	{
-		appendStringInfo(text, "%s%s ", i == 0 ? "" : ", ", settle_space_name(space, box->positions[i]));
+		const SettleRegion *values = space->values[box->positions[i]];
+
+		/* what can have any value is no news */
+		if (settle_region_covers(settle_region_intersect(values, settle_region_all(values->kind, false)), box->regions[i]))
+			continue;
+		appendStringInfo(text, "%s%s ", any ? ", " : "", settle_space_name(space, box->positions[i]));
 		settle_region_describe(box->regions[i], settle_space_type(space, box->positions[i]), text);
+		any = true;
 	}
-	if (box->n == 0)
+	if (!any)
 		appendStringInfoString(text, "every ticket");
 }
 

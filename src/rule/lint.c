@@ -255,7 +255,7 @@ report_overlap(LintGroup *group, const SettleBox *a, const SettleBox *b)
 	}
 	settle_lint_report(group->lint, proven ? SETTLE_LINT_ERROR : SETTLE_LINT_WARNING, "overlap", group->object,
 					   psprintf("\"%s\" and \"%s\" %s for %s%s.", label(group, a->owner), label(group, b->owner),
-								proven ? "both hold" : "may both hold", example.data,
+								proven ? "hold together" : "may hold together", example.data,
 								both->unread == NIL ? "" : ", where further terms hold"),
 					   group->decision != NULL ? "Make the conditions exclude each other, or choose the policy first."
 					   : group->ranked ? "Give them different priorities, or make the conditions exclude each other."
