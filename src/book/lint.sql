@@ -7,10 +7,7 @@ CREATE FUNCTION settle._lint_rules(
 COMMENT ON FUNCTION settle._lint_rules(settle.ruleset, name[], regclass[], boolean) IS 'what is wrong with rules, for rows of the relations that are their sources';
 REVOKE ALL ON FUNCTION settle._lint_rules(settle.ruleset, name[], regclass[], boolean) FROM PUBLIC;
 
-CREATE FUNCTION settle._lint(
-	book regnamespace, packs text[],
-	OUT severity text, OUT kind text, OUT object text, OUT detail text, OUT hint text
-) RETURNS SETOF record
+CREATE FUNCTION settle._lint(book regnamespace, packs text[]) RETURNS SETOF record
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
