@@ -541,15 +541,18 @@ Datum
 settle_refuse_change(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const char *table;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settle.refuse_change is not called as a trigger")));
+	table = RelationGetRelationName(trigger->tg_relation);
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" of a book is append-only", RelationGetRelationName(trigger->tg_relation)),
-			 errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
+			 errmsg("table \"%s\" of a book is append-only", table),
+			 strcmp(table, "change") == 0 || strcmp(table, "seal") == 0 ? 0
+			 : errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
 }
 
 /*
