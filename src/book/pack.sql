@@ -59,7 +59,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._create_pack_tables(name) IS 'makes the table of packs and what keeps their contents';
-REVOKE ALL ON FUNCTION settle._create_pack_tables(name) FROM PUBLIC;
 
 CREATE FUNCTION settle.add_pack(
 	book regnamespace, pack text, applies_when text DEFAULT 'true', source name DEFAULT 'ticket',
