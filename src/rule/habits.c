@@ -25,7 +25,7 @@ settle_lint_cliffs(Lint *lint, LintSource *source)
 		const CompiledRule *rule = set->rules[i];
 		bool		by_rate = rule->measure != NULL;
 		SettleCliff *cliffs;
-		int			n = rule->is_rate ? 0 : settle_tiers_cliffs(rule->rule.def->tiers, by_rate, &cliffs);
+		int			n = rule->is_rate || source->rules[i] == NIL ? 0 : settle_tiers_cliffs(rule->rule.def->tiers, by_rate, &cliffs);
 
 		for (int k = 0; k < n; k++)
 			settle_lint_report(lint, SETTLE_LINT_WARNING, "cliff", settle_lint_rule(rule),
@@ -333,10 +333,16 @@ settle_lint_unused(Lint *lint)
 				members++;
 			}
 		}
+		for (int i = 0; i < def->npacks; i++)
+			if (def->packs[i].choice != NULL && strcmp(def->packs[i].choice, def->choices[c].choice) == 0)
+			{
+				code = def->packs[i].pack;
+				members++;
+			}
 		if (members < 2)
 			settle_lint_report(lint, SETTLE_LINT_NOTE, "unused", psprintf("choice %s", def->choices[c].choice),
-							   members == 0 ? "No rule stands in it." : psprintf("Only rule \"%s\" stands in it.", code),
-							   "A choice is made among two rules and more.");
+							   members == 0 ? "No rule and no pack stands in it." : psprintf("Only \"%s\" stands in it.", code),
+							   "A choice is made among two and more.");
 	}
 }
 

@@ -84,12 +84,14 @@ list_covered(const SettleSpace *space, const List *boxes, const List *others)
 /* ---- conditions that never hold ---- */
 
 static void
-report_barred(Lint *lint, LintSource *source, const char *object, const char *condition, int barred)
+report_barred(Lint *lint, LintSource *source, const char *object, const char *condition, const char *pack, int barred)
 {
 	const SettleSpace *space = source->space;
 	const SettleSet *set = source->set;
 	const char *hint = "Correct the condition, or take it out.";
 
+	if (pack != NULL)
+		condition = psprintf("%s, in the scope of pack \"%s\"", condition, pack);
 	if (barred >= set->d0 && barred < set->c0)
 	{
 		StringInfoData values;
@@ -102,6 +104,16 @@ report_barred(Lint *lint, LintSource *source, const char *object, const char *co
 					   barred < 0 ? psprintf("Its condition is never true: %s.", condition)
 					   : barred == 0 || barred == space->column[0] ? psprintf("No %s is both in its condition and in its validity: %s.", settle_space_name(space, barred), condition)
 					   : psprintf("No value of %s is left by its condition: %s.", settle_space_name(space, barred), condition), hint);
+}
+
+/*
+ * Tells whether a version was taken out of force before it came into it, as
+ * those of a pack that was withdrawn; there is nothing to say of it.
+ */
+static bool
+never_in_force(TimestampTz from, TimestampTz until)
+{
+	return until <= from;
 }
 
 /*
@@ -123,9 +135,11 @@ read_source(Lint *lint, LintSource *source)
 		const CompiledRule *rule = set->rules[i];
 
 		CHECK_FOR_INTERRUPTS();
+		if (never_in_force(rule->rule.def->from, rule->rule.def->until))
+			continue;
 		source->rules[i] = settle_boxes(source->space, rule->when, rule->rule.def->from, rule->rule.def->until, i, &barred);
 		if (source->rules[i] == NIL)
-			report_barred(lint, source, settle_lint_rule(rule), rule->rule.def->applies_when, barred);
+			report_barred(lint, source, settle_lint_rule(rule), rule->rule.def->applies_when, rule->rule.def->pack, barred);
 		for (int k = 0; k < rule->noverrides; k++)
 			source->overridden[rule->overrides[k]->rule.ordinal] = true;
 	}
@@ -139,9 +153,11 @@ read_source(Lint *lint, LintSource *source)
 			const Outcome *outcome = &decision->outcomes[i];
 
 			CHECK_FOR_INTERRUPTS();
+			if (never_in_force(outcome->def->from, outcome->def->until))
+				continue;
 			source->outcomes[d][i] = settle_boxes(source->space, outcome->when, outcome->def->from, outcome->def->until, i, &barred);
 			if (source->outcomes[d][i] == NIL && (outcome->def->source != NULL || source == lint->sources))
-				report_barred(lint, source, settle_lint_outcome(decision, outcome), outcome->def->applies_when, barred);
+				report_barred(lint, source, settle_lint_outcome(decision, outcome), outcome->def->applies_when, outcome->def->pack, barred);
 		}
 	}
 }
@@ -155,6 +171,7 @@ typedef struct LintGroup
 	LintSource *source;
 	const Decision *decision;	/* or */
 	const Choice *choice;
+	const PackChoice *packs;	/* or */
 	const char *object;
 	bool		ranked;			/* the first counts */
 	int			first;			/* owner */
@@ -182,6 +199,8 @@ first_counts(const LintGroup *group, int first, int second)
 
 	if (!group->ranked)
 		return false;
+	if (group->packs != NULL)
+		return group->packs->packs[first]->def->priority != group->packs->packs[second]->def->priority;
 	return group->decision != NULL || set->rules[first]->rule.def->priority != set->rules[second]->rule.def->priority;
 }
 
@@ -195,13 +214,47 @@ overrides(const CompiledRule *rule, const CompiledRule *other)
 }
 
 /*
+ * The pack of a condition, where it stands in a choice among packs: then
+ * another pack may take the condition's place.
+ */
+static const Pack *
+contested_pack(const LintGroup *group, int owner)
+{
+	const Pack *pack;
+
+	if (group->packs != NULL)
+		return NULL;
+	pack = group->decision != NULL ? group->decision->outcomes[owner].pack : group->source->set->rules[owner]->pack;
+	return pack != NULL && pack->choice != NULL && pack->choice->npacks > 1 ? pack : NULL;
+}
+
+/*
+ * Tells whether no choice among packs can leave the first of two conditions
+ * out and the second in.
+ */
+static bool
+stands_beside(const LintGroup *group, int first, int second)
+{
+	const Pack *pack = contested_pack(group, first);
+
+	return pack == NULL || pack == contested_pack(group, second);
+}
+
+/*
  * Tells whether two conditions may hold together without a conflict.
  */
 static bool
 compatible(const LintGroup *group, int a, int b)
 {
 	const SettleSet *set = group->source->set;
+	const Pack *pa = contested_pack(group, a);
+	const Pack *pb = contested_pack(group, b);
 
+	if (group->packs != NULL)
+		return false;
+	/* of a choice among packs one counts */
+	if (pa != NULL && pb != NULL && pa != pb && pa->choice == pb->choice)
+		return true;
 	if (group->decision != NULL)
 		return group->decision->def->policy == SETTLE_HIT_ANY &&
 			DatumGetBool(FunctionCall2Coll(&group->decision->compare->eq_opr_finfo, group->decision->compare->typcollation,
@@ -214,6 +267,8 @@ label(const LintGroup *group, int owner)
 {
 	const Outcome *outcome;
 
+	if (group->packs != NULL)
+		return group->packs->packs[owner]->def->pack;
 	if (group->decision == NULL)
 		return group->source->set->rules[owner]->code;
 	outcome = &group->decision->outcomes[owner];
@@ -245,8 +300,8 @@ report_overlap(LintGroup *group, const SettleBox *a, const SettleBox *b)
 
 	initStringInfo(&example);
 	proven = is_proof(group, both, &example);
-	if (proven && group->choice != NULL &&
-		(group->source->overridden[a->owner] || group->source->overridden[b->owner]))
+	if (contested_pack(group, a->owner) != NULL || contested_pack(group, b->owner) != NULL ||
+		(group->choice != NULL && (group->source->overridden[a->owner] || group->source->overridden[b->owner])))
 		proven = false;
 	if (!proven)
 	{
@@ -258,6 +313,7 @@ report_overlap(LintGroup *group, const SettleBox *a, const SettleBox *b)
 								proven ? "hold together" : "may hold together", example.data,
 								both->unread == NIL ? "" : ", where further terms hold"),
 					   group->decision != NULL ? "Make the conditions exclude each other, or choose the policy first."
+					   : group->packs != NULL ? "Make their scopes exclude each other, or give them different priorities in a choice of the policy first."
 					   : group->ranked ? "Give them different priorities, or make the conditions exclude each other."
 					   : "Make the conditions exclude each other, let one override the other, or say choice => 'all' where both are to pay.");
 }
@@ -281,7 +337,7 @@ visit_pair(SettleBox *a, SettleBox *b, void *arg)
 	if (first_counts(group, a->owner, b->owner))
 	{
 		/* a rule that another takes away leaves its place to the next */
-		if ((group->decision != NULL || !group->source->overridden[a->owner]) &&
+		if (stands_beside(group, a->owner, b->owner) && (group->choice == NULL || !group->source->overridden[a->owner]) &&
 			list_length(group->earlier[b->owner - group->first]) < MAX_EARLIER)
 			group->earlier[b->owner - group->first] = lappend(group->earlier[b->owner - group->first], a);
 		return;
@@ -665,7 +721,8 @@ look_at_overrides(Lint *lint, LintSource *source)
 		const char *by = NULL;
 
 		for (int k = 0; k < set->nrules && source->overridden[i]; k++)
-			if (overrides(set->rules[k], set->rules[i]))
+			/* a rule whose pack another takes the place of overrides nothing */
+			if (overrides(set->rules[k], set->rules[i]) && (set->rules[k]->pack == NULL || set->rules[k]->pack == set->rules[i]->pack))
 			{
 				over = list_concat(over, source->rules[k]);
 				by = set->rules[k]->code;
@@ -708,10 +765,39 @@ look_at_decision(Lint *lint, LintSource *source, int d)
 		look_for_gaps(&group);
 }
 
+/*
+ * Looks at packs of which one counts.
+ */
+static void
+look_at_packs(Lint *lint, LintSource *source, const PackChoice *choice)
+{
+	LintGroup	group = {.lint = lint, .source = source, .packs = choice};
+	List	  **boxes = palloc(sizeof(List *) * choice->npacks);
+	int			barred;
+
+	group.object = psprintf("choice %s", choice->name);
+	group.ranked = choice->policy == SETTLE_CHOICE_FIRST;
+	for (int i = 0; i < choice->npacks; i++)
+	{
+		const SettlePackDef *def = choice->packs[i]->def;
+
+		boxes[i] = never_in_force(def->from, def->until) ? NIL
+			: settle_boxes(source->space, choice->packs[i]->when, def->from, def->until, i, &barred);
+	}
+	look_at_pairs(&group, boxes, 0, choice->npacks);
+	for (int i = 0; i < choice->npacks && group.ranked; i++)
+		if (list_covered(source->space, boxes[i], group.earlier[i]))
+			settle_lint_report(lint, SETTLE_LINT_ERROR, "unreachable", psprintf("pack %s", choice->packs[i]->def->pack),
+							   psprintf("Whenever its scope holds, that of a pack of higher priority in the choice \"%s\" holds too: \"%s\".", choice->name,
+										label(&group, ((SettleBox *) linitial(group.earlier[i]))->owner)),
+							   "Give it a higher priority, or take it out.");
+}
+
 static void
 look_at_source(Lint *lint, LintSource *source)
 {
 	SettleSet  *set = source->set;
+	ListCell   *lc;
 
 	for (int first = 0; first < set->nrules;)
 	{
@@ -723,6 +809,8 @@ look_at_source(Lint *lint, LintSource *source)
 		first += n;
 	}
 	look_at_overrides(lint, source);
+	foreach(lc, set->pack_choices)
+		look_at_packs(lint, source, lfirst(lc));
 	for (int d = 0; d < set->ndecisions; d++)
 		look_at_decision(lint, source, d);
 	settle_lint_cliffs(lint, source);

@@ -157,7 +157,7 @@ UPDATE shop.book SET settle_on = 'schedule';
 
 CALL pg_temp.decision('product', '[["region <@ ''cn.north''", 1.2], ["region <@ ''cn.south''", 1.1]]', '1');
 SELECT results_eq($$ SELECT severity, kind, object, detail FROM settle.lint('shop') $$,
-	$$ VALUES ('note', 'unused', 'choice best', 'No rule stands in it.'), ('note', 'unused', 'decision x', 'No rule, mapping or other decision reads it.') $$, 'what nothing uses is noted');
+	$$ VALUES ('note', 'unused', 'choice best', 'No rule and no pack stands in it.'), ('note', 'unused', 'decision x', 'No rule, mapping or other decision reads it.') $$, 'what nothing uses is noted');
 SELECT pg_temp.more($$ [["north", "region <@ 'cn.north'", {"base": "amount * d.x"}]] $$) \g /dev/null
 SELECT pg_temp.finds('warning unreached, decision x: region <@ ''cn.south'': No rule that reads the decision applies to a ticket for which the outcome holds.');
 
@@ -165,7 +165,7 @@ SELECT pg_temp.finds('warning unreached, decision x: region <@ ''cn.south'': No 
 -- order, rights, packs
 ------------------------------------------------------------------------------
 SELECT results_eq($$ SELECT severity FROM settle.lint('shop') $$, ARRAY['warning', 'note'], 'the worst comes first');
-SELECT is_empty($$ SELECT * FROM settle.lint('shop', '{nowhere}') WHERE kind = 'unreached' $$, 'packs are looked at by name');
+SELECT throws_ok($$ SELECT settle.lint('shop', '{nowhere}') $$, '42704', 'pack "nowhere" does not exist', 'no such pack');
 SELECT throws_ok($$ SELECT settle.lint(NULL) $$, '22004', 'book is null', 'no book');
 SELECT throws_ok($$ SELECT settle.lint('pg_catalog') $$, '42704', 'schema "pg_catalog" is not a book', 'not a book');
 CREATE ROLE rule_lint_stranger;
@@ -174,6 +174,29 @@ SELECT throws_ok($$ SELECT settle.lint('shop') $$, '42501', 'permission denied f
 SELECT throws_ok($$ SELECT settle._lint_rules('{"format": 1, "time_zone": "UTC", "currency": "CNY", "period": "month"}', '{}', '{}', false) $$, '42501', NULL, 'the part in C is private');
 RESET ROLE;
 DROP ROLE rule_lint_stranger;
+
+-- a draft is looked at with what is in force, in the place of what it ends
+CALL pg_temp.rules($$ [["base", "region <@ 'cn'"], ["wrong", "rush AND NOT rush"]] $$);
+SELECT settle.add_pack('shop', 'north', $$region <@ 'cn.north'$$), settle.add_rule('shop', 'north_fee', 'fee', 'hq', 'staff:{worker}', base => 'amount', applies_when => 'amount > 7', pack => 'north'),
+	settle.add_rule('shop', 'south_fee', 'fee', 'hq', 'staff:{worker}', base => 'amount', applies_when => $$region <@ 'cn.south'$$, pack => 'north') \g /dev/null
+SELECT pg_temp.finds('error unreachable, rule wrong: No value of rush is left by its condition: rush AND NOT rush.');
+SELECT results_eq($$ SELECT object, regexp_replace(detail, 'done_at = ''[^'']*'', ', '') FROM settle.lint('shop', '{north}') WHERE severity = 'error' $$, $$ VALUES
+	('choice fee', '"base" and "north_fee" hold together for region = ''cn.north'', amount = 8.'),
+	('rule south_fee', 'No value of region is left by its condition: region <@ ''cn.south'', in the scope of pack "north".'),
+	('rule wrong', 'No value of rush is left by its condition: rush AND NOT rush.') $$, 'with the pack');
+SELECT throws_ok($$ SELECT settle.submit_pack('shop', 'north', 'for november') $$, '55000', 'pack "north" cannot be submitted: settle.lint finds errors', 'a pack with errors');
+DELETE FROM shop.rule WHERE code = 'south_fee';
+UPDATE shop.pack SET ends = '{base}' WHERE pack = 'north';
+SELECT is_empty($$ SELECT * FROM settle.lint('shop', '{north}') WHERE severity = 'error' AND object <> 'rule wrong' $$, 'what it ends is not in its way');
+SELECT lives_ok($$ SELECT settle.submit_pack('shop', 'north', 'for november') $$, 'what was wrong before is no fault of it');
+SELECT settle.redraft_pack('shop', 'north', 'again') \g /dev/null
+-- of packs in a choice one counts
+INSERT INTO shop.choice VALUES ('season', 'first');
+SELECT settle.add_pack('shop', 'may', 'amount > 10', choice => 'season', priority => 2), settle.add_pack('shop', 'june', 'amount > 20', choice => 'season', priority => 1), settle.add_pack('shop', 'july', 'amount > 0', choice => 'season'), settle.add_pack('shop', 'august', 'amount < 5', choice => 'season') \g /dev/null
+SELECT settle.add_rule('shop', p, 'seasonal', 'hq', 'staff:{worker}', base => 'amount', pack => p) FROM unnest('{may,june,july,august}'::text[]) AS p \g /dev/null
+SELECT results_eq($$ SELECT severity, object, regexp_replace(detail, 'done_at = ''[^'']*'', ', '') FROM settle.lint('shop', '{may,june,july,august}') WHERE severity <> 'note' AND object <> 'rule wrong' ORDER BY object $$, $$ VALUES
+	('error', 'choice season', '"august" and "july" hold together for amount = 2.5.'),
+	('error', 'pack june', 'Whenever its scope holds, that of a pack of higher priority in the choice "season" holds too: "may".') $$, 'packs that hold together, and one that never counts');
 
 ------------------------------------------------------------------------------
 -- configurations that people run
