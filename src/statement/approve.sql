@@ -48,7 +48,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._begin_move(regnamespace, text, date, text, text) IS 'locks a statement that is to be moved; raises 55000 unless statement_move has the action for its state';
-REVOKE ALL ON FUNCTION settle._begin_move(regnamespace, text, date, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._end_move(book regnamespace, party text, period date, unit text, action text, to_state text, reason text) RETURNS text
 	LANGUAGE plpgsql
@@ -59,23 +58,13 @@ BEGIN
 		INSERT INTO %1$s.statement_log (party, period, unit, action, from_state, to_state, payable, actor, reason)
 		SELECT s.party, s.period, s.unit, $4, s.state, $5, s.payable, $6, $7
 		FROM %1$s.statement AS s WHERE s.period = $1 AND s.party = $2 AND s.unit = $3
-	$sql$, book) USING period, party, unit, action, to_state, session_user::text, reason;
+	$sql$, book) USING period, party, unit, action, to_state, settle.actor(book), reason;
 	EXECUTE format('UPDATE %1$s.statement AS s SET state = $4 WHERE s.period = $1 AND s.party = $2 AND s.unit = $3', book)
 		USING period, party, unit, to_state;
 	RETURN to_state;
 END
 $function$;
 COMMENT ON FUNCTION settle._end_move(regnamespace, text, date, text, text, text, text) IS 'gives a statement its new state and notes who, when and why';
-REVOKE ALL ON FUNCTION settle._end_move(regnamespace, text, date, text, text, text, text) FROM PUBLIC;
-
-CREATE FUNCTION settle._content_now(book regnamespace, party text, period date, unit text) RETURNS bytea
-	LANGUAGE sql
-	STABLE
-	BEGIN ATOMIC
-		SELECT c.content FROM settle._statement_content(book, period, party) AS c WHERE c.unit OPERATOR(pg_catalog.=) _content_now.unit;
-	END;
-COMMENT ON FUNCTION settle._content_now(regnamespace, text, date, text) IS 'sha256 of one statement as it stands';
-REVOKE ALL ON FUNCTION settle._content_now(regnamespace, text, date, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._void_changed(book regnamespace, period date, party text, reason text) RETURNS void
 	LANGUAGE plpgsql
@@ -97,11 +86,10 @@ BEGIN
 			SELECT c.party, $1, c.unit, 'change', c.state, c.to_state, c.payable, $5, $4 FROM changed AS c
 		)
 		UPDATE %1$s.statement AS s SET state = c.to_state FROM changed AS c WHERE s.period = $1 AND s.party = c.party AND s.unit = c.unit
-	$sql$, book) USING period, book, party, reason, session_user::text;
+	$sql$, book) USING period, book, party, reason, settle.actor(book);
 END
 $function$;
 COMMENT ON FUNCTION settle._void_changed(regnamespace, date, text, text) IS 'sends statements back to draft that are no longer what was submitted, and voids their approvals';
-REVOKE ALL ON FUNCTION settle._void_changed(regnamespace, date, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._next_node(
 	book regnamespace, party text, period date, unit text, amount numeric,
@@ -123,7 +111,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._next_node(regnamespace, text, date, text, numeric) IS 'the next approval that a statement needs';
-REVOKE ALL ON FUNCTION settle._next_node(regnamespace, text, date, text, numeric) FROM PUBLIC;
 
 CREATE FUNCTION settle.submit_statement(book regnamespace, party text, period date, unit text DEFAULT NULL, reason text DEFAULT NULL)
 	RETURNS text AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
@@ -140,7 +127,7 @@ DECLARE
 BEGIN
 	move := settle._begin_move(book, party, period, unit, 'submit');
 	EXECUTE format('UPDATE %1$s.statement AS s SET content = $4, submitted_by = $5, submitted_at = now() WHERE s.period = $1 AND s.party = $2 AND s.unit = $3', book)
-		USING period, party, move.unit, settle._content_now(book, party, period, move.unit), session_user::text;
+		USING period, party, move.unit, settle._content_now(book, party, period, move.unit), settle.actor(book);
 	PERFORM settle._end_move(book, party, period, move.unit, 'submit', move.to_state, reason);
 	next_node := settle._next_node(book, party, period, move.unit, move.payable);
 	IF next_node.node IS NULL THEN
@@ -150,6 +137,7 @@ BEGIN
 	RETURN move.to_state;
 END
 $function$;
+COMMENT ON FUNCTION settle._submit_statement(regnamespace, text, date, text, text) IS 'body of settle.submit_statement';
 REVOKE ALL ON FUNCTION settle._submit_statement(regnamespace, text, date, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.approve_statement(book regnamespace, party text, period date, unit text DEFAULT NULL, reason text DEFAULT NULL)
@@ -162,7 +150,7 @@ CREATE FUNCTION settle._approve_statement(book regnamespace, party text, period 
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	me text := session_user::text;
+	me text := settle.actor(book);
 	move record;
 	next_node record;
 	given record;
@@ -196,6 +184,7 @@ BEGIN
 	RETURN settle._end_move(book, party, period, move.unit, 'approve', CASE WHEN next_node.node IS NULL THEN move.to_state ELSE move.state END, reason);
 END
 $function$;
+COMMENT ON FUNCTION settle._approve_statement(regnamespace, text, date, text, text) IS 'body of settle.approve_statement';
 REVOKE ALL ON FUNCTION settle._approve_statement(regnamespace, text, date, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._is_one_of(actor text, people text[]) RETURNS boolean
@@ -206,24 +195,6 @@ CREATE FUNCTION settle._is_one_of(actor text, people text[]) RETURNS boolean
 		SELECT FROM pg_catalog.pg_roles AS r
 		WHERE r.rolname::pg_catalog.text OPERATOR(pg_catalog.=) ANY (people) AND pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')));
 COMMENT ON FUNCTION settle._is_one_of(text, text[]) IS 'whether somebody is one of some people, or a member of one of some roles';
-REVOKE ALL ON FUNCTION settle._is_one_of(text, text[]) FROM PUBLIC;
-
-CREATE FUNCTION settle._require_content(book regnamespace, party text, period date, unit text, content bytea) RETURNS void
-	LANGUAGE plpgsql
-	STABLE
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-	IF content IS DISTINCT FROM settle._content_now(book, party, period, unit) THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('the statement of "%s" for %s in %s is not what was submitted', party, period, unit),
-			DETAIL = 'Its digest is another one: somebody has changed it in its table.',
-			HINT = 'settle.check says where the statement and its lines differ.';
-	END IF;
-END
-$function$;
-COMMENT ON FUNCTION settle._require_content(regnamespace, text, date, text, bytea) IS 'raises 55000 where a statement is no longer what was submitted';
-REVOKE ALL ON FUNCTION settle._require_content(regnamespace, text, date, text, bytea) FROM PUBLIC;
 
 CREATE FUNCTION settle.reject_statement(book regnamespace, party text, period date, unit text DEFAULT NULL, reason text DEFAULT NULL)
 	RETURNS text AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;
@@ -243,6 +214,7 @@ BEGIN
 	RETURN settle._end_move(book, party, period, move.unit, 'reject', move.to_state, reason);
 END
 $function$;
+COMMENT ON FUNCTION settle._reject_statement(regnamespace, text, date, text, text) IS 'body of settle.reject_statement';
 REVOKE ALL ON FUNCTION settle._reject_statement(regnamespace, text, date, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._require_reason(what text, reason text) RETURNS void
@@ -257,4 +229,3 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._require_reason(text, text) IS 'raises 22004 where no reason is given';
-REVOKE ALL ON FUNCTION settle._require_reason(text, text) FROM PUBLIC;

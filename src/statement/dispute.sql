@@ -19,7 +19,6 @@ END
 $function$;
 COMMENT ON FUNCTION settle._disputed_amount(regnamespace, text, date, text, name, text, text) IS
 	'what the lines of a ticket add to a statement; a deduction in dispute holds nothing, since holding it would pay more';
-REVOKE ALL ON FUNCTION settle._disputed_amount(regnamespace, text, date, text, name, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.dispute_statement(
 	book regnamespace, party text, period date, unit text DEFAULT NULL, reason text DEFAULT NULL,
@@ -85,7 +84,7 @@ BEGIN
 	EXECUTE format($sql$
 		INSERT INTO %1$s.dispute (party, period, unit, source, ticket_key, component, amount, reason, opened_by)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING dispute_id
-	$sql$, book) INTO number USING party, period, move.unit, of_source, ticket_key, component, amount, reason, session_user::text;
+	$sql$, book) INTO number USING party, period, move.unit, of_source, ticket_key, component, amount, reason, settle.actor(book);
 	EXECUTE format($sql$
 		UPDATE %1$s.statement AS s SET held = s.held + $4, payable = due.payable, carried = s.payable + s.carried - $4 - due.payable
 		FROM (
@@ -105,6 +104,7 @@ BEGIN
 	RETURN number;
 END
 $function$;
+COMMENT ON FUNCTION settle._dispute_statement(regnamespace, text, date, text, text, name, text, text) IS 'body of settle.dispute_statement';
 REVOKE ALL ON FUNCTION settle._dispute_statement(regnamespace, text, date, text, text, name, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.resolve_dispute(book regnamespace, dispute bigint, outcome text, reason text)
@@ -117,7 +117,7 @@ CREATE FUNCTION settle._resolve_dispute(book regnamespace, dispute bigint, outco
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	me text := session_user::text;
+	me text := settle.actor(book);
 	d record;
 	move record;
 BEGIN
@@ -150,4 +150,5 @@ BEGIN
 	END IF;
 END
 $function$;
+COMMENT ON FUNCTION settle._resolve_dispute(regnamespace, bigint, text, text) IS 'body of settle.resolve_dispute';
 REVOKE ALL ON FUNCTION settle._resolve_dispute(regnamespace, bigint, text, text) FROM PUBLIC;

@@ -133,7 +133,7 @@ BEGIN
 			EXECUTE format($sql$
 				UPDATE %1$s.leg AS x SET state = 'closed', changed_at = now(), changed_by = $5
 				WHERE x.source = $1 AND x.ticket_key = $2 AND x.party = $3 AND x.unit = $4 AND x.state IN ('planned', 'failed')
-			$sql$, book) USING source, key, due.party, due.unit, session_user::text;
+			$sql$, book) USING source, key, due.party, due.unit, settle.actor(book);
 		ELSE
 			EXECUTE format($sql$
 				MERGE INTO %1$s.leg AS x
@@ -144,7 +144,7 @@ BEGIN
 				WHEN MATCHED AND x.amount <> $5 THEN UPDATE SET amount = $5, changed_at = now(), changed_by = $6
 				WHEN MATCHED THEN DO NOTHING
 				WHEN NOT MATCHED THEN INSERT (source, ticket_key, party, unit, part, amount, changed_by) VALUES ($1, $2, $3, $4, next.part, $5, $6)
-			$sql$, book) USING source, key, due.party, due.unit, due.amount - gone, session_user::text;
+			$sql$, book) USING source, key, due.party, due.unit, due.amount - gone, settle.actor(book);
 		END IF;
 		-- what is due less comes back from the parts in their order
 		excess := greatest(0, gone - due.amount);
@@ -162,6 +162,7 @@ BEGIN
 	$sql$, book) USING source, key;
 END
 $function$;
+COMMENT ON FUNCTION settle._make_legs(regnamespace, name, text) IS 'body of settle.make_legs';
 REVOKE ALL ON FUNCTION settle._make_legs(regnamespace, name, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.note_leg(book regnamespace, leg_id bigint, state text, reference text DEFAULT NULL, at timestamptz DEFAULT pg_catalog.now())
@@ -193,9 +194,10 @@ BEGIN
 		UPDATE %1$s.leg AS x SET state = $2, reference = coalesce($3, x.reference), changed_at = now(), changed_by = $5,
 			sent_at = CASE WHEN $2 = 'sent' THEN $4 ELSE x.sent_at END, paid_at = CASE WHEN $2 = 'paid' THEN $4 ELSE x.paid_at END
 		WHERE x.leg_id = $1
-	$sql$, book) USING leg_id, state, reference, coalesce(at, now()), session_user::text;
+	$sql$, book) USING leg_id, state, reference, coalesce(at, now()), settle.actor(book);
 END
 $function$;
+COMMENT ON FUNCTION settle._note_leg(regnamespace, bigint, text, text, timestamptz) IS 'body of settle.note_leg';
 REVOKE ALL ON FUNCTION settle._note_leg(regnamespace, bigint, text, text, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION settle.return_leg(book regnamespace, leg_id bigint, amount numeric, reference text, at timestamptz DEFAULT pg_catalog.now())
@@ -240,10 +242,11 @@ BEGIN
 			HINT = 'The column leg_return_days of the book says how long a leg can come back.';
 	END IF;
 	EXECUTE format('INSERT INTO %1$s.leg_return (leg_id, reference, amount, returned_at, actor) VALUES ($1, $2, $3, $4, $5)', book)
-		USING leg_id, reference, amount, coalesce(at, now()), session_user::text;
+		USING leg_id, reference, amount, coalesce(at, now()), settle.actor(book);
 	EXECUTE format('UPDATE %1$s.leg AS x SET returned = x.returned + $2, to_return = greatest(0, x.to_return - $2), changed_at = now(), changed_by = $3 WHERE x.leg_id = $1', book)
-		USING leg_id, amount, session_user::text;
+		USING leg_id, amount, settle.actor(book);
 	RETURN leg.returned + amount;
 END
 $function$;
+COMMENT ON FUNCTION settle._return_leg(regnamespace, bigint, numeric, text, timestamptz) IS 'body of settle.return_leg';
 REVOKE ALL ON FUNCTION settle._return_leg(regnamespace, bigint, numeric, text, timestamptz) FROM PUBLIC;

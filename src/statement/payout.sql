@@ -7,7 +7,6 @@ CREATE FUNCTION settle._payout_reference(book regnamespace, party text, period d
 		pg_catalog.jsonb_build_array(book::pg_catalog.text, party, period, unit)::pg_catalog.text, 'UTF8')), 'hex'), 31);
 COMMENT ON FUNCTION settle._payout_reference(regnamespace, text, date, text) IS
 	'the reference of a statement at the payment provider: always the same 32 letters and digits, so that a file sent twice pays once';
-REVOKE ALL ON FUNCTION settle._payout_reference(regnamespace, text, date, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.payout_file(
 	book regnamespace, period date, unit text DEFAULT NULL,
@@ -39,6 +38,7 @@ BEGIN
 	$sql$, book) USING book, period, unit;
 END
 $function$;
+COMMENT ON FUNCTION settle._payout_file(regnamespace, date, text) IS 'body of settle.payout_file';
 REVOKE ALL ON FUNCTION settle._payout_file(regnamespace, date, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.pay_statement(
@@ -90,11 +90,12 @@ BEGIN
 	END IF;
 	PERFORM settle._require_content(book, party, period, in_unit, move.content);
 	EXECUTE format('INSERT INTO %1$s.payment (party, period, unit, reference, amount, paid_at, actor, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)', book)
-		USING party, period, in_unit, reference, move.payable, coalesce(paid_at, now()), session_user::text, reason;
+		USING party, period, in_unit, reference, move.payable, coalesce(paid_at, now()), settle.actor(book), reason;
 	EXECUTE format('UPDATE %1$s.statement AS s SET paid = s.payable WHERE s.period = $1 AND s.party = $2 AND s.unit = $3', book)
 		USING period, party, in_unit;
 	PERFORM settle._end_move(book, party, period, in_unit, 'pay', move.to_state, coalesce(reason, reference));
 	RETURN reference;
 END
 $function$;
+COMMENT ON FUNCTION settle._pay_statement(regnamespace, text, date, text, text, timestamptz, text) IS 'body of settle.pay_statement';
 REVOKE ALL ON FUNCTION settle._pay_statement(regnamespace, text, date, text, text, timestamptz, text) FROM PUBLIC;

@@ -17,7 +17,7 @@ BEGIN
 		COMMENT ON TABLE %1$I.figure_kind IS 'kinds of external figures, and which figure of the book each is compared with';
 		COMMENT ON COLUMN %1$I.figure_kind.grain IS 'order: one figure a ticket; party: one a party and period';
 		COMMENT ON COLUMN %1$I.figure_kind.source IS 'source of the tickets; null: all';
-		COMMENT ON COLUMN %1$I.figure_kind.component IS 'component whose lines count; null: of a ticket its price, revenue and the tax in it, of a party all it received less what it gave';
+		COMMENT ON COLUMN %1$I.figure_kind.component IS 'component whose lines count; null: of a ticket its revenue, which is without tax, of a party all it received less what it gave';
 		COMMENT ON COLUMN %1$I.figure_kind.parties IS 'parties it speaks of: a code, or what stands before its colon (dealer for dealer:d1); null: all outside parties';
 		INSERT INTO %1$I.figure_kind (kind, grain, title) VALUES
 			('channel_bill', 'order', 'bill of a payment channel'),
@@ -122,6 +122,7 @@ BEGIN
 	$sql$, book, ours) USING kind, period, k.source, k.component, k.parties, book;
 END
 $function$;
+COMMENT ON FUNCTION settle._reconcile(regnamespace, text, date) IS 'body of settle.reconcile';
 REVOKE ALL ON FUNCTION settle._reconcile(regnamespace, text, date) FROM PUBLIC;
 
 CREATE FUNCTION settle.audit_differences(book regnamespace, OUT kind text, OUT party text, OUT unit text, OUT periods bigint, OUT message text)
@@ -152,7 +153,7 @@ BEGIN
 				format('differs by more than %%s %% in %%s periods up to %%s: %%s', trim_scale(l.audit_percent), count(*), max(l.period),
 					string_agg(trim_scale(r.difference) || ' of ' || trim_scale(coalesce(r.book_amount, 0)), ', ' ORDER BY l.period)) AS message
 			FROM looked_at AS l
-			CROSS JOIN LATERAL settle._reconcile($1, l.kind, l.period) AS r
+			CROSS JOIN LATERAL settle.reconcile($1, l.kind, l.period) AS r
 			WHERE abs(r.difference) > abs(coalesce(r.book_amount, 0)) * l.audit_percent / 100
 			GROUP BY l.kind, r.party, r.unit, l.audit_percent, l.audit_periods
 			HAVING count(*) = l.audit_periods
@@ -165,4 +166,5 @@ BEGIN
 	$sql$, book) USING book;
 END
 $function$;
+COMMENT ON FUNCTION settle._audit_differences(regnamespace) IS 'body of settle.audit_differences';
 REVOKE ALL ON FUNCTION settle._audit_differences(regnamespace) FROM PUBLIC;

@@ -187,6 +187,8 @@ BEGIN
 	FOREACH table_name IN ARRAY ARRAY['statement_log', 'payment'] LOOP
 		EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book, table_name);
 	END LOOP;
+	PERFORM settle._journal(book, 'statement_move', '{from_state,action}');
+	PERFORM settle._journal(book, 'approval_node', '{node}');
 END
 $function$;
 COMMENT ON FUNCTION settle._create_statement_tables(name, integer) IS 'makes the tables of statements, approvals, disputes and payments of a book';
@@ -241,7 +243,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._statement_lines(regnamespace, date, text) IS 'the lines that a period''s statements are made of';
-REVOKE ALL ON FUNCTION settle._statement_lines(regnamespace, date, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._statement_content(book regnamespace, period date, party text DEFAULT NULL, OUT statement_party text, OUT unit text, OUT content bytea)
 	RETURNS SETOF record
@@ -265,7 +266,30 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._statement_content(regnamespace, date, text) IS 'sha256 of each statement of a period as it stands, items included';
-REVOKE ALL ON FUNCTION settle._statement_content(regnamespace, date, text) FROM PUBLIC;
+
+CREATE FUNCTION settle._content_now(book regnamespace, party text, period date, unit text) RETURNS bytea
+	LANGUAGE sql
+	STABLE
+	BEGIN ATOMIC
+		SELECT c.content FROM settle._statement_content(book, period, party) AS c WHERE c.unit OPERATOR(pg_catalog.=) _content_now.unit;
+	END;
+COMMENT ON FUNCTION settle._content_now(regnamespace, text, date, text) IS 'sha256 of one statement as it stands';
+
+CREATE FUNCTION settle._require_content(book regnamespace, party text, period date, unit text, content bytea) RETURNS void
+	LANGUAGE plpgsql
+	STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF content IS DISTINCT FROM settle._content_now(book, party, period, unit) THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('the statement of "%s" for %s in %s is not what was submitted', party, period, unit),
+			DETAIL = 'Its digest is another one: somebody has changed it in its table.',
+			HINT = 'settle.check says where the statement and its lines differ.';
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION settle._require_content(regnamespace, text, date, text, bytea) IS 'raises 55000 where a statement is no longer what was submitted';
 
 CREATE FUNCTION settle._paid_statements(book regnamespace, period date) RETURNS bigint
 	LANGUAGE plpgsql
@@ -280,7 +304,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._paid_statements(regnamespace, date) IS 'number of statements of a period that are paid';
-REVOKE ALL ON FUNCTION settle._paid_statements(regnamespace, date) FROM PUBLIC;
 
 /*
  * Runs under the gate that closing a period holds.  A period that was opened
@@ -371,4 +394,3 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._make_statements(regnamespace, date) IS 'makes the statements of a period that is being closed, the last step of settle.close_period';
-REVOKE ALL ON FUNCTION settle._make_statements(regnamespace, date) FROM PUBLIC;

@@ -21,7 +21,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._source_rows(regnamespace, smallint, text[]) IS 'rows of a source as they are now, by key, where the owner of the book and who asks may read it and no row policy hides some';
-REVOKE ALL ON FUNCTION settle._source_rows(regnamespace, smallint, text[]) FROM PUBLIC;
 
 CREATE FUNCTION settle.trace_payout(
 	book regnamespace, party text, period date, unit text DEFAULT NULL,
@@ -74,6 +73,7 @@ BEGIN
 	$sql$, book) USING party, period, unit, book;
 END
 $function$;
+COMMENT ON FUNCTION settle._trace_payout(regnamespace, text, date, text) IS 'body of settle.trace_payout';
 REVOKE ALL ON FUNCTION settle._trace_payout(regnamespace, text, date, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.trace_ticket(
@@ -113,4 +113,5 @@ BEGIN
 	$sql$, book) USING source, key;
 END
 $function$;
+COMMENT ON FUNCTION settle._trace_ticket(regnamespace, name, text) IS 'body of settle.trace_ticket';
 REVOKE ALL ON FUNCTION settle._trace_ticket(regnamespace, name, text) FROM PUBLIC;
