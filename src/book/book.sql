@@ -383,10 +383,10 @@ BEGIN
 			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.measure, NEW.clock, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
 			NEW.pack, lower(NEW.valid)))
 		EXECUTE FUNCTION settle.keep_used_rule()', book);
-	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
-	PERFORM settle._create_statement_tables(book, greatest(2, settle._minor_units(currency)));
+	PERFORM settle._create_statement_tables(book);
 	PERFORM settle._create_leg_tables(book);
 	PERFORM settle._create_reconcile_tables(book);
+	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',
 		revenue => 'amount', cost => 'cost', tax => 'tax', currency => 'currency');

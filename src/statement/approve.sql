@@ -6,6 +6,16 @@
  * the gate for themselves, so no statement is made anew between the look at it
  * and the move.
  */
+CREATE FUNCTION settle._pass_gate(book regnamespace) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	EXECUTE format('LOCK TABLE %1$s.gate IN ROW EXCLUSIVE MODE', book);
+END
+$function$;
+COMMENT ON FUNCTION settle._pass_gate(regnamespace) IS 'passes the gate of the book beside others; waits for runs and for a period that is being closed or opened';
+
 CREATE FUNCTION settle._begin_move(
 	book regnamespace, party text, period date, INOUT unit text, action text,
 	OUT state text, OUT to_state text, OUT payable numeric, OUT content bytea, OUT submitted_by text
@@ -20,7 +30,7 @@ BEGIN
 	IF party IS NULL OR period IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a statement needs a party and a period';
 	END IF;
-	EXECUTE format('LOCK TABLE %1$s.gate IN ROW EXCLUSIVE MODE', book);
+	PERFORM settle._pass_gate(book);
 	EXECUTE format('SELECT coalesce($1, b.currency) FROM %1$s.book AS b', book) INTO unit USING unit;
 	EXECUTE format('SELECT s.state, s.payable, s.content, s.submitted_by FROM %1$s.statement AS s WHERE s.period = $1 AND s.party = $2 AND s.unit = $3 FOR UPDATE', book)
 		INTO state, payable, content, submitted_by USING period, party, unit;
@@ -49,7 +59,7 @@ END
 $function$;
 COMMENT ON FUNCTION settle._begin_move(regnamespace, text, date, text, text) IS 'locks a statement that is to be moved; raises 55000 unless statement_move has the action for its state';
 
-CREATE FUNCTION settle._end_move(book regnamespace, party text, period date, unit text, action text, to_state text, reason text) RETURNS text
+CREATE FUNCTION settle._end_move(book regnamespace, party text, period date, unit text, action text, to_state text, reason text) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -61,7 +71,6 @@ BEGIN
 	$sql$, book) USING period, party, unit, action, to_state, settle.actor(book), reason;
 	EXECUTE format('UPDATE %1$s.statement AS s SET state = $4 WHERE s.period = $1 AND s.party = $2 AND s.unit = $3', book)
 		USING period, party, unit, to_state;
-	RETURN to_state;
 END
 $function$;
 COMMENT ON FUNCTION settle._end_move(regnamespace, text, date, text, text, text, text) IS 'gives a statement its new state and notes who, when and why';
@@ -132,7 +141,7 @@ BEGIN
 	next_node := settle._next_node(book, party, period, move.unit, move.payable);
 	IF next_node.node IS NULL THEN
 		move := settle._begin_move(book, party, period, move.unit, 'approve');
-		RETURN settle._end_move(book, party, period, move.unit, 'approve', move.to_state, 'its amount needs no approval');
+		PERFORM settle._end_move(book, party, period, move.unit, 'approve', move.to_state, 'its amount needs no approval');
 	END IF;
 	RETURN move.to_state;
 END
@@ -153,7 +162,7 @@ DECLARE
 	me text := settle.actor(book);
 	move record;
 	next_node record;
-	given record;
+	given smallint;
 BEGIN
 	move := settle._begin_move(book, party, period, unit, 'approve');
 	next_node := settle._next_node(book, party, period, move.unit, move.payable);
@@ -169,10 +178,10 @@ BEGIN
 	END IF;
 	EXECUTE format('SELECT a.node FROM %1$s.approval AS a WHERE a.period = $1 AND a.party = $2 AND a.unit = $3 AND a.actor = $4 AND a.voided_at IS NULL', book)
 		INTO given USING period, party, move.unit, me;
-	IF given.node IS NOT NULL THEN
+	IF given IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
 			MESSAGE = format('"%s" has approved the statement of "%s" for %s in %s already', me, party, period, move.unit),
-			DETAIL = format('Approval %s (%s) takes another person than approval %s.', next_node.node, next_node.title, given.node);
+			DETAIL = format('Approval %s (%s) takes another person than approval %s.', next_node.node, next_node.title, given);
 	END IF;
 	PERFORM settle._require_content(book, party, period, move.unit, move.content);
 
@@ -181,7 +190,11 @@ BEGIN
 			USING party, period, move.unit, next_node.node, move.payable, move.content, me, reason;
 		next_node := settle._next_node(book, party, period, move.unit, move.payable);
 	END IF;
-	RETURN settle._end_move(book, party, period, move.unit, 'approve', CASE WHEN next_node.node IS NULL THEN move.to_state ELSE move.state END, reason);
+	IF next_node.node IS NOT NULL THEN
+		move.to_state := move.state;
+	END IF;
+	PERFORM settle._end_move(book, party, period, move.unit, 'approve', move.to_state, reason);
+	RETURN move.to_state;
 END
 $function$;
 COMMENT ON FUNCTION settle._approve_statement(regnamespace, text, date, text, text) IS 'body of settle.approve_statement';
@@ -211,7 +224,8 @@ BEGIN
 	move := settle._begin_move(book, party, period, unit, 'reject');
 	EXECUTE format('UPDATE %1$s.approval AS a SET voided_at = now(), voided_because = $4 WHERE a.period = $1 AND a.party = $2 AND a.unit = $3 AND a.voided_at IS NULL', book)
 		USING period, party, move.unit, reason;
-	RETURN settle._end_move(book, party, period, move.unit, 'reject', move.to_state, reason);
+	PERFORM settle._end_move(book, party, period, move.unit, 'reject', move.to_state, reason);
+	RETURN move.to_state;
 END
 $function$;
 COMMENT ON FUNCTION settle._reject_statement(regnamespace, text, date, text, text) IS 'body of settle.reject_statement';

@@ -10,7 +10,7 @@ DECLARE
 BEGIN
 	EXECUTE format($sql$
 		SELECT greatest(0, sum(l.amount))
-		FROM settle._statement_lines($7, $2, $1) AS l
+		FROM settle._party_lines($7, settle._statement_range($7, $2), $1) AS l
 		JOIN %1$s.source AS so ON so.source_id = l.source_id
 		WHERE l.unit = $3 AND so.source = $4 AND l.ticket_key = $5 AND ($6 IS NULL OR l.component = $6)
 	$sql$, book) INTO amount USING party, period, unit, source, ticket_key, component, book;
@@ -58,7 +58,7 @@ BEGIN
 		amount := move.payable;
 	ELSE
 		EXECUTE format($sql$
-			SELECT EXISTS (SELECT FROM settle._statement_lines($7, $2, $1) AS l JOIN %1$s.source AS so ON so.source_id = l.source_id
+			SELECT EXISTS (SELECT FROM settle._party_lines($7, settle._statement_range($7, $2), $1) AS l JOIN %1$s.source AS so ON so.source_id = l.source_id
 				WHERE l.unit = $3 AND so.source = $4 AND l.ticket_key = $5 AND ($6 IS NULL OR l.component = $6))
 		$sql$, book) INTO found_lines USING party, period, move.unit, of_source, ticket_key, component, book;
 		IF NOT found_lines THEN
@@ -118,7 +118,12 @@ CREATE FUNCTION settle._resolve_dispute(book regnamespace, dispute bigint, outco
 AS $function$
 DECLARE
 	me text := settle.actor(book);
-	d record;
+	party text;
+	period date;
+	unit text;
+	ticket_key text;
+	opened_by text;
+	known text;
 	move record;
 BEGIN
 	PERFORM settle._require_reason('resolving a dispute', reason);
@@ -127,14 +132,14 @@ BEGIN
 			MESSAGE = format('unknown outcome "%s" of a dispute', outcome),
 			HINT = 'Known are upheld and dismissed.';
 	END IF;
-	EXECUTE format('LOCK TABLE %1$s.gate IN ROW EXCLUSIVE MODE', book);
+	PERFORM settle._pass_gate(book);
 	EXECUTE format('SELECT d.party, d.period, d.unit, d.ticket_key, d.opened_by, d.outcome FROM %1$s.dispute AS d WHERE d.dispute_id = $1 FOR UPDATE', book)
-		INTO d USING dispute;
-	IF d.party IS NULL THEN
+		INTO party, period, unit, ticket_key, opened_by, known USING dispute;
+	IF party IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('dispute %s does not exist', dispute);
-	ELSIF d.outcome IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('dispute %s is %s already', dispute, d.outcome);
-	ELSIF d.opened_by = me OR d.party = me THEN
+	ELSIF known IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('dispute %s is %s already', dispute, known);
+	ELSIF me IN (opened_by, party) THEN
 		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
 			MESSAGE = format('"%s" cannot resolve dispute %s', me, dispute),
 			DETAIL = 'Who opened a dispute, or gets the money, does not resolve it.';
@@ -144,9 +149,9 @@ BEGIN
 			held_until = (SELECT max(s.period) FROM %1$s.statement AS s WHERE s.party = d.party AND s.unit = d.unit)
 		WHERE d.dispute_id = $1
 	$sql$, book) USING dispute, outcome, reason, me;
-	IF d.ticket_key IS NULL THEN
-		move := settle._begin_move(book, d.party, d.period, d.unit, 'resolve');
-		PERFORM settle._end_move(book, d.party, d.period, d.unit, 'resolve', move.to_state, reason);
+	IF ticket_key IS NULL THEN
+		move := settle._begin_move(book, party, period, unit, 'resolve');
+		PERFORM settle._end_move(book, party, period, unit, 'resolve', move.to_state, reason);
 	END IF;
 END
 $function$;

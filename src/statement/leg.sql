@@ -70,23 +70,28 @@ COMMENT ON FUNCTION settle.make_legs(regnamespace, name, text) IS
 	'makes the legs of an order of the lines that leave transit parties to outside parties, or makes them follow after a correction; returns them. Refused where the others than the main receiver get more than leg_share_limit of the order';
 
 CREATE FUNCTION settle._make_legs(
-	book regnamespace, source name, key text,
-	OUT leg_id bigint, OUT party text, OUT unit text, OUT part integer, OUT amount numeric, OUT state text, OUT returned numeric, OUT to_return numeric
-) RETURNS SETOF record
+	book regnamespace, source name, key text
+) RETURNS TABLE (
+	leg_id bigint, party text, unit text, part integer, amount numeric, state text, returned numeric, to_return numeric
+)
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	over record;
-	due record;
+	of_party text;
+	in_unit text;
+	due numeric;
+	share_limit numeric;
+	shared numeric;
+	order_amount numeric;
 	gone numeric;
-	excess numeric;
-	older record;
+	older_leg bigint;
+	comes_back numeric;
 BEGIN
-	EXECUTE format('LOCK TABLE %1$s.gate IN ROW EXCLUSIVE MODE', book);
+	PERFORM settle._pass_gate(book);
 	-- orders are shared one after the other; others wait here
 	EXECUTE format('LOCK TABLE %1$s.leg IN SHARE ROW EXCLUSIVE MODE', book);
-	FOR due IN EXECUTE format($sql$
+	FOR in_unit, of_party, due, share_limit, shared, order_amount IN EXECUTE format($sql$
 		WITH share AS (
 			SELECT
 				coalesce(r.unit, sh.currency) AS unit, outside.party,
@@ -116,11 +121,11 @@ BEGIN
 		WHERE x.source = $1 AND x.ticket_key = $2 AND NOT EXISTS (SELECT FROM leg AS l WHERE l.unit = x.unit AND l.party = x.party)
 		ORDER BY 1, 2
 	$sql$, book) USING source, key LOOP
-		IF due.shared > due.leg_share_limit * due.order_amount THEN
+		IF shared > share_limit * order_amount THEN
 			RAISE EXCEPTION USING ERRCODE = 'check_violation',
-				MESSAGE = format('%s "%s" shares more than %s %% of the order', source, key, trim_scale(due.leg_share_limit * 100)),
-				DETAIL = format('Of %s %s go %s to others than the main receiver, %s %%; at most %s may.', due.order_amount, due.unit, due.shared,
-					trim_scale(round(due.shared / due.order_amount * 100, 2)), trim_scale(due.leg_share_limit * due.order_amount)),
+				MESSAGE = format('%s "%s" shares more than %s %% of the order', source, key, trim_scale(share_limit * 100)),
+				DETAIL = format('Others than the main receiver get %s of %s %s, %s %%; at most %s may go to them.', shared, order_amount, in_unit,
+					trim_scale(round(shared / order_amount * 100, 2)), trim_scale(share_limit * order_amount)),
 				HINT = 'The columns leg_share_limit and leg_main_receiver of the book say what may be shared, and who does not count.';
 		END IF;
 
@@ -128,12 +133,12 @@ BEGIN
 		EXECUTE format($sql$
 			SELECT coalesce(sum(x.amount - x.returned), 0) FROM %1$s.leg AS x
 			WHERE x.source = $1 AND x.ticket_key = $2 AND x.party = $3 AND x.unit = $4 AND x.state IN ('sent', 'paid')
-		$sql$, book) INTO gone USING source, key, due.party, due.unit;
-		IF due.amount <= gone THEN
+		$sql$, book) INTO gone USING source, key, of_party, in_unit;
+		IF due <= gone THEN
 			EXECUTE format($sql$
 				UPDATE %1$s.leg AS x SET state = 'closed', changed_at = now(), changed_by = $5
 				WHERE x.source = $1 AND x.ticket_key = $2 AND x.party = $3 AND x.unit = $4 AND x.state IN ('planned', 'failed')
-			$sql$, book) USING source, key, due.party, due.unit, settle.actor(book);
+			$sql$, book) USING source, key, of_party, in_unit, settle.actor(book);
 		ELSE
 			EXECUTE format($sql$
 				MERGE INTO %1$s.leg AS x
@@ -144,16 +149,15 @@ BEGIN
 				WHEN MATCHED AND x.amount <> $5 THEN UPDATE SET amount = $5, changed_at = now(), changed_by = $6
 				WHEN MATCHED THEN DO NOTHING
 				WHEN NOT MATCHED THEN INSERT (source, ticket_key, party, unit, part, amount, changed_by) VALUES ($1, $2, $3, $4, next.part, $5, $6)
-			$sql$, book) USING source, key, due.party, due.unit, due.amount - gone, settle.actor(book);
+			$sql$, book) USING source, key, of_party, in_unit, due - gone, settle.actor(book);
 		END IF;
 		-- what is due less comes back from the parts in their order
-		excess := greatest(0, gone - due.amount);
-		FOR older IN EXECUTE format($sql$
+		FOR older_leg, comes_back IN EXECUTE format($sql$
 			SELECT x.leg_id, least(x.amount - x.returned, greatest(0,
 				$5 - coalesce(sum(x.amount - x.returned) OVER (ORDER BY x.part DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0))) AS to_return
 			FROM %1$s.leg AS x WHERE x.source = $1 AND x.ticket_key = $2 AND x.party = $3 AND x.unit = $4 AND x.state IN ('sent', 'paid')
-		$sql$, book) USING source, key, due.party, due.unit, excess LOOP
-			EXECUTE format('UPDATE %1$s.leg AS x SET to_return = $2 WHERE x.leg_id = $1 AND x.to_return <> $2', book) USING older.leg_id, older.to_return;
+		$sql$, book) USING source, key, of_party, in_unit, gone - due LOOP
+			EXECUTE format('UPDATE %1$s.leg AS x SET to_return = $2 WHERE x.leg_id = $1 AND x.to_return <> $2', book) USING older_leg, comes_back;
 		END LOOP;
 	END LOOP;
 	RETURN QUERY EXECUTE format($sql$
@@ -175,19 +179,20 @@ CREATE FUNCTION settle._note_leg(book regnamespace, leg_id bigint, state text, r
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	leg record;
+	from_state text;
+	known text;
 	legal text[];
 BEGIN
-	EXECUTE format('SELECT x.state, x.reference FROM %1$s.leg AS x WHERE x.leg_id = $1 FOR UPDATE', book) INTO leg USING leg_id;
-	IF leg.state IS NULL THEN
+	EXECUTE format('SELECT x.state, x.reference FROM %1$s.leg AS x WHERE x.leg_id = $1 FOR UPDATE', book) INTO from_state, known USING leg_id;
+	IF from_state IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('leg %s does not exist', leg_id);
-	ELSIF leg.state = state AND (reference IS NULL OR reference IS NOT DISTINCT FROM leg.reference) THEN
+	ELSIF from_state = state AND (reference IS NULL OR reference = known) THEN
 		RETURN;
 	END IF;
-	EXECUTE format('SELECT array_agg(m.to_state ORDER BY m.to_state) FROM %1$s.leg_move AS m WHERE m.from_state = $1', book) INTO legal USING leg.state;
+	EXECUTE format('SELECT array_agg(m.to_state ORDER BY m.to_state) FROM %1$s.leg_move AS m WHERE m.from_state = $1', book) INTO legal USING from_state;
 	IF NOT coalesce(state = ANY (legal), false) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('leg %s is %s and cannot become %s', leg_id, leg.state, coalesce(state, 'null')),
+			MESSAGE = format('leg %s is %s and cannot become %s', leg_id, from_state, coalesce(state, 'null')),
 			HINT = coalesce(format('It can become %s.', array_to_string(legal, ', ')), 'Nothing follows this state.');
 	END IF;
 	EXECUTE format($sql$
@@ -201,51 +206,55 @@ COMMENT ON FUNCTION settle._note_leg(regnamespace, bigint, text, text, timestamp
 REVOKE ALL ON FUNCTION settle._note_leg(regnamespace, bigint, text, text, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION settle.return_leg(book regnamespace, leg_id bigint, amount numeric, reference text, at timestamptz DEFAULT pg_catalog.now())
-	RETURNS numeric AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
+	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
 COMMENT ON FUNCTION settle.return_leg(regnamespace, bigint, numeric, text, timestamptz) IS
-	'notes that part of a paid leg came back and returns what has come back in all; said twice with one reference it changes nothing. At most what was paid, within leg_return_days';
+	'notes that part of a paid leg came back, at most what was paid, within leg_return_days; said twice with one reference it changes nothing';
 
-CREATE FUNCTION settle._return_leg(book regnamespace, leg_id bigint, amount numeric, reference text, at timestamptz) RETURNS numeric
+CREATE FUNCTION settle._return_leg(book regnamespace, leg_id bigint, amount numeric, reference text, at timestamptz) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	leg record;
+	state text;
+	paid numeric;
+	back numeric;
+	paid_at timestamptz;
+	in_unit text;
+	days integer;
 	known numeric;
 BEGIN
 	IF leg_id IS NULL OR amount IS NULL OR reference IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a return needs a leg, an amount and a reference';
 	END IF;
 	EXECUTE format('SELECT x.state, x.amount, x.returned, x.paid_at, x.unit, b.leg_return_days FROM %1$s.leg AS x CROSS JOIN %1$s.book AS b WHERE x.leg_id = $1 FOR UPDATE OF x', book)
-		INTO leg USING leg_id;
-	IF leg.state IS NULL THEN
+		INTO state, paid, back, paid_at, in_unit, days USING leg_id;
+	IF state IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('leg %s does not exist', leg_id);
 	END IF;
 	EXECUTE format('SELECT r.amount FROM %1$s.leg_return AS r WHERE r.leg_id = $1 AND r.reference = $2', book) INTO known USING leg_id, reference;
 	IF known = amount THEN
-		RETURN leg.returned;
+		RETURN;
 	ELSIF known IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('return "%s" of leg %s is %s, not %s', reference, leg_id, known, amount),
 			HINT = 'Another return needs another reference.';
-	ELSIF leg.state <> 'paid' THEN
+	ELSIF state <> 'paid' THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('leg %s is %s: nothing can come back of it', leg_id, leg.state),
+			MESSAGE = format('leg %s is %s: nothing can come back of it', leg_id, state),
 			HINT = 'Only what was paid can come back.';
-	ELSIF amount <= 0 OR amount > leg.amount - leg.returned THEN
+	ELSIF amount <= 0 OR amount > paid - back THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = format('cannot return %s %s of leg %s', amount, leg.unit, leg_id),
-			DETAIL = format('%s were paid and %s have come back.', leg.amount, leg.returned);
-	ELSIF coalesce(at, now()) > leg.paid_at + make_interval(days => leg.leg_return_days) THEN
+			MESSAGE = format('cannot return %s %s of leg %s', amount, in_unit, leg_id),
+			DETAIL = format('%s were paid and %s have come back.', paid, back);
+	ELSIF coalesce(at, now()) > paid_at + make_interval(days => days) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('leg %s was paid more than %s days ago', leg_id, leg.leg_return_days),
+			MESSAGE = format('leg %s was paid more than %s days ago', leg_id, days),
 			HINT = 'The column leg_return_days of the book says how long a leg can come back.';
 	END IF;
 	EXECUTE format('INSERT INTO %1$s.leg_return (leg_id, reference, amount, returned_at, actor) VALUES ($1, $2, $3, $4, $5)', book)
 		USING leg_id, reference, amount, coalesce(at, now()), settle.actor(book);
 	EXECUTE format('UPDATE %1$s.leg AS x SET returned = x.returned + $2, to_return = greatest(0, x.to_return - $2), changed_at = now(), changed_by = $3 WHERE x.leg_id = $1', book)
 		USING leg_id, amount, settle.actor(book);
-	RETURN leg.returned + amount;
 END
 $function$;
 COMMENT ON FUNCTION settle._return_leg(regnamespace, bigint, numeric, text, timestamptz) IS 'body of settle.return_leg';

@@ -16,9 +16,10 @@ COMMENT ON FUNCTION settle.payout_file(regnamespace, date, text) IS
 	'the approved statements of a period that are to be paid, to confirmed parties with an account: amounts in whole minor units, at most 50 receivers an order, the same reference for the same statement';
 
 CREATE FUNCTION settle._payout_file(
-	book regnamespace, period date, unit text,
-	OUT order_no bigint, OUT line_no bigint, OUT reference text, OUT party text, OUT account text, OUT amount_minor bigint, OUT currency text
-) RETURNS SETOF record
+	book regnamespace, period date, unit text
+) RETURNS TABLE (
+	order_no bigint, line_no bigint, reference text, party text, account text, amount_minor bigint, currency text
+)
 	LANGUAGE plpgsql
 	STABLE
 	SET search_path = pg_catalog, pg_temp
@@ -60,7 +61,7 @@ DECLARE
 	known text;
 	confirmed timestamptz;
 BEGIN
-	EXECUTE format('LOCK TABLE %1$s.gate IN ROW EXCLUSIVE MODE', book);
+	PERFORM settle._pass_gate(book);
 	EXECUTE format('SELECT coalesce($1, b.currency) FROM %1$s.book AS b', book) INTO in_unit USING unit;
 	reference := coalesce(reference, settle._payout_reference(book, party, period, in_unit));
 	-- a provider may tell of a payment more than once

@@ -53,34 +53,38 @@ COMMENT ON FUNCTION settle.reconcile(regnamespace, text, date) IS
 	'external figures of a kind and period against the book, a row an order or party: matched, different, missing_here (others have it, the book does not) or missing_there; difference is theirs less ours';
 
 CREATE FUNCTION settle._reconcile(
-	book regnamespace, kind text, period date,
-	OUT outcome text, OUT source name, OUT ticket_key text, OUT party text, OUT unit text,
-	OUT book_amount numeric, OUT external_amount numeric, OUT difference numeric
-) RETURNS SETOF record
+	book regnamespace, kind text, period date
+) RETURNS TABLE (
+	outcome text, source name, ticket_key text, party text, unit text,
+	book_amount numeric, external_amount numeric, difference numeric
+)
 	LANGUAGE plpgsql
 	STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	k record;
+	grain text;
+	of_source name;
+	of_component text;
+	of_parties text;
 	ours text;
 BEGIN
-	EXECUTE format('SELECT f.grain, f.source, f.component, f.parties FROM %1$s.figure_kind AS f WHERE f.kind = $1', book) INTO k USING kind;
-	IF k.grain IS NULL THEN
+	EXECUTE format('SELECT f.grain, f.source, f.component, f.parties FROM %1$s.figure_kind AS f WHERE f.kind = $1', book) INTO grain, of_source, of_component, of_parties USING kind;
+	IF grain IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('unknown kind of figures "%s"', kind),
 			HINT = format('The table figure_kind of book %s lists the kinds; a new one is a row there.', book);
 	END IF;
-	IF k.grain = 'party' THEN
+	IF grain = 'party' THEN
 		ours := format($sql$
 			SELECT NULL::name AS source, NULL::text AS ticket_key, p.party, l.unit, sum(l.amount) AS amount
-			FROM settle._statement_lines($6, $2) AS l
+			FROM settle._party_lines($6, daterange($2, $2, '[]')) AS l
 			JOIN %1$s.party AS p ON p.party_id = l.party_id AND p.side = 'outside'
 			JOIN %1$s.source AS so ON so.source_id = l.source_id
 			WHERE ($3 IS NULL OR so.source = $3) AND ($4 IS NULL OR l.component = $4) AND ($5 IS NULL OR starts_with(p.party || ':', $5 || ':'))
 			GROUP BY p.party, l.unit
 		$sql$, book);
-	ELSIF k.component IS NULL THEN
+	ELSIF of_component IS NULL THEN
 		ours := format($sql$
 			SELECT so.source, sh.ticket_key, NULL::text AS party, sh.currency AS unit, sum(sh.revenue) AS amount
 			FROM %1$s.sheet AS sh
@@ -119,7 +123,7 @@ BEGIN
 			s.source, s.ticket_key, s.party, s.unit, s.ours, s.theirs, coalesce(s.theirs, 0) - coalesce(s.ours, 0)
 		FROM sides AS s
 		ORDER BY s.source, s.ticket_key, s.party, s.unit
-	$sql$, book, ours) USING kind, period, k.source, k.component, k.parties, book;
+	$sql$, book, ours) USING kind, period, of_source, of_component, of_parties, book;
 END
 $function$;
 COMMENT ON FUNCTION settle._reconcile(regnamespace, text, date) IS 'body of settle.reconcile';
@@ -130,12 +134,12 @@ CREATE FUNCTION settle.audit_differences(book regnamespace, OUT kind text, OUT p
 COMMENT ON FUNCTION settle.audit_differences(regnamespace) IS
 	'raises an alert of kind audit for each party whose figures differ by more than audit_percent in each of the last audit_periods closed periods that have figures, and returns them; closing a period does so, too';
 
-CREATE FUNCTION settle._audit_differences(book regnamespace, OUT kind text, OUT party text, OUT unit text, OUT periods bigint, OUT message text)
-	RETURNS SETOF record
+CREATE FUNCTION settle._audit_differences(book regnamespace) RETURNS TABLE (kind text, party text, unit text, periods bigint, message text)
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
+	PERFORM settle._pass_gate(book);
 	RETURN QUERY EXECUTE format($sql$
 		WITH looked_at AS (
 			SELECT f.kind, f.period, b.audit_percent, b.audit_periods
@@ -150,7 +154,7 @@ BEGIN
 			WHERE f.n <= b.audit_periods
 		), found AS (
 			SELECT l.kind, r.party, r.unit, count(*) AS periods,
-				format('differs by more than %%s %% in %%s periods up to %%s: %%s', trim_scale(l.audit_percent), count(*), max(l.period),
+				format('differs by more than %%s %%%% in %%s periods up to %%s: %%s', trim_scale(l.audit_percent), count(*), max(l.period),
 					string_agg(trim_scale(r.difference) || ' of ' || trim_scale(coalesce(r.book_amount, 0)), ', ' ORDER BY l.period)) AS message
 			FROM looked_at AS l
 			CROSS JOIN LATERAL settle.reconcile($1, l.kind, l.period) AS r

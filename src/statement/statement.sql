@@ -11,7 +11,7 @@
  * minor unit, is brought forward by the next one.  A line stands in the
  * statement of the first period, from its own on, that is closed.
  */
-CREATE FUNCTION settle._create_statement_tables(book name, digits integer) RETURNS void
+CREATE FUNCTION settle._create_statement_tables(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -174,34 +174,24 @@ BEGIN
 		);
 		CREATE INDEX payment_reference ON %1$I.payment (reference);
 		COMMENT ON TABLE %1$I.payment IS 'payments of statements, one each; append-only';
-
-		CREATE VIEW %1$I.statement_detail AS
-			SELECT
-				s.party, p.title, p.side, s.period, s.unit, s.state, i.kind, i.component, i.corrects_period, i.tickets,
-				i.amount::numeric(18,%2$s) AS amount
-			FROM %1$I.statement AS s
-			JOIN %1$I.party AS p ON p.party = s.party
-			JOIN %1$I.statement_item AS i ON i.period = s.period AND i.party = s.party AND i.unit = s.unit;
-		COMMENT ON VIEW %1$I.statement_detail IS 'one row an item of a statement, with the statement it stands in';
-	$tables$, book, digits);
+	$tables$, book);
 	FOREACH table_name IN ARRAY ARRAY['statement_log', 'payment'] LOOP
 		EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book, table_name);
+	END LOOP;
+	FOREACH table_name IN ARRAY ARRAY['statement', 'approval', 'dispute'] LOOP
+		EXECUTE format('CREATE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book, table_name);
 	END LOOP;
 	PERFORM settle._journal(book, 'statement_move', '{from_state,action}');
 	PERFORM settle._journal(book, 'approval_node', '{node}');
 END
 $function$;
-COMMENT ON FUNCTION settle._create_statement_tables(name, integer) IS 'makes the tables of statements, approvals, disputes and payments of a book';
+COMMENT ON FUNCTION settle._create_statement_tables(name) IS 'makes the tables of statements, approvals, disputes and payments of a book';
 
-/*
- * The lines of a party in the statement of a period, or of all parties: what a
- * side of a line adds to it.  One ticket may have several in it.
- */
-CREATE FUNCTION settle._statement_lines(
-	book regnamespace, period date, party text DEFAULT NULL,
-	OUT party_id integer, OUT unit text, OUT kind text, OUT component text, OUT corrects_period date,
-	OUT source_id smallint, OUT ticket_key text, OUT sheet_id bigint, OUT line integer, OUT amount numeric
-) RETURNS SETOF record
+-- what each side of a line adds to its party; one ticket may have several
+CREATE FUNCTION settle._party_lines(book regnamespace, during daterange, party text DEFAULT NULL) RETURNS TABLE (
+	party_id integer, unit text, kind text, component text, corrects_period date,
+	source_id smallint, ticket_key text, sheet_id bigint, line integer, amount numeric
+)
 	LANGUAGE plpgsql
 	STABLE
 	SET search_path = pg_catalog, pg_temp
@@ -213,11 +203,11 @@ BEGIN
 	IF party IS NOT NULL THEN
 		wanted := format($sql$ me.party = $2 AND sh.sheet_id IN (
 			SELECT unnest(d.sheets) FROM %1$s.party_delta AS d JOIN %1$s.party AS p ON p.party_id = d.party_id
-			WHERE p.party = $2 AND d.period <= $1
+			WHERE p.party = $2 AND d.period <@ $1
 			UNION
 			SELECT x.sheet_id FROM %1$s.sheet AS x WHERE x.run_id IN (
 				SELECT d.run_id FROM %1$s.party_delta AS d JOIN %1$s.party AS p ON p.party_id = d.party_id
-				WHERE p.party = $2 AND d.period <= $1 AND d.sheets IS NULL)) $sql$, book);
+				WHERE p.party = $2 AND d.period <@ $1 AND d.sheets IS NULL)) $sql$, book);
 	END IF;
 	RETURN QUERY EXECUTE format($sql$
 		SELECT
@@ -237,15 +227,27 @@ BEGIN
 		CROSS JOIN LATERAL (VALUES (l.payee_id, l.payer_id), (l.payer_id, l.payee_id)) AS sides (party_id, other_id)
 		JOIN %1$s.party AS me ON me.party_id = sides.party_id AND me.side IN ('outside', 'tax')
 		JOIN %1$s.party AS other ON other.party_id = sides.other_id
-		WHERE sh.period <= $1 AND l.payer_id <> l.payee_id AND %2$s
-		AND sh.period > coalesce((SELECT max(b.period) FROM %1$s.period AS b WHERE b.state = 'closed' AND b.period < $1), '-infinity')
-	$sql$, book, wanted) USING period, party;
+		WHERE sh.period <@ $1 AND l.payer_id <> l.payee_id AND %2$s
+	$sql$, book, wanted) USING during, party;
 END
 $function$;
-COMMENT ON FUNCTION settle._statement_lines(regnamespace, date, text) IS 'the lines that a period''s statements are made of';
+COMMENT ON FUNCTION settle._party_lines(regnamespace, daterange, text) IS 'the lines of outside and tax parties, or of one of them, in some periods';
 
-CREATE FUNCTION settle._statement_content(book regnamespace, period date, party text DEFAULT NULL, OUT statement_party text, OUT unit text, OUT content bytea)
-	RETURNS SETOF record
+CREATE FUNCTION settle._statement_range(book regnamespace, period date) RETURNS daterange
+	LANGUAGE plpgsql
+	STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	before date;
+BEGIN
+	EXECUTE format('SELECT max(p.period) FROM %1$s.period AS p WHERE p.state = $2 AND p.period < $1', book) INTO before USING period, 'closed';
+	RETURN daterange(before, period, '(]');
+END
+$function$;
+COMMENT ON FUNCTION settle._statement_range(regnamespace, date) IS 'the periods whose lines stand in the statements of a period: its own, and those since the one that was closed before it';
+
+CREATE FUNCTION settle._statement_content(book regnamespace, period date, party text DEFAULT NULL) RETURNS TABLE (statement_party text, unit text, content bytea)
 	LANGUAGE plpgsql
 	STABLE
 	SET search_path = pg_catalog, pg_temp
@@ -330,7 +332,7 @@ BEGIN
 		SELECT p.party, $1, t.unit, t.kind, t.component, t.corrects_period, count(*) FILTER (WHERE t.source_id <> 0), sum(t.amount)
 		FROM (
 			SELECT l.party_id, l.unit, l.kind, l.component, l.corrects_period, l.source_id, l.ticket_key, sum(l.amount) AS amount
-			FROM settle._statement_lines($2, $1) AS l
+			FROM settle._party_lines($2, settle._statement_range($2, $1)) AS l
 			GROUP BY l.party_id, l.unit, l.kind, l.component, l.corrects_period, l.source_id, l.ticket_key
 		) AS t
 		JOIN %1$s.party AS p ON p.party_id = t.party_id

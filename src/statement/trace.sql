@@ -1,6 +1,6 @@
 -- trace: from a payment to the tickets behind it, and from a ticket to its payments
 
-CREATE FUNCTION settle._source_rows(book regnamespace, source_id smallint, keys text[], OUT ticket_key text, OUT ticket jsonb) RETURNS SETOF record
+CREATE FUNCTION settle._source_rows(book regnamespace, source_id smallint, keys text[]) RETURNS TABLE (ticket_key text, ticket jsonb)
 	LANGUAGE plpgsql
 	STABLE
 	SET search_path = pg_catalog, pg_temp
@@ -31,10 +31,11 @@ COMMENT ON FUNCTION settle.trace_payout(regnamespace, text, date, text) IS
 	'what a payment, or a statement that is not paid yet, consists of: a row a line with its ticket and the row of the source as it is now, and rows for what was brought forward, held and carried; the amounts sum to what is payable';
 
 CREATE FUNCTION settle._trace_payout(
-	book regnamespace, party text, period date, unit text,
-	OUT reference text, OUT paid_at timestamptz, OUT state text, OUT kind text, OUT component text, OUT amount numeric, OUT corrects_period date,
-	OUT source name, OUT ticket_key text, OUT revision integer, OUT run_id bigint, OUT relation regclass, OUT ticket jsonb
-) RETURNS SETOF record
+	book regnamespace, party text, period date, unit text
+) RETURNS TABLE (
+	reference text, paid_at timestamptz, state text, kind text, component text, amount numeric, corrects_period date,
+	source name, ticket_key text, revision integer, run_id bigint, relation regclass, ticket jsonb
+)
 	LANGUAGE plpgsql
 	STABLE
 	SET search_path = pg_catalog, pg_temp
@@ -45,7 +46,7 @@ BEGIN
 			SELECT s.* FROM %1$s.statement AS s
 			WHERE s.party = $1 AND s.period = $2 AND s.unit = coalesce($3, (SELECT b.currency FROM %1$s.book AS b))
 		), lines AS (
-			SELECT l.* FROM settle._statement_lines($4, $2, $1) AS l WHERE l.unit = (SELECT m.unit FROM mine AS m)
+			SELECT l.* FROM settle._party_lines($4, settle._statement_range($4, $2), $1) AS l WHERE l.unit = (SELECT m.unit FROM mine AS m)
 		), rows AS (
 			SELECT so.source_id, r.ticket_key, r.ticket
 			FROM %1$s.source AS so
@@ -85,10 +86,11 @@ COMMENT ON FUNCTION settle.trace_ticket(regnamespace, name, text) IS
 	'the lines of a ticket and where each went: a row a line and party that has statements, with the statement''s period, its state and payment; these are null while the period is open';
 
 CREATE FUNCTION settle._trace_ticket(
-	book regnamespace, source name, key text,
-	OUT revision integer, OUT period date, OUT corrects_period date, OUT component text, OUT payer text, OUT payee text, OUT amount numeric, OUT unit text,
-	OUT party text, OUT statement_period date, OUT state text, OUT reference text, OUT paid_at timestamptz
-) RETURNS SETOF record
+	book regnamespace, source name, key text
+) RETURNS TABLE (
+	revision integer, period date, corrects_period date, component text, payer text, payee text, amount numeric, unit text,
+	party text, statement_period date, state text, reference text, paid_at timestamptz
+)
 	LANGUAGE plpgsql
 	STABLE
 	SET search_path = pg_catalog, pg_temp
