@@ -32,7 +32,7 @@ SELECT settle.confirm_party('traced', 'staff:w1', 'known'), settle.approve_state
     settle.pay_statement('traced', 'staff:w1', '2025-11-01', reference => 'bank-1', paid_at => '2025-12-10') \g /dev/null
 RESET SESSION AUTHORIZATION;
 
-SELECT results_eq($$ SELECT reference, kind, component, amount, source::text, ticket_key, relation::text, ticket->>'worker' FROM settle.trace_payout('traced', 'staff:w1', '2025-11-01') $$, $$ VALUES
+SELECT results_eq($$ SELECT reference, kind, component, amount, source::text COLLATE "default", ticket_key, relation::text COLLATE "default", ticket->>'worker' FROM settle.trace_payout('traced', 'staff:w1', '2025-11-01') $$, $$ VALUES
     ('bank-1', 'withheld', 'tax', -8.00, 'ticket', '1', 'traced.ticket', 'w1'), ('bank-1', 'earned', 'wage', 80.00, 'ticket', '1', 'traced.ticket', 'w1'),
     ('bank-1', 'withheld', 'tax', -7.00, 'ticket', '2', 'traced.ticket', 'w1'), ('bank-1', 'earned', 'wage', 120.00, 'ticket', '2', 'traced.ticket', 'w1'),
     ('bank-1', 'earned', 'hours', 240.00, 'shift', '7', 'shift', 'w1'), ('bank-1', 'held', NULL, -113.00, NULL, NULL, NULL, NULL) $$, 'a payment: its lines and tickets of every source, and what was held');
