@@ -132,7 +132,7 @@ SELECT is(jsonb_path_query_array(settle.rules('repairs', '[2025-11-12,2025-11-13
 -- The base once a period has closed
 ----------------------------------------------------------------------------------------------------
 SELECT settle.add_decision('repairs', 'level', fallback => '1'), settle.add_outcome('repairs', 'level', 'rush', '2'), settle.add_choice('repairs', 'season', 'first') \g /dev/null
-INSERT INTO repairs.period (period, state, changed_by) VALUES ('2025-10-01', 'closing', 'test');
+INSERT INTO repairs.period (period, state, changed_by) VALUES ('2025-09-01', 'closing', 'test');
 SELECT lives_ok($$ SELECT settle.add_rule('repairs', 'gift', 'gift', 'hq', 'p', base => '1', valid => '[2026-01-01,)') $$, 'a period that is closing does not keep it');
 UPDATE repairs.period SET state = 'closed';
 SELECT throws_ok(statement, '55000', 'pack "base" of book "repairs" can no longer be changed directly', statement) FROM (VALUES
@@ -152,20 +152,20 @@ SELECT settle.add_outcome('repairs', 'level', 'night', '3', pack => 'y2026') \g 
 SELECT settle.add_rule('repairs', 'parts', 'parts', 'hq', 'depot', base => 'cost * d.level * d.wear', pack => 'y2026') \g /dev/null
 SELECT ok(settle.rules('repairs')::text !~ 'wear', 'decisions and outcomes of a draft are not in force');
 SELECT repairs.pass('y2026') \g /dev/null
-SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'y2026', '2025-10-15') $$, '55000', 'pack "y2026" would change what was settled in closed periods', 'nothing reaches back by accident');
-SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'y2026', '2025-10-31 23:59') $$, '55000', NULL, 'to the last minute in book time');
+SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'y2026', '2025-09-15') $$, '55000', 'pack "y2026" would change what was settled in closed periods', 'nothing reaches back by accident');
+SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'y2026', '2025-09-30 23:59') $$, '55000', NULL, 'to the last minute in book time');
 SELECT lives_ok($$ SELECT settle.enable_pack('repairs', 'y2026', '2025-11-01') $$, 'an open period is open');
 SELECT results_eq($$ SELECT pack, valid FROM repairs.rule WHERE code IN ('parts', 'gift') $$, $$ VALUES ('y2026', '(,)'::tstzrange), ('base', '(,2025-11-01)'::tstzrange) $$, 'a rule of the base ends; one that was to begin later goes');
 INSERT INTO repairs.ticket (ticket_id, done_at, project, region, worker, amount, cost, channel, night) VALUES ('t5', '2025-11-02', 'install', 'cn.west', 'w1', 0, 10, 'phone', true), ('t6', '2025-10-02', 'install', 'cn.west', 'w1', 0, 10, 'phone', true);
 SELECT * FROM settle.run('repairs') \g /dev/null
 SELECT is(repairs.pays('t5'), 'parts 60', 'its decisions and outcomes apply from then on');
 SELECT is(repairs.pays('t6'), 'parts 10', 'and not before');
-SELECT throws_ok($$ SELECT settle.disable_pack('repairs', 'y2026', '2025-10-01') $$, '55000', NULL, 'nor does its end reach back by accident');
+SELECT throws_ok($$ SELECT settle.disable_pack('repairs', 'y2026', '2025-09-30') $$, '55000', NULL, 'nor does its end reach back by accident');
 SELECT is_empty($$ SELECT * FROM settle.check('repairs') $$, 'and the book agrees');
 SELECT settle.add_pack('repairs', 'back', ends => '{parts}') \g /dev/null
 SELECT settle.add_rule('repairs', 'flat', 'parts', 'hq', 'depot', base => '5', pack => 'back') \g /dev/null
 SELECT repairs.pass('back') \g /dev/null
-SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'back', '2025-10-01', reach_back => true) $$, '55000', 'rule "parts" has settled tickets and can only be ended', 'what begins later and was used cannot go');
+SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'back', '2025-09-20', reach_back => true) $$, '55000', 'rule "parts" has settled tickets and can only be ended', 'what begins later and was used cannot go');
 SELECT is((SELECT state FROM repairs.pack WHERE pack = 'back'), 'approved', 'then nothing has happened');
 SELECT lives_ok($$ SELECT settle.enable_pack('repairs', 'back', '2025-11-02', reach_back => true) $$, 'from a later moment it ends');
 
