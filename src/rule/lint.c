@@ -10,6 +10,7 @@
 #include "rule/lint.h"
 
 #include "access/relation.h"
+#include "access/xact.h"
 #include "common/hashfn.h"
 #include "expr/expr.h"
 #include "fmgr.h"
@@ -117,6 +118,20 @@ never_in_force(TimestampTz from, TimestampTz until)
 }
 
 /*
+ * Takes a condition apart.  One of a draft, which is looked at as if it were
+ * enabled now, may be for a time that is over: then it is meant to reach back.
+ */
+static List *
+boxes_in_force(const SettleSpace *space, Expr *when, TimestampTz from, TimestampTz until, int owner, int *barred)
+{
+	List	   *boxes = settle_boxes(space, when, from, until, owner, barred);
+
+	if (boxes == NIL && from == GetCurrentTransactionStartTimestamp())
+		boxes = settle_boxes(space, when, DT_NOBEGIN, until, owner, barred);
+	return boxes;
+}
+
+/*
  * Takes the conditions of a source apart.  An outcome that stands for every
  * source is told of once, by the first.
  */
@@ -137,7 +152,7 @@ read_source(Lint *lint, LintSource *source)
 		CHECK_FOR_INTERRUPTS();
 		if (never_in_force(rule->rule.def->from, rule->rule.def->until))
 			continue;
-		source->rules[i] = settle_boxes(source->space, rule->when, rule->rule.def->from, rule->rule.def->until, i, &barred);
+		source->rules[i] = boxes_in_force(source->space, rule->when, rule->rule.def->from, rule->rule.def->until, i, &barred);
 		if (source->rules[i] == NIL)
 			report_barred(lint, source, settle_lint_rule(rule), rule->rule.def->applies_when, rule->rule.def->pack, barred);
 		for (int k = 0; k < rule->noverrides; k++)
@@ -155,7 +170,7 @@ read_source(Lint *lint, LintSource *source)
 			CHECK_FOR_INTERRUPTS();
 			if (never_in_force(outcome->def->from, outcome->def->until))
 				continue;
-			source->outcomes[d][i] = settle_boxes(source->space, outcome->when, outcome->def->from, outcome->def->until, i, &barred);
+			source->outcomes[d][i] = boxes_in_force(source->space, outcome->when, outcome->def->from, outcome->def->until, i, &barred);
 			if (source->outcomes[d][i] == NIL && (outcome->def->source != NULL || source == lint->sources))
 				report_barred(lint, source, settle_lint_outcome(decision, outcome), outcome->def->applies_when, outcome->def->pack, barred);
 		}
@@ -300,7 +315,8 @@ report_overlap(LintGroup *group, const SettleBox *a, const SettleBox *b)
 
 	initStringInfo(&example);
 	proven = is_proof(group, both, &example);
-	if (contested_pack(group, a->owner) != NULL || contested_pack(group, b->owner) != NULL ||
+	/* packs meet in a ticket only where a rule of one would apply */
+	if (group->packs != NULL || contested_pack(group, a->owner) != NULL || contested_pack(group, b->owner) != NULL ||
 		(group->choice != NULL && (group->source->overridden[a->owner] || group->source->overridden[b->owner])))
 		proven = false;
 	if (!proven)
@@ -782,7 +798,7 @@ look_at_packs(Lint *lint, LintSource *source, const PackChoice *choice)
 		const SettlePackDef *def = choice->packs[i]->def;
 
 		boxes[i] = never_in_force(def->from, def->until) ? NIL
-			: settle_boxes(source->space, choice->packs[i]->when, def->from, def->until, i, &barred);
+			: boxes_in_force(source->space, choice->packs[i]->when, def->from, def->until, i, &barred);
 	}
 	look_at_pairs(&group, boxes, 0, choice->npacks);
 	for (int i = 0; i < choice->npacks && group.ranked; i++)
