@@ -177,6 +177,27 @@ extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int ver
 /* Orders versions of one code: by time, then by pack. */
 extern int	settle_compare_versions(const SettleRuleDef *a, const SettleRuleDef *b);
 
+/* A decision that multiplied a line, and by which outcome it is what it is. */
+typedef struct SettleFactor
+{
+	const char *decision;
+	SettleDec	value;
+	const char *reason;
+} SettleFactor;
+
+/* How the amount of a line that adds to no tally came about, before it was rounded and divided. */
+typedef struct SettleLinePrice
+{
+	SettleDec	fee;			/* of the base by the tiers */
+	SettleDec	unbounded;		/* times the factor */
+	SettleDec	exact;			/* within at_least and at_most */
+	const char *bound;			/* the one that counts; NULL: none */
+} SettleLinePrice;
+
+/* Both of the ticket that was evaluated last. */
+extern int	settle_rule_factors(SettleSet *set, const SettleRule *rule, SettleFactor **factors);
+extern SettleLinePrice settle_line_price(SettleSet *set, const SettleLine *line);
+
 extern const SettleRounding *settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit);
 
 #endif							/* SETTLE_ENGINE_H */

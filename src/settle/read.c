@@ -156,8 +156,8 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 /*
  * Tells whether an error is one of a ticket, which the run goes on after.
  */
-static bool
-is_error_of_ticket(int sqlerrcode)
+bool
+settle_is_error_of_ticket(int sqlerrcode)
 {
 	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
 
@@ -201,7 +201,7 @@ evaluate_rows(Reader *reader, SPITupleTable *rows, uint64 from, uint64 to)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(old);
 		CurrentResourceOwner = owner;
-		if (!is_error_of_ticket(error->sqlerrcode))
+		if (!settle_is_error_of_ticket(error->sqlerrcode))
 			ReThrowError(error);
 		ok = false;
 		run->ntickets = start;

@@ -37,6 +37,9 @@ extern RunSource *settle_find_source(const Run *run, const char *name);
 extern void settle_record_run(Run *run);
 
 /* ---- read.c ---- */
+
+/* Tells whether an error is one of the ticket, which makes it a problem, and not one of the machine. */
+extern bool settle_is_error_of_ticket(int sqlerrcode);
 extern char *settle_source_query(Reader *reader, const char **lookup_type);
 extern void settle_keys(Run *run, RunSource *source, ArrayType *keys);
 extern void settle_all(Run *run, RunSource *source);

@@ -8,7 +8,7 @@
  *		post.h		posting: comparing with what is posted, tallies, writing
  *		copy.c		COPY into a table of the book
  *		capture.c	triggers on the source
- *		explain.c	the steps of one ticket
+ *		explain.h	the steps of one ticket, and what stands in the book for it
  *		check.c		what must always hold
  */
 #ifndef SETTLE_SETTLE_H
@@ -207,11 +207,6 @@ extern void settle_copy_bytes(StringInfo buf, const void *bytes, int len);
 extern void settle_copy_null(StringInfo buf);
 extern void settle_copy_dec(StringInfo buf, SettleDec value);
 extern void settle_copy_ltree(StringInfo buf, struct varlena *path);
-
-/* ---- explain.c ---- */
-
-/* Explains the ticket in the slot of its source. */
-extern void settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorestate *store, TupleDesc desc);
 
 /* ---- run.c ---- */
 
