@@ -10,7 +10,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._file_instant(jsonb) IS 'an instant of a document, spelled as settle.rules does';
-REVOKE ALL ON FUNCTION settle._file_instant(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle._items_of(part jsonb)
 	RETURNS TABLE (kind text, object text, key text, item jsonb, place bigint)
@@ -58,7 +57,6 @@ END
 $function$;
 COMMENT ON FUNCTION settle._items_of(jsonb) IS
 	'the choices, decisions, outcomes and rules of a part of a ruleset, spelled as settle.rules does whatever a file leaves out; key tells versions apart';
-REVOKE ALL ON FUNCTION settle._items_of(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle._wanted_part(book regnamespace, document jsonb, pack text) RETURNS jsonb
 	LANGUAGE plpgsql STABLE
@@ -98,7 +96,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._wanted_part(regnamespace, jsonb, text) IS 'what a document says for one pack of a book, once it is certain that it means the same there';
-REVOKE ALL ON FUNCTION settle._wanted_part(regnamespace, jsonb, text) FROM PUBLIC;
 
 -- Rules that sheets refer to stay what they were, and so does what they and the
 -- outcomes of a book that has settled tickets are made of: they can be ended.
@@ -153,7 +150,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._plan_load(regnamespace, text, jsonb, jsonb) IS 'the steps that make of the part of a pack that stands the part that is wanted';
-REVOKE ALL ON FUNCTION settle._plan_load(regnamespace, text, jsonb, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle._changed_keys(before jsonb, after jsonb) RETURNS text[]
 	LANGUAGE plpgsql IMMUTABLE
@@ -168,7 +164,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._changed_keys(jsonb, jsonb) IS 'the keys whose values differ between two objects';
-REVOKE ALL ON FUNCTION settle._changed_keys(jsonb, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle._order_outcomes(book regnamespace, pack text, wanted jsonb) RETURNS SETOF text
 	LANGUAGE plpgsql
@@ -208,7 +203,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._order_outcomes(regnamespace, text, jsonb) IS 'gives outcomes the order of a document, which decides between those of one priority; returns the decisions where it was another';
-REVOKE ALL ON FUNCTION settle._order_outcomes(regnamespace, text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle.load_rules(book regnamespace, ruleset settle.ruleset, pack text DEFAULT 'base')
 	RETURNS TABLE (action text, kind text, object text, detail text) AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;

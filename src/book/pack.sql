@@ -5,7 +5,6 @@ COMMENT ON FUNCTION settle.keep_packs() IS 'statement trigger on packs and the r
 
 CREATE FUNCTION settle._lock_rules(book regnamespace) RETURNS void AS 'MODULE_PATHNAME', 'settle_lock_rules' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle._lock_rules(regnamespace) IS 'makes edits of the rules wait until this transaction ends';
-REVOKE ALL ON FUNCTION settle._lock_rules(regnamespace) FROM PUBLIC;
 
 CREATE FUNCTION settle._create_pack_tables(book name) RETURNS void
 	LANGUAGE plpgsql
@@ -89,7 +88,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._part_of_ruleset(jsonb, text) IS 'what the document of a ruleset says in one pack';
-REVOKE ALL ON FUNCTION settle._part_of_ruleset(jsonb, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._pack_digest(book regnamespace, pack text) RETURNS bytea
 	LANGUAGE plpgsql STABLE
@@ -104,7 +102,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._pack_digest(regnamespace, text) IS 'sha256 of all that a pack says';
-REVOKE ALL ON FUNCTION settle._pack_digest(regnamespace, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._take_pack(book regnamespace, pack text, states text[], as_submitted boolean) RETURNS jsonb
 	LANGUAGE plpgsql
@@ -135,7 +132,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._take_pack(regnamespace, text, text[], boolean) IS 'locks the rules and gives a pack that stands in one of some states, and is still what was submitted where that is asked';
-REVOKE ALL ON FUNCTION settle._take_pack(regnamespace, text, text[], boolean) FROM PUBLIC;
 
 CREATE FUNCTION settle.submit_pack(book regnamespace, pack text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
@@ -146,13 +142,13 @@ CREATE FUNCTION settle._submit_pack(book regnamespace, pack text, reason text) R
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	lint CONSTANT regprocedure := to_regprocedure('settle.lint(regnamespace)');
+	lint CONSTANT regprocedure := to_regprocedure('settle.lint(regnamespace, text[])');
 	findings text;
 BEGIN
 	PERFORM settle._take_pack(book, pack, '{draft}', false);
 	IF lint IS NOT NULL THEN
-		EXECUTE format('SELECT string_agg(l.object || '': '' || l.detail, E''\n'') FROM %s($1) AS l WHERE l.severity = ''error''', lint::regproc)
-			INTO findings USING book;
+		EXECUTE format('SELECT string_agg(l.object || '': '' || l.detail, E''\n'') FROM %s($1, $2) AS l WHERE l.severity = ''error''', lint::regproc)
+			INTO findings USING book, ARRAY[pack];
 		IF findings IS NOT NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 				MESSAGE = format('pack "%s" cannot be submitted: settle.lint finds errors', pack),
@@ -183,7 +179,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._redraft_pack(regnamespace, text, text) IS 'body of settle.redraft_pack';
-REVOKE ALL ON FUNCTION settle._redraft_pack(regnamespace, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.reject_pack(book regnamespace, pack text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;
@@ -243,7 +238,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._check_pack_time(regnamespace, text, timestamptz, boolean) IS 'refuses an instant at which a pack would reach into closed periods without being told to';
-REVOKE ALL ON FUNCTION settle._check_pack_time(regnamespace, text, timestamptz, boolean) FROM PUBLIC;
 
 CREATE FUNCTION settle.enable_pack(book regnamespace, pack text, at timestamptz DEFAULT now(), reach_back boolean DEFAULT false)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;

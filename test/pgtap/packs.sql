@@ -5,11 +5,15 @@
 SET client_min_messages = warning;
 SET timezone = 'Asia/Shanghai';
 SELECT no_plan();
-DROP ROLE IF EXISTS packs_maker, packs_checker, packs_reader;
+DROP ROLE IF EXISTS packs_owner, packs_maker, packs_checker, packs_reader;
+CREATE ROLE packs_owner;
+SELECT format('GRANT CREATE ON DATABASE %I TO packs_owner', current_database()) \gexec
 CREATE ROLE packs_maker;
 CREATE ROLE packs_checker;
 CREATE ROLE packs_reader;
+SET ROLE packs_owner;
 SELECT settle.create_book('repairs') \g /dev/null
+RESET ROLE;
 INSERT INTO repairs.access (role, level, granted_by) VALUES ('packs_maker', 'clerk', 'test'), ('packs_checker', 'approver', 'test'), ('packs_reader', 'reader', 'test');
 -- what tests ask of the book's tables is asked by the owner
 GRANT USAGE ON SCHEMA repairs TO PUBLIC;
@@ -79,6 +83,7 @@ SET session_replication_role = replica;
 UPDATE repairs.rule SET tiers = '70%' WHERE pack = 'east' AND code = 'visit';
 RESET session_replication_role;
 SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'east') $$, '55000', 'pack "east" is not what was submitted', 'the digest tells');
+SELECT results_eq($$ SELECT * FROM settle.check('repairs') $$, $$ VALUES ('a pack is what was submitted until it is enabled', 'east', 'is approved, and its content has another digest') $$, 'and so does the check');
 SET session_replication_role = replica;
 UPDATE repairs.rule SET tiers = '7%' WHERE pack = 'east' AND code = 'visit';
 RESET session_replication_role;
@@ -172,7 +177,9 @@ SELECT lives_ok($$ SELECT settle.enable_pack('repairs', 'back', '2025-11-02', re
 ----------------------------------------------------------------------------------------------------
 -- Packs in a choice
 ----------------------------------------------------------------------------------------------------
+SET ROLE packs_owner;
 SELECT settle.create_book('shop') \g /dev/null
+RESET ROLE;
 SELECT settle.add_choice('shop', 'season', 'first'), settle.add_choice('shop', 'model', 'unique'), settle.add_choice('shop', 'most', 'highest') \g /dev/null
 SELECT settle.add_rule('shop', 'fee', 'fee', 'hq', 'p', base => 'amount', tiers => '1%'), settle.add_decision('shop', 'season', returns => 'text', fallback => '"none"') \g /dev/null
 INSERT INTO shop.access (role, level, granted_by) VALUES ('packs_checker', 'approver', 'test');
@@ -221,6 +228,7 @@ SELECT throws_ok($$ SELECT settle.add_rule('shop', 'r', 'r', 'hq', 'p', base => 
 SELECT throws_ok($$ SELECT settle.rules('shop', packs => '{black,esat}') $$, '42704', 'pack "esat" does not exist', 'nor can be asked for');
 -- sources
 CREATE TABLE shop.visit (id int PRIMARY KEY, at timestamptz, km int);
+ALTER TABLE shop.visit OWNER TO packs_owner;
 SELECT settle.add_source('shop', 'visit', 'shop.visit', 'id', 'at') \g /dev/null
 SELECT throws_ok($$ SELECT settle.add_rule('shop', 'km', 'km', 'hq', 'p', base => 'km', source => 'visit', pack => 'black') $$, '22023', 'rule "km" is of source "visit", and its pack "black" is not', 'a scope reads one source');
 SELECT throws_ok($$ SELECT settle.add_outcome('shop', 'season', 'true', '"x"', source => NULL, pack => 'black') $$, '22023', NULL, 'so does an outcome of every source');
@@ -232,7 +240,9 @@ SELECT lives_ok($$ SELECT settle.add_rule('shop', 'km2', 'km2', 'hq', 'p', base 
 ----------------------------------------------------------------------------------------------------
 -- load_rules
 ----------------------------------------------------------------------------------------------------
+SET ROLE packs_owner;
 SELECT settle.create_book('git') \g /dev/null
+RESET ROLE;
 CREATE FUNCTION git.load(document jsonb, pack text DEFAULT 'base') RETURNS SETOF text LANGUAGE sql AS
 $$ SELECT concat_ws(' ', action, kind, object, detail) FROM settle.load_rules('git', document::settle.ruleset, pack) $$;
 SELECT set_eq($$ SELECT git.load(settle.rules('shop', packs => '{base}')::jsonb - '{sources,packs,rules,decisions}'::text[]) $$,
@@ -283,4 +293,5 @@ SELECT * FROM finish();
 DROP SCHEMA git, shop CASCADE;
 DROP FUNCTION public.by;
 DROP SCHEMA repairs CASCADE;
-DROP ROLE packs_maker, packs_checker, packs_reader;
+DROP OWNED BY packs_owner, packs_maker, packs_checker, packs_reader CASCADE;
+DROP ROLE packs_owner, packs_maker, packs_checker, packs_reader;
