@@ -28,6 +28,7 @@ BEGIN
 			digest bytea,
 			drafted_by text NOT NULL DEFAULT settle.actor(%2$L),
 			drafted_at timestamptz NOT NULL DEFAULT now(),
+			edited_by text[] NOT NULL DEFAULT '{}',
 			submitted_by text, submitted_at timestamptz,
 			approved_by text, approved_at timestamptz,
 			enabled_by text, enabled_at timestamptz,
@@ -36,9 +37,9 @@ BEGIN
 			CONSTRAINT in_force_once_enabled CHECK ((valid IS NOT NULL) = (state IN ('enabled', 'disabled'))),
 			CONSTRAINT fixed_once_submitted CHECK (pack = 'base' OR (digest IS NOT NULL AND submitted_by IS NOT NULL) = (state <> 'draft')),
 			CONSTRAINT approved_by_another CHECK (pack = 'base' OR state IN ('draft', 'submitted')
-				OR (approved_by IS NOT NULL AND approved_by <> drafted_by AND approved_by <> submitted_by))
+				OR (approved_by IS NOT NULL AND approved_by <> drafted_by AND approved_by <> submitted_by AND approved_by <> ALL (edited_by)))
 		);
-		COMMENT ON TABLE %1$I.pack IS 'packs of rules: what limits them, who drafted, approved and enabled them, and when they are in force; the base stands in every book';
+		COMMENT ON TABLE %1$I.pack IS 'packs of rules: what limits them, who drafted, edited, approved and enabled them, and when they are in force; the base stands in every book';
 		INSERT INTO %1$I.pack (pack, state, valid, title) VALUES ('base', 'enabled', '(,)', 'what stands in no other pack');
 		CREATE TRIGGER append_only BEFORE TRUNCATE ON %1$I.pack FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 	$tables$, book, quote_ident(book));
@@ -194,7 +195,7 @@ REVOKE ALL ON FUNCTION settle._reject_pack(regnamespace, text, text) FROM PUBLIC
 
 CREATE FUNCTION settle.approve_pack(book regnamespace, pack text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;
-COMMENT ON FUNCTION settle.approve_pack(regnamespace, text, text) IS 'approves what was submitted; whoever drafted or submitted it cannot';
+COMMENT ON FUNCTION settle.approve_pack(regnamespace, text, text) IS 'approves what was submitted; whoever drafted, edited or submitted it cannot';
 
 CREATE FUNCTION settle._approve_pack(book regnamespace, pack text, reason text) RETURNS void
 	LANGUAGE plpgsql
@@ -204,10 +205,10 @@ DECLARE
 	taken CONSTANT jsonb := settle._take_pack(book, pack, '{submitted}', true);
 	actor CONSTANT text := settle.actor(book);
 BEGIN
-	IF actor IN (taken ->> 'drafted_by', taken ->> 'submitted_by') THEN
+	IF actor IN (taken ->> 'drafted_by', taken ->> 'submitted_by') OR taken -> 'edited_by' ? actor THEN
 		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
 			MESSAGE = format('pack "%s" needs the approval of another person', pack),
-			DETAIL = format('"%s" has drafted or submitted it.', actor);
+			DETAIL = format('"%s" has drafted, edited or submitted it.', actor);
 	END IF;
 	EXECUTE format('UPDATE %s.pack SET state = ''approved'', approved_by = $2, approved_at = clock_timestamp(), reason = $3 WHERE pack = $1', book)
 		USING pack, actor, reason;

@@ -89,6 +89,7 @@ UPDATE repairs.rule SET tiers = '7%' WHERE pack = 'east' AND code = 'visit';
 RESET session_replication_role;
 SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'east', 'infinity') $$, '22023', NULL, 'never is no time');
 SELECT lives_ok($$ SELECT public.by('packs_checker', $q$ SELECT settle.enable_pack('repairs', 'east', '2025-11-11') $q$) $$, 'enabled from a day on');
+SELECT is((SELECT edited_by FROM repairs.pack WHERE pack = 'east'), '{}', 'the drafter is no further editor, nor is who gives a pack back');
 SELECT results_eq($$ SELECT state, valid, drafted_by, submitted_by, approved_by, enabled_by, reason FROM repairs.pack WHERE pack = 'east' $$,
 	$$ VALUES ('enabled', '[2025-11-11,)'::tstzrange, 'packs_maker', 'packs_maker', 'packs_checker', 'packs_checker', 'good') $$, 'who did what');
 SELECT results_eq($$ SELECT pack, valid FROM repairs.rule WHERE code = 'visit' ORDER BY pack $$, $$ VALUES ('base', '(,2025-11-11)'::tstzrange), ('east', '(,)') $$, 'what it replaces has ended');
@@ -148,6 +149,9 @@ SELECT throws_ok(statement, '55000', 'pack "base" of book "repairs" can no longe
 	($$ SELECT settle.add_decision('repairs', 'other') $$), ($$ UPDATE repairs.decision SET fallback = '7' $$), ($$ SELECT settle.add_choice('repairs', 'other', 'first') $$),
 	($$ UPDATE repairs.choice SET policy = 'unique' $$), ($$ DELETE FROM repairs.choice $$),
 	($$ SELECT settle.load_rules('repairs', jsonb_set(settle.rules('repairs')::jsonb, '{rules,1,title}', '"x"')::settle.ruleset) $$)) AS v(statement);
+SELECT is_empty($$ SELECT * FROM settle.load_rules('repairs', settle.rules('repairs')) $$, 'what stands can be loaded');
+SELECT is_empty(format($$ SELECT * FROM settle.load_rules('repairs', settle.rules('repairs'), %L) $$, pack), pack || ', too') FROM unnest('{east,late,right}'::text[]) AS pack;
+SELECT throws_ok($$ SELECT * FROM settle.load_rules('repairs', jsonb_set(settle.rules('repairs')::jsonb, '{rules,0,base}', '"99"')::settle.ruleset, 'east') $$, '55000', 'pack "east" is disabled and cannot be changed', 'but nothing else into what was enabled');
 SELECT lives_ok($$ UPDATE repairs.rule SET title = title $$ || ' WHERE false', 'a statement that changes nothing is none');
 SELECT settle.add_pack('repairs', 'y2026', ends => '{parts,gift}', title => 'What changes in 2026') \g /dev/null
 SELECT throws_ok($$ SELECT settle.add_rule('repairs', 'parts', 'parts', 'hq', 'depot', base => 'cost * d.wear', pack => 'y2026') $$, '42703', NULL, 'a draft is compiled at each edit');
@@ -167,6 +171,14 @@ SELECT is(repairs.pays('t5'), 'parts 60', 'its decisions and outcomes apply from
 SELECT is(repairs.pays('t6'), 'parts 10', 'and not before');
 SELECT throws_ok($$ SELECT settle.disable_pack('repairs', 'y2026', '2025-09-30') $$, '55000', NULL, 'nor does its end reach back by accident');
 SELECT is_empty($$ SELECT * FROM settle.check('repairs') $$, 'and the book agrees');
+SELECT settle.add_pack('repairs', 'back', ends => '{parts}') \g /dev/null
+INSERT INTO repairs.access (role, level, granted_by) VALUES ('packs_checker', 'clerk', 'test');
+SELECT public.by('packs_checker', $$ SELECT settle.add_rule('repairs', 'mine', 'mine', 'hq', 'staff:checker', base => '1', pack => 'back') $$) \g /dev/null
+DELETE FROM repairs.rule WHERE code = 'mine';
+SELECT settle.submit_pack('repairs', 'back', 'test') \g /dev/null
+SELECT throws_ok($$ SELECT public.by('packs_checker', $q$ SELECT settle.approve_pack('repairs', 'back', 'good') $q$) $$, '42501', 'pack "back" needs the approval of another person', 'who edited a draft does not approve it');
+SELECT settle.redraft_pack('repairs', 'back', 'test') \g /dev/null
+DELETE FROM repairs.pack WHERE pack = 'back';
 SELECT settle.add_pack('repairs', 'back', ends => '{parts}') \g /dev/null
 SELECT settle.add_rule('repairs', 'flat', 'parts', 'hq', 'depot', base => '5', pack => 'back') \g /dev/null
 SELECT repairs.pass('back') \g /dev/null
@@ -222,6 +234,7 @@ SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'amuont > 1') $$, '42703
 SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'amount') $$, '42804', NULL, 'one that is no condition');
 SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'c.fee > 1') $$, '42703', NULL, 'nor does it read what rules give');
 SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'true', source => 'tikcet') $$, '23503', NULL, 'a source that is none');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', ends => '{fee,feee}') $$, '42704', 'pack "x" ends the rule "feee", which does not exist', 'a misspelt end');
 SELECT throws_ok($$ SELECT settle.add_pack('shop', '') $$, '23514', NULL, 'no name');
 SELECT throws_ok($$ SELECT settle.add_pack('shop', 'base') $$, '23505', NULL, 'the base is there');
 SELECT throws_ok($$ SELECT settle.add_rule('shop', 'r', 'r', 'hq', 'p', base => '1', pack => 'x') $$, '23503', NULL, 'a pack that is not');
@@ -283,6 +296,7 @@ SELECT is_empty($$ SELECT git.load(settle.rules('git', packs => '{next}')::jsonb
 SELECT throws_ok($$ SELECT git.load(jsonb_set(settle.rules('git', packs => '{next}')::jsonb, '{packs,next,applies_when}', '"night"'), 'next') $$, '22023', 'the ruleset limits pack "next" otherwise than book "git"', 'with another scope');
 SELECT settle.add_pack('git', 'after') \g /dev/null
 SELECT throws_ok($$ SELECT git.load(settle.rules('git', packs => '{next}')::jsonb, 'after') $$, '42704', 'the ruleset has no pack "after"', 'one that names packs says what belongs where');
+SELECT throws_ok($$ SELECT git.load(settle.rules('git', packs => '{next}')::jsonb) $$, '22023', 'rule "tip" of the ruleset is never in force', 'what the draft ends is not what stands in the base');
 SELECT throws_ok($$ SELECT git.load(settle.rules('git')::jsonb, 'nowhere') $$, '42704', 'pack "nowhere" does not exist', 'a pack that is none');
 SELECT throws_ok($$ SELECT git.load(settle.rules('git')::jsonb || '{"time_zone": "UTC"}') $$, '22023', 'the ruleset has the time_zone "UTC", book "git" has "Asia/Shanghai"', 'rules of another time');
 SELECT throws_ok($$ SELECT git.load(jsonb_set(settle.rules('git')::jsonb, '{sources,ticket,revenue}', '"cost"')) $$, '22023', 'the ruleset reads its sources otherwise than book "git"', 'or of another mapping');
