@@ -31,7 +31,7 @@ settle_pass_gate_sql(PG_FUNCTION_ARGS)
 {
 	SettleBook	book = settle_book(PG_GETARG_OID(0));
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_ADMIN);
 	settle_pass_gate(&book, false);
 	PG_RETURN_VOID();
 }
@@ -228,7 +228,7 @@ settle_period_transfers(PG_FUNCTION_ARGS)
 							   "AND coalesce(s.corrects_period, s.period) = ANY ($1)", book.name);
 
 	InitMaterializedSRF(fcinfo, 0);
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_ADMIN);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	sums.context = CurrentMemoryContext;
