@@ -20,14 +20,14 @@
 #define FETCH			2000
 
 /*
- * settle._pass_gate(book regnamespace) returns void
+ * settle._shut_gate(book regnamespace) returns void
  *
  * Locks the gate of the book as a run does.  It must be the whole of a
  * statement: what comes after it then sees all that others have posted.
  */
-PG_FUNCTION_INFO_V1(settle_pass_gate_sql);
+PG_FUNCTION_INFO_V1(settle_shut_gate);
 Datum
-settle_pass_gate_sql(PG_FUNCTION_ARGS)
+settle_shut_gate(PG_FUNCTION_ARGS)
 {
 	SettleBook	book = settle_book(PG_GETARG_OID(0));
 

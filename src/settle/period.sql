@@ -3,9 +3,8 @@
 CREATE FUNCTION settle.part(parts jsonb, component text) RETURNS numeric AS 'MODULE_PATHNAME', 'settle_part' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION settle.part(jsonb, text) IS 'one number of an object of numbers, 0 where it is not there: settle.part(earned, ''install'') in a rule of the source period';
 
-CREATE FUNCTION settle._pass_gate(book regnamespace) RETURNS void AS 'MODULE_PATHNAME', 'settle_pass_gate_sql' LANGUAGE C STRICT;
-COMMENT ON FUNCTION settle._pass_gate(regnamespace) IS 'locks the gate of a book as a run does; it must be the whole of a statement';
-REVOKE ALL ON FUNCTION settle._pass_gate(regnamespace) FROM PUBLIC;
+CREATE FUNCTION settle._shut_gate(book regnamespace) RETURNS void AS 'MODULE_PATHNAME', 'settle_shut_gate' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle._shut_gate(regnamespace) IS 'locks the gate of a book as a run does; it must be the whole of a statement';
 
 -- Periods by their first day
 
@@ -13,13 +12,11 @@ CREATE FUNCTION settle._period_start(kind text, at timestamp) RETURNS date
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 	RETURN pg_catalog.date_trunc(kind, at)::date;
 COMMENT ON FUNCTION settle._period_start(text, timestamp) IS 'first day of the day, week, month, quarter or year that a local time falls in';
-REVOKE ALL ON FUNCTION settle._period_start(text, timestamp) FROM PUBLIC;
 
 CREATE FUNCTION settle._period_after(kind text, period date) RETURNS date
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 	RETURN (period OPERATOR(pg_catalog.+) CASE kind WHEN 'quarter' THEN '3 months' ELSE '1 ' OPERATOR(pg_catalog.||) kind END::interval)::date;
 COMMENT ON FUNCTION settle._period_after(text, date) IS 'first day of the period that follows one';
-REVOKE ALL ON FUNCTION settle._period_after(text, date) FROM PUBLIC;
 
 CREATE FUNCTION settle.period_of(book regnamespace, at timestamptz DEFAULT now()) RETURNS date
 	AS 'MODULE_PATHNAME', 'settle_as_reader' LANGUAGE C STABLE STRICT;
@@ -51,7 +48,6 @@ BEGIN
 	RETURN result;
 END
 $function$;
-REVOKE ALL ON FUNCTION settle._next_period(regnamespace, date) FROM PUBLIC;
 
 -- Tables
 
@@ -115,7 +111,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._create_period_tables(name) IS 'makes the tables of a book that closing its periods needs';
-REVOKE ALL ON FUNCTION settle._create_period_tables(name) FROM PUBLIC;
 
 -- The roster
 
@@ -160,7 +155,6 @@ CREATE FUNCTION settle._period_transfers(
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_period_transfers' LANGUAGE C STABLE STRICT ROWS 20000;
 COMMENT ON FUNCTION settle._period_transfers(regnamespace, date[], date) IS
 	'what each rule gave parties of the roster, less what it took, for tickets of some periods, as far as it is posted in periods up to another';
-REVOKE ALL ON FUNCTION settle._period_transfers(regnamespace, date[], date) FROM PUBLIC;
 
 CREATE FUNCTION settle._period_sums(book regnamespace, periods date[], posted_until date)
 	RETURNS TABLE (period date, party text, component text, earned numeric, base numeric, tickets bigint)
@@ -181,7 +175,6 @@ END
 $function$;
 COMMENT ON FUNCTION settle._period_sums(regnamespace, date[], date) IS
 	'what parties of the roster earned for tickets of some periods, by component, as far as it is posted in periods up to another';
-REVOKE ALL ON FUNCTION settle._period_sums(regnamespace, date[], date) FROM PUBLIC;
 
 CREATE FUNCTION settle._build_period(book regnamespace, period date, posted_until date, ready_at timestamptz) RETURNS void
 	LANGUAGE plpgsql
@@ -242,7 +235,6 @@ END
 $function$;
 COMMENT ON FUNCTION settle._build_period(regnamespace, date, date, timestamptz) IS
 	'writes the rows of the source period for one period, where they differ from what stands: carried apart, from what is posted in periods up to another';
-REVOKE ALL ON FUNCTION settle._build_period(regnamespace, date, date, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION settle._carry_into(book regnamespace, period date, posted_until date) RETURNS void
 	LANGUAGE plpgsql
@@ -272,7 +264,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._carry_into(regnamespace, date, date) IS 'writes into the rows of one period what rules of the source period gave for earlier ones';
-REVOKE ALL ON FUNCTION settle._carry_into(regnamespace, date, date) FROM PUBLIC;
 
 CREATE FUNCTION settle.refresh_period(book regnamespace, period date)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C STRICT;
@@ -285,7 +276,7 @@ AS $function$
 DECLARE
 	closed_until date;
 BEGIN
-	PERFORM settle._pass_gate(book);
+	PERFORM settle._shut_gate(book);
 	PERFORM settle._check_period(book, period);
 	closed_until := settle._closed_until(book);
 	-- late tickets wait for the next close, as they did when the period closed
@@ -309,7 +300,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._closed_until(regnamespace) IS 'the last closed period of a book, null where none is closed';
-REVOKE ALL ON FUNCTION settle._closed_until(regnamespace) FROM PUBLIC;
 
 CREATE FUNCTION settle._check_period(book regnamespace, period date) RETURNS void
 	LANGUAGE plpgsql STABLE STRICT
@@ -329,7 +319,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._check_period(regnamespace, date) IS 'raises 22023 where a day is not the first of a period';
-REVOKE ALL ON FUNCTION settle._check_period(regnamespace, date) FROM PUBLIC;
 
 CREATE FUNCTION settle._first_open(book regnamespace, otherwise date) RETURNS date
 	LANGUAGE plpgsql STABLE STRICT
@@ -345,7 +334,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._first_open(regnamespace, date) IS 'the period of a book that is to be closed next; where none is closed the one asked for, unless sheets stand before it';
-REVOKE ALL ON FUNCTION settle._first_open(regnamespace, date) FROM PUBLIC;
 
 CREATE FUNCTION settle._check_order(book regnamespace, period date) RETURNS void
 	LANGUAGE plpgsql STABLE STRICT
@@ -368,7 +356,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._check_order(regnamespace, date) IS 'raises 55000 where a period is not the one to be closed next';
-REVOKE ALL ON FUNCTION settle._check_order(regnamespace, date) FROM PUBLIC;
 
 CREATE FUNCTION settle._settle_period(book regnamespace, period date) RETURNS void
 	LANGUAGE plpgsql STRICT
@@ -398,7 +385,6 @@ END
 $function$;
 COMMENT ON FUNCTION settle._settle_period(regnamespace, date) IS
 	'settles what is pending, then the rows of the source period: of the period itself and of those before it that were corrected in it';
-REVOKE ALL ON FUNCTION settle._settle_period(regnamespace, date) FROM PUBLIC;
 
 CREATE FUNCTION settle.period_obstacles(book regnamespace, period date, OUT kind text, OUT source text, OUT ticket_key text, OUT detail text)
 	RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_as_reader' LANGUAGE C STABLE STRICT;
@@ -420,7 +406,6 @@ BEGIN
 	USING period;
 END
 $function$;
-REVOKE ALL ON FUNCTION settle._period_obstacles(regnamespace, date) FROM PUBLIC;
 
 CREATE FUNCTION settle.defer(book regnamespace, source name, key text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C STRICT;
@@ -433,7 +418,7 @@ AS $function$
 DECLARE
 	changed bigint;
 BEGIN
-	PERFORM settle._need_reason(reason);
+	PERFORM settle._require_reason('deferring a ticket', reason);
 	EXECUTE format('UPDATE %s.problem SET deferred_at = now(), deferred_by = $4, reason = $3 WHERE source = $1 AND ticket_key = $2', book)
 		USING source, key, reason, settle.actor(book);
 	GET DIAGNOSTICS changed = ROW_COUNT;
@@ -443,19 +428,6 @@ BEGIN
 END
 $function$;
 REVOKE ALL ON FUNCTION settle._defer(regnamespace, name, text, text) FROM PUBLIC;
-
-CREATE FUNCTION settle._need_reason(reason text) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-	IF btrim(coalesce(reason, '')) = '' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a reason is missing', HINT = 'Say in a few words why; it is kept with what is done.';
-	END IF;
-END
-$function$;
-COMMENT ON FUNCTION settle._need_reason(text) IS 'raises 22023 where a reason is null or blank';
-REVOKE ALL ON FUNCTION settle._need_reason(text) FROM PUBLIC;
 
 CREATE FUNCTION settle.close_period(book regnamespace, period date, reason text DEFAULT NULL)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;
@@ -468,14 +440,13 @@ AS $function$
 DECLARE
 	ends timestamptz;
 	zone text;
-	found record;
 	list text;
 	total bigint;
 BEGIN
 	IF period IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'period is null';
 	END IF;
-	PERFORM settle._pass_gate(book);
+	PERFORM settle._shut_gate(book);
 	PERFORM settle._check_period(book, period);
 	PERFORM settle._check_order(book, period);
 	EXECUTE format('SELECT settle._period_after(b.period, $1)::timestamp AT TIME ZONE b.time_zone, b.time_zone FROM %s.book AS b', book) INTO ends, zone USING period;
@@ -501,6 +472,7 @@ BEGIN
 	END IF;
 
 	EXECUTE format('UPDATE %s.period SET state = ''closed'', changed_at = clock_timestamp(), reason = $2 WHERE period = $1', book) USING period, reason;
+	PERFORM settle._make_statements(book, period);
 END
 $function$;
 REVOKE ALL ON FUNCTION settle._close_period(regnamespace, date, text) FROM PUBLIC;
@@ -514,12 +486,13 @@ CREATE FUNCTION settle._reopen_period(book regnamespace, period date, reason tex
 AS $function$
 DECLARE
 	closed_until date;
+	paid bigint;
 BEGIN
 	IF period IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'period is null';
 	END IF;
-	PERFORM settle._need_reason(reason);
-	PERFORM settle._pass_gate(book);
+	PERFORM settle._require_reason('opening a period again', reason);
+	PERFORM settle._shut_gate(book);
 	closed_until := settle._closed_until(book);
 	IF closed_until IS DISTINCT FROM period THEN
 		RAISE EXCEPTION USING
@@ -527,6 +500,13 @@ BEGIN
 			MESSAGE = format('period %s of book "%s" is not the last closed one', period, book::text),
 			DETAIL = CASE WHEN closed_until IS NULL THEN 'No period is closed.' ELSE format('The last closed one is %s.', closed_until) END,
 			HINT = 'Periods are opened again from the last one back.';
+	END IF;
+	paid := settle._paid_statements(book, period);
+	IF paid > 0 THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('period %s of book "%s" has %s', period, book::text, CASE paid WHEN 1 THEN 'a statement that is paid' ELSE format('%s statements that are paid', paid) END),
+			HINT = 'Correct the tickets: what changes is posted in the next period.';
 	END IF;
 	EXECUTE format('UPDATE %s.period SET state = ''open'', changed_at = clock_timestamp(), changed_by = $3, reason = $2 WHERE period = $1', book)
 		USING period, reason, settle.actor(book);
@@ -553,7 +533,7 @@ BEGIN
 	PERFORM settle._check_period(book, period);
 	-- as closing does it, in a block that is rolled back; its lock of the gate goes with it
 	BEGIN
-		PERFORM settle._pass_gate(book);
+		PERFORM settle._shut_gate(book);
 		each_period := settle._first_open(book, period);
 		IF period < each_period THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('period %s of book "%s" is closed already', period, book::text);
