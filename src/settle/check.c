@@ -182,11 +182,6 @@ static const Invariant invariants[] = {
 		"WHERE s.period < (SELECT min(p.period) FROM %1$s.period AS p)"
 	},
 	{
-		"nothing is posted in a period after it closed",
-		"SELECT 'run ' || r.run_id, 'has posted in ' || p.period FROM %1$s.period AS p JOIN %1$s.run AS r ON r.started_at > p.changed_at "
-		"WHERE p.state = 'closed' AND EXISTS (SELECT FROM %1$s.sheet AS s WHERE s.run_id = r.run_id AND s.period = p.period)"
-	},
-	{
 		"what the rows of closed periods say was earned equals the lines",
 		"SELECT o.party || ' ' || o.period, 'row ' || concat_ws(' ', o.earned, o.base, o.tickets) || ', lines ' || concat_ws(' ', x.earned, x.base, x.tickets) "
 		"FROM %1$s.party_period AS o JOIN %1$s.period AS p ON p.period = o.period AND p.state = 'closed' LEFT JOIN ("

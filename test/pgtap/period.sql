@@ -126,11 +126,9 @@ BEGIN;
 SET LOCAL session_replication_role = replica;
 INSERT INTO shop.sheet (source_id, ticket_key, revision, ticket_time, period, currency, revenue, cost, payout, tickets, lines, run_id)
 	SELECT source_id, 'x', 1, ticket_time, '2023-09-01', currency, 0, 0, 0, 0, lines, run_id FROM shop.sheet WHERE ticket_key = '1';
-UPDATE shop.period SET changed_at = changed_at - interval '1 day' WHERE period = '2024-01-01';
 DELETE FROM shop.period WHERE period = '2023-11-01';
 SELECT set_has($$ SELECT invariant, object FROM settle.check('shop') $$,
 	$$ VALUES ('no sheet stands before the books begin', 'ticket x'), ('periods are closed one after the other', '2023-11-01') $$, 'periods with a gap, sheets before the first');
-SELECT is((SELECT count(*) > 0 FROM settle.check('shop') WHERE invariant = 'nothing is posted in a period after it closed' AND detail = 'has posted in 2024-01-01'), true, 'a period that moved after it closed');
 ROLLBACK;
 
 ----------------------------------------------------------------------------------------------------
