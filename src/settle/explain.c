@@ -98,39 +98,54 @@ rate_text(const SettleRule *rule, SettleDec rate)
 	return psprintf("%s each", settle_dec_out(settle_dec_trim(rate)));
 }
 
+static void
+show_step(Explanation *e, const SettleRule *rule, const SettleFeeStep *step, const char *of, SettleDec quantity, SettleDec fee)
+{
+	if (settle_dec_sign(quantity) == 0 && settle_dec_sign(fee) == 0)
+		return;
+	settle_begin_step(e, "tier", step->step == 0 ? "bounds" : psprintf("step %d", step->step),
+					  step->step == 0 ? "what min or max adds or takes"
+					  : psprintf("%sfrom %s %s at %s%s", of, settle_dec_out(settle_dec_trim(step->lower)),
+								 step->open ? "on" : psprintf("to %s", settle_dec_out(settle_dec_trim(step->upper))), rate_text(rule, step->rate),
+								 settle_dec_sign(step->flat) == 0 ? "" : psprintf(" and %s flat", settle_dec_out(settle_dec_trim(step->flat)))));
+	settle_step_dec(e, EXPLAIN_BASE, settle_dec_trim(quantity));
+	settle_step_dec(e, EXPLAIN_AMOUNT, settle_dec_trim(fee));
+	settle_end_step(e);
+}
+
+static const SettleFeeStep *
+same_step(const SettleFeeStep *step, const SettleFeeStep *steps, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (steps[i].step == step->step)
+			return &steps[i];
+	return NULL;
+}
+
 /*
  * Shows how a stretch of quantity, from one total to another, falls into tiers.
+ * What the lower total had and the higher has not, as a volume tier that was
+ * left or a minimum that was reached, is taken back.
  */
 static void
 show_tiers(Explanation *e, const SettleRule *rule, SettleDec from, SettleDec to, const char *of)
 {
-	SettleFeeStep *before;
+	SettleFeeStep *before = NULL;
 	SettleFeeStep *after;
 	int			nbefore = settle_dec_sign(from) == 0 ? 0 : settle_price_steps(rule->pricer, from, &before);
 	int			nafter = settle_price_steps(rule->pricer, to, &after);
 
 	for (int i = 0; i < nafter; i++)
 	{
-		SettleDec	quantity = after[i].quantity;
-		SettleDec	fee = after[i].fee;
+		const SettleFeeStep *was = same_step(&after[i], before, nbefore);
 
-		for (int k = 0; k < nbefore; k++)
-			if (before[k].step == after[i].step)
-			{
-				quantity = settle_dec_sub(quantity, before[k].quantity);
-				fee = settle_dec_sub(fee, before[k].fee);
-			}
-		if (settle_dec_sign(quantity) == 0 && settle_dec_sign(fee) == 0)
-			continue;
-		settle_begin_step(e, "tier", after[i].step == 0 ? "bounds" : psprintf("step %d", after[i].step),
-				   after[i].step == 0 ? "what min or max adds or takes"
-				   : psprintf("%sfrom %s %s at %s", of, settle_dec_out(settle_dec_trim(after[i].lower)),
-							  after[i].open ? "on" : psprintf("to %s", settle_dec_out(settle_dec_trim(after[i].upper))),
-							  rate_text(rule, after[i].rate)));
-		settle_step_dec(e, EXPLAIN_BASE, settle_dec_trim(quantity));
-		settle_step_dec(e, EXPLAIN_AMOUNT, settle_dec_trim(fee));
-		settle_end_step(e);
+		show_step(e, rule, &after[i], of,
+				  was == NULL ? after[i].quantity : settle_dec_sub(after[i].quantity, was->quantity),
+				  was == NULL ? after[i].fee : settle_dec_sub(after[i].fee, was->fee));
 	}
+	for (int i = 0; i < nbefore; i++)
+		if (same_step(&before[i], after, nafter) == NULL)
+			show_step(e, rule, &before[i], of, settle_dec_neg(before[i].quantity), settle_dec_neg(before[i].fee));
 }
 
 /*
@@ -542,7 +557,7 @@ explain_row(Explanation *e, Run *run, RunSource *source, const char *key)
 
 		settle_begin_step(e, "problem", failing == NULL ? source->name : failing,
 						  psprintf("%s%s%s%s%s", error->message, error->detail == NULL ? "" : ": ", error->detail == NULL ? "" : error->detail,
-								   error->hint == NULL ? "" : " ", error->hint == NULL ? "" : error->hint));
+								   error->hint == NULL ? "" : ". ", error->hint == NULL ? "" : error->hint));
 		settle_end_step(e);
 		show_trace(e, run, source, key, trace, NULL);
 		return;
