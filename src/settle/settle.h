@@ -9,6 +9,7 @@
  *		copy.c		COPY into a table of the book
  *		capture.c	triggers on the source
  *		explain.c	the steps of one ticket
+ *		seal.h		seals: canon.c, seal.c, verify.c
  *		check.c		what must always hold
  */
 #ifndef SETTLE_SETTLE_H
