@@ -47,6 +47,7 @@ BEGIN
 	PERFORM settle._journal(book, 'decision', '{decision}');
 	PERFORM settle._journal(book, 'outcome', '{decision,outcome_id}');
 	PERFORM settle._journal(book, 'rule', '{code}');
+	PERFORM settle._journal(book, 'pack', '{pack}');
 	EXECUTE format('CREATE TRIGGER journal AFTER UPDATE OF excused_by ON %I.unpaid FOR EACH ROW EXECUTE FUNCTION settle.journal(''{source,ticket_key}'', ''{}'')', book);
 END
 $function$;
@@ -60,7 +61,7 @@ CREATE FUNCTION settle._readable(book regnamespace) RETURNS SETOF regclass
 		FROM pg_catalog.pg_class AS c
 		WHERE c.relnamespace OPERATOR(pg_catalog.=) book::pg_catalog.oid
 			AND (c.relkind OPERATOR(pg_catalog.=) 'v'
-				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,period,problem,run,unpaid}'));
+				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,period,problem,run,unpaid,statement,statement_item,statement_log,approval,dispute,payment,leg,leg_return,external_figure}'));
 	END;
 COMMENT ON FUNCTION settle._readable(regnamespace) IS 'the relations of a book that readers may select from';
 
