@@ -359,6 +359,7 @@ BEGIN
 	$book$, book, settle._ltree_schema(), quote_ident(book));
 
 	PERFORM settle._create_seal_tables(book);
+	PERFORM settle._create_job_tables(book);
 	PERFORM settle._create_pack_tables(book);
 	PERFORM settle._create_change_table(book);
 	PERFORM settle._watch_parties(book);
