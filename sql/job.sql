@@ -45,6 +45,6 @@ BEGIN;
 SELECT settle.because('the busy season');
 UPDATE job_test.rule SET title = 'Fee';
 COMMIT;
-SELECT table_name, action, object, reason, after -> 'title' AS title FROM job_test.change ORDER BY change_id;
+SELECT table_name, action, object, reason, after -> 'title' AS title FROM job_test.change WHERE table_name = 'rule' ORDER BY change_id;
 SET client_min_messages = warning;
 DROP SCHEMA job_test CASCADE;
