@@ -14,7 +14,7 @@
 /* Where the ticket stands; in the order of how much it matters. */
 static const char states[] =
 	"SELECT 'state'::text, x.name::text, NULL::text, NULL::text, NULL::numeric, NULL::numeric, NULL::numeric, NULL::text, x.detail::text FROM ("
-	"SELECT 1, 'problem', format('%%s%%s: %%s; since %%s', p.sqlstate, ' in ' || p.rule_code, p.message, p.first_seen) "
+	"SELECT 1, 'problem', format('%%s%%s: %%s; since %%s', p.sqlstate, CASE WHEN p.rule_code IS NOT NULL THEN format(' in %%s', p.rule_code) END, p.message, p.first_seen) "
 	"FROM %1$s.problem AS p WHERE p.source = $1 AND p.ticket_key = $2 "
 	"UNION ALL SELECT 2, 'unpaid', CASE WHEN u.excused_at IS NULL THEN format('no rule gives it a line; since %%s', u.first_seen) "
 	"ELSE format('no rule gives it a line, and none is to: %%s, %%s', u.excused_by, u.reason) END "
@@ -41,10 +41,10 @@ static const char posted[] =
 static const char revisions[] =
 	"SELECT x.kind::text, x.name::text, x.payer::text, x.payee::text, x.base::numeric, x.factor::numeric, x.amount::numeric, x.unit::text, x.detail::text FROM ("
 	"SELECT s.revision, 0, 'revision', s.revision::text, NULL, NULL, NULL::numeric, NULL::numeric, NULL::numeric, NULL, "
-	"format('run %%s, posted at %%s, in the period of %%s%%s%%s', s.run_id, u.finished_at, s.period, ', for that of ' || s.corrects_period, "
+	"format('run %%s, posted at %%s, in the period of %%s%%s%%s', s.run_id, u.finished_at, s.period, CASE WHEN s.corrects_period IS NOT NULL THEN format(', for that of %%s', s.corrects_period) END, "
 	"CASE WHEN s.tickets > 0 THEN ': the ticket is settled' WHEN s.tickets < 0 THEN ': the ticket is taken back' ELSE ': what has changed' END) "
 	"FROM %1$s.sheet AS s LEFT JOIN %1$s.run AS u ON u.run_id = s.run_id WHERE s.source_id = $3 AND s.ticket_key = $2 "
-	"UNION ALL SELECT l.revision, l.line, 'difference', l.component, l.payer, l.payee, l.base, l.factor, l.amount, l.unit, 'rule ' || l.code FROM " LINES " AS l "
+	"UNION ALL SELECT l.revision, l.line, 'difference', l.component, l.payer, l.payee, l.base, l.factor, l.amount, l.unit, format('rule %%s', l.code) FROM " LINES " AS l "
 	"WHERE (SELECT count(*) FROM %1$s.sheet AS s WHERE s.source_id = $3 AND s.ticket_key = $2) > 1) "
 	"AS x (revision, line, kind, name, payer, payee, base, factor, amount, unit, detail) WHERE $1 IS NOT NULL ORDER BY x.revision, x.line";
 
