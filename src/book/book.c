@@ -59,7 +59,7 @@ static const Column columns_read[] = {
 	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID},
 	{"gate", NULL},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
-	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
+	{"source", "tax", TEXTOID, .nullable = true}, {"source", "reverses", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
 	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
 	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
 	{"pending", "source_id", INT2OID}, {"pending", "ticket_key", TEXTOID, .nullable = true},
@@ -68,6 +68,8 @@ static const Column columns_read[] = {
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
 	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"},
+	{"order_ticket", "ticket_key", TEXTOID}, {"order_ticket", "order_ref", TEXTOID}, {"order_ticket", "project", TEXTOID},
+	{"order_ticket", "ready_at", TIMESTAMPTZOID}, {"order_ticket", "duplicate_of", TEXTOID, .nullable = true}, {"order_gate", NULL},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}
@@ -239,7 +241,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, bool read_only)
 		"'sources', (SELECT pg_catalog.jsonb_object_agg(s.source, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
 		"'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at, "
 		"'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
-		"'currency', s.currency))) "
+		"'currency', s.currency, 'reverses', s.reverses, 'order_ref', s.order_ref, 'rework_of', s.rework_of))) "
 		"FROM %1$s.source AS s WHERE s.relation IS NOT NULL), "
 		"'choices', (SELECT pg_catalog.jsonb_object_agg(c.choice, c.policy) FROM %1$s.choice AS c), "
 		/* nulls inside a value are part of it */
@@ -257,7 +259,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, bool read_only)
 		"'rules', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
 		"'code', r.code, 'component', r.component, 'source', r.source, 'payer', r.payer, 'payee', r.payee, 'payees', r.payees, "
 		"'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::pg_catalog.text, 'factors', r.factors, "
-		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'measure', r.measure, 'clock', nullif(r.clock, 'ticket'), 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most, "
+		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'measure', r.measure, 'clock', nullif(r.clock, 'ticket'), 'share', nullif(r.share, 'fee'), 'repeats', nullif(r.repeats, 'skip'), 'at_least', r.at_least, 'at_most', r.at_most, "
 		"'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides, "
 		"'from', settle._instant(pg_catalog.lower(r.valid)), 'until', settle._instant(pg_catalog.upper(r.valid)), 'title', r.title)) ORDER BY r.code, r.valid), '[]') "
 		"FROM %1$s.rule AS r WHERE r.valid OPERATOR(pg_catalog.&&) v.during AND r.pack OPERATOR(pg_catalog.=) ANY (v.packs))) "
@@ -670,7 +672,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {
 		"source", "relation", "key", "ready_at", "rules_at", "period_at", "project", "region",
-		"revenue", "cost", "tax", "currency", "on_delete"
+		"revenue", "cost", "tax", "currency", "reverses", "on_delete", "order_ref", "rework_of"
 	};
 	Oid			types[lengthof(names)];
 	Datum		args[lengthof(names)];
@@ -706,9 +708,9 @@ settle_add_source(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot be a source", get_rel_name(relid)),
 				 errhint("A source is a table, a partitioned table, a view or a foreign table.")));
-	if (!PG_ARGISNULL(13))
+	if (!PG_ARGISNULL(14))
 	{
-		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(13));
+		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(14));
 
 		if (strcmp(on_delete, "hold") != 0 && strcmp(on_delete, "reverse") != 0 && strcmp(on_delete, "ignore") != 0)
 			ereport(ERROR,

@@ -28,6 +28,9 @@
 /* a ticket's mapped values (times, project, currency) cannot be used */
 #define ERRCODE_SETTLE_BAD_TICKET		SETTLE_ERRCODE('0', '0', '6')
 
+/* a row takes back more than its ticket had, or a ticket that is not there */
+#define ERRCODE_SETTLE_REVERSAL			SETTLE_ERRCODE('0', '0', '9')
+
 /* Symbols are hidden by default; SQL entry points are exported by PG_FUNCTION_INFO_V1. */
 
 #endif							/* SETTLE_CORE_H */
