@@ -237,7 +237,7 @@ write_changes(Run *run, RunSource *source, const OrderChanges *changes)
 		values[3] = text_array(&changes->projects);
 		values[4] = settle_array_of(TIMESTAMPTZOID, changes->times.datums, changes->times.n);
 		settle_book_execute(psprintf("INSERT INTO %s.order_ticket (source_id, ticket_key, order_ref, project, ready_at) "
-									 "SELECT $1, u.k, u.o, u.p, u.t FROM pg_catalog.unnest($2, $3, $4, $5) AS u(k, o, p, t) "
+									 "SELECT $1, u.k, u.o, u.p, u.t FROM unnest($2, $3, $4, $5) AS u(k, o, p, t) "
 									 "ON CONFLICT (source_id, ticket_key) DO UPDATE SET order_ref = excluded.order_ref, project = excluded.project, ready_at = excluded.ready_at",
 									 run->book.name),
 							lengthof(types), types, values, NULL, SPI_OK_INSERT);
@@ -257,7 +257,7 @@ find_changed(Run *run, RunSource *source, const OrderChanges *changes, const cha
 
 	n = settle_book_execute(psprintf("WITH found AS ("
 									 "SELECT m.ticket_key, m.duplicate_of AS was, CASE WHEN pg_catalog.row_number() OVER w OPERATOR(pg_catalog.>) 1 THEN pg_catalog.first_value(m.ticket_key) OVER w END AS duplicate_of "
-									 "FROM (SELECT DISTINCT u.o, u.p FROM pg_catalog.unnest($2, $3) AS u(o, p)) AS t "
+									 "FROM (SELECT DISTINCT u.o, u.p FROM unnest($2, $3) AS u(o, p)) AS t "
 									 "JOIN %1$s.order_ticket AS m ON m.source_id OPERATOR(pg_catalog.=) $1 AND m.order_ref OPERATOR(pg_catalog.=) t.o AND m.project OPERATOR(pg_catalog.=) t.p "
 									 "WINDOW w AS (PARTITION BY m.order_ref, m.project ORDER BY m.ready_at, m.ticket_key COLLATE pg_catalog.\"C\")), "
 									 "changed AS (UPDATE %1$s.order_ticket AS o SET duplicate_of = f.duplicate_of FROM found AS f "
@@ -374,14 +374,14 @@ settle_note_repeats(Run *run, RunSource *source)
 		values[2] = text_array(&looked_at);
 		settle_book_execute(psprintf("UPDATE %s.alert AS a SET settled_at = pg_catalog.now(), reason = 'is paid, or is no repeat any more' "
 									 "WHERE a.kind OPERATOR(pg_catalog.=) ANY ('{duplicate,rework}') AND a.settled_at IS NULL AND a.object OPERATOR(pg_catalog.=) ANY ($3) "
-									 "AND NOT EXISTS (SELECT FROM pg_catalog.unnest($1, $2) AS u(k, o) WHERE u.k OPERATOR(pg_catalog.=) a.kind AND u.o OPERATOR(pg_catalog.=) a.object)", book),
+									 "AND NOT EXISTS (SELECT FROM unnest($1, $2) AS u(k, o) WHERE u.k OPERATOR(pg_catalog.=) a.kind AND u.o OPERATOR(pg_catalog.=) a.object)", book),
 							lengthof(types), types, values, NULL, SPI_OK_UPDATE);
 	}
 	if (kinds.n == 0)
 		return;
 	values[2] = text_array(&messages);
 	/* what somebody has settled by hand is not raised again for the same reason */
-	settle_book_execute(psprintf("INSERT INTO %1$s.alert (kind, object, message) SELECT u.k, u.o, u.m FROM pg_catalog.unnest($1, $2, $3) AS u(k, o, m) "
+	settle_book_execute(psprintf("INSERT INTO %1$s.alert (kind, object, message) SELECT u.k, u.o, u.m FROM unnest($1, $2, $3) AS u(k, o, m) "
 								 "WHERE NOT EXISTS (SELECT FROM %1$s.alert AS a WHERE a.kind OPERATOR(pg_catalog.=) u.k AND a.object OPERATOR(pg_catalog.=) u.o "
 								 "AND a.message OPERATOR(pg_catalog.=) u.m AND a.settled_by IS NOT NULL) "
 								 "ON CONFLICT (kind, object) WHERE settled_at IS NULL DO UPDATE SET message = excluded.message", book),
