@@ -620,38 +620,6 @@ settle_end_rule(PG_FUNCTION_ARGS)
 /* ---- sources ---- */
 
 /*
- * Makes the triggers that tell the book of changes of one table.
- */
-static void
-create_capture(const SettleBook *book, const char *source, Oid relid, bool is_partition, bool at_commit)
-{
-	const char *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-	const char *arguments = psprintf("%s, %s%s", quote_literal_cstr(book->label), quote_literal_cstr(source), at_commit ? ", 'commit'" : "");
-	const char *base = psprintf("settle_%s_%s", book->label, source);
-	const char *on_row = quote_identifier(base);
-	const char *on_truncate = quote_identifier(makeObjectName(base, NULL, "all"));
-	const char *on_commit = quote_identifier(makeObjectName(base, NULL, "now"));
-
-	/* row triggers are cloned to partitions, statement triggers are not */
-	if (!is_partition)
-	{
-		settle_book_execute(psprintf("CREATE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s "
-									 "FOR EACH ROW EXECUTE FUNCTION settle.capture(%s)", on_row, table, arguments),
-							0, NULL, NULL, NULL, SPI_OK_UTILITY);
-		settle_book_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, on_row), 0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	}
-	settle_book_execute(psprintf("CREATE TRIGGER %s AFTER TRUNCATE ON %s "
-								 "FOR EACH STATEMENT EXECUTE FUNCTION settle.capture(%s)", on_truncate, table, arguments),
-						0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	settle_book_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, on_truncate), 0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	if (at_commit && !is_partition)
-		settle_book_execute(psprintf("CREATE CONSTRAINT TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s "
-									 "DEFERRABLE INITIALLY DEFERRED "
-									 "FOR EACH ROW EXECUTE FUNCTION settle.settle_at_commit(%s)", on_commit, table, arguments),
-							0, NULL, NULL, NULL, SPI_OK_UTILITY);
-}
-
-/*
  * settle.add_source(book regnamespace, source name, relation regclass, key
  *					 text, ready_at text, ...) returns void
  *
@@ -744,8 +712,9 @@ settle_add_source(PG_FUNCTION_ARGS)
 		ListCell   *lc;
 
 		foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+			/* row triggers are cloned to partitions, statement triggers are not */
 			if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
-				create_capture(&book, source, lfirst_oid(lc), get_rel_relispartition(lfirst_oid(lc)) && lfirst_oid(lc) != relid, at_commit);
+				settle_create_capture(&book, source, lfirst_oid(lc), !get_rel_relispartition(lfirst_oid(lc)) || lfirst_oid(lc) == relid, true, at_commit);
 	}
 	SPI_finish();
 	settle_book_leave(identity);

@@ -355,6 +355,7 @@ BEGIN
 
 	PERFORM settle._create_change_table(book);
 	PERFORM settle._watch_parties(book);
+	PERFORM settle._create_repeats_tables(book);
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',
 			book, format('%I.rule_revision', book))
 		USING time_zone, currency, period, settle_on;
@@ -380,7 +381,6 @@ BEGIN
 			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.measure, NEW.clock, NEW.share, NEW.repeats, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
 			NEW.pack, lower(NEW.valid)))
 		EXECUTE FUNCTION settle.keep_used_rule()', book);
-	PERFORM settle._create_repeats_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',
@@ -412,7 +412,11 @@ CREATE FUNCTION settle.add_source(
 	rework_of text DEFAULT NULL
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_source' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_source IS
-	'lets the book settle a relation; all but relation and on_delete are SQL expressions over its columns, and a null ready_at means not ready yet';
+	'lets the book settle a relation; all but relation and on_delete are SQL expressions over its columns; a null ready_at means not ready yet, and a row that reverses names the ticket that it takes back';
+
+CREATE FUNCTION settle.complete_capture(book regnamespace) RETURNS integer AS 'MODULE_PATHNAME', 'settle_complete_capture' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle.complete_capture(regnamespace) IS
+	'makes the triggers that partitions and children lack which came after their source was added; returns on how many tables';
 
 CREATE FUNCTION settle.add_rule(
 	book regnamespace,

@@ -71,6 +71,26 @@ settle_source_has_orders(Run *run, RunSource *source)
 
 /* ---- orders ---- */
 
+static void
+settle_later(Run *run, const char *key)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	run->again = lappend(run->again, pstrdup(key));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Begins a batch at commit again.
+ */
+static void
+begin_again(Run *run)
+{
+	for (int i = 0; i < run->ntickets; i++)
+		settle_later(run, run->tickets[i].key);
+	run->ntickets = 0;
+}
+
 /*
  * Spells the ticket's project; no project is one like any other.
  */
@@ -137,7 +157,11 @@ settle_lock_orders(Run *run, RunSource *source)
 {
 	Oid			types[] = {INT2OID, TEXTARRAYOID};
 	Datum		values[] = {Int16GetDatum(source->id), 0};
+	Oid			taken_types[] = {INT2OID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		taken_values[] = {Int16GetDatum(source->id), 0, 0};
 	Column		orders = {0};
+	Column		keys = {0};
+	Column		originals = {0};
 
 	for (int i = 0; i < run->ntickets; i++)
 	{
@@ -146,7 +170,11 @@ settle_lock_orders(Run *run, RunSource *source)
 		if (has_order(ticket))
 			add_text(&orders, ticket->order_ref);
 		if (ticket->place != NULL)
+		{
 			add_text(&orders, ticket->place->order_ref);
+			add_text(&keys, ticket->key);
+			add_text(&originals, ticket->duplicate_of != NULL ? ticket->duplicate_of : ticket->key);
+		}
 	}
 	if (orders.n == 0)
 		return;
@@ -158,6 +186,15 @@ settle_lock_orders(Run *run, RunSource *source)
 						2, types, values, NULL, SPI_OK_DELETE);
 	if (IsolationUsesXactSnapshot())
 		check_order_snapshot(run, source, values[1]);
+	/* whoever we have waited for may have made a ticket of ours a duplicate, or the original */
+	taken_values[1] = text_array(&keys);
+	taken_values[2] = text_array(&originals);
+	if (keys.n > 0 &&
+		settle_book_execute(psprintf("SELECT FROM unnest($2, $3) AS u(k, original) JOIN %s.order_ticket AS o "
+									 "ON o.source_id OPERATOR(pg_catalog.=) $1 AND o.ticket_key OPERATOR(pg_catalog.=) u.k "
+									 "WHERE coalesce(o.duplicate_of, o.ticket_key) OPERATOR(pg_catalog.<>) u.original", run->book.name),
+							lengthof(taken_types), taken_types, taken_values, NULL, SPI_OK_SELECT) > 0)
+		begin_again(run);
 }
 
 /* What a batch changes in order_ticket. */
@@ -276,15 +313,6 @@ find_changed(Run *run, RunSource *source, const OrderChanges *changes, const cha
 	return (int) n;
 }
 
-static void
-settle_later(Run *run, const char *key)
-{
-	MemoryContext old = MemoryContextSwitchTo(run->context);
-
-	run->again = lappend(run->again, pstrdup(key));
-	MemoryContextSwitchTo(old);
-}
-
 static int
 compare_keys(const void *a, const void *b)
 {
@@ -309,6 +337,8 @@ settle_sort_out_repeats(Run *run, RunSource *source)
 		return;
 	for (int i = 0; i < n; i++)
 		settle_later(run, keys[i]);
+	if (run->at_commit)
+		begin_again(run);
 	for (int i = 0; i < run->ntickets; i++)
 	{
 		RunTicket  *ticket = &run->tickets[i];
@@ -318,11 +348,7 @@ settle_sort_out_repeats(Run *run, RunSource *source)
 			ticket->state = TICKET_AGAIN;
 			ticket->nlines = 0;
 		}
-		else if (run->at_commit)
-			settle_later(run, ticket->key);
 	}
-	if (run->at_commit)
-		run->ntickets = 0;
 }
 
 /* ---- alerts ---- */
