@@ -8,6 +8,7 @@
  *		repeats.c	which tickets of an order are duplicates, alerts of repeats
  *		post.h		posting: comparing with what is posted, tallies, writing
  *		copy.c		COPY into a table of the book
+ *		period.c	what closing a period needs of C; the rest stands in period.sql
  *		capture.c	triggers on the source
  *		explain.c	the steps of one ticket
  *		check.c		what must always hold
@@ -33,6 +34,7 @@ typedef struct RunSource
 	char		on_delete;		/* 'h'old, 'r'everse, 'i'gnore */
 	bool		tax_is_mapped;
 	bool		is_captured;	/* a table: its triggers tell of every row that is deleted */
+	bool		is_period;		/* the built-in one: a row that no rule pays is none to worry about */
 	SettleSet  *set;
 	int		   *rule_ids;		/* by ordinal of the rule */
 	int			nparty_ids;
@@ -96,7 +98,7 @@ typedef struct RunTicket
 	OrderPlace *place;			/* NULL: in no order */
 	TimestampTz ready_at;
 	TimestampTz ticket_time;
-	DateADT		period;
+	DateADT		period;			/* -infinity where it is not known */
 	struct varlena *project;
 	struct varlena *region;
 	SettleDec	revenue;
