@@ -259,7 +259,7 @@ settle_post_batch(Run *run, RunSource *source)
 				else
 				{
 					if (ticket->reversed)
-						settle_note_problem(run, source, ticket->key, "reverses", ERRCODE_SETTLE_REVERSAL,
+						settle_note_failure(run, source, ticket, "reverses", ERRCODE_SETTLE_REVERSAL,
 											psprintf("a row takes back ticket \"%s\", which is not there", ticket->key), NULL,
 											"It is settled as soon as the ticket comes.");
 					else
