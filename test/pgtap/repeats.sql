@@ -166,6 +166,11 @@ FROM twice.ticket AS t WHERE ticket_id = 'R2';
 SELECT results_eq($$ SELECT l.component FROM twice.ticket AS t, settle.unnest(settle.evaluate(settle.rules('twice'), t, source => 'ticket')) AS l WHERE ticket_id = 'R2' ORDER BY 1 $$,
     $$ VALUES ('deduct'), ('way') $$, 'a rework is known by its row alone');
 
+SELECT settle.create_book('copied'), settle.create_book('original') \g /dev/null
+SELECT settle.add_rule('original', repeats, repeats, 'hq', 'p', base => '1', repeats => repeats) FROM unnest('{skip,pay,only}'::text[]) AS repeats \g /dev/null
+SELECT settle.load_rules('copied', settle.rules('original'), 'base') \g /dev/null
+SELECT results_eq($$ SELECT code, repeats FROM copied.rule ORDER BY code COLLATE "C" $$, $$ VALUES ('only', 'only'), ('pay', 'pay'), ('skip', 'skip') $$, 'a ruleset that is loaded says the same');
+
 ----------------------------------------------------------------------------------------------------
 -- What is refused
 ----------------------------------------------------------------------------------------------------
