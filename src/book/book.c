@@ -58,6 +58,8 @@ typedef struct Column
 static const Column columns_read[] = {
 	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID},
 	{"gate", NULL},
+	{"fact", "fact", NAMEOID}, {"fact", "relation", REGCLASSOID},
+	{"rate", "valid", TSTZRANGEOID}, {"rate", "rate", NUMERICOID},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
 	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
 	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
@@ -261,6 +263,10 @@ read_rules(const SettleBook *book, Datum during, Datum packs, bool read_only)
 		"'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides, "
 		"'from', settle._instant(pg_catalog.lower(r.valid)), 'until', settle._instant(pg_catalog.upper(r.valid)), 'title', r.title)) ORDER BY r.code, r.valid), '[]') "
 		"FROM %1$s.rule AS r WHERE r.valid OPERATOR(pg_catalog.&&) v.during AND r.pack OPERATOR(pg_catalog.=) ANY (v.packs))) "
+		"OPERATOR(pg_catalog.||) coalesce((SELECT pg_catalog.jsonb_build_object('facts', pg_catalog.jsonb_object_agg(f.fact, "
+		"pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('source', f.source, 'relation', f.relation::pg_catalog.text, "
+		"'key', f.key, 'valid', f.valid, 'value', coalesce(f.value, pg_catalog.quote_ident(f.fact)), 'lookup', coalesce(f.lookup, f.key), 'type', f.type)))) "
+		"FROM %1$s.fact AS f HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0), '{}') "
 		"FROM %1$s.book AS b CROSS JOIN (SELECT coalesce($1, '(,)') AS during, coalesce($2, '{base}') AS packs) AS v";
 	Oid			types[] = {TSTZRANGEOID, TEXTARRAYOID};
 	Datum		values[] = {during, packs};

@@ -89,6 +89,19 @@ typedef struct SettleSourceDef
 	char	   *currency;
 } SettleSourceDef;
 
+/* A value that comes from another relation; all but fact, source and type are SQL expressions. */
+typedef struct SettleFactDef
+{
+	char	   *fact;
+	char	   *source;			/* NULL: of every source */
+	char	   *relation;		/* by name, for reading back; a run knows it by its number */
+	char	   *key;			/* over the relation's row */
+	char	   *valid;			/* NULL: always */
+	char	   *value;
+	char	   *lookup;			/* over the ticket */
+	char	   *type;			/* name of the type of the value */
+} SettleFactDef;
+
 typedef struct SettleOutcomeDef
 {
 	char	   *source;			/* NULL: of every source */
@@ -157,6 +170,8 @@ typedef struct SettleRulesetDef
 	char	   *period;
 	int			nsources;
 	SettleSourceDef *sources;
+	int			nfacts;
+	SettleFactDef *facts;
 	int			nchoices;
 	SettleChoiceDef *choices;
 	int			ndecisions;
