@@ -163,16 +163,6 @@ settle_book_owner(Oid schema)
 	return owner;
 }
 
-void
-settle_book_check_rights(const SettleBook *book)
-{
-	if (!has_privs_of_role(GetUserId(), book->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for book \"%s\"", book->label),
-				 errhint("Act as its owner, role \"%s\".", GetUserNameFromId(book->owner, false))));
-}
-
 /* ---- acting as its owner ---- */
 
 SettleIdentity
@@ -297,7 +287,7 @@ settle_rules(PG_FUNCTION_ARGS)
 	SettleRuleset *ruleset;
 	SettleRuleset *result;
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	ruleset = read_rules(&book, PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), true);
@@ -564,7 +554,7 @@ settle_add_definition(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("book is null")));
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 
 	proc = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
 	if (!HeapTupleIsValid(proc))
@@ -611,7 +601,7 @@ settle_end_rule(PG_FUNCTION_ARGS)
 	SettleIdentity identity;
 	uint64		n;
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	n = settle_book_execute(psprintf("UPDATE %s.rule SET valid = pg_catalog.tstzrange(pg_catalog.lower(valid), $2) "
@@ -698,7 +688,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 					 errmsg("%s of a source is null", i == 0 ? "book" : i == 1 ? "name" : names[i - 1]),
 					 errhint("A source needs a name, a relation, an expression for its key and one for the time at which a ticket is ready.")));
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_ADMIN);
 	source = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	relid = PG_GETARG_OID(2);
 	kind = get_rel_relkind(relid);
@@ -712,6 +702,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot be a source", get_rel_name(relid)),
 				 errhint("A source is a table, a partitioned table, a view or a foreign table.")));
+	settle_book_check_relation(&book, relid);
 	if (!PG_ARGISNULL(13))
 	{
 		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(13));

@@ -220,7 +220,7 @@ BEGIN
 			finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 			settled_on text NOT NULL,
 			digest bytea NOT NULL REFERENCES %1$I.ruleset_used,
-			actor name NOT NULL DEFAULT session_user,
+			actor text NOT NULL DEFAULT settle.actor(%3$L),
 			tickets bigint NOT NULL,
 			lines bigint NOT NULL,
 			amount numeric NOT NULL,
@@ -313,7 +313,7 @@ BEGIN
 			ticket_key text NOT NULL,
 			ready_at timestamptz NOT NULL,
 			first_seen timestamptz NOT NULL DEFAULT now(),
-			excused_by name,
+			excused_by text,
 			excused_at timestamptz,
 			reason text,
 			PRIMARY KEY (source, ticket_key)
@@ -342,7 +342,7 @@ BEGIN
 			details jsonb NOT NULL DEFAULT '{}'
 		);
 		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; a book may settle other relations instead or as well';
-	$book$, book, settle._ltree_schema());
+	$book$, book, settle._ltree_schema(), quote_ident(book));
 
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',
 			book, format('%I.rule_revision', book))
