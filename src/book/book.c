@@ -56,7 +56,7 @@ typedef struct Column
 } Column;
 
 static const Column columns_read[] = {
-	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID},
+	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID}, {"book", "keep_inputs", BOOLOID},
 	{"gate", NULL},
 	{"fact", "fact", NAMEOID}, {"fact", "relation", REGCLASSOID},
 	{"rate", "valid", TSTZRANGEOID}, {"rate", "rate", NUMERICOID},
@@ -69,7 +69,7 @@ static const Column columns_read[] = {
 	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID},
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
-	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"},
+	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"}, {"sheet", "inputs", JSONOID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}

@@ -87,6 +87,7 @@ BEGIN
 			period text NOT NULL,
 			settle_on text NOT NULL,
 			rule_revision bigint NOT NULL,
+			keep_inputs boolean NOT NULL DEFAULT true,
 			created_at timestamptz NOT NULL DEFAULT now(),
 			created_by name NOT NULL DEFAULT session_user
 		);
@@ -248,6 +249,7 @@ BEGIN
 			tickets smallint NOT NULL,
 			lines settle.lines NOT NULL,
 			run_id bigint NOT NULL,
+			inputs json,
 			UNIQUE (source_id, ticket_key, revision)
 		) WITH (autovacuum_vacuum_insert_scale_factor = 0.02);
 		COMMENT ON TABLE %1$I.sheet IS 'what a run decided for a ticket; append-only, a correction is a further revision that holds differences';
@@ -369,6 +371,7 @@ BEGIN
 			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.measure, NEW.clock, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
 			NEW.pack, lower(NEW.valid)))
 		EXECUTE FUNCTION settle.keep_used_rule()', book);
+	PERFORM settle._create_fact_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',

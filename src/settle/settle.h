@@ -14,7 +14,7 @@
 #ifndef SETTLE_SETTLE_H
 #define SETTLE_SETTLE_H
 
-#include "book/book.h"
+#include "book/fact.h"
 #include "rule/engine.h"
 #include "rule/lines.h"
 #include "utils/hsearch.h"
@@ -86,6 +86,8 @@ typedef struct RunTicket
 	SettleDec	revenue;
 	SettleDec	cost;
 	const char *currency;
+	const char *inputs;			/* JSON: what its rules have read, or the digest of that */
+	int			ninputs;		/* bytes of it */
 	int			nlines;
 	RunLine    *lines;
 	/* of a failed ticket */
@@ -145,6 +147,9 @@ typedef struct Run
 	MemoryContext batch_context;	/* reset with every batch */
 	const SettleRuleset *ruleset;
 	int64		rule_revision;	/* that the ruleset has, or an earlier one */
+	SettleReader reader;		/* of the facts and rates of the book */
+	bool		keep_inputs;
+	StringInfoData inputs;		/* those of one ticket */
 	char	   *currency;
 	int64		run_id;
 	TimestampTz now;
