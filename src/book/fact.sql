@@ -37,7 +37,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._create_fact_tables(name) IS 'makes the tables fact and rate of a book';
-REVOKE ALL ON FUNCTION settle._create_fact_tables(name) FROM PUBLIC;
 
 CREATE FUNCTION settle.add_fact(
 	book regnamespace, fact name, relation regclass, key text, valid text DEFAULT NULL,
@@ -56,7 +55,7 @@ CREATE FUNCTION settle._set_rate(book regnamespace, from_unit text, to_unit text
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	schema text := (SELECT quote_ident(n.nspname) FROM pg_namespace AS n WHERE n.oid = book::oid);
+	schema name := (SELECT n.nspname FROM pg_namespace AS n WHERE n.oid = book::oid);
 	unit text;
 	begun boolean;
 BEGIN
@@ -76,17 +75,17 @@ BEGIN
 	IF NOT isfinite(at) THEN
 		RAISE EXCEPTION USING ERRCODE = 'datetime_field_overflow', MESSAGE = format('a rate cannot begin at %s', at);
 	END IF;
-	EXECUTE format('SELECT EXISTS (SELECT FROM %s.rate AS r WHERE r.from_unit = $1 AND r.to_unit = $2 AND lower(r.valid) = $3)', schema)
+	EXECUTE format('SELECT EXISTS (SELECT FROM %I.rate AS r WHERE r.from_unit = $1 AND r.to_unit = $2 AND lower(r.valid) = $3)', schema)
 		INTO begun USING from_unit, to_unit, at;
 	IF begun THEN
 		RAISE EXCEPTION USING ERRCODE = 'unique_violation',
 			MESSAGE = format('a rate from "%s" to "%s" begins at %s already', from_unit, to_unit, at),
 			HINT = 'Tickets may have been priced with it. To mend it, change its row and rescan the tickets of its time.';
 	END IF;
-	EXECUTE format('UPDATE %s.rate AS r SET valid = tstzrange(lower(r.valid), $3) WHERE r.from_unit = $1 AND r.to_unit = $2 AND r.valid @> $3', schema)
+	EXECUTE format('UPDATE %I.rate AS r SET valid = tstzrange(lower(r.valid), $3) WHERE r.from_unit = $1 AND r.to_unit = $2 AND r.valid @> $3', schema)
 		USING from_unit, to_unit, at;
-	EXECUTE format('INSERT INTO %1$s.rate (from_unit, to_unit, valid, rate) SELECT $1, $2, tstzrange($3, min(lower(r.valid))), $4 '
-		'FROM %1$s.rate AS r WHERE r.from_unit = $1 AND r.to_unit = $2 AND lower(r.valid) > $3', schema)
+	EXECUTE format('INSERT INTO %1$I.rate (from_unit, to_unit, valid, rate) SELECT $1, $2, tstzrange($3, min(lower(r.valid))), $4 '
+		'FROM %1$I.rate AS r WHERE r.from_unit = $1 AND r.to_unit = $2 AND lower(r.valid) > $3', schema)
 		USING from_unit, to_unit, at, rate;
 END
 $function$;

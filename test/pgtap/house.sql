@@ -33,7 +33,7 @@ SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE pronamespace
 SELECT set_eq($$
     SELECT proname::text FROM our_function
     WHERE proname LIKE '\_%' AND has_function_privilege('public', oid, 'EXECUTE')$$,
-    ARRAY['_unpack', '_create_views', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee'],
+    ARRAY['_unpack', '_create_views', '_create_fact_tables', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
 
 SELECT is_empty($$
