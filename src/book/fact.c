@@ -458,7 +458,12 @@ add_key(FactTable *table, const char *key)
 	FactKey    *entry = fact_keys_lookup(table->keys, key);
 	bool		found;
 
-	return entry != NULL ? entry : fact_keys_insert(table->keys, MemoryContextStrdup(table->context, key), &found);
+	if (entry == NULL)
+	{
+		entry = fact_keys_insert(table->keys, MemoryContextStrdup(table->context, key), &found);
+		entry->rows = NULL;
+	}
+	return entry;
 }
 
 /*

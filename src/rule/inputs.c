@@ -224,7 +224,7 @@ member_of(Jsonb *inputs, const char *key)
 
 	if (value == NULL || value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
 		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("inputs have no object \"%s\"", key)));
 	return JsonbValueToJsonb(value);
 }
