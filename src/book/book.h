@@ -79,6 +79,12 @@ extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum 
 extern const SettleRuleset *settle_book_ruleset(const SettleBook *book);
 extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
 
+/* What is in force together with one pack, as if it were enabled now. */
+extern SettleRuleset *settle_book_ruleset_with(const SettleBook *book, const char *pack);
+
+/* Compiles rules for every source of the book, which raises what is wrong with them. */
+extern void settle_book_check_rules(const SettleBook *book, const SettleRuleset *ruleset);
+
 /* Raises an alert, once for each kind and object that nobody has settled.  For use inside enter and leave. */
 extern void settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message);
 

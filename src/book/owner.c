@@ -13,6 +13,7 @@
  */
 #include "book/book.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -98,9 +99,17 @@ void
 settle_book_check_relation(const SettleBook *book, Oid relation)
 {
 	Oid			user = GetUserId();
+	HeapTuple	tuple;
+	Oid			owner;
 
-	if (has_privs_of_role(user, book->owner) ||
-		(pg_class_ownercheck(relation, book->owner) && pg_class_aclcheck(relation, user, ACL_SELECT) == ACLCHECK_OK))
+	if (has_privs_of_role(user, book->owner))
+		return;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	/* not what he may act for: a superuser may act for everybody */
+	owner = HeapTupleIsValid(tuple) ? ((Form_pg_class) GETSTRUCT(tuple))->relowner : InvalidOid;
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	if (owner == book->owner && pg_class_aclcheck(relation, user, ACL_SELECT) == ACLCHECK_OK)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -145,7 +145,7 @@ compare_version(const void *a, const void *b)
 	const SettleRule *rb = *(const SettleRule *const *) b;
 	int			cmp = strcmp(ra->def->code, rb->def->code);
 
-	return cmp != 0 ? cmp : ra->def->from < rb->def->from ? -1 : ra->def->from > rb->def->from;
+	return cmp != 0 ? cmp : settle_compare_versions(ra->def, rb->def);
 }
 
 /*
@@ -154,7 +154,11 @@ compare_version(const void *a, const void *b)
 void
 settle_number_rules(Run *run)
 {
-	uint64		n = settle_query(psprintf("SELECT r.rule_id, r.code, pg_catalog.lower(r.valid) FROM %s.rule AS r ORDER BY r.rule_id DESC", run->book.name));
+	/* a version that ended before its pack began is in no ruleset */
+	uint64		n = settle_query(psprintf("SELECT r.rule_id, r.code, greatest(pg_catalog.lower(r.valid), pg_catalog.lower(k.valid)), nullif(r.pack, 'base') "
+										  "FROM %1$s.rule AS r JOIN %1$s.pack AS k ON k.pack OPERATOR(pg_catalog.=) r.pack "
+										  "WHERE (pg_catalog.upper(r.valid) OPERATOR(pg_catalog.<=) pg_catalog.lower(k.valid)) IS NOT TRUE "
+										  "ORDER BY r.rule_id DESC", run->book.name));
 	bool		isnull;
 
 	run->nrule_ids = n == 0 ? 1 : DatumGetInt32(settle_spi_datum(0, 1, &isnull)) + 1;
@@ -170,6 +174,7 @@ settle_number_rules(Run *run)
 		qsort(sorted, nrules, sizeof(SettleRule *), compare_version);
 		for (uint64 row = 0; row < n; row++)
 		{
+			Datum		value;
 			SettleRuleDef def = {0};
 			SettleRule	wanted = {.def = &def};
 			const SettleRule *key = &wanted;
@@ -179,6 +184,8 @@ settle_number_rules(Run *run)
 			def.from = DatumGetTimestampTz(settle_spi_datum(row, 3, &isnull));
 			if (isnull)
 				def.from = DT_NOBEGIN;
+			value = settle_spi_datum(row, 4, &isnull);
+			def.pack = isnull ? NULL : TextDatumGetCString(value);
 			found = bsearch(&key, sorted, nrules, sizeof(SettleRule *), compare_version);
 			if (found != NULL)
 			{
