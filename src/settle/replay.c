@@ -6,7 +6,7 @@
  * The row type of the source is needed to give the inputs their types, its rows
  * are not.  What cannot be computed any more, because a column has gone or
  * changed, is told in a row, so errors are trapped in a subtransaction.
- * replay.sql compares what comes out with what is posted.
+ * A statement compares what comes out with what is posted.
  */
 #include "settle/settle.h"
 
@@ -225,4 +225,141 @@ settle_replay_ticket(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * Lines are compared by whom they go between; in a tally, whose amounts follow
+ * from its state, by what they add to it.  $1 is since, $2 the size of the
+ * sample, always the same one.
+ */
+static const char replay_query[] =
+	"WITH taken AS MATERIALIZED ( "
+	"  SELECT so.source, h.source_id, h.ticket_key, h.run_id, n.digest, h.inputs "
+	"  FROM ( "
+	"    SELECT s.source_id, s.ticket_key, max(s.revision) AS revision FROM %1$s.sheet AS s "
+	"    WHERE s.source_id <> 0 GROUP BY s.source_id, s.ticket_key HAVING sum(s.tickets) = 1 "
+	"  ) AS l "
+	"  JOIN %1$s.sheet AS h ON h.source_id = l.source_id AND h.ticket_key = l.ticket_key AND h.revision = l.revision "
+	"  JOIN %1$s.source AS so ON so.source_id = h.source_id "
+	"  JOIN %1$s.run AS n ON n.run_id = h.run_id "
+	"  WHERE (n.started_at >= $1 OR $1 IS NULL) AND h.inputs ->> 'sha256' IS NULL "
+	"  ORDER BY hashtextextended(h.ticket_key, h.source_id), h.ticket_key LIMIT $2 "
+	"), "
+	"computed AS MATERIALIZED ( "
+	"  SELECT t.source_id, t.ticket_key, c.* FROM (SELECT * FROM taken ORDER BY source_id, digest) AS t "
+	"  CROSS JOIN LATERAL settle._replay_ticket($3::oid::regnamespace, t.source, t.digest, t.inputs) AS c "
+	"), "
+	"line AS ( "
+	"  SELECT c.source_id, c.ticket_key, c.rule, c.payer, c.payee, c.unit, c.owner, c.tally_period, "
+	"    CASE WHEN c.owner IS NOT NULL THEN c.factor END AS factor, true AS is_computed, "
+	"    c.amount, CASE WHEN c.owner IS NOT NULL THEN c.base END AS base, c.quantity, CASE WHEN c.owner IS NOT NULL THEN 1 END AS count "
+	"  FROM computed AS c WHERE c.problem IS NULL "
+	"  UNION ALL "
+	"  SELECT t.source_id, t.ticket_key, coalesce(r.code, 'rule number ' || u.rule_id), p.party, q.party, coalesce(r.unit, s.currency), o.party, "
+	"    CASE WHEN r.clock = 'ticket' THEN u.tally_period END, "
+	"    CASE WHEN u.owner_id IS NOT NULL THEN u.factor END, false, "
+	"    CASE WHEN u.owner_id IS NULL THEN u.amount END, CASE WHEN u.owner_id IS NOT NULL THEN u.base END, u.quantity, u.count "
+	"  FROM taken AS t JOIN %1$s.sheet AS s ON s.source_id = t.source_id AND s.ticket_key = t.ticket_key "
+	"  CROSS JOIN LATERAL settle._unpack(s.lines) AS u "
+	"  LEFT JOIN %1$s.rule AS r ON r.rule_id = u.rule_id "
+	"  LEFT JOIN %1$s.party AS p ON p.party_id = u.payer_id "
+	"  LEFT JOIN %1$s.party AS q ON q.party_id = u.payee_id "
+	"  LEFT JOIN %1$s.party AS o ON o.party_id = u.owner_id "
+	"  WHERE NOT EXISTS (SELECT FROM computed AS c WHERE c.source_id = t.source_id AND c.ticket_key = t.ticket_key AND c.problem IS NOT NULL) "
+	"), "
+	"total AS ( "
+	"  SELECT l.source_id, l.ticket_key, l.rule, l.payer, l.payee, l.unit, l.owner, l.tally_period, l.factor, l.is_computed, "
+	"    sum(l.amount) AS amount, sum(l.base) AS base, sum(l.quantity) AS quantity, sum(l.count) AS count "
+	"  FROM line AS l GROUP BY l.source_id, l.ticket_key, l.rule, l.payer, l.payee, l.unit, l.owner, l.tally_period, l.factor, l.is_computed "
+	"  HAVING sum(l.amount) <> 0 OR sum(l.base) <> 0 OR sum(l.quantity) <> 0 OR sum(l.count) <> 0 "
+	"), "
+	"said AS ( "
+	"  SELECT a.*, CASE WHEN a.owner IS NULL THEN format('%%s %%s from %%s to %%s', trim_scale(a.amount), a.unit, a.payer, a.payee) "
+	"    ELSE format('%%s times %%s on %%s, factor %%s, for %%s%%s, %%s from %%s to %%s', a.count, trim_scale(a.base), trim_scale(a.quantity), "
+	"      trim_scale(a.factor), a.owner, ' in ' || a.tally_period, a.unit, a.payer, a.payee) END AS text "
+	"  FROM total AS a "
+	") "
+	"SELECT t.source, t.ticket_key, t.run_id, d.rule, d.expected, d.found "
+	"FROM ( "
+	"  SELECT s.source_id, s.ticket_key, s.rule, min(s.text) FILTER (WHERE s.is_computed) AS expected, min(s.text) FILTER (WHERE NOT s.is_computed) AS found "
+	"  FROM said AS s GROUP BY s.source_id, s.ticket_key, s.rule, s.payer, s.payee, s.unit, s.owner, s.tally_period, s.factor "
+	") AS d "
+	"JOIN taken AS t ON t.source_id = d.source_id AND t.ticket_key = d.ticket_key "
+	"WHERE d.expected IS DISTINCT FROM d.found "
+	"UNION ALL "
+	"SELECT t.source, min(t.ticket_key), min(t.run_id), NULL, format('%%s; so for %%s tickets', c.problem, count(*)), NULL "
+	"FROM computed AS c JOIN taken AS t ON t.source_id = c.source_id AND t.ticket_key = c.ticket_key "
+	"WHERE c.problem IS NOT NULL GROUP BY t.source, t.digest, c.problem "
+	"ORDER BY 1, 2, 4, 5 ";
+
+/*
+ * Computes the tickets posted since again and leaves what differs in SPI's result.
+ */
+static uint64
+query_replay(const SettleBook *book, bool all_times, TimestampTz since, int64 sample)
+{
+	Oid			types[] = {TIMESTAMPTZOID, INT8OID, OIDOID};
+	Datum		values[] = {TimestampTzGetDatum(since), Int64GetDatum(sample), ObjectIdGetDatum(book->schema)};
+	const char	nulls[] = {all_times ? 'n' : ' ', sample == 0 ? 'n' : ' ', ' ', '\0'};
+
+	return settle_book_execute(psprintf(replay_query, book->name), lengthof(types), types, values, nulls, SPI_OK_SELECT);
+}
+
+/*
+ * settle.replay(book regnamespace, since timestamptz default null) returns
+ *				 setof (source, ticket_key, run_id, rule, expected, found)
+ */
+PG_FUNCTION_INFO_V1(settle_replay);
+Datum
+settle_replay(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SettleBook	book;
+	SettleIdentity identity;
+	uint64		n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("book is null")));
+	book = settle_book(PG_GETARG_OID(0));
+	settle_book_check_level(&book, SETTLE_READER);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	n = query_replay(&book, PG_ARGISNULL(1), PG_ARGISNULL(1) ? 0 : PG_GETARG_TIMESTAMPTZ(1), 0);
+	for (uint64 row = 0; row < n; row++)
+	{
+		Datum		values[6];
+		bool		nulls[6];
+
+		for (int i = 0; i < lengthof(values); i++)
+			values[i] = settle_spi_datum((int) row, i + 1, &nulls[i]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	SPI_finish();
+	settle_book_leave(identity);
+	return (Datum) 0;
+}
+
+/* Tickets that settle.check computes again. */
+#define CHECK_SAMPLE	100
+
+void
+settle_check_replay(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
+{
+	uint64		n = query_replay(book, true, 0, CHECK_SAMPLE);
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		char	   *cells[6];
+		Datum		values[3];
+		bool		nulls[3] = {false};
+
+		for (int i = 0; i < lengthof(cells); i++)
+			cells[i] = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i + 1);
+		values[0] = CStringGetTextDatum("tickets computed again from what was kept give what is posted");
+		values[1] = CStringGetTextDatum(psprintf("%s %s", cells[0], cells[1]));
+		values[2] = CStringGetTextDatum(psprintf("%s%s%sexpected %s, found %s", cells[3] ? "rule " : "", cells[3] ? cells[3] : "", cells[3] ? ": " : "",
+												 cells[4] ? cells[4] : "nothing", cells[5] ? cells[5] : "nothing"));
+		tuplestore_putvalues(store, desc, values, nulls);
+	}
 }

@@ -218,6 +218,11 @@ extern void settle_copy_ltree(StringInfo buf, struct varlena *path);
 /* Explains the ticket in the slot of its source. */
 extern void settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorestate *store, TupleDesc desc);
 
+/* ---- replay.c ---- */
+
+/* Reports tickets of a sample whose kept inputs do not give what is posted. */
+extern void settle_check_replay(const SettleBook *book, Tuplestorestate *store, TupleDesc desc);
+
 /* ---- run.c ---- */
 
 /* Reports tickets of the sources that the book does not know of, and settled ones that have no row. */

@@ -106,7 +106,7 @@ BEGIN
 EXCEPTION WHEN SQLSTATE 'UNDO1' THEN NULL;
 END $$;
 SELECT set_eq($$ SELECT checked($c$ UPDATE shop.sheet SET inputs = replace(inputs::text, '"price":', '"price":1')::json WHERE source_id = 2 $c$) $$,
-    ARRAY['tickets computed again from their kept inputs give what is posted, of a hundred'], 'settle.check computes a sample again');
+    ARRAY['tickets computed again from what was kept give what is posted'], 'settle.check computes a sample again');
 UPDATE shop.book SET keep_inputs = false;
 UPDATE job SET price = price + 1, at = coalesce(at, '2025-05-01');
 SELECT settle.run('shop') \g /dev/null
