@@ -658,6 +658,8 @@ settle_add_definition(PG_FUNCTION_ARGS)
 		/* a null is a null, not the default, or a price that a sub-select did not find would be 100 % */
 		if (PG_ARGISNULL(i) && strcmp(names[i], "valid") == 0)
 			continue;
+		if (types[i] == REGCLASSOID && !PG_ARGISNULL(i))
+			settle_book_check_relation(&book, PG_GETARG_OID(i));
 		appendStringInfo(&columns, "%s%s", nargs == 0 ? "" : ", ", quote_identifier(names[i]));
 		arg_types[nargs] = types[i];
 		nulls[nargs] = PG_ARGISNULL(i) ? 'n' : ' ';
