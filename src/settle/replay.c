@@ -165,6 +165,7 @@ settle_replay_ticket(PG_FUNCTION_ARGS)
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	SettleBook	book;
+	SettleIdentity identity;
 	LastRuleset *last;
 	const char *volatile problem;
 
@@ -172,6 +173,8 @@ settle_replay_ticket(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		return (Datum) 0;
 	book = settle_book(PG_GETARG_OID(0));
+	settle_book_check_level(&book, SETTLE_READER);
+	identity = settle_book_enter(&book);
 	last = find_ruleset(fcinfo, &book, NameStr(*PG_GETARG_NAME(1)), PG_GETARG_BYTEA_PP(2));
 	problem = last->problem != NULL ? last->problem : PG_ARGISNULL(3) ? "no inputs are kept" : NULL;
 	if (problem == NULL)
@@ -224,6 +227,7 @@ settle_replay_ticket(PG_FUNCTION_ARGS)
 		put_text(values, nulls, COL_PROBLEM, problem);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+	settle_book_leave(identity);
 	return (Datum) 0;
 }
 

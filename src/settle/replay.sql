@@ -7,7 +7,6 @@ CREATE FUNCTION settle._replay_ticket(
 	OUT base numeric, OUT quantity numeric, OUT factor numeric, OUT amount numeric, OUT problem text
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_replay_ticket' LANGUAGE C ROWS 5;
 COMMENT ON FUNCTION settle._replay_ticket(regnamespace, name, bytea, json) IS 'the lines that a ruleset in use says of kept inputs, or why it says none';
-REVOKE ALL ON FUNCTION settle._replay_ticket(regnamespace, name, bytea, json) FROM PUBLIC;
 
 CREATE FUNCTION settle.replay(
 	book regnamespace, since timestamptz DEFAULT NULL,
