@@ -234,7 +234,8 @@ settle_replay_ticket(PG_FUNCTION_ARGS)
 /*
  * Lines are compared by whom they go between; in a tally, whose amounts follow
  * from its state, by what they add to it.  $1 is since, $2 the size of the
- * sample, always the same one.
+ * sample, always the same one.  It runs under the search_path that
+ * settle_book_enter pins.
  */
 static const char replay_query[] =
 	"WITH taken AS MATERIALIZED ( "
