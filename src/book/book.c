@@ -64,15 +64,18 @@ static const Column columns_read[] = {
 	{"rate", "valid", TSTZRANGEOID}, {"rate", "rate", NUMERICOID},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
 	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
-	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "pack", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
+	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "component", TEXTOID}, {"rule", "unit", TEXTOID, .nullable = true}, {"rule", "pack", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
 	{"pack", "pack", TEXTOID}, {"pack", "valid", TSTZRANGEOID, .nullable = true},
 	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
 	{"pending", "source_id", INT2OID}, {"pending", "ticket_key", TEXTOID, .nullable = true},
 	{"sheet", "sheet_id", INT8OID}, {"sheet", "source_id", INT2OID}, {"sheet", "ticket_key", TEXTOID}, {"sheet", "revision", INT4OID}, {"sheet", "run_id", INT8OID},
-	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID},
+	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID}, {"sheet", "corrects_period", DATEOID, .nullable = true},
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
 	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"}, {"sheet", "inputs", JSONOID, .nullable = true},
+	{"seal", "seal_id", INT8OID}, {"seal", "previous", BYTEAOID, .nullable = true}, {"seal", "digest", BYTEAOID},
+	{"sealed_run", "run_id", INT8OID}, {"sealed_run", "digest", BYTEAOID}, {"sealed_run", "sheets", BYTEAOID},
+	{"unsealed", "run_id", INT8OID},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}
@@ -576,7 +579,7 @@ settle_refuse_change(PG_FUNCTION_ARGS)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("table \"%s\" of a book is append-only", table),
-			 strcmp(table, "change") == 0 || strcmp(table, "seal") == 0 ? 0
+			 strcmp(table, "change") == 0 || strncmp(table, "seal", 4) == 0 ? 0
 			 : errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
 }
 

@@ -92,6 +92,18 @@ static const Invariant invariants[] = {
 		"GROUP BY r.run_id, r.lines HAVING r.lines <> count(l.line)"
 	},
 	{
+		"a run is sealed once or waits for it",
+		"SELECT 'run ' || r.run_id, count(x.run_id) || ' times' FROM %1$s.run AS r "
+		"LEFT JOIN (SELECT s.run_id FROM %1$s.sealed_run AS s UNION ALL SELECT u.run_id FROM %1$s.unsealed AS u) AS x ON x.run_id = r.run_id "
+		"GROUP BY r.run_id HAVING count(x.run_id) <> 1"
+	},
+	{
+		"seals follow each other",
+		"SELECT 'seal ' || s.seal_id, CASE WHEN s.seal_id = coalesce(s.last_id, 0) + 1 THEN 'does not hold the digest of the one before it' ELSE 'follows ' || coalesce(s.last_id::text, 'none') END "
+		"FROM (SELECT x.seal_id, x.previous, lag(x.seal_id) OVER w AS last_id, lag(x.digest) OVER w AS last FROM %1$s.seal AS x WINDOW w AS (ORDER BY x.seal_id)) AS s "
+		"WHERE s.seal_id <> coalesce(s.last_id, 0) + 1 OR s.previous IS DISTINCT FROM s.last"
+	},
+	{
 		"a statement equals the lines of its period",
 		"SELECT format('%%s %%s %%s', p.party, coalesce(s.period, d.period), coalesce(s.unit, d.unit)), "
 		"'statement ' || coalesce(s.amount::text, 'none') || ', lines ' || coalesce(d.amount::text, 'none') "
@@ -151,6 +163,11 @@ static const Invariant invariants[] = {
 		"what came back of a leg equals its returns",
 		"SELECT 'leg ' || l.leg_id, 'returned ' || l.returned || ', returns ' || coalesce(sum(r.amount), 0) "
 		"FROM %1$s.leg AS l LEFT JOIN %1$s.leg_return AS r ON r.leg_id = l.leg_id GROUP BY l.leg_id, l.returned HAVING l.returned <> coalesce(sum(r.amount), 0)"
+	},
+	{
+		"a pack is what was submitted until it is enabled",
+		"SELECT k.pack, 'is ' || k.state || ', and its content has another digest' FROM %1$s.pack AS k "
+		"WHERE k.state IN ('submitted', 'approved') AND k.digest <> settle._pack_digest($1::regnamespace, k.pack)"
 	},
 	{
 		"a source is captured",
