@@ -87,6 +87,7 @@ BEGIN
 			period text NOT NULL,
 			settle_on text NOT NULL,
 			rule_revision bigint NOT NULL,
+			keep_inputs boolean NOT NULL DEFAULT true,
 			created_at timestamptz NOT NULL DEFAULT now(),
 			created_by name NOT NULL DEFAULT session_user,
 			leg_share_limit numeric NOT NULL DEFAULT 0.30 CHECK (leg_share_limit BETWEEN 0 AND 1),
@@ -264,6 +265,7 @@ BEGIN
 			tickets smallint NOT NULL,
 			lines settle.lines NOT NULL,
 			run_id bigint NOT NULL,
+			inputs json,
 			UNIQUE (source_id, ticket_key, revision)
 		) WITH (autovacuum_vacuum_insert_scale_factor = 0.02);
 		CREATE INDEX sheet_period ON %1$I.sheet USING brin (period);
@@ -369,6 +371,7 @@ BEGIN
 	PERFORM settle._create_seal_tables(book);
 	PERFORM settle._create_job_tables(book);
 	PERFORM settle._create_pack_tables(book);
+	PERFORM settle._create_fact_tables(book);
 	PERFORM settle._create_change_table(book);
 	PERFORM settle._watch_parties(book);
 	PERFORM settle._create_repeats_tables(book);

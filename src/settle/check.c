@@ -279,6 +279,8 @@ settle_check(PG_FUNCTION_ARGS)
 		}
 		SPI_freetuptable(SPI_tuptable);
 	}
+	settle_check_replay(&book, rsinfo->setResult, rsinfo->setDesc);
+	/* last, since it leaves the search_path of expressions behind */
 	settle_check_sources(&book, rsinfo->setResult, rsinfo->setDesc);
 	SPI_finish();
 	settle_book_leave(identity);

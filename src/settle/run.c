@@ -222,13 +222,21 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	run->context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle run", ALLOCSET_DEFAULT_SIZES);
 	run->batch_context = AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES);
 	run->amount = settle_dec_int(0);
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		run->reader = settle_facts_reader(settle_facts_open(book));
+		initStringInfo(&run->inputs);
+		MemoryContextSwitchTo(old);
+	}
 
 	/* the revision is read before the rules, which are then of this one or a later */
-	if (settle_query(psprintf("SELECT b.currency, b.time_zone, b.rule_revision FROM %s.book AS b", book->name)) == 1)
+	if (settle_query(psprintf("SELECT b.currency, b.time_zone, b.rule_revision, b.keep_inputs FROM %s.book AS b", book->name)) == 1)
 	{
 		run->currency = MemoryContextStrdup(run->context, TextDatumGetCString(settle_spi_datum(0, 1, &isnull)));
 		time_zone = TextDatumGetCString(settle_spi_datum(0, 2, &isnull));
 		run->rule_revision = DatumGetInt64(settle_spi_datum(0, 3, &isnull));
+		run->keep_inputs = DatumGetBool(settle_spi_datum(0, 4, &isnull));
 	}
 	run->ruleset = settle_book_ruleset(book);
 	/* book time for all that follows; settle_book_leave ends this one with its own */
