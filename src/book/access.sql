@@ -43,6 +43,8 @@ BEGIN
 	PERFORM settle._journal(book, 'access', '{role,level}');
 	PERFORM settle._journal(book, 'period', '{period}');
 	PERFORM settle._journal(book, 'source', '{source}');
+	PERFORM settle._journal(book, 'fact', '{fact}');
+	PERFORM settle._journal(book, 'rate', '{from_unit,to_unit,valid}');
 	PERFORM settle._journal(book, 'choice', '{choice}');
 	PERFORM settle._journal(book, 'decision', '{decision}');
 	PERFORM settle._journal(book, 'outcome', '{decision,outcome_id}');

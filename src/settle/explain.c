@@ -566,6 +566,10 @@ explain_row(Explanation *e, Run *run, RunSource *source, const char *key)
 	show_value(e, "rules of", instant_text(ticket.rules_at));
 	show_value(e, "project", path_text(source->set, ticket.project));
 	show_value(e, "region", path_text(source->set, ticket.region));
+	if (ticket.rework_of != NULL)
+		show_value(e, "rework of", ticket.rework_of);
+	if (ticket.duplicate_of != NULL)
+		show_value(e, "duplicate of", ticket.duplicate_of);
 	show_money(e, "revenue", ticket.revenue, ticket.currency, "what the source says, tax inside");
 	show_money(e, "cost", ticket.cost, ticket.currency, NULL);
 	show_trace(e, run, source, key, trace, &ticket);

@@ -119,6 +119,7 @@ open_source(Run *run, int row)
 	on_delete = TextDatumGetCString(settle_spi_datum(row, 4, &isnull));
 	source->on_delete = on_delete[0];
 	source->tax_is_mapped = DatumGetBool(settle_spi_datum(row, 5, &isnull));
+	source->is_captured = DatumGetBool(settle_spi_datum(row, 6, &isnull));
 	source->is_period = strcmp(source->name, SETTLE_PERIOD_SOURCE) == 0;
 	MemoryContextSwitchTo(old);
 	return source;
@@ -221,13 +222,21 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	run->context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle run", ALLOCSET_DEFAULT_SIZES);
 	run->batch_context = AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES);
 	run->amount = settle_dec_int(0);
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		run->reader = settle_facts_reader(settle_facts_open(book));
+		initStringInfo(&run->inputs);
+		MemoryContextSwitchTo(old);
+	}
 
 	/* the revision is read before the rules, which are then of this one or a later */
-	if (settle_query(psprintf("SELECT b.currency, b.time_zone, b.rule_revision FROM %s.book AS b", book->name)) == 1)
+	if (settle_query(psprintf("SELECT b.currency, b.time_zone, b.rule_revision, b.keep_inputs FROM %s.book AS b", book->name)) == 1)
 	{
 		run->currency = MemoryContextStrdup(run->context, TextDatumGetCString(settle_spi_datum(0, 1, &isnull)));
 		time_zone = TextDatumGetCString(settle_spi_datum(0, 2, &isnull));
 		run->rule_revision = DatumGetInt64(settle_spi_datum(0, 3, &isnull));
+		run->keep_inputs = DatumGetBool(settle_spi_datum(0, 4, &isnull));
 	}
 	run->ruleset = settle_book_ruleset(book);
 	/* book time for all that follows; settle_book_leave ends this one with its own */
@@ -235,7 +244,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 
 	/* a relation that is gone can tell nothing; settle.check tells of it */
 	wanted = psprintf("SELECT s.source_id, s.source, s.relation::pg_catalog.oid, s.on_delete, "
-					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0' "
+					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0', c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') "
 					  "FROM %s.source AS s JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid ORDER BY s.source_id", book->name);
 	n = settle_query(wanted);
 	run->sources = MemoryContextAlloc(run->context, sizeof(RunSource *) * (n + 1));

@@ -265,9 +265,15 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 		{
 			RunLine    *posted = &ticket->posted->lines[k];
 
-			if (!posted->in_tally || settle_stays(ticket, posted))
+			if (!posted->in_tally)
 				continue;
-			if (posted->by_posting)
+			if (settle_stays(ticket, posted))
+			{
+				/* where its sheet is taken back to stand elsewhere, it goes as it came */
+				posted->back_period = posted->tally_period;
+				posted->back_amount = settle_dec_neg(posted->amount);
+			}
+			else if (posted->by_posting)
 			{
 				RunLine		back = *posted;
 
@@ -295,7 +301,10 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 				continue;
 			posted = settle_posted_same(ticket, line);
 			if (posted != NULL)
+			{
 				line->amount = posted->amount;
+				line->tally_period = posted->tally_period;
+			}
 			else
 				arrive_at_tally(run, source, line, ticket->period);
 		}
