@@ -316,6 +316,10 @@ settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorest
 	show_value(&e, "rules of", instant_text(ticket.rules_at));
 	show_value(&e, "project", path_text(source->set, ticket.project));
 	show_value(&e, "region", path_text(source->set, ticket.region));
+	if (ticket.rework_of != NULL)
+		show_value(&e, "rework of", ticket.rework_of);
+	if (ticket.duplicate_of != NULL)
+		show_value(&e, "duplicate of", ticket.duplicate_of);
 	begin_step(&e, "ticket", "revenue", "what the source says, tax inside");
 	set_dec(&e, COL_AMOUNT, ticket.revenue);
 	set_text(&e, COL_UNIT, ticket.currency);

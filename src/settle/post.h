@@ -8,6 +8,7 @@
  *		post.c		what each ticket is to become, as drafts of sheets
  *		write.c		COPY of the drafts and of the sums of parties
  *		states.c	problem, unpaid, waiting
+ *		repeats.c	duplicates and rework
  */
 #ifndef SETTLE_POST_H
 #define SETTLE_POST_H
@@ -80,6 +81,16 @@ extern void settle_add_key(KeyList *list, const char *key, TimestampTz time);
 extern void settle_add_ticket(KeyList *list, const RunTicket *ticket);
 extern void settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const char *rule, int sqlerrcode, const char *message, const char *detail, const char *hint);
 extern void settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *unpaid, KeyList *waiting, KeyList *arrived);
+
+/* ---- repeats.c ---- */
+
+/* Waits, at commit, for others that settle tickets of the same orders; before what is posted is read. */
+extern void settle_lock_orders(Run *run, RunSource *source);
+
+/* Finds the duplicates of the orders that the batch touches; tickets that change are taken out and settled after it. */
+extern void settle_sort_out_repeats(Run *run, RunSource *source);
+extern bool settle_is_repeat(const RunTicket *ticket);
+extern void settle_note_repeats(Run *run, RunSource *source);
 
 /* ---- post.c ---- */
 extern Draft *settle_new_draft(Drafts *drafts);
