@@ -56,7 +56,7 @@ UPDATE repairs.ticket SET amount = 200 WHERE ticket_id = '6';
 SET SESSION AUTHORIZATION job_clerk;
 CALL settle.tick('repairs', 1);
 RESET SESSION AUTHORIZATION;
-SELECT results_eq('SELECT what, actor FROM public.job_run ORDER BY 1', $$ VALUES ('run', 'job_clerk'), ('seal', 'job_clerk') $$, 'what is older than thirty days is gone; a clerk may call it, and stands there');
+SELECT results_eq('SELECT what, actor FROM public.job_run ORDER BY job_run_id', $$ VALUES ('run', 'job_clerk'), ('seal', 'job_clerk'), ('clean', 'job_clerk') $$, 'what is older than thirty days is gone; a clerk may call it, and stands there');
 
 ----------------------------------------------------------------------------------------------------
 -- pg_cron
