@@ -153,6 +153,11 @@ static const Invariant invariants[] = {
 		"FROM %1$s.leg AS l LEFT JOIN %1$s.leg_return AS r ON r.leg_id = l.leg_id GROUP BY l.leg_id, l.returned HAVING l.returned <> coalesce(sum(r.amount), 0)"
 	},
 	{
+		"a pack is what was submitted until it is enabled",
+		"SELECT k.pack, 'is ' || k.state || ', and its content has another digest' FROM %1$s.pack AS k "
+		"WHERE k.state IN ('submitted', 'approved') AND k.digest <> settle._pack_digest($1::regnamespace, k.pack)"
+	},
+	{
 		"a source is captured",
 		"SELECT s.source || ' ' || m.relid::regclass, CASE WHEN t.oid IS NULL THEN 'has no capture trigger' ELSE 'capture trigger is not enabled always' END "
 		"FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation AND c.relkind IN ('r', 'p') "
