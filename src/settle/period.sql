@@ -104,7 +104,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.party_period.team_base IS 'base, summed over the team';
 		COMMENT ON COLUMN %1$I.party_period.team_tickets IS 'tickets, summed over the team: one of two members counts twice';
 		COMMENT ON COLUMN %1$I.party_period.carried IS 'by component, what rules of the source period gave the party less what they took for all earlier periods, in the currency of the book: a draw that is not recovered yet';
-		COMMENT ON COLUMN %1$I.party_period.brought IS 'what the party received less what it gave in all earlier periods, in the currency of the book';
+		COMMENT ON COLUMN %1$I.party_period.brought IS 'what the statement before it leaves: a negative balance, what is in dispute; in the currency of the book';
 	$tables$, book, ops);
 	PERFORM settle._journal(book, 'roster', '{party,valid}');
 	EXECUTE format('CREATE TRIGGER journal AFTER UPDATE OF deferred_at ON %I.problem FOR EACH ROW WHEN (OLD.deferred_at IS DISTINCT FROM NEW.deferred_at) EXECUTE FUNCTION settle.journal(''{source,ticket_key}'', ''{}'')', book);
@@ -204,9 +204,9 @@ BEGIN
 		), size AS (
 			SELECT m.team, count(*) AS parties FROM member AS m GROUP BY m.team
 		), brought AS (
-			SELECT p.party, sum(d.received - d.given) AS amount
-			FROM %1$s.party_delta AS d JOIN %1$s.party AS p ON p.party_id = d.party_id JOIN %1$s.book AS b ON b.currency = d.unit
-			WHERE d.period < $1 GROUP BY p.party
+			SELECT s.party, s.held + s.carried AS amount
+			FROM %1$s.statement AS s JOIN %1$s.book AS b ON b.currency = s.unit
+			WHERE s.period = (SELECT max(o.period) FROM %1$s.statement AS o WHERE o.period < $1)
 		), gone AS (
 			DELETE FROM %1$s.party_period AS p WHERE p.period = $1 AND p.party NOT IN (SELECT m.party FROM member AS m)
 		)
