@@ -57,6 +57,7 @@ typedef struct Column
 
 static const Column columns_read[] = {
 	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID},
+	{"book", "max_correction", INT4OID, .nullable = true},
 	{"gate", NULL},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
 	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
@@ -64,10 +65,11 @@ static const Column columns_read[] = {
 	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
 	{"pending", "source_id", INT2OID}, {"pending", "ticket_key", TEXTOID, .nullable = true},
 	{"sheet", "sheet_id", INT8OID}, {"sheet", "source_id", INT2OID}, {"sheet", "ticket_key", TEXTOID}, {"sheet", "revision", INT4OID}, {"sheet", "run_id", INT8OID},
-	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID},
+	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID}, {"sheet", "corrects_period", DATEOID, .nullable = true},
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
 	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"},
+	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}
@@ -194,11 +196,13 @@ settle_book_leave(SettleIdentity identity)
 	SetUserIdAndSecContext(identity.user, identity.security_context);
 }
 
+bool		settle_book_reads_only = false;
+
 uint64
 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
 {
 	MemoryContext old = CurrentMemoryContext;
-	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, settle_book_reads_only, 0);
 
 	/* SPI leaves its procedure's memory behind, where all that a run does next would stay until its end */
 	MemoryContextSwitchTo(old);
@@ -369,13 +373,21 @@ read_ruleset(const SettleBook *book, bool read_only)
 const SettleRuleset *
 settle_book_ruleset(const SettleBook *book)
 {
-	return read_ruleset(book, false);
+	return read_ruleset(book, settle_book_reads_only);
 }
 
 const SettleRuleset *
 settle_book_ruleset_seen(const SettleBook *book)
 {
 	return read_ruleset(book, true);
+}
+
+const SettleRuleset *
+settle_book_ruleset_with(const SettleBook *book, const char *pack, Datum since, Datum until)
+{
+	Datum		packs[] = {CStringGetTextDatum("base"), CStringGetTextDatum(pack)};
+
+	return read_rules(book, (Datum) 0, PointerGetDatum(construct_array(packs, 2, TEXTOID, -1, false, TYPALIGN_INT)), true);
 }
 
 /*
@@ -531,8 +543,8 @@ settle_keep_used_rule(PG_FUNCTION_ARGS)
  * add_decision, add_outcome
  *
  * Inserts a row into the table that the function is named after: parameters
- * are columns; without "valid" a row is in force for ever.  The table's
- * trigger checks what the rules have become.
+ * are columns; without "valid" a row is in force from where settle_default_valid
+ * says.  The table's trigger checks what the rules have become.
  */
 PG_FUNCTION_INFO_V1(settle_add_definition);
 Datum
@@ -550,6 +562,7 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	Datum		args[FUNC_MAX_ARGS];
 	char		nulls[FUNC_MAX_ARGS];
 	int			nargs = 0;
+	Oid			valid_type = InvalidOid;	/* of a "valid" that is left out */
 	SettleBook	book;
 	SettleIdentity identity;
 
@@ -573,7 +586,10 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	{
 		/* a null is a null, not the default, or a price that a sub-select did not find would be 100 % */
 		if (PG_ARGISNULL(i) && strcmp(names[i], "valid") == 0)
+		{
+			valid_type = types[i];
 			continue;
+		}
 		appendStringInfo(&columns, "%s%s", nargs == 0 ? "" : ", ", quote_identifier(names[i]));
 		arg_types[nargs] = types[i];
 		nulls[nargs] = PG_ARGISNULL(i) ? 'n' : ' ';
@@ -583,6 +599,14 @@ settle_add_definition(PG_FUNCTION_ARGS)
 
 	identity = settle_book_enter(&book);
 	SPI_connect();
+	if (valid_type != InvalidOid)
+	{
+		appendStringInfo(&columns, "%svalid", nargs == 0 ? "" : ", ");
+		arg_types[nargs] = valid_type;
+		nulls[nargs] = ' ';
+		args[nargs++] = settle_default_valid(&book);
+		appendStringInfo(&values, "%s$%d", nargs == 1 ? "" : ", ", nargs);
+	}
 	settle_book_execute(psprintf("INSERT INTO %s.%s (%s) VALUES (%s)", book.name, quote_identifier(table), columns.data, values.data),
 						nargs, arg_types, args, nulls, SPI_OK_INSERT);
 	SPI_finish();

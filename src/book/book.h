@@ -66,6 +66,27 @@ extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum 
 extern const SettleRuleset *settle_book_ruleset(const SettleBook *book);
 extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
 
+/*
+ * First day of the oldest open period: the one after the last that is closed;
+ * null where none is.  SQL text over the settings b; %1$s is the book.
+ */
+#define SETTLE_OPEN_PERIOD \
+	"((SELECT pg_catalog.max(c.period) FROM %1$s.period AS c WHERE c.state OPERATOR(pg_catalog.=) 'closed') OPERATOR(pg_catalog.+) " \
+	"CASE b.period WHEN 'quarter' THEN '3 months' ELSE '1 ' OPERATOR(pg_catalog.||) b.period END::pg_catalog.interval)::pg_catalog.date"
+
+/* The validity of a rule or outcome that names none.  For use inside enter and leave. */
+extern Datum settle_default_valid(const SettleBook *book);
+
+/*
+ * Set while statements on a book only read, and read with the snapshot of the
+ * running statement, so that they see one state of it.  Whoever sets it resets
+ * it in PG_FINALLY.
+ */
+extern bool settle_book_reads_only;
+
+/* The rules with those of a pack, as if it were in force for all of a time span.  Raises 42704 where there is no such pack. */
+extern const SettleRuleset *settle_book_ruleset_with(const SettleBook *book, const char *pack, Datum since, Datum until);
+
 /* Raises an alert, once for each kind and object that nobody has settled.  For use inside enter and leave. */
 extern void settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message);
 

@@ -6,7 +6,7 @@
  * A sheet is never changed: what is posted for a ticket is the sum of its
  * revisions.  Where only lines or figures differ, one further revision holds
  * the difference; where the ticket moved to another project, region, currency
- * or period, one takes all back where it stood and one posts it anew.
+ * or period of its own, one takes all back where it stood and one posts it anew.
  */
 #include "settle/post.h"
 
@@ -105,7 +105,8 @@ draft_withdrawal(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 	draft->source_id = source->id;
 	draft->revision = posted->revision + 1;
 	draft->ticket_time = posted->ticket_time;
-	draft->period = posted->period;
+	draft->own_period = posted->period;
+	draft->ticket = ticket;
 	draft->project = posted->project;
 	draft->region = posted->region;
 	draft->currency = posted->currency;
@@ -127,7 +128,8 @@ draft_ticket(Drafts *drafts, RunSource *source, const RunTicket *ticket, int rev
 	draft->source_id = source->id;
 	draft->revision = revision;
 	draft->ticket_time = ticket->ticket_time;
-	draft->period = ticket->period;
+	draft->own_period = ticket->period;
+	draft->ticket = ticket;
 	draft->project = ticket->project;
 	draft->region = ticket->region;
 	draft->currency = ticket->currency;
@@ -135,6 +137,47 @@ draft_ticket(Drafts *drafts, RunSource *source, const RunTicket *ticket, int rev
 	draft->cost = ticket->cost;
 	draft->tickets = 1;
 	return draft;
+}
+
+/*
+ * Tells whether a settled ticket stands somewhere else than what is posted for it.
+ */
+static bool
+has_moved(const RunTicket *ticket)
+{
+	const Posted *posted = ticket->posted;
+
+	return posted->period != ticket->period || !same_path(posted->project, ticket->project) ||
+		!same_path(posted->region, ticket->region) || strcmp(posted->currency, ticket->currency) != 0;
+}
+
+/*
+ * Tells whether a settled ticket is to become anything else than what is
+ * posted: known before its lines are priced in their tallies, since a line
+ * that says the same keeps its amount.
+ */
+static bool
+has_changed(Run *run, const RunSource *source, const RunTicket *ticket)
+{
+	const Posted *posted = ticket->posted;
+	bool	   *matched;
+
+	if (ticket->nlines != posted->nlines || has_moved(ticket) ||
+		settle_dec_cmp(ticket->revenue, posted->revenue) != 0 || settle_dec_cmp(ticket->cost, posted->cost) != 0)
+		return true;
+	matched = palloc0(sizeof(bool) * Max(posted->nlines, 1));
+	for (int i = 0; i < ticket->nlines; i++)
+	{
+		int			k = 0;
+
+		while (k < posted->nlines && (matched[k] || !settle_same_line(&ticket->lines[i], &posted->lines[k])))
+			k++;
+		if (k == posted->nlines)
+			return true;
+		matched[k] = true;
+	}
+	/* the same lines may count otherwise: a party's side, what is tax */
+	return settle_dec_cmp(posted->payout, settle_payout_of(run, source, posted->lines, posted->nlines, posted->currency)) != 0;
 }
 
 /*
@@ -149,9 +192,7 @@ draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 	SettleDec	payout = settle_payout_of(run, source, ticket->lines, ticket->nlines, ticket->currency);
 	Draft	   *draft;
 
-	if (posted->tickets == 1 &&
-		(posted->period != ticket->period || !same_path(posted->project, ticket->project) ||
-		 !same_path(posted->region, ticket->region) || strcmp(posted->currency, ticket->currency) != 0))
+	if (posted->tickets == 1 && has_moved(ticket))
 	{
 		draft_withdrawal(run, drafts, source, ticket);
 		draft = draft_ticket(drafts, source, ticket, posted->revision + 2);
@@ -211,11 +252,14 @@ settle_post_batch(Run *run, RunSource *source)
 	KeyList		unpaid = {0};
 	KeyList		waiting = {0};
 	KeyList		arrived = {0};
+	KeyList		held = {0};
+	KeyList		freed = {0};
 
 	settle_load_posted(run, source);
 	settle_check_keys(run, source);
 	settle_intern_parties(run, source);
 	settle_number_lines(run, source);
+	settle_load_held(run, source);
 
 	/* what each ticket is to become */
 	for (int i = 0; i < run->ntickets; i++)
@@ -233,7 +277,7 @@ settle_post_batch(Run *run, RunSource *source)
 					settle_add_key(&paid, ticket->key, 0);
 				else
 					settle_add_key(&unpaid, ticket->key, ticket->ready_at);
-				moves = ticket->nlines > 0 || settled;
+				moves = settled ? ticket->nlines == 0 || has_changed(run, source, ticket) : ticket->nlines > 0;
 				break;
 			case TICKET_NOT_READY:
 			case TICKET_WAITING:
@@ -266,6 +310,16 @@ settle_post_batch(Run *run, RunSource *source)
 			case TICKET_REPEATED:
 				break;
 		}
+		if (moves && ticket->posted != NULL && settle_brake_holds(run, ticket))
+		{
+			settle_add_key(&held, ticket->key, 0);
+			run->held++;
+			moves = false;
+		}
+		else if (ticket->hold != HOLD_NONE && ticket->state != TICKET_FAILED && ticket->state != TICKET_REPEATED)
+			settle_add_key(&freed, ticket->key, 0);
+		if (run->plan != NULL && ticket->posted != NULL)
+			settle_plan_posted(run, ticket);
 		if (moves)
 			moving[nmoving++] = ticket;
 	}
@@ -295,6 +349,10 @@ settle_post_batch(Run *run, RunSource *source)
 		}
 	}
 	settle_write_drafts(run, &drafts);
-	settle_note_states(run, source, &solved, &paid, &unpaid, &waiting, &arrived);
+	if (run->plan == NULL)
+	{
+		settle_note_states(run, source, &solved, &paid, &unpaid, &waiting, &arrived);
+		settle_note_held(run, source, &held, &freed);
+	}
 	MemoryContextSwitchTo(old);
 }

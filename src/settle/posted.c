@@ -182,7 +182,7 @@ settle_load_posted(Run *run, RunSource *source)
 		keys[i] = CStringGetTextDatum(known[i]->key);
 	values[0] = Int16GetDatum(source->id);
 	values[1] = settle_array_of(TEXTOID, keys, n);
-	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, s.period, s.project, s.region, s.currency, "
+	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, coalesce(s.corrects_period, s.period), s.project, s.region, s.currency, "
 										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id "
 										 "FROM pg_catalog.unnest($2) AS u(ticket_key) JOIN %s.sheet AS s "
 										 "ON s.source_id OPERATOR(pg_catalog.=) $1 AND s.ticket_key OPERATOR(pg_catalog.=) u.ticket_key "

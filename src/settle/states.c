@@ -33,6 +33,9 @@ settle_note_problem(Run *run, RunSource *source, const char *key, const char *ru
 	const char *texts[] = {key, rule, unpack_sql_state(sqlerrcode), message, detail, hint};
 	NameData	name;
 
+	run->problems++;
+	if (run->plan != NULL)
+		return;
 	namestrcpy(&name, source->name);
 	values[0] = NameGetDatum(&name);
 	for (int i = 0; i < 6; i++)
@@ -46,7 +49,6 @@ settle_note_problem(Run *run, RunSource *source, const char *key, const char *ru
 								 "message = excluded.message, detail = excluded.detail, hint = excluded.hint, last_seen = excluded.last_seen",
 								 run->book.name),
 						7, types, values, nulls, SPI_OK_INSERT);
-	run->problems++;
 }
 
 static void
