@@ -163,16 +163,6 @@ settle_book_owner(Oid schema)
 	return owner;
 }
 
-void
-settle_book_check_rights(const SettleBook *book)
-{
-	if (!has_privs_of_role(GetUserId(), book->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for book \"%s\"", book->label),
-				 errhint("Act as its owner, role \"%s\".", GetUserNameFromId(book->owner, false))));
-}
-
 /* ---- acting as its owner ---- */
 
 SettleIdentity
@@ -295,7 +285,7 @@ settle_rules(PG_FUNCTION_ARGS)
 	SettleRuleset *ruleset;
 	SettleRuleset *result;
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	ruleset = read_rules(&book, PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), true);
@@ -478,15 +468,18 @@ Datum
 settle_refuse_change(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const char *table;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settle.refuse_change is not called as a trigger")));
+	table = RelationGetRelationName(trigger->tg_relation);
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" of a book is append-only", RelationGetRelationName(trigger->tg_relation)),
-			 errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
+			 errmsg("table \"%s\" of a book is append-only", table),
+			 strcmp(table, "change") == 0 || strcmp(table, "seal") == 0 ? 0
+			 : errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
 }
 
 /*
@@ -571,7 +564,7 @@ settle_add_definition(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("book is null")));
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 
 	proc = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
 	if (!HeapTupleIsValid(proc))
@@ -629,7 +622,7 @@ settle_end_rule(PG_FUNCTION_ARGS)
 	SettleIdentity identity;
 	uint64		n;
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	n = settle_book_execute(psprintf("UPDATE %s.rule SET valid = pg_catalog.tstzrange(pg_catalog.lower(valid), $2) "
@@ -716,7 +709,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 					 errmsg("%s of a source is null", i == 0 ? "book" : i == 1 ? "name" : names[i - 1]),
 					 errhint("A source needs a name, a relation, an expression for its key and one for the time at which a ticket is ready.")));
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_ADMIN);
 	source = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	relid = PG_GETARG_OID(2);
 	kind = get_rel_relkind(relid);
@@ -730,6 +723,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot be a source", get_rel_name(relid)),
 				 errhint("A source is a table, a partitioned table, a view or a foreign table.")));
+	settle_book_check_relation(&book, relid);
 	if (!PG_ARGISNULL(13))
 	{
 		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(13));

@@ -380,7 +380,7 @@ settle_explain(PG_FUNCTION_ARGS)
 	book = settle_book(PG_GETARG_OID(0));
 	name = NameStr(*PG_GETARG_NAME(1));
 	key = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_begin_run(&run, &book, false);

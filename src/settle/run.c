@@ -386,7 +386,7 @@ settle_run(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 
 	identity = settle_book_enter(&book);
 	SPI_connect();
@@ -454,7 +454,7 @@ settle_bench_evaluate(PG_FUNCTION_ARGS)
 	Run			run;
 	int64		nlines = 0;
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_ADMIN);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_begin_run(&run, &book, false);

@@ -29,11 +29,12 @@ SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE pronamespace
 
 -- Those that stay are reached by statements that run with the caller's own
 -- rights: what a reader asks of line_detail, what a book's owner asks of
--- create_book, rules, run_all and check.
+-- create_book, rules, run_all and check, and what bodies call, which run as the
+-- owner of a book.
 SELECT set_eq($$
     SELECT proname::text FROM our_function
     WHERE proname LIKE '\_%' AND has_function_privilege('public', oid, 'EXECUTE')$$,
-    ARRAY['_unpack', '_create_views', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee'],
+    ARRAY['_unpack', '_create_views', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee', '_journal', '_create_change_table', '_watch_parties', '_readable'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
 
 SELECT is_empty($$
