@@ -60,7 +60,7 @@ CREATE FUNCTION settle._readable(book regnamespace) RETURNS SETOF regclass
 		FROM pg_catalog.pg_class AS c
 		WHERE c.relnamespace OPERATOR(pg_catalog.=) book::pg_catalog.oid
 			AND (c.relkind OPERATOR(pg_catalog.=) 'v'
-				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,period,problem,run,unpaid}'));
+				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,held,period,problem,release,run,unpaid}'));
 	END;
 COMMENT ON FUNCTION settle._readable(regnamespace) IS 'the relations of a book that readers may select from';
 

@@ -352,6 +352,8 @@ BEGIN
 		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema(), quote_ident(book));
 
+	PERFORM settle._create_edit_tables(book);
+	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_change_table(book);
 	PERFORM settle._watch_parties(book);
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',
@@ -379,8 +381,6 @@ BEGIN
 			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.measure, NEW.clock, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
 			NEW.pack, lower(NEW.valid)))
 		EXECUTE FUNCTION settle.keep_used_rule()', book);
-	PERFORM settle._create_edit_tables(book);
-	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',

@@ -442,14 +442,14 @@ settle_simulate(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s is null", PG_ARGISNULL(0) ? "book" : "pack")));
-	if (DatumGetTimestampTz(since) >= DatumGetTimestampTz(until))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the time span ends before it begins"),
-				 errhint("A ticket of the instant \"until\" itself is not part of it.")));
 	InitMaterializedSRF(fcinfo, 0);
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&book, SETTLE_READER);
+	if (DatumGetTimestampTz(since) >= DatumGetTimestampTz(until))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a time span must end after it begins"),
+				 errhint("A ticket of the instant \"until\" itself is not part of it.")));
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_book_reads_only = true;

@@ -71,7 +71,7 @@ same_path(const struct varlena *a, const struct varlena *b)
 }
 
 /*
- * What of the payout settle_stays though a line is taken back: by posting time it may
+ * What of the payout stays though a line is taken back: by posting time it may
  * go at another price than it came.
  */
 static SettleDec
@@ -79,7 +79,10 @@ payout_left(Run *run, const RunSource *source, const RunTicket *ticket)
 {
 	const Posted *posted = ticket->posted;
 	SettleDec	left = settle_dec_int(0);
+	ListCell   *lc;
 
+	foreach(lc, posted->gone)
+		left = settle_dec_add(left, settle_payout_of(run, source, lfirst(lc), 1, posted->currency));
 	for (int i = 0; i < posted->nlines; i++)
 	{
 		RunLine		line = posted->lines[i];
@@ -152,6 +155,16 @@ has_moved(const RunTicket *ticket)
 }
 
 /*
+ * Tells whether a line says nothing: where what was posted for it has been
+ * taken back, it is as if it had never been there.
+ */
+static bool
+is_void(const RunLine *line)
+{
+	return !line->in_tally && settle_dec_sign(line->base) == 0 && settle_dec_sign(line->amount) == 0;
+}
+
+/*
  * Tells whether a settled ticket is to become anything else than what is
  * posted: known before its lines are priced in their tallies, since a line
  * that says the same keeps its amount.
@@ -162,8 +175,7 @@ has_changed(Run *run, const RunSource *source, const RunTicket *ticket)
 	const Posted *posted = ticket->posted;
 	bool	   *matched;
 
-	if (ticket->nlines != posted->nlines || has_moved(ticket) ||
-		settle_dec_cmp(ticket->revenue, posted->revenue) != 0 || settle_dec_cmp(ticket->cost, posted->cost) != 0)
+	if (has_moved(ticket) || settle_dec_cmp(ticket->revenue, posted->revenue) != 0 || settle_dec_cmp(ticket->cost, posted->cost) != 0)
 		return true;
 	matched = palloc0(sizeof(bool) * Max(posted->nlines, 1));
 	for (int i = 0; i < ticket->nlines; i++)
@@ -172,12 +184,17 @@ has_changed(Run *run, const RunSource *source, const RunTicket *ticket)
 
 		while (k < posted->nlines && (matched[k] || !settle_same_line(&ticket->lines[i], &posted->lines[k])))
 			k++;
-		if (k == posted->nlines)
+		if (k < posted->nlines)
+			matched[k] = true;
+		else if (!is_void(&ticket->lines[i]))
 			return true;
-		matched[k] = true;
 	}
+	for (int k = 0; k < posted->nlines; k++)
+		if (!matched[k] && !is_void(&posted->lines[k]))
+			return true;
 	/* the same lines may count otherwise: a party's side, what is tax */
-	return settle_dec_cmp(posted->payout, settle_payout_of(run, source, posted->lines, posted->nlines, posted->currency)) != 0;
+	return settle_dec_cmp(posted->payout, settle_dec_add(payout_left(run, source, ticket),
+														 settle_payout_of(run, source, posted->lines, posted->nlines, posted->currency))) != 0;
 }
 
 /*
@@ -229,11 +246,11 @@ draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 			line.count -= old->count;
 			break;
 		}
-		if (!unchanged)
+		if (!unchanged && !is_void(&line))
 			settle_add_draft_line(draft, &line);
 	}
 	for (int k = 0; k < posted->nlines; k++)
-		if (!matched[k])
+		if (!matched[k] && !is_void(&posted->lines[k]))
 			add_reversal(draft, &posted->lines[k]);
 	if (draft->nlines == 0 && draft->tickets == 0 && settle_dec_sign(draft->revenue) == 0 &&
 		settle_dec_sign(draft->cost) == 0 && settle_dec_sign(draft->payout) == 0)

@@ -48,7 +48,16 @@ add_posted_line(Posted *posted, const RunLine *line)
 			have->quantity = settle_dec_add(have->quantity, line->quantity);
 		/* by posting time it may have come at one price and gone at another */
 		if (settle_dec_sign(have->base) == 0 && have->count == 0 && (have->by_posting || settle_dec_sign(have->amount) == 0))
+		{
+			if (settle_dec_sign(have->amount) != 0)
+			{
+				RunLine    *gone = palloc(sizeof(RunLine));
+
+				*gone = *have;
+				posted->gone = lappend(posted->gone, gone);
+			}
 			*have = posted->lines[--posted->nlines];
+		}
 		return;
 	}
 	if (posted->nlines == posted->space)
@@ -247,7 +256,7 @@ settle_check_keys(Run *run, RunSource *source)
 }
 
 /*
- * Tells whether a posted line is what the rules say now, and settle_stays.
+ * Tells whether a posted line is what the rules say now, and stays.
  */
 bool
 settle_stays(const RunTicket *ticket, const RunLine *posted)
@@ -260,7 +269,7 @@ settle_stays(const RunTicket *ticket, const RunLine *posted)
 
 /*
  * Finds the posted line that says the same as a line does now, so that it
- * settle_stays: a ticket that did not change keeps its place in its tally.
+ * stays: a ticket that did not change keeps its place in its tally.
  */
 const RunLine *
 settle_posted_same(const RunTicket *ticket, const RunLine *line)

@@ -123,6 +123,7 @@ typedef struct Posted
 	int			nlines;
 	int			space;
 	RunLine    *lines;
+	List	   *gone;			/* lines by posting time that were taken back, at another price */
 } Posted;
 
 /* A tally that the run has touched. */
