@@ -87,8 +87,8 @@ extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
 	"((SELECT pg_catalog.max(c.period) FROM %1$s.period AS c WHERE c.state OPERATOR(pg_catalog.=) 'closed') OPERATOR(pg_catalog.+) " \
 	"CASE b.period WHEN 'quarter' THEN '3 months' ELSE '1 ' OPERATOR(pg_catalog.||) b.period END::pg_catalog.interval)::pg_catalog.date"
 
-/* The validity of a rule or outcome that names none.  For use inside enter and leave. */
-extern Datum settle_default_valid(const SettleBook *book);
+/* The validity of a rule or outcome of a pack that names none.  For use inside enter and leave. */
+extern Datum settle_default_valid(const SettleBook *book, const char *pack);
 
 /*
  * Set while statements on a book only read, and read with the snapshot of the
@@ -97,8 +97,11 @@ extern Datum settle_default_valid(const SettleBook *book);
  */
 extern bool settle_book_reads_only;
 
-/* The rules with those of a pack, as if it were in force for all of a time span.  Raises 42704 where there is no such pack. */
-extern const SettleRuleset *settle_book_ruleset_with(const SettleBook *book, const char *pack, Datum since, Datum until);
+/* What is in force together with one pack, as if it had been enabled at an instant.  Raises 42704 where there is no such pack. */
+extern SettleRuleset *settle_book_ruleset_with(const SettleBook *book, const char *pack, TimestampTz since);
+
+/* Compiles rules for every source of the book, which raises what is wrong with them. */
+extern void settle_book_check_rules(const SettleBook *book, const SettleRuleset *ruleset);
 
 /* Raises an alert, once for each kind and object that nobody has settled.  For use inside enter and leave. */
 extern void settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message);

@@ -141,6 +141,7 @@ BEGIN
 		CREATE TABLE %1$I.choice (
 			choice name PRIMARY KEY,
 			policy text NOT NULL DEFAULT 'unique',
+			pack text NOT NULL DEFAULT 'base',
 			CONSTRAINT all_is_no_choice CHECK (choice <> 'all')
 		);
 		COMMENT ON TABLE %1$I.choice IS 'which of the rules that hit a ticket apply; a rule without a choice stands in one named as its component, with policy unique';
@@ -150,7 +151,8 @@ BEGIN
 			policy text NOT NULL DEFAULT 'first',
 			returns text NOT NULL DEFAULT 'numeric',
 			fallback jsonb,
-			output_values jsonb
+			output_values jsonb,
+			pack text NOT NULL DEFAULT 'base'
 		);
 		COMMENT ON TABLE %1$I.decision IS 'named values that depend on the ticket: regional coefficient, level, season, project';
 		CREATE TABLE %1$I.outcome (
@@ -196,7 +198,7 @@ BEGIN
 			valid tstzrange NOT NULL DEFAULT '(,)',
 			title text,
 			CONSTRAINT valid_is_from_its_start_to_before_its_end CHECK (NOT isempty(valid) AND (lower_inf(valid) OR lower_inc(valid)) AND NOT upper_inc(valid)),
-			CONSTRAINT rule_versions_do_not_overlap EXCLUDE USING gist (code WITH =, valid WITH &&)
+			CONSTRAINT rule_versions_do_not_overlap EXCLUDE USING gist (code WITH =, pack WITH =, valid WITH &&)
 		);
 		COMMENT ON TABLE %1$I.rule IS 'versions of rules, each in force from the start of valid to before its end';
 
@@ -352,6 +354,7 @@ BEGIN
 		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema(), quote_ident(book));
 
+	PERFORM settle._create_pack_tables(book);
 	PERFORM settle._create_edit_tables(book);
 	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_change_table(book);
@@ -360,7 +363,7 @@ BEGIN
 			book, format('%I.rule_revision', book))
 		USING time_zone, currency, period, settle_on;
 	EXECUTE format('INSERT INTO %I.source (source_id, source) VALUES (0, %L)', book, 'tally');
-	FOREACH table_name IN ARRAY ARRAY['source', 'choice', 'decision', 'outcome', 'rule'] LOOP
+	FOREACH table_name IN ARRAY ARRAY['source', 'choice', 'decision', 'outcome', 'rule', 'pack'] LOOP
 		EXECUTE format('CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change()', book, table_name);
 		EXECUTE format('ALTER TABLE %I.%I ENABLE ALWAYS TRIGGER rules_changed', book, table_name);
 	END LOOP;
@@ -441,15 +444,15 @@ CREATE FUNCTION settle.add_rule(
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_rule IS 'adds a version of a rule: who pays whom how much for which tickets';
 
-CREATE FUNCTION settle.add_choice(book regnamespace, choice name, policy text)
+CREATE FUNCTION settle.add_choice(book regnamespace, choice name, policy text, pack text DEFAULT 'base')
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
-COMMENT ON FUNCTION settle.add_choice(regnamespace, name, text) IS 'names a choice among rules: unique, first, highest, lowest or all';
+COMMENT ON FUNCTION settle.add_choice(regnamespace, name, text, text) IS 'names a choice among rules: unique, first, highest, lowest or all; or among packs: unique or first';
 
 CREATE FUNCTION settle.add_decision(
 	book regnamespace, decision name, policy text DEFAULT 'first', returns text DEFAULT 'numeric',
-	fallback jsonb DEFAULT NULL, output_values jsonb DEFAULT NULL
+	fallback jsonb DEFAULT NULL, output_values jsonb DEFAULT NULL, pack text DEFAULT 'base'
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
-COMMENT ON FUNCTION settle.add_decision(regnamespace, name, text, text, jsonb, jsonb) IS
+COMMENT ON FUNCTION settle.add_decision(regnamespace, name, text, text, jsonb, jsonb, text) IS
 	'names a value that depends on the ticket: d.<decision> in expressions, a factor in rules; output_values lists what its outcomes may be, the first ranks highest';
 
 CREATE FUNCTION settle.add_outcome(
@@ -469,18 +472,19 @@ CREATE FUNCTION settle.decide(book regnamespace, decision name, ticket record, s
 	RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_decide' LANGUAGE C STABLE COST 1000;
 COMMENT ON FUNCTION settle.decide(regnamespace, name, record, name) IS 'what a decision of the book gives for a row, in a table or not';
 
-CREATE FUNCTION settle.end_rule(book regnamespace, code text, at timestamptz)
+CREATE FUNCTION settle.end_rule(book regnamespace, code text, at timestamptz, pack text DEFAULT 'base')
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_end_rule' LANGUAGE C STRICT;
-COMMENT ON FUNCTION settle.end_rule(regnamespace, text, timestamptz) IS 'ends the version of a rule that is in force at an instant';
+COMMENT ON FUNCTION settle.end_rule(regnamespace, text, timestamptz, text) IS 'ends the version of a rule that is in force at an instant';
 
 CREATE FUNCTION settle._instant(at timestamptz) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE WHEN pg_catalog.isfinite(at) THEN pg_catalog.to_char(pg_catalog.timezone('UTC', at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END;
 COMMENT ON FUNCTION settle._instant(timestamptz) IS 'an instant as rulesets spell it, in UTC; null where unbounded';
 
-CREATE FUNCTION settle.rules(book regnamespace, during tstzrange DEFAULT '(,)', packs text[] DEFAULT '{base}')
-	RETURNS settle.ruleset AS 'MODULE_PATHNAME', 'settle_rules' LANGUAGE C STABLE STRICT;
-COMMENT ON FUNCTION settle.rules(regnamespace, tstzrange, text[]) IS 'the rules of a book in force at any time of a range, as one value';
+CREATE FUNCTION settle.rules(book regnamespace, during tstzrange DEFAULT '(,)', packs text[] DEFAULT NULL)
+	RETURNS settle.ruleset AS 'MODULE_PATHNAME', 'settle_rules' LANGUAGE C STABLE;
+COMMENT ON FUNCTION settle.rules(regnamespace, tstzrange, text[]) IS
+	'the rules of a book in force at any time of a range, as one value; packs that are named are in it as if they had always been enabled';
 
 CREATE FUNCTION settle.books() RETURNS TABLE (book regnamespace, owner regrole)
 	LANGUAGE sql STABLE PARALLEL SAFE

@@ -206,7 +206,7 @@ settle_add_table(PG_FUNCTION_ARGS)
 	args[2] = PG_ARGISNULL(5) ? CStringGetTextDatum("base") : PG_GETARG_DATUM(5);
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	args[3] = settle_default_valid(&book);
+	args[3] = settle_default_valid(&book, TextDatumGetCString(args[2]));
 	n = settle_book_execute(psprintf("INSERT INTO %s.outcome (decision, source, pack, outcome, applies_when%s) "
 									 "SELECT $1, $2, $3, pg_catalog.to_jsonb(r.outcome), "
 									 "COALESCE(NULLIF(pg_catalog.concat_ws(' AND '%s), ''), 'true')%s FROM %s AS r",

@@ -3,6 +3,9 @@
 CREATE FUNCTION settle.note_edit() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_edit' LANGUAGE C;
 COMMENT ON FUNCTION settle.note_edit() IS 'row trigger on the rules and outcomes of a book: notes the times in which a change of a row changes what is in force';
 
+CREATE FUNCTION settle.note_pack_edit() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_pack_edit' LANGUAGE C;
+COMMENT ON FUNCTION settle.note_pack_edit() IS 'row trigger on the packs of a book: notes the times in which one that is enabled or disabled changes what is in force';
+
 CREATE FUNCTION settle._create_edit_tables(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -23,6 +26,8 @@ BEGIN
 		EXECUTE format('CREATE TRIGGER edit_is_noted AFTER INSERT OR UPDATE OR DELETE ON %1$I.%2$I FOR EACH ROW EXECUTE FUNCTION settle.note_edit(); '
 			'ALTER TABLE %1$I.%2$I ENABLE ALWAYS TRIGGER edit_is_noted', book, table_name);
 	END LOOP;
+	EXECUTE format('CREATE TRIGGER edit_is_noted AFTER UPDATE OF valid ON %1$I.pack FOR EACH ROW EXECUTE FUNCTION settle.note_pack_edit(); '
+		'ALTER TABLE %1$I.pack ENABLE ALWAYS TRIGGER edit_is_noted', book);
 END
 $function$;
 COMMENT ON FUNCTION settle._create_edit_tables(name) IS 'makes the table edit of a book and the triggers that fill it';

@@ -259,6 +259,8 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 		Outcome    *outcome = &decision->outcomes[n];
 
 		outcome->def = &def->outcomes[i];
+		outcome->pack = settle_pack_find(set, outcome->def->pack, outcome->def->source,
+										 psprintf("an outcome of decision \"%s\"", def->decision));
 		if (outcome->def->source != NULL && strcmp(outcome->def->source, set->source) != 0)
 			continue;
 		outcome->value = read_value(decision, decision->outcome_type, outcome->def->outcome, &outcome->dec, "outcome");
@@ -276,11 +278,14 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 	for (int i = 0; i < n; i++)
 	{
 		const SettleOutcomeDef *outcome = decision->outcomes[i].def;
+		const Pack *pack = decision->outcomes[i].pack;
 		SettleExpr *when = settle_expr_read(outcome->applies_when, scope, BOOLOID, what);
 
 		CHECK_FOR_INTERRUPTS();
-		conditions[i] = (SettleCondition) {.when = when->node, .from = outcome->from, .until = outcome->until};
+		conditions[i] = (SettleCondition) {.when = settle_pack_narrow(pack, when->node), .from = outcome->from, .until = outcome->until};
 		decision->uses = bms_add_members(decision->uses, when->uses);
+		if (pack != NULL)
+			decision->uses = bms_add_members(decision->uses, pack->choice != NULL ? pack->choice->uses : pack->uses);
 	}
 	/* outcomes are chosen by the ticket's rules_at */
 	decision->uses = bms_add_member(decision->uses, set->t0 + T_RULES_AT);
@@ -373,6 +378,8 @@ settle_decision_compute(SettleSet *set, Decision *decision, TimestampTz at)
 		Expr	   *residual = settle_residual(decision->matcher, i);
 
 		if (residual != NULL && !settle_residual_holds(set, residual, &outcome->residual))
+			continue;
+		if (outcome->pack != NULL && settle_pack_winner(set, outcome->pack) != outcome->pack)
 			continue;
 		nhits++;
 		switch (policy)

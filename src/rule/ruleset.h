@@ -89,9 +89,22 @@ typedef struct SettleSourceDef
 	char	   *currency;
 } SettleSourceDef;
 
+/* A pack that is not the base: what limits its rules and outcomes. */
+typedef struct SettlePackDef
+{
+	char	   *pack;
+	char	   *applies_when;	/* its scope; NULL: every ticket */
+	char	   *source;			/* whose columns the scope reads; NULL: only what every source has */
+	char	   *choice;			/* NULL: stands in none */
+	int			priority;
+	TimestampTz from;
+	TimestampTz until;
+} SettlePackDef;
+
 typedef struct SettleOutcomeDef
 {
 	char	   *source;			/* NULL: of every source */
+	char	   *pack;			/* NULL: the base */
 	char	   *applies_when;
 	char	   *outcome;		/* text form of the value */
 	int			priority;
@@ -145,6 +158,7 @@ typedef struct SettleRuleDef
 	int			priority;
 	int			noverrides;
 	char	  **overrides;
+	char	   *pack;			/* NULL: the base */
 	TimestampTz from;
 	TimestampTz until;
 	char	   *title;
@@ -159,6 +173,8 @@ typedef struct SettleRulesetDef
 	SettleSourceDef *sources;
 	int			nchoices;
 	SettleChoiceDef *choices;
+	int			npacks;
+	SettlePackDef *packs;
 	int			ndecisions;
 	SettleDecisionDef *decisions;
 	int			nrules;

@@ -58,9 +58,12 @@ static const Invariant invariants[] = {
 		"lines of a tally sum to what it owes",
 		"SELECT t.code || ' ' || p.party || ' ' || t.period, 'lines ' || t.amount || ', owes ' || t.owes "
 		"FROM (SELECT r.code, s.owner_id, s.period, s.unit, sum(s.amount) AS amount, "
-		"settle._tally_fee(array_agg(r.tiers ORDER BY r.valid), array_agg(s.count ORDER BY r.valid), array_agg(s.quantity ORDER BY r.valid), array_agg(s.weighted ORDER BY r.valid), "
-		"(array_agg(r.rounding ORDER BY s.count > 0 DESC, r.valid DESC))[1], s.unit) AS owes "
-		"FROM %1$s.tally_state AS s JOIN %1$s.rule AS r ON r.rule_id = s.rule_id GROUP BY r.code, s.owner_id, s.period, s.unit) AS t "
+		"settle._tally_fee(array_agg(r.tiers ORDER BY r.place), array_agg(s.count ORDER BY r.place), array_agg(s.quantity ORDER BY r.place), array_agg(s.weighted ORDER BY r.place), "
+		"(array_agg(r.rounding ORDER BY s.count > 0 DESC, r.place DESC))[1], s.unit) AS owes "
+		/* in the order of time, as the pricing has them: a version begins with its pack */
+		"FROM %1$s.tally_state AS s JOIN (SELECT q.rule_id, q.code, q.tiers, q.rounding, "
+		"row_number() OVER (PARTITION BY q.code ORDER BY greatest(lower(q.valid), lower(k.valid)) NULLS FIRST, nullif(q.pack, 'base') COLLATE \"C\" NULLS FIRST) AS place "
+		"FROM %1$s.rule AS q JOIN %1$s.pack AS k ON k.pack = q.pack) AS r ON r.rule_id = s.rule_id GROUP BY r.code, s.owner_id, s.period, s.unit) AS t "
 		"JOIN %1$s.party AS p ON p.party_id = t.owner_id WHERE t.amount <> t.owes"
 	},
 	{

@@ -343,6 +343,10 @@ settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorest
 				begin_step(&e, "beaten", step->name, psprintf("in its choice, by rule %s", step->detail));
 				end_step(&e);
 				break;
+			case SETTLE_STEP_PACK_BEATEN:
+				begin_step(&e, "beaten", step->name, psprintf("its pack %s, in its choice, by pack %s", step->value, step->detail));
+				end_step(&e);
+				break;
 			case SETTLE_STEP_APPLIED:
 				for (int i = step->first_line; i < step->first_line + step->nlines; i++)
 				{

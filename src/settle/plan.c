@@ -403,7 +403,9 @@ simulate_run(const SettleBook *book, const char *pack, Datum since, Datum until,
 
 	begin_look(&run, book, true);
 	run.with_held = true;
-	run.ruleset = settle_book_ruleset_with(book, pack, since, until);
+	run.with_pack = pack;
+	run.with_since = DatumGetTimestampTz(since);
+	run.ruleset = settle_book_ruleset_with(book, pack, run.with_since);
 	settle_prepare_run(&run);
 	for (int i = 0; i < run.nsources; i++)
 		settle_span(&run, run.sources[i], since, until);

@@ -164,7 +164,7 @@ compare_version(const void *a, const void *b)
 	const SettleRule *rb = *(const SettleRule *const *) b;
 	int			cmp = strcmp(ra->def->code, rb->def->code);
 
-	return cmp != 0 ? cmp : ra->def->from < rb->def->from ? -1 : ra->def->from > rb->def->from;
+	return cmp != 0 ? cmp : settle_compare_versions(ra->def, rb->def);
 }
 
 /*
@@ -173,7 +173,16 @@ compare_version(const void *a, const void *b)
 void
 settle_number_rules(Run *run)
 {
-	uint64		n = settle_query(psprintf("SELECT r.rule_id, r.code, pg_catalog.lower(r.valid) FROM %s.rule AS r ORDER BY r.rule_id DESC", run->book.name));
+	/* a version that ended before its pack began is in no ruleset */
+	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {run->with_pack == NULL ? (Datum) 0 : CStringGetTextDatum(run->with_pack), TimestampTzGetDatum(run->with_since)};
+	const char	nulls[] = {run->with_pack == NULL ? 'n' : ' ', TIMESTAMP_IS_NOBEGIN(run->with_since) ? 'n' : ' ', '\0'};
+	uint64		n = settle_book_execute(psprintf("SELECT r.rule_id, r.code, greatest(pg_catalog.lower(r.valid), k.starts), nullif(r.pack, 'base') "
+												 "FROM %1$s.rule AS r JOIN (SELECT p.pack, CASE WHEN p.pack OPERATOR(pg_catalog.=) $1 THEN $2 ELSE pg_catalog.lower(p.valid) END AS starts "
+												 "FROM %1$s.pack AS p) AS k ON k.pack OPERATOR(pg_catalog.=) r.pack "
+												 "WHERE (pg_catalog.upper(r.valid) OPERATOR(pg_catalog.<=) k.starts) IS NOT TRUE "
+												 "ORDER BY r.rule_id DESC", run->book.name),
+										2, types, values, nulls, SPI_OK_SELECT);
 	bool		isnull;
 
 	run->nrule_ids = n == 0 ? 1 : DatumGetInt32(settle_spi_datum(0, 1, &isnull)) + 1;
@@ -189,6 +198,7 @@ settle_number_rules(Run *run)
 		qsort(sorted, nrules, sizeof(SettleRule *), compare_version);
 		for (uint64 row = 0; row < n; row++)
 		{
+			Datum		value;
 			SettleRuleDef def = {0};
 			SettleRule	wanted = {.def = &def};
 			const SettleRule *key = &wanted;
@@ -198,6 +208,8 @@ settle_number_rules(Run *run)
 			def.from = DatumGetTimestampTz(settle_spi_datum(row, 3, &isnull));
 			if (isnull)
 				def.from = DT_NOBEGIN;
+			value = settle_spi_datum(row, 4, &isnull);
+			def.pack = isnull ? NULL : TextDatumGetCString(value);
 			found = bsearch(&key, sorted, nrules, sizeof(SettleRule *), compare_version);
 			if (found != NULL)
 			{

@@ -165,6 +165,8 @@ typedef struct Run
 	DateADT		open_period;	/* the oldest; what is due to one before it is posted in it */
 	Datum		edits;			/* numbers of the edits that the rules contain, of a run that takes them */
 	struct RunPlan *plan;		/* of a look ahead, which collects sheets instead of writing them */
+	const char *with_pack;		/* that it takes to be in force, from with_since on */
+	TimestampTz with_since;
 	int			nsources;
 	RunSource **sources;
 

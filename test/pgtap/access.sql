@@ -193,6 +193,7 @@ SET datestyle = 'German'; SET timezone = 'Asia/Tokyo';
 UPDATE repairs.period SET changed_at = '2025-11-11 12:00+00';
 SELECT is((SELECT object || ' ' || (after ->> 'changed_at') FROM repairs.change ORDER BY change_id DESC LIMIT 1), '2025-10-01 2025-11-11T12:00:00+00:00', 'the same whatever the session''s habits');
 RESET datestyle; RESET timezone;
+UPDATE repairs.period SET state = 'open';      -- a closed one would keep the base as it is
 UPDATE repairs.ticket SET worker = 'w' WHERE ticket_id = '1';
 SELECT is((SELECT count(*) FROM repairs.change WHERE table_name = 'ticket'), 0::bigint, 'tickets are no decisions');
 BEGIN;

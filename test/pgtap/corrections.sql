@@ -56,6 +56,23 @@ SELECT settle.run('fix') \g /dev/null
 SELECT is((SELECT count(*) FROM fix.edit), 0::bigint, 'rules before anything is posted are no edit of the past');
 SELECT is((SELECT array_agg(DISTINCT valid) FROM fix.rule WHERE code = 'fee'), '{"(,)"}', 'and are in force for ever');
 
+CREATE FUNCTION fix_test.edits() RETURNS text LANGUAGE sql SET timezone = 'Asia/Shanghai' AS $$
+    SELECT string_agg(concat_ws(' ', coalesce(source, 'every'), to_char(lower(during), 'MM-DD'), to_char(upper(during), 'MM-DD')), ', ' ORDER BY lower(during) NULLS FIRST, upper(during)) FROM fix.edit
+$$;
+BEGIN;
+SELECT settle.add_rule('fix', 'extra', 'extra', 'hq', 'pool', base => '1') \g /dev/null
+SELECT is((SELECT lower(valid) FROM fix.rule WHERE code = 'extra'), '2025-10-01 00:00+08'::timestamptz, 'once something is posted, a rule without valid is in force from the oldest open month on');
+SELECT settle.add_outcome('fix', 'place', $$ region <@ 'cn.north' $$, '2') \g /dev/null
+SELECT is((SELECT lower(valid) FROM fix.outcome ORDER BY outcome_id DESC LIMIT 1), '2025-10-01 00:00+08'::timestamptz, 'so is an outcome');
+CREATE TEMP TABLE places AS SELECT 'cn.south'::ltree AS region, 3 AS outcome;
+SELECT settle.add_table('fix', 'place', '{region}', 'places') \g /dev/null
+SELECT is((SELECT lower(valid) FROM fix.outcome ORDER BY outcome_id DESC LIMIT 1), '2025-10-01 00:00+08'::timestamptz, 'and a table of them');
+SELECT is(fix_test.edits(), 'ticket 10-01, ticket 10-01, ticket 10-01', 'each reaches back so far and no further');
+SELECT settle.add_pack('fix', 'later'), settle.add_rule('fix', 'more', 'more', 'hq', 'pool', base => '1', pack => 'later') \g /dev/null
+SELECT is((SELECT valid FROM fix.rule WHERE code = 'more'), '(,)', 'what stands in a pack lasts as long as the pack');
+SELECT is(fix_test.edits(), 'ticket 10-01, ticket 10-01, ticket 10-01', 'and is no edit before it is enabled');
+ROLLBACK;
+
 ----------------------------------------------------------------------------------------------------
 -- In the open month, and again once October is closed
 ----------------------------------------------------------------------------------------------------
@@ -175,21 +192,10 @@ ROLLBACK;
 ----------------------------------------------------------------------------------------------------
 -- Edits of the past
 ----------------------------------------------------------------------------------------------------
-CREATE FUNCTION fix_test.edits() RETURNS text LANGUAGE sql SET timezone = 'Asia/Shanghai' AS $$
-    SELECT string_agg(concat_ws(' ', coalesce(source, 'every'), to_char(lower(during), 'MM-DD'), to_char(upper(during), 'MM-DD')), ', ' ORDER BY lower(during) NULLS FIRST, upper(during)) FROM fix.edit
-$$;
-BEGIN;
-SELECT settle.add_rule('fix', 'extra', 'extra', 'hq', 'pool', base => '1') \g /dev/null
-SELECT is((SELECT lower(valid) FROM fix.rule WHERE code = 'extra'), '2025-11-01 00:00+08'::timestamptz, 'a rule without valid is in force from the oldest open month on');
-SELECT settle.add_outcome('fix', 'place', $$ region <@ 'cn.north' $$, '2') \g /dev/null
-SELECT is((SELECT lower(valid) FROM fix.outcome ORDER BY outcome_id DESC LIMIT 1), '2025-11-01 00:00+08'::timestamptz, 'so is an outcome');
-CREATE TEMP TABLE places AS SELECT 'cn.south'::ltree AS region, 3 AS outcome;
-SELECT settle.add_table('fix', 'place', '{region}', 'places') \g /dev/null
-SELECT is((SELECT lower(valid) FROM fix.outcome ORDER BY outcome_id DESC LIMIT 1), '2025-11-01 00:00+08'::timestamptz, 'and a table of them');
-SELECT is(fix_test.edits(), 'ticket 11-01, ticket 11-01, ticket 11-01', 'each reaches back so far and no further');
-ROLLBACK;
 SELECT is((SELECT count(*) FROM fix.edit), 0::bigint, 'an edit that is rolled back leaves nothing');
 BEGIN;
+-- the base is free where nothing is closed
+UPDATE fix.period SET state = 'open';
 UPDATE fix.rule SET title = 'a title' WHERE code = 'fee';
 SELECT is((SELECT count(*) FROM fix.edit), 0::bigint, 'a title is no edit');
 SELECT settle.end_rule('fix', 'fee', '2025-10-20 00:00+08') \g /dev/null
@@ -202,6 +208,7 @@ DELETE FROM fix.edit;
 UPDATE fix.outcome SET outcome = '9', valid = '[2025-10-11 00:00+08,2025-10-14 00:00+08)', source = NULL;
 SELECT is(fix_test.edits(), 'ticket 10-10 10-12, every 10-11 10-14', 'another outcome: all of both');
 DELETE FROM fix.edit;
+SELECT settle.add_pack('fix', 'draft') \g /dev/null
 UPDATE fix.outcome SET pack = 'draft';
 SELECT is(fix_test.edits(), 'every 10-11 10-14', 'out of force is like removed');
 UPDATE fix.outcome SET outcome = '10';
@@ -209,19 +216,43 @@ DELETE FROM fix.outcome;
 SELECT is(fix_test.edits(), 'every 10-11 10-14', 'what is not in force is edited without a note');
 ROLLBACK;
 
+BEGIN;
+UPDATE fix.period SET state = 'open';
 SELECT settle.end_rule('fix', 'fee', '2025-11-01 00:00+08') \g /dev/null
 SELECT settle.add_rule('fix', 'fee', 'fee', 'hq', 'staff:{worker}', base => 'amount', tiers => '20%', factors => '{place}', valid => '[2025-11-01 00:00+08,)') \g /dev/null
+UPDATE fix.period SET state = 'closed', changed_at = clock_timestamp() WHERE period = '2025-10-01';
+COMMIT;
 SELECT is((SELECT array_agg(ticket_id ORDER BY 1) FROM fix.ticket WHERE done_at >= '2025-11-01 00:00+08'), '{03,05,07}', 'three tickets are of November');
 SELECT is((SELECT tickets FROM settle.run('fix')), 3::bigint, 'only they are settled again');
 SELECT is_empty('SELECT fix_test.afresh()', 'a version changed in the past');
 SELECT is((SELECT count(*) FROM fix.edit), 0::bigint, 'the edit is forgotten');
 SELECT is((SELECT count(*) FROM fix.pending), 0::bigint, 'and nothing is left pending');
 SELECT is((SELECT concat_ws(' ', tickets, lines) FROM settle.run('fix')), '0 0', 'once is enough');
+BEGIN;
+UPDATE fix.period SET state = 'open';
 INSERT INTO fix.outcome (decision, applies_when, outcome, priority) VALUES ('place', $$ region <@ 'cn.west' AND worker = '2' $$, '3', 1);
+UPDATE fix.period SET state = 'closed', changed_at = clock_timestamp() WHERE period = '2025-10-01';
+COMMIT;
 SELECT settle.run('fix', 1) \g /dev/null
 CALL settle.run_all('fix', 1);
 SELECT is_empty('SELECT fix_test.afresh()', 'an outcome for all time, in runs of one ticket');
 SELECT is(fix_test.month('2025-10-01'), :'open_october', 'October is still as it was');
+
+-- a pack that is enabled in the past
+SELECT settle.add_pack('fix', 'fuel'), settle.add_rule('fix', 'fuel', 'fuel', 'hq', 'staff:{worker}', base => '7', pack => 'fuel'),
+    settle.add_rule('fix', 'toll', 'toll', 'hq', 'staff:{worker}', base => '1', valid => '(,2025-10-30)', pack => 'fuel') \g /dev/null
+UPDATE fix.pack SET state = 'submitted', submitted_by = 'maker', digest = settle._pack_digest('fix', 'fuel') WHERE pack = 'fuel';
+UPDATE fix.pack SET state = 'approved', approved_by = 'checker' WHERE pack = 'fuel';
+SELECT is((SELECT count(*) FROM fix.edit), 0::bigint, 'a pack that is not in force edits nothing');
+SELECT settle.enable_pack('fix', 'fuel', '2025-10-20 00:00+08', reach_back => true) \g /dev/null
+SELECT is(fix_test.edits(), 'ticket 10-20 10-30, ticket 10-20', 'enabled, it edits while it and its rules are valid');
+SELECT is((SELECT tickets FROM settle.run('fix')), (SELECT count(*) FROM fix.ticket WHERE done_at >= '2025-10-20 00:00+08'), 'the tickets since then are settled again');
+SELECT settle.disable_pack('fix', 'fuel', '2025-11-01 00:00+08') \g /dev/null
+SELECT is(fix_test.edits(), 'ticket 11-01', 'disabled, what comes after its end');
+SELECT settle.run('fix') \g /dev/null
+SELECT is((SELECT string_agg(concat_ws(' ', rule_code, tickets), ', ' ORDER BY rule_code) FROM (SELECT rule_code, sum(amount)::int AS tickets FROM fix.line_detail WHERE rule_code IN ('fuel', 'toll') GROUP BY 1) AS l),
+    'fuel 7', 'those of its time keep what it gives');
+SELECT is_empty($$ SELECT * FROM settle.check('fix') $$, 'the book agrees with itself');
 
 -- rules_at, not period_at, says which tickets an edit touches; rows that the book never settled stay alone
 SELECT settle.create_book('times') \g /dev/null

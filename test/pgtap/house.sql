@@ -34,7 +34,7 @@ SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE pronamespace
 SELECT set_eq($$
     SELECT proname::text FROM our_function
     WHERE proname LIKE '\_%' AND has_function_privilege('public', oid, 'EXECUTE')$$,
-    ARRAY['_unpack', '_create_views', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee', '_journal', '_create_change_table', '_create_edit_tables', '_create_brake_tables', '_watch_parties', '_readable'],
+    ARRAY['_unpack', '_create_views', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee', '_journal', '_create_change_table', '_create_pack_tables', '_create_edit_tables', '_create_brake_tables', '_watch_parties', '_readable'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
 
 SELECT is_empty($$
