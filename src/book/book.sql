@@ -89,7 +89,12 @@ BEGIN
 			rule_revision bigint NOT NULL,
 			max_correction integer DEFAULT 1000 CHECK (max_correction >= 0),
 			created_at timestamptz NOT NULL DEFAULT now(),
-			created_by name NOT NULL DEFAULT session_user
+			created_by name NOT NULL DEFAULT session_user,
+			leg_share_limit numeric NOT NULL DEFAULT 0.30 CHECK (leg_share_limit BETWEEN 0 AND 1),
+			leg_main_receiver text,
+			leg_return_days integer NOT NULL DEFAULT 180 CHECK (leg_return_days >= 0),
+			audit_percent numeric NOT NULL DEFAULT 5 CHECK (audit_percent >= 0),
+			audit_periods integer NOT NULL DEFAULT 3 CHECK (audit_periods > 0)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules; a run that would correct more than max_correction settled tickets, and more than 1 %% of them, holds its corrections (null: never)';
 
@@ -384,6 +389,9 @@ BEGIN
 			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.measure, NEW.clock, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
 			NEW.pack, lower(NEW.valid)))
 		EXECUTE FUNCTION settle.keep_used_rule()', book);
+	PERFORM settle._create_statement_tables(book);
+	PERFORM settle._create_leg_tables(book);
+	PERFORM settle._create_reconcile_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',

@@ -111,6 +111,67 @@ static const Invariant invariants[] = {
 		"FROM %1$s.held AS h WHERE NOT EXISTS (SELECT FROM %1$s.sheet AS s WHERE s.source_id = h.source_id AND s.ticket_key = h.ticket_key)"
 	},
 	{
+		"a statement equals the lines of its period",
+		"SELECT format('%%s %%s %%s', p.party, coalesce(s.period, d.period), coalesce(s.unit, d.unit)), "
+		"'statement ' || coalesce(s.amount::text, 'none') || ', lines ' || coalesce(d.amount::text, 'none') "
+		"FROM (SELECT x.party, x.period, x.unit, x.earned + x.corrections + x.withheld AS amount FROM %1$s.statement AS x) AS s "
+		"FULL JOIN (SELECT m.party, c.period, y.unit, sum(y.received - y.given) AS amount FROM %1$s.party_delta AS y "
+		"JOIN %1$s.party AS m ON m.party_id = y.party_id AND m.side IN ('outside', 'tax') "
+		"JOIN (SELECT z.period, coalesce(lag(z.period) OVER (ORDER BY z.period), '-infinity') AS since FROM %1$s.period AS z WHERE z.state = 'closed') AS c "
+		"ON y.period > c.since AND y.period <= c.period GROUP BY 1, 2, 3) AS d ON d.party = s.party AND d.period = s.period AND d.unit = s.unit "
+		"JOIN %1$s.party AS p ON p.party = coalesce(s.party, d.party) "
+		"WHERE coalesce(s.amount, 0) <> coalesce(d.amount, 0) "
+		"AND EXISTS (SELECT FROM %1$s.period AS o WHERE o.period = coalesce(s.period, d.period) AND o.state = 'closed')"
+	},
+	{
+		"the items of a statement sum to it",
+		"SELECT format('%%s %%s %%s', coalesce(s.party, i.party), coalesce(s.period, i.period), coalesce(s.unit, i.unit)), "
+		"format('statement %%s %%s %%s, items %%s %%s %%s', s.earned, s.corrections, s.withheld, i.earned, i.corrections, i.withheld) "
+		"FROM %1$s.statement AS s FULL JOIN (SELECT x.party, x.period, x.unit, "
+		"coalesce(sum(x.amount) FILTER (WHERE x.kind = 'earned'), 0) AS earned, coalesce(sum(x.amount) FILTER (WHERE x.kind = 'correction'), 0) AS corrections, "
+		"coalesce(sum(x.amount) FILTER (WHERE x.kind = 'withheld'), 0) AS withheld FROM %1$s.statement_item AS x GROUP BY 1, 2, 3) AS i "
+		"ON i.party = s.party AND i.period = s.period AND i.unit = s.unit "
+		"WHERE (coalesce(s.earned, 0), coalesce(s.corrections, 0), coalesce(s.withheld, 0)) IS DISTINCT FROM (coalesce(i.earned, 0), coalesce(i.corrections, 0), coalesce(i.withheld, 0))"
+	},
+	{
+		"a statement brings forward what the one before it did not pay out",
+		"SELECT format('%%s %%s %%s', n.party, n.period, n.unit), 'brings forward ' || n.brought_forward || ', the one before left ' || n.was_left "
+		"FROM (SELECT s.party, s.period, s.unit, s.brought_forward, coalesce(lag(s.held + s.carried) OVER (PARTITION BY s.party, s.unit ORDER BY s.period), 0) AS was_left "
+		"FROM %1$s.statement AS s) AS n WHERE n.brought_forward <> n.was_left "
+		"UNION ALL SELECT format('%%s %%s %%s', s.party, s.period, s.unit), 'leaves ' || (s.held + s.carried) || ', which no statement of the next period brings forward' "
+		"FROM %1$s.statement AS s CROSS JOIN LATERAL (SELECT min(x.period) AS period FROM %1$s.statement AS x WHERE x.period > s.period) AS next "
+		"WHERE s.held + s.carried <> 0 AND next.period IS NOT NULL "
+		"AND NOT EXISTS (SELECT FROM %1$s.statement AS x WHERE x.period = next.period AND x.party = s.party AND x.unit = s.unit)"
+	},
+	{
+		"a statement holds what is in dispute",
+		"SELECT format('%%s %%s %%s', s.party, s.period, s.unit), 'holds ' || s.held || ', disputes ' || coalesce(d.amount, 0) "
+		"FROM %1$s.statement AS s CROSS JOIN LATERAL (SELECT sum(x.amount) AS amount FROM %1$s.dispute AS x "
+		"WHERE x.party = s.party AND x.unit = s.unit AND x.period <= s.period AND (x.held_until IS NULL OR x.held_until >= s.period)) AS d "
+		"WHERE s.held <> coalesce(d.amount, 0)"
+	},
+	{
+		"a submitted statement is what was submitted, and what was approved of it",
+		"SELECT format('%%s %%s %%s', s.party, s.period, s.unit), CASE WHEN c.content IS DISTINCT FROM s.content THEN 'its digest is another one' ELSE 'approval ' || a.node || ' is of something else' END "
+		"FROM (SELECT DISTINCT x.period FROM %1$s.statement AS x WHERE x.state IN ('submitted', 'approved')) AS p "
+		"CROSS JOIN LATERAL settle._statement_content($1::regnamespace, p.period) AS c "
+		"JOIN %1$s.statement AS s ON s.period = p.period AND s.party = c.statement_party AND s.unit = c.unit AND s.state IN ('submitted', 'approved') "
+		"LEFT JOIN %1$s.approval AS a ON a.period = s.period AND a.party = s.party AND a.unit = s.unit AND a.voided_at IS NULL AND (a.content, a.amount) IS DISTINCT FROM (s.content, s.payable) "
+		"WHERE c.content IS DISTINCT FROM s.content OR a.node IS NOT NULL"
+	},
+	{
+		"a statement is paid by one payment of its amount",
+		"SELECT format('%%s %%s %%s', coalesce(s.party, p.party), coalesce(s.period, p.period), coalesce(s.unit, p.unit)), "
+		"format('statement is %%s, paid %%s; payment %%s', coalesce(s.state, 'none'), coalesce(s.paid, 0), coalesce(p.amount::text, 'none')) "
+		"FROM %1$s.statement AS s FULL JOIN %1$s.payment AS p ON p.period = s.period AND p.party = s.party AND p.unit = s.unit "
+		"WHERE (coalesce(s.state, '') = 'paid') <> (p.amount IS NOT NULL) OR coalesce(s.paid, 0) <> coalesce(p.amount, 0)"
+	},
+	{
+		"what came back of a leg equals its returns",
+		"SELECT 'leg ' || l.leg_id, 'returned ' || l.returned || ', returns ' || coalesce(sum(r.amount), 0) "
+		"FROM %1$s.leg AS l LEFT JOIN %1$s.leg_return AS r ON r.leg_id = l.leg_id GROUP BY l.leg_id, l.returned HAVING l.returned <> coalesce(sum(r.amount), 0)"
+	},
+	{
 		"a source is captured",
 		"SELECT s.source || ' ' || m.relid::regclass, CASE WHEN t.oid IS NULL THEN 'has no capture trigger' ELSE 'capture trigger is not enabled always' END "
 		"FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation AND c.relkind IN ('r', 'p') "
