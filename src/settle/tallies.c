@@ -250,7 +250,7 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 			{
 				RunLine		back = *posted;
 
-				back.tally_period = posted->back_period = settle_span_start(posted->rule->def->accumulate, run->now);
+				back.tally_period = settle_span_start(posted->rule->def->accumulate, run->now);
 				find_tally(run, source, &back);
 			}
 		}
@@ -265,6 +265,9 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 		{
 			RunLine    *posted = &ticket->posted->lines[k];
 
+			/* where the ticket moves, what stays in its tally is taken back and posted anew as it is */
+			posted->back_period = posted->tally_period;
+			posted->back_amount = settle_dec_neg(posted->amount);
 			if (!posted->in_tally || settle_stays(ticket, posted))
 				continue;
 			if (posted->by_posting)
@@ -272,7 +275,7 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 				RunLine		back = *posted;
 
 				settle_negate_line(&back);
-				back.tally_period = posted->back_period;
+				back.tally_period = posted->back_period = settle_span_start(posted->rule->def->accumulate, run->now);
 				arrive_at_tally(run, source, &back, ticket->posted->period);
 				posted->back_amount = back.amount;
 			}
@@ -295,7 +298,10 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 				continue;
 			posted = settle_posted_same(ticket, line);
 			if (posted != NULL)
+			{
 				line->amount = posted->amount;
+				line->tally_period = posted->tally_period;
+			}
 			else
 				arrive_at_tally(run, source, line, ticket->period);
 		}

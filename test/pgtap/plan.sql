@@ -41,7 +41,7 @@ DECLARE
     part text;
 BEGIN
     FOR relation IN SELECT oid FROM pg_class WHERE relnamespace = 'shop'::regnamespace AND relkind IN ('r', 'S') ORDER BY relname LOOP
-        EXECUTE format('SELECT md5(string_agg(t::text, E''\n'' ORDER BY t::text)) FROM %s AS t', relation) INTO part;
+        EXECUTE format('SELECT md5(string_agg(row(t.*)::text, E''\n'' ORDER BY row(t.*)::text)) FROM %s AS t', relation) INTO part;
         state := state || coalesce(part, '-');
     END LOOP;
     RETURN md5(state);
@@ -60,7 +60,7 @@ BEGIN
     RETURN NEXT is(pg_temp.state(), before, label || ': looking changes nothing');
     ran := settle.run('shop');
     RETURN NEXT set_eq('SELECT source, component, payee, period, corrects_period, unit, tickets, lines, amount FROM planned', 'SELECT * FROM done', label || ': the run posts what was planned');
-    RETURN NEXT is((SELECT sum(lines) FROM planned), ran.lines::numeric, label || ': so many lines');
+    RETURN NEXT is((SELECT coalesce(sum(lines), 0) FROM planned), ran.lines::numeric, label || ': so many lines');
     RETURN NEXT is_empty('SELECT * FROM planned WHERE source <> ''tally'' AND tickets <> new + corrected + withdrawn', label || ': a ticket is new, corrected or withdrawn');
 END $$;
 SELECT pg_temp.change() \g /dev/null
