@@ -128,6 +128,159 @@ SELECT is(settle.rules('repairs')::jsonb #> '{packs}', '{"east": {"source": "tic
 	"late": {"until": "-infinity"}, "right": {"from": "2025-11-24T16:00:00.000000Z"}}'::jsonb, 'what limits them');
 SELECT is(jsonb_path_query_array(settle.rules('repairs', '[2025-11-12,2025-11-13)')::jsonb, '$.rules[*].pack'), '["east", "east"]', 'those in force in some days');
 
+----------------------------------------------------------------------------------------------------
+-- The base once a period has closed
+----------------------------------------------------------------------------------------------------
+SELECT settle.add_decision('repairs', 'level', fallback => '1'), settle.add_outcome('repairs', 'level', 'rush', '2'), settle.add_choice('repairs', 'season', 'first') \g /dev/null
+INSERT INTO repairs.period (period, state, changed_by) VALUES ('2025-09-01', 'closing', 'test');
+SELECT lives_ok($$ SELECT settle.add_rule('repairs', 'gift', 'gift', 'hq', 'p', base => '1', valid => '[2026-01-01,)') $$, 'a period that is closing does not keep it');
+UPDATE repairs.period SET state = 'closed';
+SELECT throws_ok(statement, '55000', 'pack "base" of book "repairs" can no longer be changed directly', statement) FROM (VALUES
+	($$ SELECT settle.add_rule('repairs', 'more', 'more', 'hq', 'p', base => '1') $$), ($$ SELECT settle.end_rule('repairs', 'parts', '2027-01-01') $$),
+	($$ UPDATE repairs.rule SET base = 'cost * 2' WHERE code = 'gift' $$), ($$ UPDATE repairs.rule SET valid = '(,2025-11-10)' WHERE code = 'visit' AND pack = 'base' $$),
+	($$ UPDATE repairs.rule SET valid = '(,2025-11-12)' WHERE code = 'visit' AND pack = 'base' $$), ($$ DELETE FROM repairs.rule WHERE code = 'gift' $$),
+	($$ SELECT settle.add_outcome('repairs', 'level', 'night', '3') $$), ($$ UPDATE repairs.outcome SET outcome = '4' $$), ($$ DELETE FROM repairs.outcome $$), ($$ TRUNCATE repairs.outcome $$),
+	($$ SELECT settle.add_decision('repairs', 'other') $$), ($$ UPDATE repairs.decision SET fallback = '7' $$), ($$ SELECT settle.add_choice('repairs', 'other', 'first') $$),
+	($$ UPDATE repairs.choice SET policy = 'unique' $$), ($$ DELETE FROM repairs.choice $$),
+	($$ SELECT settle.load_rules('repairs', jsonb_set(settle.rules('repairs')::jsonb, '{rules,1,title}', '"x"')::settle.ruleset) $$)) AS v(statement);
+SELECT lives_ok($$ UPDATE repairs.rule SET title = title $$ || ' WHERE false', 'a statement that changes nothing is none');
+SELECT settle.add_pack('repairs', 'y2026', ends => '{parts,gift}', title => 'What changes in 2026') \g /dev/null
+SELECT throws_ok($$ SELECT settle.add_rule('repairs', 'parts', 'parts', 'hq', 'depot', base => 'cost * d.wear', pack => 'y2026') $$, '42703', NULL, 'a draft is compiled at each edit');
+SELECT throws_ok($$ SELECT settle.add_rule('repairs', 'visit', 'visit', 'hq', 'depot', base => 'cost', pack => 'y2026') $$, '23P01', 'two versions of rule "visit" are in force at the same time', 'together with what is in force');
+SELECT settle.add_decision('repairs', 'wear', fallback => '1', pack => 'y2026'), settle.add_outcome('repairs', 'wear', $$channel = 'phone'$$, '2', pack => 'y2026') \g /dev/null
+SELECT settle.add_outcome('repairs', 'level', 'night', '3', pack => 'y2026') \g /dev/null
+SELECT settle.add_rule('repairs', 'parts', 'parts', 'hq', 'depot', base => 'cost * d.level * d.wear', pack => 'y2026') \g /dev/null
+SELECT ok(settle.rules('repairs')::text !~ 'wear', 'decisions and outcomes of a draft are not in force');
+SELECT repairs.pass('y2026') \g /dev/null
+SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'y2026', '2025-09-15') $$, '55000', 'pack "y2026" would change what was settled in closed periods', 'nothing reaches back by accident');
+SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'y2026', '2025-09-30 23:59') $$, '55000', NULL, 'to the last minute in book time');
+SELECT lives_ok($$ SELECT settle.enable_pack('repairs', 'y2026', '2025-11-01') $$, 'an open period is open');
+SELECT results_eq($$ SELECT pack, valid FROM repairs.rule WHERE code IN ('parts', 'gift') $$, $$ VALUES ('y2026', '(,)'::tstzrange), ('base', '(,2025-11-01)'::tstzrange) $$, 'a rule of the base ends; one that was to begin later goes');
+INSERT INTO repairs.ticket (ticket_id, done_at, project, region, worker, amount, cost, channel, night) VALUES ('t5', '2025-11-02', 'install', 'cn.west', 'w1', 0, 10, 'phone', true), ('t6', '2025-10-02', 'install', 'cn.west', 'w1', 0, 10, 'phone', true);
+SELECT * FROM settle.run('repairs') \g /dev/null
+SELECT is(repairs.pays('t5'), 'parts 60', 'its decisions and outcomes apply from then on');
+SELECT is(repairs.pays('t6'), 'parts 10', 'and not before');
+SELECT throws_ok($$ SELECT settle.disable_pack('repairs', 'y2026', '2025-09-30') $$, '55000', NULL, 'nor does its end reach back by accident');
+SELECT is_empty($$ SELECT * FROM settle.check('repairs') $$, 'and the book agrees');
+SELECT settle.add_pack('repairs', 'back', ends => '{parts}') \g /dev/null
+SELECT settle.add_rule('repairs', 'flat', 'parts', 'hq', 'depot', base => '5', pack => 'back') \g /dev/null
+SELECT repairs.pass('back') \g /dev/null
+SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'back', '2025-09-20', reach_back => true) $$, '55000', 'rule "parts" has settled tickets and can only be ended', 'what begins later and was used cannot go');
+SELECT is((SELECT state FROM repairs.pack WHERE pack = 'back'), 'approved', 'then nothing has happened');
+SELECT lives_ok($$ SELECT settle.enable_pack('repairs', 'back', '2025-11-02', reach_back => true) $$, 'from a later moment it ends');
+
+----------------------------------------------------------------------------------------------------
+-- Packs in a choice
+----------------------------------------------------------------------------------------------------
+SELECT settle.create_book('shop') \g /dev/null
+SELECT settle.add_choice('shop', 'season', 'first'), settle.add_choice('shop', 'model', 'unique'), settle.add_choice('shop', 'most', 'highest') \g /dev/null
+SELECT settle.add_rule('shop', 'fee', 'fee', 'hq', 'p', base => 'amount', tiers => '1%'), settle.add_decision('shop', 'season', returns => 'text', fallback => '"none"') \g /dev/null
+INSERT INTO shop.access (role, level, granted_by) VALUES ('packs_checker', 'approver', 'test');
+CREATE FUNCTION shop.enable(name text, at timestamptz DEFAULT '2025-01-01') RETURNS void LANGUAGE sql AS $$
+	SELECT settle.submit_pack('shop', name, 'test');
+	SELECT public.by('packs_checker', format('SELECT settle.approve_pack(''shop'', %L, ''test'')', name));
+	SELECT settle.enable_pack('shop', name, at) $$;
+CREATE FUNCTION shop.says(amount numeric, region ltree DEFAULT 'cn.east', done timestamptz DEFAULT '2025-11-11', channel text DEFAULT 'web') RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(u.rule || ' ' || trim_scale(u.amount), ', ' ORDER BY u.rule) FROM (SELECT amount, done AS done_at, region, region AS project, '1' AS ticket_id, 0 AS cost, 0 AS tax, NULL AS currency, channel, false AS rush) AS t,
+	settle.evaluate(settle.rules('shop'), t) AS l, settle.unnest(l) AS u $$;
+SELECT settle.add_pack('shop', 'double11', $$done_at >= '2025-11-11' AND done_at < '2025-11-12'$$, choice => 'season', priority => 10),
+	settle.add_pack('shop', 'autumn', $$done_at >= '2025-09-01' AND done_at < '2025-12-01'$$, choice => 'season', priority => 5) \g /dev/null
+SELECT settle.add_rule('shop', 'd11', 'bonus', 'hq', 'p', base => '11', applies_when => 'amount > 100', pack => 'double11'),
+	settle.add_rule('shop', 'autumn', 'bonus', 'hq', 'p', base => '5', pack => 'autumn'),
+	settle.add_outcome('shop', 'season', 'true', '"double"', pack => 'double11'), settle.add_outcome('shop', 'season', 'true', '"autumn"', pack => 'autumn') \g /dev/null
+SELECT shop.enable('double11'), shop.enable('autumn', '2025-10-01') \g /dev/null
+SELECT is(shop.says(1000), 'd11 11, fee 10', 'first: the pack of the highest priority counts');
+SELECT is(shop.says(10), 'fee 0.1', 'whether its rules hit or not');
+SELECT is(shop.says(1000, done => '2025-11-12'), 'autumn 5, fee 10', 'the other where its scope does not hold');
+SELECT is(shop.says(1000, done => '2025-09-12'), 'fee 10', 'and none before it is in force');
+SELECT is((SELECT string_agg(settle.decide('shop', 'season', t, 'ticket')::text, ' ' ORDER BY n) FROM (VALUES (1, '2025-11-11'::timestamptz), (2, '2025-11-12'), (3, '2025-09-12')) AS v(n, done),
+	LATERAL (SELECT 10 AS amount, v.done AS done_at, 'a'::ltree AS region, 'a'::ltree AS project, '1' AS ticket_id, 0 AS cost, 0 AS tax, NULL::text AS currency, ''::text AS channel) AS t),
+	'"double" "autumn" "none"', 'outcomes of packs that do not count do not hold');
+INSERT INTO shop.ticket (ticket_id, done_at, project, region, amount) VALUES ('1', '2025-11-11', 'a', 'cn.east', 1000);
+SELECT * FROM settle.run('shop') \g /dev/null
+SELECT results_eq($$ SELECT name, detail FROM settle.explain('shop', 'ticket', '1') WHERE kind = 'beaten' $$, $$ VALUES ('autumn', 'its pack autumn, in its choice, by pack double11') $$, 'explain names the pack that beats');
+-- unique: two are an error that names both
+SELECT settle.add_pack('shop', 'franchise', $$channel = 'shop'$$, choice => 'model'), settle.add_pack('shop', 'east', $$region <@ 'cn.east' AND amount > 500$$, choice => 'model') \g /dev/null
+SELECT settle.add_rule('shop', 'franchise', 'model', 'hq', 'p', base => '1', pack => 'franchise'), settle.add_rule('shop', 'east', 'other', 'hq', 'p', base => '2', pack => 'east') \g /dev/null
+SELECT shop.enable('franchise'), shop.enable('east') \g /dev/null
+SELECT is(shop.says(1000, 'cn.east.sh'), 'd11 11, east 2, fee 10', 'a region');
+SELECT is(shop.says(1000, 'cn.west', channel => 'shop'), 'd11 11, fee 10, franchise 1', 'a model of its own');
+SELECT throws_ok($$ SELECT shop.says(1000, 'cn.east.sh', channel => 'shop') $$, 'ST001', 'packs "east" and "franchise" both apply', 'both hold: a conflict that names them');
+SELECT is(shop.says(100, 'cn.east.sh', channel => 'shop'), 'fee 1, franchise 1', 'which depends on scopes alone');
+SELECT settle.add_pack('shop', 'black', $$done_at >= '2025-11-11'$$, choice => 'season', priority => 10) \g /dev/null
+SELECT throws_ok($$ SELECT u.rule FROM shop.ticket AS t, settle.evaluate(settle.rules('shop', packs => '{black}'), t) AS l, settle.unnest(l) AS u $$, 'ST001', 'packs "black" and "double11" both apply', 'first: two of one priority');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', choice => 'most') $$, '22023', 'pack "x" stands in the choice "most", which is not for packs', 'no other policy');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', choice => 'sesaon') $$, '42704', 'pack "x" names the choice "sesaon", which does not exist', 'a choice that is none');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'amuont > 1') $$, '42703', NULL, 'a scope that does not compile');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'amount') $$, '42804', NULL, 'one that is no condition');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'c.fee > 1') $$, '42703', NULL, 'nor does it read what rules give');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'true', source => 'tikcet') $$, '23503', NULL, 'a source that is none');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', '') $$, '23514', NULL, 'no name');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'base') $$, '23505', NULL, 'the base is there');
+SELECT throws_ok($$ SELECT settle.add_rule('shop', 'r', 'r', 'hq', 'p', base => '1', pack => 'x') $$, '23503', NULL, 'a pack that is not');
+SELECT throws_ok($$ SELECT settle.rules('shop', packs => '{black,esat}') $$, '42704', 'pack "esat" does not exist', 'nor can be asked for');
+-- sources
+CREATE TABLE shop.visit (id int PRIMARY KEY, at timestamptz, km int);
+SELECT settle.add_source('shop', 'visit', 'shop.visit', 'id', 'at') \g /dev/null
+SELECT throws_ok($$ SELECT settle.add_rule('shop', 'km', 'km', 'hq', 'p', base => 'km', source => 'visit', pack => 'black') $$, '22023', 'rule "km" is of source "visit", and its pack "black" is not', 'a scope reads one source');
+SELECT throws_ok($$ SELECT settle.add_outcome('shop', 'season', 'true', '"x"', source => NULL, pack => 'black') $$, '22023', NULL, 'so does an outcome of every source');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'amount > 1', source => NULL) $$, '42703', NULL, 'or all');
+SELECT settle.add_pack('shop', 'both', $$t.revenue IS NOT NULL$$, source => NULL), settle.add_pack('shop', 'plain') \g /dev/null
+SELECT lives_ok($$ SELECT settle.add_rule('shop', 'km', 'km', 'hq', 'p', base => 'km', source => 'visit', pack => 'both'), settle.add_rule('shop', 'more', 'more', 'hq', 'p', base => 'amount', pack => 'both') $$, 'what every source has');
+SELECT lives_ok($$ SELECT settle.add_rule('shop', 'km2', 'km2', 'hq', 'p', base => 'km', source => 'visit', pack => 'plain') $$, 'without a scope no source is asked for');
+
+----------------------------------------------------------------------------------------------------
+-- load_rules
+----------------------------------------------------------------------------------------------------
+SELECT settle.create_book('git') \g /dev/null
+CREATE FUNCTION git.load(document jsonb, pack text DEFAULT 'base') RETURNS SETOF text LANGUAGE sql AS
+$$ SELECT concat_ws(' ', action, kind, object, detail) FROM settle.load_rules('git', document::settle.ruleset, pack) $$;
+SELECT set_eq($$ SELECT git.load(settle.rules('shop', packs => '{base}')::jsonb - '{sources,packs,rules,decisions}'::text[]) $$,
+	ARRAY['added choice season', 'added choice model', 'added choice most'], 'choices of another book');
+\set file '{"format": 1, "time_zone": "Asia/Shanghai", "currency": "CNY", "period": "month", "choices": {"tip": "first"}, "decisions": {"coef": {"policy": "first", "returns": "numeric", "fallback": 1, "outcomes": [{"applies_when": "rush", "outcome": 2}, {"applies_when": "night", "outcome": 3}]}}, "rules": [{"code": "visit", "component": "visit", "source": "ticket", "payer": "hq", "payee": "p", "base": "amount", "applies_when": "true", "tiers": "5 %", "rounding": "half_up", "factors": ["coef"]}, {"code": "tip", "component": "tip", "source": "ticket", "payer": "hq", "payee": "p", "base": 3, "applies_when": "rush", "tiers": "100%", "rounding": "half_up", "choice": "tip", "until": "2026-01-01T00:00:00+08:00"}]}'
+SELECT results_eq(format('SELECT git.load(%L)', :'file'), ARRAY['removed choice model', 'removed choice most', 'removed choice season', 'added choice tip', 'added decision coef', 'added outcome coef: night', 'added outcome coef: rush', 'added rule tip', 'added rule visit'], 'a file as it stands in git');
+SELECT is_empty(format('SELECT git.load(%L)', :'file'), 'twice changes nothing');
+SELECT is_empty($$ SELECT git.load(settle.rules('git')::jsonb) $$, 'what the book says changes nothing');
+SELECT settle.digest(settle.rules('git')) AS loaded \gset
+SELECT results_eq($$ SELECT git.load(jsonb_set(settle.rules('git')::jsonb, '{decisions,coef,outcomes}', '[{"applies_when": "night", "outcome": 3, "source": "ticket"}, {"applies_when": "rush", "outcome": 2, "source": "ticket"}]')) $$,
+	ARRAY['removed outcome coef: night', 'added outcome coef: night', 'removed outcome coef: rush', 'added outcome coef: rush'], 'outcomes of one source are others');
+SELECT is(settle.rules('git')::jsonb #> '{decisions,coef,outcomes,0,applies_when}', '"night"', 'in the order of the file');
+SELECT results_eq($$ SELECT git.load(jsonb_set(settle.rules('git')::jsonb, '{decisions,coef,outcomes}', '[{"applies_when": "rush", "outcome": 2.5, "source": "ticket"}, {"applies_when": "night", "outcome": 3, "source": "ticket"}]')) $$,
+	ARRAY['changed outcome coef: rush outcome', 'changed decision coef order of outcomes'], 'another value, another order');
+SELECT is((SELECT string_agg(o ->> 'outcome', ' ') FROM jsonb_array_elements(settle.rules('git')::jsonb #> '{decisions,coef,outcomes}') AS o), '2.5 3', 'as it says');
+SELECT results_eq(format('SELECT git.load(jsonb_set(%L::jsonb, %L, %L))', settle.rules('git'), '{rules,0,base}', '"amount / 2"'), ARRAY['changed rule tip base'], 'a rule that was not used is replaced');
+SELECT count(*) FROM git.load(:'file') \g /dev/null
+SELECT is(settle.digest(settle.rules('git'))::text, :'loaded', 'loading the file again brings all of it back');
+-- once tickets are settled
+INSERT INTO git.ticket (ticket_id, done_at, project, region, amount) VALUES ('1', '2025-11-11', 'a', 'b', 1000);
+SELECT * FROM settle.run('git') \g /dev/null
+SELECT throws_ok(format('SELECT git.load(jsonb_set(%L, %L, %L))', :'file', '{rules,0,tiers}', '"6%"'), '55000', 'rule "visit" has settled tickets and cannot be changed', 'a version that lines refer to');
+SELECT throws_ok(format('SELECT git.load(jsonb_set(%L, %L, %L))', :'file', '{decisions,coef,outcomes,0,outcome}', '7'), '55000', 'outcome "coef: rush" has settled tickets and cannot be changed', 'and an outcome');
+SELECT results_eq(format('SELECT git.load(jsonb_set(%L, %L, %L))', :'file', '{rules,0,title}', '"Visits"'), ARRAY['changed rule visit title'], 'but for its title');
+SELECT is_empty(format('SELECT git.load(jsonb_set(%L, %L, %L))', :'file', '{rules,0,title}', '"Visits"'), 'once');
+SELECT results_eq(format('SELECT git.load(jsonb_set(jsonb_set(%L, %L, %L), %L, %L))', :'file', '{rules,0,tiers}', '"6%"', '{rules,0,from}', '"2126-02-01T00:00:00+08:00"'),
+	ARRAY['ended rule visit at 2126-01-31T16:00:00.000000Z', 'added rule visit from 2126-01-31T16:00:00.000000Z'], 'a version that begins later ends the one before');
+SELECT is_empty(format('SELECT git.load(jsonb_set(jsonb_set(%L, %L, %L), %L, %L))', :'file', '{rules,0,tiers}', '"6%"', '{rules,0,from}', '"2126-02-01T00:00:00+08:00"'), 'once');
+SELECT is((SELECT string_agg(tiers::text, ' then ' ORDER BY valid) FROM git.rule WHERE code = 'visit'), '5% then 6%', 'both stand');
+SELECT results_eq(format('SELECT split_part(l, %L, 1) FROM git.load(%L::jsonb #- %L #- %L #- %L) AS l', ' at ', :'file', '{rules,0}', '{decisions}', '{choices,tip}'),
+	ARRAY['ended outcome coef: night', 'ended outcome coef: rush', 'ended rule visit', 'removed rule visit from 2126-01-31T16:00:00.000000Z'], 'what is not in the file ends, or goes');
+SELECT is_empty(format('SELECT git.load(%L::jsonb #- %L #- %L #- %L)', :'file', '{rules,0}', '{decisions}', '{choices,tip}'), 'once');
+SELECT is_empty($$ SELECT * FROM settle.check('git') $$, 'and the book agrees');
+-- packs
+SELECT settle.add_pack('git', 'next', 'rush', ends => '{tip}') \g /dev/null
+SELECT results_eq(format('SELECT git.load(%L::jsonb #- %L #- %L #- %L, %L)', :'file', '{rules,0}', '{choices}', '{decisions}', 'next'), ARRAY['added rule tip'], 'a file that names no pack is loaded whole into any');
+SELECT is_empty($$ SELECT git.load(settle.rules('git', packs => '{next}')::jsonb, 'next') $$, 'a draft as the book prints it');
+SELECT throws_ok($$ SELECT git.load(jsonb_set(settle.rules('git', packs => '{next}')::jsonb, '{packs,next,applies_when}', '"night"'), 'next') $$, '22023', 'the ruleset limits pack "next" otherwise than book "git"', 'with another scope');
+SELECT settle.add_pack('git', 'after') \g /dev/null
+SELECT throws_ok($$ SELECT git.load(settle.rules('git', packs => '{next}')::jsonb, 'after') $$, '42704', 'the ruleset has no pack "after"', 'one that names packs says what belongs where');
+SELECT throws_ok($$ SELECT git.load(settle.rules('git')::jsonb, 'nowhere') $$, '42704', 'pack "nowhere" does not exist', 'a pack that is none');
+SELECT throws_ok($$ SELECT git.load(settle.rules('git')::jsonb || '{"time_zone": "UTC"}') $$, '22023', 'the ruleset has the time_zone "UTC", book "git" has "Asia/Shanghai"', 'rules of another time');
+SELECT throws_ok($$ SELECT git.load(jsonb_set(settle.rules('git')::jsonb, '{sources,ticket,revenue}', '"cost"')) $$, '22023', 'the ruleset reads its sources otherwise than book "git"', 'or of another mapping');
+SELECT throws_ok($$ SELECT settle.load_rules('git', NULL) $$, '22004', 'ruleset is null', 'no ruleset');
+SELECT throws_ok(format('SELECT git.load(jsonb_set(%L, %L, %L))', :'file', '{rules,1,overrides}', '["nobody"]'), '42704', NULL, 'a file that does not compile');
+
 SELECT * FROM finish();
+DROP SCHEMA git, shop CASCADE;
+DROP FUNCTION public.by;
 DROP SCHEMA repairs CASCADE;
 DROP ROLE packs_maker, packs_checker, packs_reader;
