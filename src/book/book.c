@@ -319,6 +319,31 @@ check_packs(const SettleBook *book, Datum packs, bool read_only)
 }
 
 /*
+ * Reads rules for a reader, into the caller's memory.
+ */
+static SettleRuleset *
+rules_for_reader(Oid schema, Datum during, Datum packs, Datum since)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SettleBook	book = settle_book(schema);
+	SettleIdentity identity;
+	SettleRuleset *ruleset;
+	SettleRuleset *result;
+
+	settle_book_check_level(&book, SETTLE_READER);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	if (packs != (Datum) 0)
+		check_packs(&book, packs, true);
+	ruleset = read_rules(&book, during, packs, since, true);
+	result = MemoryContextAllocHuge(context, VARSIZE(ruleset));
+	memcpy(result, ruleset, VARSIZE(ruleset));
+	SPI_finish();
+	settle_book_leave(identity);
+	return result;
+}
+
+/*
  * settle.rules(book regnamespace, during tstzrange default '(,)', packs text[]
  *				default null) returns settle.ruleset
  *
@@ -329,27 +354,21 @@ PG_FUNCTION_INFO_V1(settle_rules);
 Datum
 settle_rules(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
-	SettleBook	book;
-	SettleIdentity identity;
-	SettleRuleset *ruleset;
-	SettleRuleset *result;
-	Datum		packs = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_level(&book, SETTLE_READER);
-	identity = settle_book_enter(&book);
-	SPI_connect();
-	if (packs != (Datum) 0)
-		check_packs(&book, packs, true);
-	ruleset = read_rules(&book, PG_GETARG_DATUM(1), packs, (Datum) 0, true);
-	result = MemoryContextAllocHuge(context, VARSIZE(ruleset));
-	memcpy(result, ruleset, VARSIZE(ruleset));
-	SPI_finish();
-	settle_book_leave(identity);
-	PG_RETURN_POINTER(result);
+	PG_RETURN_POINTER(rules_for_reader(PG_GETARG_OID(0), PG_GETARG_DATUM(1), PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2), (Datum) 0));
+}
+
+/*
+ * settle._rules_from_now(book regnamespace, packs text[]) returns settle.ruleset
+ *
+ * Gives the rules as they are if packs are enabled now.
+ */
+PG_FUNCTION_INFO_V1(settle_rules_from_now);
+Datum
+settle_rules_from_now(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(rules_for_reader(PG_GETARG_OID(0), (Datum) 0, PG_GETARG_DATUM(1), TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())));
 }
 
 /* Rulesets that were read, by book and revision. */

@@ -92,6 +92,7 @@ typedef struct Outcome
 	Datum		value;
 	SettleDec	dec;			/* of a number */
 	JsonbValue	item;			/* as the item of a list */
+	Expr	   *when;			/* planned */
 	ExprState  *residual;
 } Outcome;
 
