@@ -59,6 +59,7 @@ typedef struct Column
 
 static const Column columns_read[] = {
 	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID},
+	{"book", "max_correction", INT4OID, .nullable = true},
 	{"gate", NULL},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
 	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
@@ -67,10 +68,11 @@ static const Column columns_read[] = {
 	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
 	{"pending", "source_id", INT2OID}, {"pending", "ticket_key", TEXTOID, .nullable = true},
 	{"sheet", "sheet_id", INT8OID}, {"sheet", "source_id", INT2OID}, {"sheet", "ticket_key", TEXTOID}, {"sheet", "revision", INT4OID}, {"sheet", "run_id", INT8OID},
-	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID},
+	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID}, {"sheet", "corrects_period", DATEOID, .nullable = true},
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
 	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"},
+	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}
@@ -187,11 +189,13 @@ settle_book_leave(SettleIdentity identity)
 	SetUserIdAndSecContext(identity.user, identity.security_context);
 }
 
+bool		settle_book_reads_only = false;
+
 uint64
 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
 {
 	MemoryContext old = CurrentMemoryContext;
-	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, settle_book_reads_only, 0);
 
 	/* SPI leaves its procedure's memory behind, where all that a run does next would stay until its end */
 	MemoryContextSwitchTo(old);
@@ -295,13 +299,13 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
  * Raises 42704 where a book has not all the packs that are named.
  */
 static void
-check_packs(const SettleBook *book, Datum packs)
+check_packs(const SettleBook *book, Datum packs, bool read_only)
 {
 	Oid			types[] = {TEXTARRAYOID};
 	bool		isnull;
 
 	if (SPI_execute_with_args(psprintf("SELECT n.pack FROM unnest($1) AS n (pack) WHERE n.pack IS NULL OR n.pack NOT IN (SELECT k.pack FROM %s.pack AS k)", book->name),
-							  1, types, &packs, NULL, true, 1) != SPI_OK_SELECT)
+							  1, types, &packs, NULL, read_only, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the packs of book \"%s\"", book->label);
 	if (SPI_processed > 0)
 	{
@@ -330,7 +334,7 @@ rules_for_reader(Oid schema, Datum during, Datum packs, Datum since)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	if (packs != (Datum) 0)
-		check_packs(&book, packs);
+		check_packs(&book, packs, true);
 	ruleset = read_rules(&book, during, packs, since, true);
 	result = MemoryContextAllocHuge(context, VARSIZE(ruleset));
 	memcpy(result, ruleset, VARSIZE(ruleset));
@@ -434,7 +438,7 @@ read_ruleset(const SettleBook *book, bool read_only)
 const SettleRuleset *
 settle_book_ruleset(const SettleBook *book)
 {
-	return read_ruleset(book, false);
+	return read_ruleset(book, settle_book_reads_only);
 }
 
 const SettleRuleset *
@@ -444,12 +448,13 @@ settle_book_ruleset_seen(const SettleBook *book)
 }
 
 SettleRuleset *
-settle_book_ruleset_with(const SettleBook *book, const char *pack)
+settle_book_ruleset_with(const SettleBook *book, const char *pack, TimestampTz since)
 {
 	Datum		name = CStringGetTextDatum(pack);
+	Datum		packs = PointerGetDatum(construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT));
 
-	return read_rules(book, (Datum) 0, PointerGetDatum(construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT)),
-					  TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()), false);
+	check_packs(book, packs, settle_book_reads_only);
+	return read_rules(book, (Datum) 0, packs, TIMESTAMP_IS_NOBEGIN(since) ? (Datum) 0 : TimestampTzGetDatum(since), settle_book_reads_only);
 }
 
 /* A relation that is a source of the book. */
@@ -628,8 +633,8 @@ settle_keep_used_rule(PG_FUNCTION_ARGS)
  * add_decision, add_outcome
  *
  * Inserts a row into the table that the function is named after: parameters
- * are columns; without "valid" a row is in force for ever.  The table's
- * trigger checks what the rules have become.
+ * are columns; without "valid" a row is in force from where settle_default_valid
+ * says.  The table's trigger checks what the rules have become.
  */
 PG_FUNCTION_INFO_V1(settle_add_definition);
 Datum
@@ -647,6 +652,8 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	Datum		args[FUNC_MAX_ARGS];
 	char		nulls[FUNC_MAX_ARGS];
 	int			nargs = 0;
+	Oid			valid_type = InvalidOid;	/* of a "valid" that is left out */
+	const char *pack = NULL;
 	SettleBook	book;
 	SettleIdentity identity;
 
@@ -670,7 +677,12 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	{
 		/* a null is a null, not the default, or a price that a sub-select did not find would be 100 % */
 		if (PG_ARGISNULL(i) && strcmp(names[i], "valid") == 0)
+		{
+			valid_type = types[i];
 			continue;
+		}
+		if (!PG_ARGISNULL(i) && strcmp(names[i], "pack") == 0)
+			pack = text_to_cstring(PG_GETARG_TEXT_PP(i));
 		appendStringInfo(&columns, "%s%s", nargs == 0 ? "" : ", ", quote_identifier(names[i]));
 		arg_types[nargs] = types[i];
 		nulls[nargs] = PG_ARGISNULL(i) ? 'n' : ' ';
@@ -680,6 +692,14 @@ settle_add_definition(PG_FUNCTION_ARGS)
 
 	identity = settle_book_enter(&book);
 	SPI_connect();
+	if (valid_type != InvalidOid)
+	{
+		appendStringInfo(&columns, "%svalid", nargs == 0 ? "" : ", ");
+		arg_types[nargs] = valid_type;
+		nulls[nargs] = ' ';
+		args[nargs++] = settle_default_valid(&book, pack);
+		appendStringInfo(&values, "%s$%d", nargs == 1 ? "" : ", ", nargs);
+	}
 	settle_book_execute(psprintf("INSERT INTO %s.%s (%s) VALUES (%s)", book.name, quote_identifier(table), columns.data, values.data),
 						nargs, arg_types, args, nulls, SPI_OK_INSERT);
 	SPI_finish();

@@ -6,6 +6,7 @@
  *		read.c		reading rows of a source and evaluating them
  *		pending.c	taking tickets, rescan
  *		post.h		posting: comparing with what is posted, tallies, writing
+ *		plan.c		looks ahead: plan, simulate
  *		copy.c		COPY into a table of the book
  *		period.c	what closing a period needs of C; the rest stands in period.sql
  *		capture.c	triggers on the source
@@ -75,10 +76,19 @@ typedef struct RunLine
 	SettleDec	back_amount;
 } RunLine;
 
+/* Whether the brake holds a ticket's correction. */
+typedef enum TicketHold
+{
+	HOLD_NONE,
+	HOLD_HELD,
+	HOLD_RELEASED				/* somebody let it go: the next run makes it */
+} TicketHold;
+
 typedef struct RunTicket
 {
 	const char *key;
 	TicketState state;
+	TicketHold	hold;
 	bool		known;			/* has sheets */
 	TimestampTz ready_at;
 	TimestampTz ticket_time;
@@ -105,7 +115,7 @@ typedef struct Posted
 	int64		sheet_id;
 	int			tickets;		/* 1 while it is settled */
 	TimestampTz ticket_time;
-	DateADT		period;
+	DateADT		period;			/* its own, wherever it was posted */
 	struct varlena *project;
 	struct varlena *region;
 	const char *currency;
@@ -115,6 +125,7 @@ typedef struct Posted
 	int			nlines;
 	int			space;
 	RunLine    *lines;
+	List	   *gone;			/* lines by posting time that were taken back, at another price */
 } Posted;
 
 /* A tally that the run has touched. */
@@ -132,7 +143,7 @@ typedef struct Tally
 	RunSource  *source;
 	int			payer;
 	int			payee;			/* of its retier lines: the payee of its tickets' lines, where they have one */
-	DateADT		moved;			/* latest period that the run has moved a ticket of it in */
+	DateADT		moved;			/* latest period of tickets' own that the run has moved a ticket of */
 	bool		is_new;			/* not loaded yet */
 	SettleTallyPart *parts;		/* by version */
 	SettleDec  *amounts;		/* posted, by version */
@@ -152,6 +163,12 @@ typedef struct Run
 	TimestampTz now;
 	TimestampTz started_at;
 	bool		at_commit;
+	bool		prepared;		/* sources are compiled, rules numbered */
+	DateADT		open_period;	/* the oldest; what is due to one before it is posted in it */
+	Datum		edits;			/* numbers of the edits that the rules contain, of a run that takes them */
+	struct RunPlan *plan;		/* of a look ahead, which collects sheets instead of writing them */
+	const char *with_pack;		/* that it takes to be in force, from with_since on */
+	TimestampTz with_since;
 	int			nsources;
 	RunSource **sources;
 
@@ -169,6 +186,15 @@ typedef struct Run
 	int64		last_sheet;		/* that the run has written */
 	uint8	   *marks;			/* bits of keys that came in this pass, where it has several batches */
 	int64		pass_after;		/* sheets beyond this one were written by this pass over a source */
+
+	/* the brake */
+	bool		any_held;		/* the book holds corrections */
+	bool		with_held;		/* a look ahead at those, too */
+	int64		max_correction; /* -1: no brake */
+	bool		share_known;	/* max_correction is what it is of the tickets settled */
+	bool		brakes;			/* holds every correction that is not released */
+	bool		tripped;		/* too many: go back, and brake */
+	int64		braked;			/* corrections that count */
 
 	/* figures of the run */
 	int64		settled;
@@ -222,6 +248,9 @@ extern void settle_check_sources(const SettleBook *book, Tuplestorestate *store,
 
 /* Raises 40001 where the rules of a poster at commit are no longer those of the book. */
 extern void settle_run_check_rules(Run *run);
+
+/* Raises 40001 where a poster at commit does not know of a period that was closed or opened again. */
+extern void settle_run_check_periods(Run *run);
 
 /* Settles the given tickets of one source, for capture at commit. */
 extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);

@@ -10,7 +10,7 @@ SELECT settle.grant_access('out', 'payout_clerk', 'clerk'), settle.grant_access(
 SELECT settle.add_rule('out', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', rounding => 'half_up 0.001') \g /dev/null
 CREATE FUNCTION pg_temp.close(book regnamespace, period date) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('INSERT INTO %s.period (period, state, changed_by) VALUES ($1, ''closed'', ''test'') ON CONFLICT (period) DO UPDATE SET state = ''closed''', book) USING period;
+    EXECUTE format('INSERT INTO %s.period (period, state, changed_by) VALUES ($1, ''closed'', ''test'') ON CONFLICT (period) DO UPDATE SET state = ''closed'', changed_at = excluded.changed_at', book) USING period;
     PERFORM settle._make_statements(book, period);
 END $$;
 INSERT INTO out.ticket (ticket_id, done_at, project, region, worker, amount)

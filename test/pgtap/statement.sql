@@ -17,7 +17,7 @@ SELECT settle.add_rule('pay', 'points', 'points', 'hq', 'staff:{worker}', base =
 
 CREATE FUNCTION pg_temp.close(book regnamespace, period date) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('INSERT INTO %s.period (period, state, changed_by) VALUES ($1, ''closed'', ''test'') ON CONFLICT (period) DO UPDATE SET state = ''closed''', book) USING period;
+    EXECUTE format('INSERT INTO %s.period (period, state, changed_by) VALUES ($1, ''closed'', ''test'') ON CONFLICT (period) DO UPDATE SET state = ''closed'', changed_at = excluded.changed_at', book) USING period;
     PERFORM settle._make_statements(book, period);
 END $$;
 CREATE FUNCTION pg_temp.open_again(book regnamespace, period date) RETURNS void LANGUAGE plpgsql AS $$
