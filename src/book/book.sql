@@ -365,6 +365,8 @@ BEGIN
 		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema(), quote_ident(book));
 
+	PERFORM settle._create_seal_tables(book);
+	PERFORM settle._create_job_tables(book);
 	PERFORM settle._create_pack_tables(book);
 	PERFORM settle._create_edit_tables(book);
 	PERFORM settle._create_brake_tables(book);

@@ -111,6 +111,18 @@ static const Invariant invariants[] = {
 		"FROM %1$s.held AS h WHERE NOT EXISTS (SELECT FROM %1$s.sheet AS s WHERE s.source_id = h.source_id AND s.ticket_key = h.ticket_key)"
 	},
 	{
+		"a run is sealed once or waits for it",
+		"SELECT 'run ' || r.run_id, count(x.run_id) || ' times' FROM %1$s.run AS r "
+		"LEFT JOIN (SELECT s.run_id FROM %1$s.sealed_run AS s UNION ALL SELECT u.run_id FROM %1$s.unsealed AS u) AS x ON x.run_id = r.run_id "
+		"GROUP BY r.run_id HAVING count(x.run_id) <> 1"
+	},
+	{
+		"seals follow each other",
+		"SELECT 'seal ' || s.seal_id, CASE WHEN s.seal_id = coalesce(s.last_id, 0) + 1 THEN 'does not hold the digest of the one before it' ELSE 'follows ' || coalesce(s.last_id::text, 'none') END "
+		"FROM (SELECT x.seal_id, x.previous, lag(x.seal_id) OVER w AS last_id, lag(x.digest) OVER w AS last FROM %1$s.seal AS x WINDOW w AS (ORDER BY x.seal_id)) AS s "
+		"WHERE s.seal_id <> coalesce(s.last_id, 0) + 1 OR s.previous IS DISTINCT FROM s.last"
+	},
+	{
 		"a statement equals the lines of its period",
 		"SELECT format('%%s %%s %%s', p.party, coalesce(s.period, d.period), coalesce(s.unit, d.unit)), "
 		"'statement ' || coalesce(s.amount::text, 'none') || ', lines ' || coalesce(d.amount::text, 'none') "

@@ -365,8 +365,9 @@ settle_record_run(Run *run)
 	values[8] = Int64GetDatum(run->held);
 	values[9] = Int64GetDatum(run->problems);
 	values[10] = Int64GetDatum(run->unpaid);
-	settle_book_execute(psprintf("INSERT INTO %s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid) "
-								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", run->book.name),
+	settle_book_execute(psprintf("WITH recorded AS (INSERT INTO %1$s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid) "
+								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING run_id) "
+								 "INSERT INTO %1$s.unsealed (run_id) SELECT r.run_id FROM recorded AS r", run->book.name),
 						lengthof(types), types, values, NULL, SPI_OK_INSERT);
 }
 

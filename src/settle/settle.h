@@ -11,6 +11,7 @@
  *		period.c	what closing a period needs of C; the rest stands in period.sql
  *		capture.c	triggers on the source
  *		explain.c	the steps of one ticket
+ *		seal.h		seals: canon.c, seal.c, verify.c
  *		check.c		what must always hold
  */
 #ifndef SETTLE_SETTLE_H
