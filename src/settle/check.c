@@ -164,10 +164,12 @@ static const Invariant invariants[] = {
 	},
 	{
 		"a submitted statement is what was submitted, and what was approved of it",
-		"SELECT format('%%s %%s %%s', s.party, s.period, s.unit), CASE WHEN c.content IS DISTINCT FROM s.content THEN 'its digest is another one' ELSE 'approval ' || a.node || ' is of something else' END "
+		/* digests are made once a period */
+		"WITH now AS MATERIALIZED (SELECT p.period, c.statement_party, c.unit, c.content "
 		"FROM (SELECT DISTINCT x.period FROM %1$s.statement AS x WHERE x.state IN ('submitted', 'approved')) AS p "
-		"CROSS JOIN LATERAL settle._statement_content($1::regnamespace, p.period) AS c "
-		"JOIN %1$s.statement AS s ON s.period = p.period AND s.party = c.statement_party AND s.unit = c.unit AND s.state IN ('submitted', 'approved') "
+		"CROSS JOIN LATERAL settle._statement_content($1::regnamespace, p.period) AS c) "
+		"SELECT format('%%s %%s %%s', s.party, s.period, s.unit), CASE WHEN c.content IS DISTINCT FROM s.content THEN 'its digest is another one' ELSE 'approval ' || a.node || ' is of something else' END "
+		"FROM now AS c JOIN %1$s.statement AS s ON s.period = c.period AND s.party = c.statement_party AND s.unit = c.unit AND s.state IN ('submitted', 'approved') "
 		"LEFT JOIN %1$s.approval AS a ON a.period = s.period AND a.party = s.party AND a.unit = s.unit AND a.voided_at IS NULL AND (a.content, a.amount) IS DISTINCT FROM (s.content, s.payable) "
 		"WHERE c.content IS DISTINCT FROM s.content OR a.node IS NOT NULL"
 	},
