@@ -14,3 +14,16 @@ COMMENT ON FUNCTION settle.actor(regnamespace) IS
 
 CREATE FUNCTION settle.reason(book regnamespace DEFAULT NULL) RETURNS text AS 'MODULE_PATHNAME', 'settle_reason' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION settle.reason(regnamespace) IS 'the reason that was given for what this transaction changes in a book; null where none was';
+
+CREATE FUNCTION settle._require_reason(what text, reason text) RETURNS void
+	LANGUAGE plpgsql
+	IMMUTABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF coalesce(btrim(reason), '') = '' THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s needs a reason', what);
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION settle._require_reason(text, text) IS 'raises 22004 where no reason is given';

@@ -861,7 +861,8 @@ settle_add_source(PG_FUNCTION_ARGS)
 								 book.name, columns.data, values.data),
 						lengthof(names), types, args, nulls, SPI_OK_INSERT);
 	settle_book_execute(psprintf("SELECT b.settle_on OPERATOR(pg_catalog.=) 'commit' FROM %s.book AS b", book.name), 0, NULL, NULL, NULL, SPI_OK_SELECT);
-	at_commit = DatumGetBool(settle_spi_datum(0, 1, &isnull));
+	/* rows of periods are written by the code of the book, which settles them itself and may queue no deferred trigger */
+	at_commit = DatumGetBool(settle_spi_datum(0, 1, &isnull)) && strcmp(source, SETTLE_PERIOD_SOURCE) != 0;
 	if (kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_RELATION)
 	{
 		ListCell   *lc;

@@ -265,6 +265,7 @@ BEGIN
 			run_id bigint NOT NULL,
 			UNIQUE (source_id, ticket_key, revision)
 		) WITH (autovacuum_vacuum_insert_scale_factor = 0.02);
+		CREATE INDEX sheet_period ON %1$I.sheet USING brin (period);
 		COMMENT ON TABLE %1$I.sheet IS 'what a run decided for a ticket; append-only, a correction is a further revision that holds differences';
 
 		CREATE TABLE %1$I.tally_state (
@@ -320,20 +321,25 @@ BEGIN
 			hint text,
 			first_seen timestamptz NOT NULL DEFAULT now(),
 			last_seen timestamptz NOT NULL DEFAULT now(),
+			period date,
+			deferred_at timestamptz,
+			deferred_by text,
+			reason text,
 			PRIMARY KEY (source, ticket_key)
 		);
-		COMMENT ON TABLE %1$I.problem IS 'tickets that cannot be settled as they stand; what they were settled with before stays. rule_code names the rule, decision or mapping at fault';
+		COMMENT ON TABLE %1$I.problem IS 'tickets that cannot be settled as they stand; what they were settled with before stays. rule_code names the rule, decision or mapping at fault; period, null where it is not known, does not close before the ticket is settled or deferred';
 		CREATE TABLE %1$I.unpaid (
 			source name NOT NULL,
 			ticket_key text NOT NULL,
 			ready_at timestamptz NOT NULL,
+			period date NOT NULL,
 			first_seen timestamptz NOT NULL DEFAULT now(),
 			excused_by text,
 			excused_at timestamptz,
 			reason text,
 			PRIMARY KEY (source, ticket_key)
 		);
-		COMMENT ON TABLE %1$I.unpaid IS 'ready tickets to which no rule gives a line, until a rule does or a person excuses them';
+		COMMENT ON TABLE %1$I.unpaid IS 'ready tickets to which no rule gives a line, until a rule does or a person excuses them; their period does not close before';
 
 		CREATE TABLE %1$I.ticket (
 			ticket_id text PRIMARY KEY,
@@ -389,6 +395,7 @@ BEGIN
 			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.measure, NEW.clock, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
 			NEW.pack, lower(NEW.valid)))
 		EXECUTE FUNCTION settle.keep_used_rule()', book);
+	PERFORM settle._create_period_tables(book);
 	PERFORM settle._create_statement_tables(book);
 	PERFORM settle._create_leg_tables(book);
 	PERFORM settle._create_reconcile_tables(book);
@@ -396,6 +403,8 @@ BEGIN
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',
 		revenue => 'amount', cost => 'cost', tax => 'tax', currency => 'currency');
+	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
+		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;
@@ -468,7 +477,7 @@ CREATE FUNCTION settle.add_outcome(
 	source name DEFAULT 'ticket', pack text DEFAULT 'base', valid tstzrange DEFAULT NULL, title text DEFAULT NULL
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_outcome(regnamespace, name, text, jsonb, integer, name, text, tstzrange, text) IS
-	'adds an outcome to a decision, for one source or, where source is null, for all';
+	'adds an outcome to a decision, for one source or, where source is null, for all but the source period';
 
 CREATE FUNCTION settle.add_table(
 	book regnamespace, decision name, keys text[], relation regclass, source name DEFAULT 'ticket', pack text DEFAULT 'base'

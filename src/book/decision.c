@@ -34,7 +34,7 @@ source_of_row(const SettleBook *book, HeapTupleHeader row)
 	uint64		matching = 0;
 
 	if (SPI_execute_with_args(psprintf("SELECT s.source, s.relation::pg_catalog.oid OPERATOR(pg_catalog.=) $1 FROM %s.source AS s "
-									   "WHERE s.relation IS NOT NULL ORDER BY 2 DESC", book->name),
+									   "WHERE s.relation IS NOT NULL AND s.source OPERATOR(pg_catalog.<>) '" SETTLE_PERIOD_SOURCE "' ORDER BY 2 DESC", book->name),
 							  1, &type, &arg, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the sources of book \"%s\"", book->label);
 	n = SPI_processed;

@@ -10,7 +10,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._file_instant(jsonb) IS 'an instant of a document, spelled as settle.rules does';
-REVOKE ALL ON FUNCTION settle._file_instant(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle._items_of(part jsonb)
 	RETURNS TABLE (kind text, object text, key text, item jsonb, place bigint)
@@ -58,7 +57,6 @@ END
 $function$;
 COMMENT ON FUNCTION settle._items_of(jsonb) IS
 	'the choices, decisions, outcomes and rules of a part of a ruleset, spelled as settle.rules does whatever a file leaves out; key tells versions apart';
-REVOKE ALL ON FUNCTION settle._items_of(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle._wanted_part(book regnamespace, document jsonb, pack text) RETURNS jsonb
 	LANGUAGE plpgsql STABLE
@@ -98,7 +96,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._wanted_part(regnamespace, jsonb, text) IS 'what a document says for one pack of a book, once it is certain that it means the same there';
-REVOKE ALL ON FUNCTION settle._wanted_part(regnamespace, jsonb, text) FROM PUBLIC;
 
 -- Rules that sheets refer to stay what they were, and so does what they and the
 -- outcomes of a book that has settled tickets are made of: they can be ended.
@@ -142,7 +139,8 @@ BEGIN
 			'detail', CASE v.action WHEN 'changed' THEN array_to_string(j.keys, ', ') WHEN 'ended' THEN 'at ' || settle._instant(j.ends_at)
 				ELSE 'from ' || (coalesce(j.wanted, j.stands) ->> 'from') END,
 			'id', j.id, 'at', j.ends_at, 'item', j.wanted, 'place', j.place,
-			'is_refused', v.action = 'changed' AND (j.wanted ->> 'until' = '-infinity' OR (j.is_used AND j.kind IN ('rule', 'outcome') AND NOT j.keys <@ '{until,title}')))
+			'is_never', coalesce(j.wanted ->> 'until' = '-infinity', false),
+			'is_refused', v.action = 'changed' AND j.is_used AND j.kind IN ('rule', 'outcome') AND NOT j.keys <@ '{until,title}')
 			ORDER BY array_position('{choice,decision,outcome,rule}', j.kind), j.object, j.stands IS NULL, coalesce(j.wanted, j.stands) ->> 'from' NULLS FIRST, j.place), '[]')
 		FROM judged AS j
 		CROSS JOIN LATERAL (SELECT CASE WHEN j.stands IS NULL THEN 'added' WHEN j.wanted IS NOT NULL THEN 'changed'
@@ -153,7 +151,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._plan_load(regnamespace, text, jsonb, jsonb) IS 'the steps that make of the part of a pack that stands the part that is wanted';
-REVOKE ALL ON FUNCTION settle._plan_load(regnamespace, text, jsonb, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle._changed_keys(before jsonb, after jsonb) RETURNS text[]
 	LANGUAGE plpgsql IMMUTABLE
@@ -168,7 +165,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._changed_keys(jsonb, jsonb) IS 'the keys whose values differ between two objects';
-REVOKE ALL ON FUNCTION settle._changed_keys(jsonb, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle._order_outcomes(book regnamespace, pack text, wanted jsonb) RETURNS SETOF text
 	LANGUAGE plpgsql
@@ -208,7 +204,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._order_outcomes(regnamespace, text, jsonb) IS 'gives outcomes the order of a document, which decides between those of one priority; returns the decisions where it was another';
-REVOKE ALL ON FUNCTION settle._order_outcomes(regnamespace, text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION settle.load_rules(book regnamespace, ruleset settle.ruleset, pack text DEFAULT 'base')
 	RETURNS TABLE (action text, kind text, object text, detail text) AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
@@ -241,7 +236,19 @@ BEGIN
 	wanted := settle._wanted_part(book, document, pack);
 	stands := settle._part_of_ruleset(settle.rules(book, packs => CASE WHEN state NOT IN ('enabled', 'disabled') THEN ARRAY[pack] END)::jsonb, pack);
 	steps := settle._plan_load(book, pack, wanted, stands);
-	SELECT s INTO refused FROM jsonb_array_elements(steps) AS s WHERE (s ->> 'is_refused')::boolean LIMIT 1;
+	-- what was enabled is compared as it is in force, not as its rows stand
+	IF steps <> '[]' AND pack <> 'base' AND state <> 'draft' THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('pack "%s" is %s and cannot be changed', pack, state),
+			HINT = 'Load what is to be into a draft.';
+	END IF;
+	SELECT s INTO refused FROM jsonb_array_elements(steps) AS s WHERE (s ->> 'is_refused')::boolean OR (s ->> 'is_never')::boolean LIMIT 1;
+	IF (refused ->> 'is_never')::boolean THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('%s "%s" of the ruleset is never in force', refused ->> 'kind', refused ->> 'object'),
+			DETAIL = 'Its pack was withdrawn, or another pack that the ruleset was asked for ends it from the beginning.',
+			HINT = 'Leave it out, or take the ruleset without that pack.';
+	END IF;
 	IF refused IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('%s "%s" has settled tickets and cannot be changed', refused ->> 'kind', refused ->> 'object'),
@@ -250,72 +257,74 @@ BEGIN
 	END IF;
 
 	-- one statement, so that what is checked after it is the whole; each part waits for the one before
-	EXECUTE format($apply$
-		WITH step AS MATERIALIZED (
-			SELECT s.action, s.kind, s.object, s.id, s.at, s.item, s.place
-			FROM jsonb_to_recordset($1) AS s (action text, kind text, object text, id integer, at timestamptz, item jsonb, place bigint)
-		), gone_outcome AS (
-			DELETE FROM %1$s.outcome AS o USING step AS s WHERE s.kind = 'outcome' AND s.action = 'removed' AND o.outcome_id = s.id RETURNING 1
-		), gone_rule AS (
-			DELETE FROM %1$s.rule AS r USING step AS s WHERE s.kind = 'rule' AND s.action = 'removed' AND r.rule_id = s.id RETURNING 1
-		), changed_rule AS (
-			UPDATE %1$s.rule AS r SET component = v.component, source = v.source, payer = v.payer, payee = v.payee, payees = v.payees, base = v.base,
-				remainder = v.remainder, applies_when = v.applies_when, tiers = v.tiers::settle.tiers, factors = v.factors, accumulate = v.accumulate,
-				tally_by = v.tally_by, measure = v.measure, clock = coalesce(v.clock, 'ticket'), share = coalesce(v.share, 'fee'), at_least = v.at_least,
-				at_most = v.at_most, rounding = v.rounding, unit = v.unit, choice = v.choice, priority = v.priority, overrides = v.overrides, title = v.title,
-				valid = tstzrange(lower(r.valid), v.until)
-			FROM step AS s CROSS JOIN LATERAL jsonb_to_record(s.item) AS v (component text, source name, payer text, payee text, payees text, base text,
-				remainder boolean, applies_when text, tiers text, factors text[], accumulate text, tally_by text, measure text, clock text, share text, at_least text,
-				at_most text, rounding text, unit text, choice text, priority integer, overrides text[], title text, until timestamptz)
-			WHERE s.kind = 'rule' AND s.action = 'changed' AND r.rule_id = s.id AND (SELECT count(*) FROM gone_rule) >= 0
-			RETURNING 1
-		), ended_rule AS (
-			UPDATE %1$s.rule AS r SET valid = tstzrange(lower(r.valid), s.at)
-			FROM step AS s WHERE s.kind = 'rule' AND s.action = 'ended' AND r.rule_id = s.id AND (SELECT count(*) FROM changed_rule) >= 0
-			RETURNING 1
-		), added_rule AS (
-			INSERT INTO %1$s.rule (code, component, source, payer, payee, payees, base, remainder, applies_when, tiers, factors, accumulate, tally_by, measure,
-				clock, share, at_least, at_most, rounding, unit, choice, priority, overrides, title, valid, pack)
-			SELECT v.code, v.component, v.source, v.payer, v.payee, v.payees, v.base, v.remainder, v.applies_when, v.tiers::settle.tiers, v.factors, v.accumulate,
-				v.tally_by, v.measure, coalesce(v.clock, 'ticket'), coalesce(v.share, 'fee'), v.at_least, v.at_most, v.rounding, v.unit, v.choice, v.priority,
-				v.overrides, v.title, tstzrange(v."from", v.until), $2
-			FROM step AS s CROSS JOIN LATERAL jsonb_to_record(s.item) AS v (code text, component text, source name, payer text, payee text, payees text, base text,
-				remainder boolean, applies_when text, tiers text, factors text[], accumulate text, tally_by text, measure text, clock text, share text, at_least text,
-				at_most text, rounding text, unit text, choice text, priority integer, overrides text[], title text, "from" timestamptz, until timestamptz)
-			WHERE s.kind = 'rule' AND s.action = 'added' AND (SELECT count(*) FROM ended_rule) >= 0
-			ORDER BY s.place
-		), changed_outcome AS (
-			UPDATE %1$s.outcome AS o SET outcome = s.item -> 'outcome', priority = (s.item ->> 'priority')::integer, title = s.item ->> 'title',
-				valid = tstzrange(lower(o.valid), (s.item ->> 'until')::timestamptz)
-			FROM step AS s WHERE s.kind = 'outcome' AND s.action = 'changed' AND o.outcome_id = s.id
-		), ended_outcome AS (
-			UPDATE %1$s.outcome AS o SET valid = tstzrange(lower(o.valid), s.at)
-			FROM step AS s WHERE s.kind = 'outcome' AND s.action = 'ended' AND o.outcome_id = s.id
-		), added_outcome AS (
-			INSERT INTO %1$s.outcome (decision, source, applies_when, outcome, priority, title, valid, pack)
-			SELECT s.item ->> 'decision', s.item ->> 'source', s.item ->> 'applies_when', s.item -> 'outcome', (s.item ->> 'priority')::integer, s.item ->> 'title',
-				tstzrange((s.item ->> 'from')::timestamptz, (s.item ->> 'until')::timestamptz), $2
-			FROM step AS s WHERE s.kind = 'outcome' AND s.action = 'added'
-			ORDER BY s.place
-		), gone_decision AS (
-			DELETE FROM %1$s.decision AS d USING step AS s
-			WHERE s.kind = 'decision' AND s.action = 'removed' AND d.decision = s.object AND (SELECT count(*) FROM gone_outcome) >= 0
-		), changed_decision AS (
-			UPDATE %1$s.decision AS d SET policy = s.item ->> 'policy', returns = s.item ->> 'returns', fallback = s.item -> 'fallback', output_values = s.item -> 'output_values'
-			FROM step AS s WHERE s.kind = 'decision' AND s.action = 'changed' AND d.decision = s.item ->> 'decision'
-		), added_decision AS (
-			INSERT INTO %1$s.decision (decision, policy, returns, fallback, output_values, pack)
-			SELECT s.item ->> 'decision', s.item ->> 'policy', s.item ->> 'returns', s.item -> 'fallback', s.item -> 'output_values', $2
-			FROM step AS s WHERE s.kind = 'decision' AND s.action = 'added'
-		), gone_choice AS (
-			DELETE FROM %1$s.choice AS c USING step AS s WHERE s.kind = 'choice' AND s.action = 'removed' AND c.choice = s.object
-		), changed_choice AS (
-			UPDATE %1$s.choice AS c SET policy = s.item ->> 'policy' FROM step AS s
-			WHERE s.kind = 'choice' AND s.action = 'changed' AND c.choice = s.item ->> 'choice'
-		)
-		INSERT INTO %1$s.choice (choice, policy, pack)
-		SELECT s.item ->> 'choice', s.item ->> 'policy', $2 FROM step AS s WHERE s.kind = 'choice' AND s.action = 'added'
-	$apply$, book) USING steps, pack;
+	IF steps <> '[]' THEN
+		EXECUTE format($apply$
+			WITH step AS MATERIALIZED (
+				SELECT s.action, s.kind, s.object, s.id, s.at, s.item, s.place
+				FROM jsonb_to_recordset($1) AS s (action text, kind text, object text, id integer, at timestamptz, item jsonb, place bigint)
+			), gone_outcome AS (
+				DELETE FROM %1$s.outcome AS o USING step AS s WHERE s.kind = 'outcome' AND s.action = 'removed' AND o.outcome_id = s.id RETURNING 1
+			), gone_rule AS (
+				DELETE FROM %1$s.rule AS r USING step AS s WHERE s.kind = 'rule' AND s.action = 'removed' AND r.rule_id = s.id RETURNING 1
+			), changed_rule AS (
+				UPDATE %1$s.rule AS r SET component = v.component, source = v.source, payer = v.payer, payee = v.payee, payees = v.payees, base = v.base,
+					remainder = v.remainder, applies_when = v.applies_when, tiers = v.tiers::settle.tiers, factors = v.factors, accumulate = v.accumulate,
+					tally_by = v.tally_by, measure = v.measure, clock = coalesce(v.clock, 'ticket'), share = coalesce(v.share, 'fee'), at_least = v.at_least,
+					at_most = v.at_most, rounding = v.rounding, unit = v.unit, choice = v.choice, priority = v.priority, overrides = v.overrides, title = v.title,
+					valid = tstzrange(lower(r.valid), v.until)
+				FROM step AS s CROSS JOIN LATERAL jsonb_to_record(s.item) AS v (component text, source name, payer text, payee text, payees text, base text,
+					remainder boolean, applies_when text, tiers text, factors text[], accumulate text, tally_by text, measure text, clock text, share text, at_least text,
+					at_most text, rounding text, unit text, choice text, priority integer, overrides text[], title text, until timestamptz)
+				WHERE s.kind = 'rule' AND s.action = 'changed' AND r.rule_id = s.id AND (SELECT count(*) FROM gone_rule) >= 0
+				RETURNING 1
+			), ended_rule AS (
+				UPDATE %1$s.rule AS r SET valid = tstzrange(lower(r.valid), s.at)
+				FROM step AS s WHERE s.kind = 'rule' AND s.action = 'ended' AND r.rule_id = s.id AND (SELECT count(*) FROM changed_rule) >= 0
+				RETURNING 1
+			), added_rule AS (
+				INSERT INTO %1$s.rule (code, component, source, payer, payee, payees, base, remainder, applies_when, tiers, factors, accumulate, tally_by, measure,
+					clock, share, at_least, at_most, rounding, unit, choice, priority, overrides, title, valid, pack)
+				SELECT v.code, v.component, v.source, v.payer, v.payee, v.payees, v.base, v.remainder, v.applies_when, v.tiers::settle.tiers, v.factors, v.accumulate,
+					v.tally_by, v.measure, coalesce(v.clock, 'ticket'), coalesce(v.share, 'fee'), v.at_least, v.at_most, v.rounding, v.unit, v.choice, v.priority,
+					v.overrides, v.title, tstzrange(v."from", v.until), $2
+				FROM step AS s CROSS JOIN LATERAL jsonb_to_record(s.item) AS v (code text, component text, source name, payer text, payee text, payees text, base text,
+					remainder boolean, applies_when text, tiers text, factors text[], accumulate text, tally_by text, measure text, clock text, share text, at_least text,
+					at_most text, rounding text, unit text, choice text, priority integer, overrides text[], title text, "from" timestamptz, until timestamptz)
+				WHERE s.kind = 'rule' AND s.action = 'added' AND (SELECT count(*) FROM ended_rule) >= 0
+				ORDER BY s.place
+			), changed_outcome AS (
+				UPDATE %1$s.outcome AS o SET outcome = s.item -> 'outcome', priority = (s.item ->> 'priority')::integer, title = s.item ->> 'title',
+					valid = tstzrange(lower(o.valid), (s.item ->> 'until')::timestamptz)
+				FROM step AS s WHERE s.kind = 'outcome' AND s.action = 'changed' AND o.outcome_id = s.id
+			), ended_outcome AS (
+				UPDATE %1$s.outcome AS o SET valid = tstzrange(lower(o.valid), s.at)
+				FROM step AS s WHERE s.kind = 'outcome' AND s.action = 'ended' AND o.outcome_id = s.id
+			), added_outcome AS (
+				INSERT INTO %1$s.outcome (decision, source, applies_when, outcome, priority, title, valid, pack)
+				SELECT s.item ->> 'decision', s.item ->> 'source', s.item ->> 'applies_when', s.item -> 'outcome', (s.item ->> 'priority')::integer, s.item ->> 'title',
+					tstzrange((s.item ->> 'from')::timestamptz, (s.item ->> 'until')::timestamptz), $2
+				FROM step AS s WHERE s.kind = 'outcome' AND s.action = 'added'
+				ORDER BY s.place
+			), gone_decision AS (
+				DELETE FROM %1$s.decision AS d USING step AS s
+				WHERE s.kind = 'decision' AND s.action = 'removed' AND d.decision = s.object AND (SELECT count(*) FROM gone_outcome) >= 0
+			), changed_decision AS (
+				UPDATE %1$s.decision AS d SET policy = s.item ->> 'policy', returns = s.item ->> 'returns', fallback = s.item -> 'fallback', output_values = s.item -> 'output_values'
+				FROM step AS s WHERE s.kind = 'decision' AND s.action = 'changed' AND d.decision = s.item ->> 'decision'
+			), added_decision AS (
+				INSERT INTO %1$s.decision (decision, policy, returns, fallback, output_values, pack)
+				SELECT s.item ->> 'decision', s.item ->> 'policy', s.item ->> 'returns', s.item -> 'fallback', s.item -> 'output_values', $2
+				FROM step AS s WHERE s.kind = 'decision' AND s.action = 'added'
+			), gone_choice AS (
+				DELETE FROM %1$s.choice AS c USING step AS s WHERE s.kind = 'choice' AND s.action = 'removed' AND c.choice = s.object
+			), changed_choice AS (
+				UPDATE %1$s.choice AS c SET policy = s.item ->> 'policy' FROM step AS s
+				WHERE s.kind = 'choice' AND s.action = 'changed' AND c.choice = s.item ->> 'choice'
+			)
+			INSERT INTO %1$s.choice (choice, policy, pack)
+			SELECT s.item ->> 'choice', s.item ->> 'policy', $2 FROM step AS s WHERE s.kind = 'choice' AND s.action = 'added'
+		$apply$, book) USING steps, pack;
+	END IF;
 
 	RETURN QUERY SELECT s ->> 'action', s ->> 'kind', s ->> 'object', s ->> 'detail' FROM jsonb_array_elements(steps) AS s;
 	RETURN QUERY SELECT 'changed', 'decision', o, 'order of outcomes' FROM settle._order_outcomes(book, pack, wanted) AS o;

@@ -138,6 +138,25 @@ packs_of_rules(const SettleBook *book, const char *older, const char *newer)
 }
 
 /*
+ * Refuses a draft that ends what is not there: a misspelt code would leave two
+ * rules that pay.
+ */
+static void
+refuse_unknown_ends(const SettleBook *book, const char *touched)
+{
+	if (settle_book_execute(psprintf("SELECT k.pack, e.code FROM %1$s.pack AS k CROSS JOIN LATERAL unnest(k.ends) AS e (code) "
+									 "WHERE k.pack IN (%2$s) AND k.state IN ('draft', 'submitted') "
+									 "AND NOT EXISTS (SELECT FROM %1$s.rule AS r JOIN %1$s.pack AS p ON p.pack = r.pack AND p.valid IS NOT NULL "
+									 "WHERE r.code = e.code AND r.pack <> k.pack) LIMIT 1", book->name, touched),
+							0, NULL, NULL, NULL, SPI_OK_SELECT) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("pack \"%s\" ends the rule \"%s\", which does not exist", text_column(1), text_column(2) == NULL ? "" : text_column(2)),
+			 errhint("It can end rules of the base and of packs that were enabled.")));
+}
+
+/*
  * Compiles the drafts among some packs, each together with what is in force.
  */
 static void
@@ -156,11 +175,27 @@ check_drafts(const SettleBook *book, const char *touched)
 }
 
 /*
+ * Notes who edits a draft: he does not approve it.
+ */
+static void
+note_editor(const SettleBook *book, const char *edited)
+{
+	Oid			type = TEXTOID;
+	Datum		actor = CStringGetTextDatum(settle_actor_name(book->schema));
+
+	const char *new_editor = psprintf("pack IN (%s) AND state = 'draft' AND $1 <> drafted_by AND $1 <> ALL (edited_by)", edited);
+
+	/* an UPDATE of no row would come back here */
+	if (settle_book_execute(psprintf("SELECT FROM %s.pack WHERE %s LIMIT 1", book->name, new_editor), 1, &type, &actor, NULL, SPI_OK_SELECT) > 0)
+		settle_book_execute(psprintf("UPDATE %s.pack SET edited_by = edited_by || $1 WHERE %s", book->name, new_editor), 1, &type, &actor, NULL, SPI_OK_UPDATE);
+}
+
+/*
  * settle.keep_packs() returns trigger
  *
  * Statement trigger on packs and what stands in them.  Before the statement it
- * takes the lock; after it, it refuses what may not be changed and compiles
- * the drafts that were.
+ * takes the lock; after it, it refuses what may not be changed, and compiles
+ * the drafts that were and notes by whom.
  */
 PG_FUNCTION_INFO_V1(settle_keep_packs);
 Datum
@@ -205,7 +240,12 @@ settle_keep_packs(PG_FUNCTION_ARGS)
 			refuse_move(&book, older, newer);
 		else
 			refuse_frozen(&book, touched);
+		refuse_unknown_ends(&book, touched);
 		check_drafts(&book, touched);
+		if (strcmp(table, "pack") == 0)
+			touched = psprintf("SELECT n.pack FROM %s AS o JOIN %s AS n ON n.pack = o.pack AND n.state = o.state "
+							   "WHERE to_jsonb(o) - 'edited_by' <> to_jsonb(n) - 'edited_by'", older, newer);
+		note_editor(&book, touched);
 	}
 	SPI_finish();
 	settle_book_leave(identity);

@@ -5,7 +5,6 @@ COMMENT ON FUNCTION settle.keep_packs() IS 'statement trigger on packs and the r
 
 CREATE FUNCTION settle._lock_rules(book regnamespace) RETURNS void AS 'MODULE_PATHNAME', 'settle_lock_rules' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle._lock_rules(regnamespace) IS 'makes edits of the rules wait until this transaction ends';
-REVOKE ALL ON FUNCTION settle._lock_rules(regnamespace) FROM PUBLIC;
 
 CREATE FUNCTION settle._create_pack_tables(book name) RETURNS void
 	LANGUAGE plpgsql
@@ -29,6 +28,7 @@ BEGIN
 			digest bytea,
 			drafted_by text NOT NULL DEFAULT settle.actor(%2$L),
 			drafted_at timestamptz NOT NULL DEFAULT now(),
+			edited_by text[] NOT NULL DEFAULT '{}',
 			submitted_by text, submitted_at timestamptz,
 			approved_by text, approved_at timestamptz,
 			enabled_by text, enabled_at timestamptz,
@@ -37,9 +37,9 @@ BEGIN
 			CONSTRAINT in_force_once_enabled CHECK ((valid IS NOT NULL) = (state IN ('enabled', 'disabled'))),
 			CONSTRAINT fixed_once_submitted CHECK (pack = 'base' OR (digest IS NOT NULL AND submitted_by IS NOT NULL) = (state <> 'draft')),
 			CONSTRAINT approved_by_another CHECK (pack = 'base' OR state IN ('draft', 'submitted')
-				OR (approved_by IS NOT NULL AND approved_by <> drafted_by AND approved_by <> submitted_by))
+				OR (approved_by IS NOT NULL AND approved_by <> drafted_by AND approved_by <> submitted_by AND approved_by <> ALL (edited_by)))
 		);
-		COMMENT ON TABLE %1$I.pack IS 'packs of rules: what limits them, who drafted, approved and enabled them, and when they are in force; the base stands in every book';
+		COMMENT ON TABLE %1$I.pack IS 'packs of rules: what limits them, who drafted, edited, approved and enabled them, and when they are in force; the base stands in every book';
 		INSERT INTO %1$I.pack (pack, state, valid, title) VALUES ('base', 'enabled', '(,)', 'what stands in no other pack');
 		CREATE TRIGGER append_only BEFORE TRUNCATE ON %1$I.pack FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 	$tables$, book, quote_ident(book));
@@ -89,7 +89,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._part_of_ruleset(jsonb, text) IS 'what the document of a ruleset says in one pack';
-REVOKE ALL ON FUNCTION settle._part_of_ruleset(jsonb, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._pack_digest(book regnamespace, pack text) RETURNS bytea
 	LANGUAGE plpgsql STABLE
@@ -104,7 +103,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._pack_digest(regnamespace, text) IS 'sha256 of all that a pack says';
-REVOKE ALL ON FUNCTION settle._pack_digest(regnamespace, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._take_pack(book regnamespace, pack text, states text[], as_submitted boolean) RETURNS jsonb
 	LANGUAGE plpgsql
@@ -135,7 +133,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._take_pack(regnamespace, text, text[], boolean) IS 'locks the rules and gives a pack that stands in one of some states, and is still what was submitted where that is asked';
-REVOKE ALL ON FUNCTION settle._take_pack(regnamespace, text, text[], boolean) FROM PUBLIC;
 
 CREATE FUNCTION settle.submit_pack(book regnamespace, pack text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
@@ -183,7 +180,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._redraft_pack(regnamespace, text, text) IS 'body of settle.redraft_pack';
-REVOKE ALL ON FUNCTION settle._redraft_pack(regnamespace, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.reject_pack(book regnamespace, pack text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;
@@ -199,7 +195,7 @@ REVOKE ALL ON FUNCTION settle._reject_pack(regnamespace, text, text) FROM PUBLIC
 
 CREATE FUNCTION settle.approve_pack(book regnamespace, pack text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;
-COMMENT ON FUNCTION settle.approve_pack(regnamespace, text, text) IS 'approves what was submitted; whoever drafted or submitted it cannot';
+COMMENT ON FUNCTION settle.approve_pack(regnamespace, text, text) IS 'approves what was submitted; whoever drafted, edited or submitted it cannot';
 
 CREATE FUNCTION settle._approve_pack(book regnamespace, pack text, reason text) RETURNS void
 	LANGUAGE plpgsql
@@ -209,10 +205,10 @@ DECLARE
 	taken CONSTANT jsonb := settle._take_pack(book, pack, '{submitted}', true);
 	actor CONSTANT text := settle.actor(book);
 BEGIN
-	IF actor IN (taken ->> 'drafted_by', taken ->> 'submitted_by') THEN
+	IF actor IN (taken ->> 'drafted_by', taken ->> 'submitted_by') OR taken -> 'edited_by' ? actor THEN
 		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
 			MESSAGE = format('pack "%s" needs the approval of another person', pack),
-			DETAIL = format('"%s" has drafted or submitted it.', actor);
+			DETAIL = format('"%s" has drafted, edited or submitted it.', actor);
 	END IF;
 	EXECUTE format('UPDATE %s.pack SET state = ''approved'', approved_by = $2, approved_at = clock_timestamp(), reason = $3 WHERE pack = $1', book)
 		USING pack, actor, reason;
@@ -243,7 +239,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._check_pack_time(regnamespace, text, timestamptz, boolean) IS 'refuses an instant at which a pack would reach into closed periods without being told to';
-REVOKE ALL ON FUNCTION settle._check_pack_time(regnamespace, text, timestamptz, boolean) FROM PUBLIC;
 
 CREATE FUNCTION settle.enable_pack(book regnamespace, pack text, at timestamptz DEFAULT now(), reach_back boolean DEFAULT false)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;

@@ -243,6 +243,16 @@ build_fallback(Decision *decision)
 }
 
 /*
+ * Tells whether an outcome is one of a source.  Those of no source are for all
+ * sources that were added; rows of the built-in one have other columns.
+ */
+static bool
+is_for_source(const SettleOutcomeDef *def, const char *source)
+{
+	return def->source == NULL ? strcmp(source, SETTLE_PERIOD_SOURCE) != 0 : strcmp(def->source, source) == 0;
+}
+
+/*
  * Compiles one decision: its conditions see columns, t and d, not components.
  */
 void
@@ -261,7 +271,7 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 		outcome->def = &def->outcomes[i];
 		outcome->pack = settle_pack_find(set, outcome->def->pack, outcome->def->source,
 										 psprintf("an outcome of decision \"%s\"", def->decision));
-		if (outcome->def->source != NULL && strcmp(outcome->def->source, set->source) != 0)
+		if (!is_for_source(outcome->def, set->source))
 			continue;
 		outcome->value = read_value(decision, decision->outcome_type, outcome->def->outcome, &outcome->dec, "outcome");
 		outcome->item = json_value(decision->outcome_type, outcome->value);

@@ -69,7 +69,7 @@ typedef struct SettleTicket
 	TimestampTz ready_at;
 	TimestampTz rules_at;
 	TimestampTz period_at;
-	DateADT		period;			/* first day of the book's period, in book time */
+	DateADT		period;			/* first day of the book's period, in book time; -infinity until it is known */
 	struct varlena *project;	/* ltree or NULL */
 	struct varlena *region;
 	SettleDec	revenue;

@@ -1149,6 +1149,7 @@ begin_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket,
 	set->nlines = 0;
 	set->trace = trace;
 	memset(ticket, 0, sizeof(*ticket));
+	ticket->period = DATEVAL_NOBEGIN;
 
 	set->failing = "ready_at";
 	ticket->has_ready_at = field_value(set, T_READY_AT, &value);

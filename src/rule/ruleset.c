@@ -639,19 +639,30 @@ const char *
 settle_ruleset_only_source(const SettleRuleset *ruleset)
 {
 	JsonbValue *sources = getKeyJsonValueFromContainer(document_of(ruleset), "sources", strlen("sources"), NULL);
-	int			n = sources != NULL && sources->type == jbvBinary ? JsonContainerSize(sources->val.binary.data) : 0;
 	JsonbIterator *it;
 	JsonbValue	v;
+	JsonbIteratorToken token;
+	const char *only = NULL;
+	int			n = 0;
 
+	if (sources != NULL && sources->type == jbvBinary)
+	{
+		it = JsonbIteratorInit(sources->val.binary.data);
+		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		{
+			if (token != WJB_KEY ||
+				(v.val.string.len == strlen(SETTLE_PERIOD_SOURCE) && memcmp(v.val.string.val, SETTLE_PERIOD_SOURCE, v.val.string.len) == 0))
+				continue;
+			only = pnstrdup(v.val.string.val, v.val.string.len);
+			n++;
+		}
+	}
 	if (n != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the ruleset has %d sources", n),
 				 errhint("Say which one the ticket belongs to: source => 'ticket'.")));
-	it = JsonbIteratorInit(sources->val.binary.data);
-	while (JsonbIteratorNext(&it, &v, true) != WJB_KEY)
-		;
-	return pnstrdup(v.val.string.val, v.val.string.len);
+	return only;
 }
 
 /*

@@ -16,6 +16,9 @@
 
 #define SETTLE_DIGEST_LEN	32
 
+/* The built-in source whose rows are the periods of a party, written when a period closes. */
+#define SETTLE_PERIOD_SOURCE	"period"
+
 /* How many of the rules that hit may apply. */
 typedef enum SettleChoicePolicy
 {
@@ -197,7 +200,7 @@ typedef struct SettleRuleset
 extern SettleRuleset *settle_ruleset_from_jsonb(Jsonb *document);
 extern SettleRulesetDef *settle_ruleset_decode(const SettleRuleset *ruleset);
 
-/* The name of the only source; raises 22023 where there are others. */
+/* The name of the only source beside the built-in one; raises 22023 where there are others. */
 extern const char *settle_ruleset_only_source(const SettleRuleset *ruleset);
 
 extern SettleSpan settle_span_in(const char *name);

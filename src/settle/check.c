@@ -172,6 +172,11 @@ static const Invariant invariants[] = {
 		"FROM %1$s.leg AS l LEFT JOIN %1$s.leg_return AS r ON r.leg_id = l.leg_id GROUP BY l.leg_id, l.returned HAVING l.returned <> coalesce(sum(r.amount), 0)"
 	},
 	{
+		"a pack is what was submitted until it is enabled",
+		"SELECT k.pack, 'is ' || k.state || ', and its content has another digest' FROM %1$s.pack AS k "
+		"WHERE k.state IN ('submitted', 'approved') AND k.digest <> settle._pack_digest($1::regnamespace, k.pack)"
+	},
+	{
 		"a source is captured",
 		"SELECT s.source || ' ' || m.relid::regclass, CASE WHEN t.oid IS NULL THEN 'has no capture trigger' ELSE 'capture trigger is not enabled always' END "
 		"FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation AND c.relkind IN ('r', 'p') "
@@ -188,6 +193,26 @@ static const Invariant invariants[] = {
 		"a source has its relation",
 		"SELECT s.source::text, 'its relation is gone' FROM %1$s.source AS s LEFT JOIN pg_class AS c ON c.oid = s.relation "
 		"WHERE s.source_id <> 0 AND c.oid IS NULL"
+	},
+	{
+		"periods are closed one after the other",
+		"SELECT p.period::text, 'is not closed, and a later one is' FROM (SELECT settle._period_after(b.period, c.period) AS period "
+		"FROM %1$s.period AS c CROSS JOIN %1$s.book AS b WHERE c.state = 'closed' AND c.period < settle._closed_until($1::regnamespace)) AS p "
+		"WHERE NOT EXISTS (SELECT FROM %1$s.period AS o WHERE o.period = p.period AND o.state = 'closed')"
+	},
+	{
+		"no sheet stands before the books begin",
+		"SELECT so.source || ' ' || s.ticket_key, 'stands in ' || s.period FROM %1$s.sheet AS s JOIN %1$s.source AS so ON so.source_id = s.source_id "
+		"WHERE s.period < (SELECT min(p.period) FROM %1$s.period AS p)"
+	},
+	{
+		"what the rows of closed periods say was earned equals the lines",
+		"SELECT o.party || ' ' || o.period, 'row ' || concat_ws(' ', o.earned, o.base, o.tickets) || ', lines ' || concat_ws(' ', x.earned, x.base, x.tickets) "
+		"FROM %1$s.party_period AS o JOIN %1$s.period AS p ON p.period = o.period AND p.state = 'closed' LEFT JOIN ("
+		"SELECT y.period, y.party, jsonb_object_agg(y.component, y.earned) AS earned, jsonb_object_agg(y.component, y.base) AS base, jsonb_object_agg(y.component, y.tickets) AS tickets "
+		"FROM settle._period_sums($1::regnamespace, ARRAY(SELECT c.period FROM %1$s.period AS c WHERE c.state = 'closed'), settle._closed_until($1::regnamespace)) AS y GROUP BY 1, 2) AS x "
+		"ON x.period = o.period AND x.party = o.party "
+		"WHERE (o.earned, o.base, o.tickets) IS DISTINCT FROM (coalesce(x.earned, '{}'), coalesce(x.base, '{}'), coalesce(x.tickets, '{}'))"
 	}
 };
 
@@ -307,7 +332,7 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 		n = settle_book_execute(psprintf("SELECT coalesce(s.source_key, h.ticket_key), h.ticket_key IS NULL "
 										 "FROM (%2$s%3$s) AS s FULL JOIN (SELECT x.ticket_key FROM %1$s.sheet AS x WHERE x.source_id OPERATOR(pg_catalog.=) $1 GROUP BY 1 HAVING sum(x.tickets) OPERATOR(pg_catalog.=) 1) AS h "
 										 "ON h.ticket_key OPERATOR(pg_catalog.=) s.source_key "
-										 "WHERE (h.ticket_key IS NULL OR s.source_key IS NULL) "
+										 "WHERE (%4$s OR s.source_key IS NULL) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND (p.ticket_key IS NULL OR p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key))) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.unpaid AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
@@ -315,7 +340,9 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 										 "AND NOT EXISTS (SELECT FROM %1$s.source AS o WHERE o.source_id OPERATOR(pg_catalog.=) $1 AND o.on_delete OPERATOR(pg_catalog.=) 'ignore' AND s.source_key IS NULL) "
 										 "ORDER BY 1 LIMIT 100",
 										 book->name, settle_source_query(&reader, &lookup_type),
-										 ready_at == NULL ? " WHERE false" : psprintf(" WHERE (%s) OPERATOR(pg_catalog.<=) $3", ready_at)),
+										 ready_at == NULL ? " WHERE false" : psprintf(" WHERE (%s) OPERATOR(pg_catalog.<=) $3", ready_at),
+										 /* no rule need pay a row of a period */
+										 source->is_period ? "false" : "h.ticket_key IS NULL"),
 								3, types, values, NULL, SPI_OK_SELECT);
 		for (uint64 row = 0; row < n; row++)
 		{

@@ -46,8 +46,8 @@ settle_query(const char *sql)
 /*
  * Locks the gate of the book.
  */
-static void
-pass_gate(const SettleBook *book, bool at_commit)
+void
+settle_pass_gate(const SettleBook *book, bool at_commit)
 {
 	Oid			gate;
 
@@ -138,6 +138,7 @@ open_source(Run *run, int row)
 	on_delete = TextDatumGetCString(settle_spi_datum(row, 4, &isnull));
 	source->on_delete = on_delete[0];
 	source->tax_is_mapped = DatumGetBool(settle_spi_datum(row, 5, &isnull));
+	source->is_period = strcmp(source->name, SETTLE_PERIOD_SOURCE) == 0;
 	MemoryContextSwitchTo(old);
 	return source;
 }
@@ -402,7 +403,7 @@ settle_run(PG_FUNCTION_ARGS)
 
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	pass_gate(&book, false);
+	settle_pass_gate(&book, false);
 	settle_run_braked(&run, &book, max_tickets);
 	settle_release_sources(&run);
 	/* the run's memory goes with SPI's */
@@ -433,7 +434,7 @@ settle_run_keys(const SettleBook *book, const char *source, List *keys)
 	foreach(lc, keys)
 		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
 	SPI_connect();
-	pass_gate(book, true);
+	settle_pass_gate(book, true);
 	settle_begin_run(&run, book, true);
 	/* what is wrong with other sources is no concern of this transaction */
 	run.sources[0] = settle_find_source(&run, source);

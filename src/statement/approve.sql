@@ -230,16 +230,3 @@ END
 $function$;
 COMMENT ON FUNCTION settle._reject_statement(regnamespace, text, date, text, text) IS 'body of settle.reject_statement';
 REVOKE ALL ON FUNCTION settle._reject_statement(regnamespace, text, date, text, text) FROM PUBLIC;
-
-CREATE FUNCTION settle._require_reason(what text, reason text) RETURNS void
-	LANGUAGE plpgsql
-	IMMUTABLE
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-	IF coalesce(btrim(reason), '') = '' THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s needs a reason', what);
-	END IF;
-END
-$function$;
-COMMENT ON FUNCTION settle._require_reason(text, text) IS 'raises 22004 where no reason is given';

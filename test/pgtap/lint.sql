@@ -29,7 +29,8 @@ SELECT is_empty($$ SELECT pg_describe_object(classid, objid, 0) FROM our WHERE c
 SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname = 'c' AND NOT proisstrict AND prorettype <> 'trigger'::regtype $$,
     ARRAY['add_source', 'add_rule', 'add_choice', 'add_decision', 'add_outcome', 'add_table', 'run', 'rescan', 'simulate', 'evaluate', 'evaluate_decision', 'decide', 'act_as', 'because', 'actor', 'reason', 'grant_access', 'revoke_access', 'add_party', 'confirm_party', 'lint', 'check_expression', '_matrix_step', '_matrix_combine', '_matrix_final',
         'add_pack', 'submit_pack', 'redraft_pack', 'reject_pack', 'approve_pack', 'enable_pack', 'disable_pack', 'rules', 'load_rules',
-        'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout'],
+        'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout',
+        'add_to_roster', 'close_period', 'reopen_period'],
     'functions that are called with nulls');
 
 -- PL/pgSQL that another program has read

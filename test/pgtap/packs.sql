@@ -5,11 +5,15 @@
 SET client_min_messages = warning;
 SET timezone = 'Asia/Shanghai';
 SELECT no_plan();
-DROP ROLE IF EXISTS packs_maker, packs_checker, packs_reader;
+DROP ROLE IF EXISTS packs_owner, packs_maker, packs_checker, packs_reader;
+CREATE ROLE packs_owner;
+SELECT format('GRANT CREATE ON DATABASE %I TO packs_owner', current_database()) \gexec
 CREATE ROLE packs_maker;
 CREATE ROLE packs_checker;
 CREATE ROLE packs_reader;
+SET ROLE packs_owner;
 SELECT settle.create_book('repairs') \g /dev/null
+RESET ROLE;
 INSERT INTO repairs.access (role, level, granted_by) VALUES ('packs_maker', 'clerk', 'test'), ('packs_checker', 'approver', 'test'), ('packs_reader', 'reader', 'test');
 -- what tests ask of the book's tables is asked by the owner
 GRANT USAGE ON SCHEMA repairs TO PUBLIC;
@@ -79,11 +83,13 @@ SET session_replication_role = replica;
 UPDATE repairs.rule SET tiers = '70%' WHERE pack = 'east' AND code = 'visit';
 RESET session_replication_role;
 SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'east') $$, '55000', 'pack "east" is not what was submitted', 'the digest tells');
+SELECT results_eq($$ SELECT * FROM settle.check('repairs') $$, $$ VALUES ('a pack is what was submitted until it is enabled', 'east', 'is approved, and its content has another digest') $$, 'and so does the check');
 SET session_replication_role = replica;
 UPDATE repairs.rule SET tiers = '7%' WHERE pack = 'east' AND code = 'visit';
 RESET session_replication_role;
 SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'east', 'infinity') $$, '22023', NULL, 'never is no time');
 SELECT lives_ok($$ SELECT public.by('packs_checker', $q$ SELECT settle.enable_pack('repairs', 'east', '2025-11-11') $q$) $$, 'enabled from a day on');
+SELECT is((SELECT edited_by FROM repairs.pack WHERE pack = 'east'), '{}', 'the drafter is no further editor, nor is who gives a pack back');
 SELECT results_eq($$ SELECT state, valid, drafted_by, submitted_by, approved_by, enabled_by, reason FROM repairs.pack WHERE pack = 'east' $$,
 	$$ VALUES ('enabled', '[2025-11-11,)'::tstzrange, 'packs_maker', 'packs_maker', 'packs_checker', 'packs_checker', 'good') $$, 'who did what');
 SELECT results_eq($$ SELECT pack, valid FROM repairs.rule WHERE code = 'visit' ORDER BY pack $$, $$ VALUES ('base', '(,2025-11-11)'::tstzrange), ('east', '(,)') $$, 'what it replaces has ended');
@@ -143,6 +149,9 @@ SELECT throws_ok(statement, '55000', 'pack "base" of book "repairs" can no longe
 	($$ SELECT settle.add_decision('repairs', 'other') $$), ($$ UPDATE repairs.decision SET fallback = '7' $$), ($$ SELECT settle.add_choice('repairs', 'other', 'first') $$),
 	($$ UPDATE repairs.choice SET policy = 'unique' $$), ($$ DELETE FROM repairs.choice $$),
 	($$ SELECT settle.load_rules('repairs', jsonb_set(settle.rules('repairs')::jsonb, '{rules,1,title}', '"x"')::settle.ruleset) $$)) AS v(statement);
+SELECT is_empty($$ SELECT * FROM settle.load_rules('repairs', settle.rules('repairs')) $$, 'what stands can be loaded');
+SELECT is_empty(format($$ SELECT * FROM settle.load_rules('repairs', settle.rules('repairs'), %L) $$, pack), pack || ', too') FROM unnest('{east,late,right}'::text[]) AS pack;
+SELECT throws_ok($$ SELECT * FROM settle.load_rules('repairs', jsonb_set(settle.rules('repairs')::jsonb, '{rules,0,base}', '"99"')::settle.ruleset, 'east') $$, '55000', 'pack "east" is disabled and cannot be changed', 'but nothing else into what was enabled');
 SELECT lives_ok($$ UPDATE repairs.rule SET title = title $$ || ' WHERE false', 'a statement that changes nothing is none');
 SELECT settle.add_pack('repairs', 'y2026', ends => '{parts,gift}', title => 'What changes in 2026') \g /dev/null
 SELECT throws_ok($$ SELECT settle.add_rule('repairs', 'parts', 'parts', 'hq', 'depot', base => 'cost * d.wear', pack => 'y2026') $$, '42703', NULL, 'a draft is compiled at each edit');
@@ -163,6 +172,14 @@ SELECT is(repairs.pays('t6'), 'parts 10', 'and not before');
 SELECT throws_ok($$ SELECT settle.disable_pack('repairs', 'y2026', '2025-09-30') $$, '55000', NULL, 'nor does its end reach back by accident');
 SELECT is_empty($$ SELECT * FROM settle.check('repairs') $$, 'and the book agrees');
 SELECT settle.add_pack('repairs', 'back', ends => '{parts}') \g /dev/null
+INSERT INTO repairs.access (role, level, granted_by) VALUES ('packs_checker', 'clerk', 'test');
+SELECT public.by('packs_checker', $$ SELECT settle.add_rule('repairs', 'mine', 'mine', 'hq', 'staff:checker', base => '1', pack => 'back') $$) \g /dev/null
+DELETE FROM repairs.rule WHERE code = 'mine';
+SELECT settle.submit_pack('repairs', 'back', 'test') \g /dev/null
+SELECT throws_ok($$ SELECT public.by('packs_checker', $q$ SELECT settle.approve_pack('repairs', 'back', 'good') $q$) $$, '42501', 'pack "back" needs the approval of another person', 'who edited a draft does not approve it');
+SELECT settle.redraft_pack('repairs', 'back', 'test') \g /dev/null
+DELETE FROM repairs.pack WHERE pack = 'back';
+SELECT settle.add_pack('repairs', 'back', ends => '{parts}') \g /dev/null
 SELECT settle.add_rule('repairs', 'flat', 'parts', 'hq', 'depot', base => '5', pack => 'back') \g /dev/null
 SELECT repairs.pass('back') \g /dev/null
 SELECT throws_ok($$ SELECT settle.enable_pack('repairs', 'back', '2025-09-20', reach_back => true) $$, '55000', 'rule "parts" has settled tickets and can only be ended', 'what begins later and was used cannot go');
@@ -172,7 +189,9 @@ SELECT lives_ok($$ SELECT settle.enable_pack('repairs', 'back', '2025-11-02', re
 ----------------------------------------------------------------------------------------------------
 -- Packs in a choice
 ----------------------------------------------------------------------------------------------------
+SET ROLE packs_owner;
 SELECT settle.create_book('shop') \g /dev/null
+RESET ROLE;
 SELECT settle.add_choice('shop', 'season', 'first'), settle.add_choice('shop', 'model', 'unique'), settle.add_choice('shop', 'most', 'highest') \g /dev/null
 SELECT settle.add_rule('shop', 'fee', 'fee', 'hq', 'p', base => 'amount', tiers => '1%'), settle.add_decision('shop', 'season', returns => 'text', fallback => '"none"') \g /dev/null
 INSERT INTO shop.access (role, level, granted_by) VALUES ('packs_checker', 'approver', 'test');
@@ -215,12 +234,14 @@ SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'amuont > 1') $$, '42703
 SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'amount') $$, '42804', NULL, 'one that is no condition');
 SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'c.fee > 1') $$, '42703', NULL, 'nor does it read what rules give');
 SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', 'true', source => 'tikcet') $$, '23503', NULL, 'a source that is none');
+SELECT throws_ok($$ SELECT settle.add_pack('shop', 'x', ends => '{fee,feee}') $$, '42704', 'pack "x" ends the rule "feee", which does not exist', 'a misspelt end');
 SELECT throws_ok($$ SELECT settle.add_pack('shop', '') $$, '23514', NULL, 'no name');
 SELECT throws_ok($$ SELECT settle.add_pack('shop', 'base') $$, '23505', NULL, 'the base is there');
 SELECT throws_ok($$ SELECT settle.add_rule('shop', 'r', 'r', 'hq', 'p', base => '1', pack => 'x') $$, '23503', NULL, 'a pack that is not');
 SELECT throws_ok($$ SELECT settle.rules('shop', packs => '{black,esat}') $$, '42704', 'pack "esat" does not exist', 'nor can be asked for');
 -- sources
 CREATE TABLE shop.visit (id int PRIMARY KEY, at timestamptz, km int);
+ALTER TABLE shop.visit OWNER TO packs_owner;
 SELECT settle.add_source('shop', 'visit', 'shop.visit', 'id', 'at') \g /dev/null
 SELECT throws_ok($$ SELECT settle.add_rule('shop', 'km', 'km', 'hq', 'p', base => 'km', source => 'visit', pack => 'black') $$, '22023', 'rule "km" is of source "visit", and its pack "black" is not', 'a scope reads one source');
 SELECT throws_ok($$ SELECT settle.add_outcome('shop', 'season', 'true', '"x"', source => NULL, pack => 'black') $$, '22023', NULL, 'so does an outcome of every source');
@@ -232,7 +253,9 @@ SELECT lives_ok($$ SELECT settle.add_rule('shop', 'km2', 'km2', 'hq', 'p', base 
 ----------------------------------------------------------------------------------------------------
 -- load_rules
 ----------------------------------------------------------------------------------------------------
+SET ROLE packs_owner;
 SELECT settle.create_book('git') \g /dev/null
+RESET ROLE;
 CREATE FUNCTION git.load(document jsonb, pack text DEFAULT 'base') RETURNS SETOF text LANGUAGE sql AS
 $$ SELECT concat_ws(' ', action, kind, object, detail) FROM settle.load_rules('git', document::settle.ruleset, pack) $$;
 SELECT set_eq($$ SELECT git.load(settle.rules('shop', packs => '{base}')::jsonb - '{sources,packs,rules,decisions}'::text[]) $$,
@@ -273,6 +296,7 @@ SELECT is_empty($$ SELECT git.load(settle.rules('git', packs => '{next}')::jsonb
 SELECT throws_ok($$ SELECT git.load(jsonb_set(settle.rules('git', packs => '{next}')::jsonb, '{packs,next,applies_when}', '"night"'), 'next') $$, '22023', 'the ruleset limits pack "next" otherwise than book "git"', 'with another scope');
 SELECT settle.add_pack('git', 'after') \g /dev/null
 SELECT throws_ok($$ SELECT git.load(settle.rules('git', packs => '{next}')::jsonb, 'after') $$, '42704', 'the ruleset has no pack "after"', 'one that names packs says what belongs where');
+SELECT throws_ok($$ SELECT git.load(settle.rules('git', packs => '{next}')::jsonb) $$, '22023', 'rule "tip" of the ruleset is never in force', 'what the draft ends is not what stands in the base');
 SELECT throws_ok($$ SELECT git.load(settle.rules('git')::jsonb, 'nowhere') $$, '42704', 'pack "nowhere" does not exist', 'a pack that is none');
 SELECT throws_ok($$ SELECT git.load(settle.rules('git')::jsonb || '{"time_zone": "UTC"}') $$, '22023', 'the ruleset has the time_zone "UTC", book "git" has "Asia/Shanghai"', 'rules of another time');
 SELECT throws_ok($$ SELECT git.load(jsonb_set(settle.rules('git')::jsonb, '{sources,ticket,revenue}', '"cost"')) $$, '22023', 'the ruleset reads its sources otherwise than book "git"', 'or of another mapping');
@@ -283,4 +307,5 @@ SELECT * FROM finish();
 DROP SCHEMA git, shop CASCADE;
 DROP FUNCTION public.by;
 DROP SCHEMA repairs CASCADE;
-DROP ROLE packs_maker, packs_checker, packs_reader;
+DROP OWNED BY packs_owner, packs_maker, packs_checker, packs_reader CASCADE;
+DROP ROLE packs_owner, packs_maker, packs_checker, packs_reader;
