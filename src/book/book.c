@@ -58,12 +58,14 @@ typedef struct Column
 } Column;
 
 static const Column columns_read[] = {
-	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID},
+	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID}, {"book", "keep_inputs", BOOLOID},
 	{"book", "max_correction", INT4OID, .nullable = true},
 	{"gate", NULL},
+	{"fact", "fact", NAMEOID}, {"fact", "relation", REGCLASSOID},
+	{"rate", "valid", TSTZRANGEOID}, {"rate", "rate", NUMERICOID},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
 	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
-	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "pack", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
+	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "component", TEXTOID}, {"rule", "unit", TEXTOID, .nullable = true}, {"rule", "pack", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
 	{"pack", "pack", TEXTOID}, {"pack", "valid", TSTZRANGEOID, .nullable = true},
 	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
 	{"pending", "source_id", INT2OID}, {"pending", "ticket_key", TEXTOID, .nullable = true},
@@ -71,7 +73,10 @@ static const Column columns_read[] = {
 	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID}, {"sheet", "corrects_period", DATEOID, .nullable = true},
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
-	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"},
+	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"}, {"sheet", "inputs", JSONOID, .nullable = true},
+	{"seal", "seal_id", INT8OID}, {"seal", "previous", BYTEAOID, .nullable = true}, {"seal", "digest", BYTEAOID},
+	{"sealed_run", "run_id", INT8OID}, {"sealed_run", "digest", BYTEAOID}, {"sealed_run", "sheets", BYTEAOID},
+	{"unsealed", "run_id", INT8OID},
 	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
@@ -281,6 +286,10 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
 		"'choice', k.choice, 'priority', CASE WHEN k.choice IS NOT NULL THEN k.priority END, 'from', settle._instant(lower(k.valid)), "
 		"'until', CASE WHEN isempty(k.valid) THEN '-infinity' ELSE settle._instant(upper(k.valid)) END)))) "
 		"FROM k CROSS JOIN v WHERE k.label IS NOT NULL AND (v.during = '(,)' OR k.valid && v.during) HAVING count(*) > 0), '{}') "
+		"|| coalesce((SELECT jsonb_build_object('facts', jsonb_object_agg(f.fact, jsonb_strip_nulls(jsonb_build_object("
+		"'source', f.source, 'relation', f.relation::text, 'key', f.key, 'valid', f.valid, "
+		"'value', coalesce(f.value, quote_ident(f.fact)), 'lookup', coalesce(f.lookup, f.key), 'type', f.type)))) "
+		"FROM %1$s.fact AS f HAVING count(*) > 0), '{}') "
 		"FROM %1$s.book AS b";
 	Oid			types[] = {TSTZRANGEOID, TEXTARRAYOID, TIMESTAMPTZOID};
 	Datum		values[] = {during, packs, since};
@@ -575,7 +584,7 @@ settle_refuse_change(PG_FUNCTION_ARGS)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("table \"%s\" of a book is append-only", table),
-			 strcmp(table, "change") == 0 || strcmp(table, "seal") == 0 ? 0
+			 strcmp(table, "change") == 0 || strncmp(table, "seal", 4) == 0 ? 0
 			 : errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
 }
 
@@ -678,11 +687,14 @@ settle_add_definition(PG_FUNCTION_ARGS)
 		/* a null is a null, not the default, or a price that a sub-select did not find would be 100 % */
 		if (PG_ARGISNULL(i) && strcmp(names[i], "valid") == 0)
 		{
-			valid_type = types[i];
+			if (types[i] == TSTZRANGEOID)
+				valid_type = types[i];
 			continue;
 		}
 		if (!PG_ARGISNULL(i) && strcmp(names[i], "pack") == 0)
 			pack = text_to_cstring(PG_GETARG_TEXT_PP(i));
+		if (types[i] == REGCLASSOID && !PG_ARGISNULL(i))
+			settle_book_check_relation(&book, PG_GETARG_OID(i));
 		appendStringInfo(&columns, "%s%s", nargs == 0 ? "" : ", ", quote_identifier(names[i]));
 		arg_types[nargs] = types[i];
 		nulls[nargs] = PG_ARGISNULL(i) ? 'n' : ' ';

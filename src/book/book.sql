@@ -87,6 +87,7 @@ BEGIN
 			period text NOT NULL,
 			settle_on text NOT NULL,
 			rule_revision bigint NOT NULL,
+			keep_inputs boolean NOT NULL DEFAULT true,
 			max_correction integer DEFAULT 1000 CHECK (max_correction >= 0),
 			created_at timestamptz NOT NULL DEFAULT now(),
 			created_by name NOT NULL DEFAULT session_user,
@@ -263,6 +264,7 @@ BEGIN
 			tickets smallint NOT NULL,
 			lines settle.lines NOT NULL,
 			run_id bigint NOT NULL,
+			inputs json,
 			UNIQUE (source_id, ticket_key, revision)
 		) WITH (autovacuum_vacuum_insert_scale_factor = 0.02);
 		CREATE INDEX sheet_period ON %1$I.sheet USING brin (period);
@@ -365,7 +367,10 @@ BEGIN
 		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema(), quote_ident(book));
 
+	PERFORM settle._create_seal_tables(book);
+	PERFORM settle._create_job_tables(book);
 	PERFORM settle._create_pack_tables(book);
+	PERFORM settle._create_fact_tables(book);
 	PERFORM settle._create_edit_tables(book);
 	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_change_table(book);

@@ -3,7 +3,7 @@
  *		Turns a ruleset into something that prices tickets of one source.
  *
  * Texts become expressions over one scope of names: the source's columns, then
- * the mapped values, decisions and components.  The order in which they are
+ * the mapped values, facts, decisions and components.  The order in which they are
  * needed is found in order.c, the result is kept in set.c.
  */
 #include "rule/compile.h"
@@ -61,7 +61,7 @@ list_needs(const SettleSet *set, const Bitmapset *uses, int **needs)
 }
 
 /*
- * Remembers which columns of the source an expression reads.
+ * Remembers which columns of the source and which facts an expression reads.
  */
 static void
 note_uses(SettleSet *set, const Bitmapset *uses)
@@ -70,6 +70,9 @@ note_uses(SettleSet *set, const Bitmapset *uses)
 
 	while ((position = bms_next_member(uses, position)) >= 0 && position <= set->ncolumns)
 		set->uses = bms_add_member(set->uses, position);
+	position = set->f0 - 1;
+	while ((position = bms_next_member(uses, position)) >= 0 && position < set->d0)
+		set->facts[position - set->f0].used = true;
 }
 
 /*
@@ -115,8 +118,8 @@ typedef struct ReadTextBucket
  * Reads an expression or template, once for all places that spell it alike.
  * Returns NULL for no text.
  */
-static Term *
-read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what)
+Term *
+settle_read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what)
 {
 	ReadTextBucket *bucket;
 	ReadText   *entry;
@@ -158,28 +161,28 @@ read_amount(SettleSet *set, const char *text, const char *what)
 
 	if (text == NULL)
 		return NULL;
-	type = read_term(set, text, false, InvalidOid, what)->expr->type;
+	type = settle_read_term(set, text, false, InvalidOid, what)->expr->type;
 	if (type == FLOAT4OID || type == FLOAT8OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s is of type %s", what, format_type_be(type)),
 				 errdetail("Amounts are exact decimals, and a binary floating-point number is not one."),
 				 errhint("Cast it where its digits are known to be right, for example (%s)::numeric(12,2).", text)));
-	return read_term(set, text, false, NUMERICOID, what);
+	return settle_read_term(set, text, false, NUMERICOID, what);
 }
 
 /*
  * Reads an expression that must end as a type to which there may be no
  * implicit way: a text becomes the type as by a cast.
  */
-static Term *
-read_as(SettleSet *set, const char *text, Oid type, const char *type_name, const char *what)
+Term *
+settle_read_as(SettleSet *set, const char *text, Oid type, const char *type_name, const char *what)
 {
-	Term	   *term = read_term(set, text, false, InvalidOid, what);
+	Term	   *term = settle_read_term(set, text, false, InvalidOid, what);
 
 	if (term == NULL || term->expr->type == type)
 		return term;
-	return read_term(set, psprintf("(%s\n)::%s", text, type_name), false, type, what);
+	return settle_read_term(set, psprintf("(%s\n)::%s", text, type_name), false, type, what);
 }
 
 /* ---- scope ---- */
@@ -208,7 +211,7 @@ scope_name(const char *qualifier, const char *name, Oid type, int32 typmod, Oid 
 }
 
 /*
- * Lays out the names: columns of the source, t, d, c.
+ * Lays out the names: columns of the source, t, f, d, c.
  */
 static void
 build_scope(SettleSet *set, TupleDesc row_type)
@@ -217,7 +220,7 @@ build_scope(SettleSet *set, TupleDesc row_type)
 		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, InvalidOid, InvalidOid,
 		NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID
 	};
-	int			n = row_type->natts + T_FIELDS + set->ndecisions + set->ncomponents;
+	int			n = row_type->natts + T_FIELDS + set->nfacts + set->ndecisions + set->ncomponents;
 	SettleName *names = palloc0(sizeof(SettleName) * n);
 	Oid			ltree = ltree_type();
 	TupleDesc	desc;
@@ -227,7 +230,7 @@ build_scope(SettleSet *set, TupleDesc row_type)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("source \"%s\" has too many names: %d", set->source, n),
-				 errdetail("Columns, mapped values, decisions and components together can be at most %d.", MaxAttrNumber)));
+				 errdetail("Columns, mapped values, facts, decisions and components together can be at most %d.", MaxAttrNumber)));
 
 	set->ncolumns = row_type->natts;
 	for (int i = 0; i < row_type->natts; i++)
@@ -243,6 +246,13 @@ build_scope(SettleSet *set, TupleDesc row_type)
 		Oid			type = OidIsValid(field_types[i]) ? field_types[i] : ltree;
 
 		names[at++] = scope_name("t", field_names[i], type, -1, type == TEXTOID ? DEFAULT_COLLATION_OID : InvalidOid);
+	}
+	set->f0 = at + 1;
+	for (int i = 0; i < set->nfacts; i++)
+	{
+		Oid			type = set->facts[i].type;
+
+		names[at++] = scope_name("f", set->facts[i].def->fact, type, -1, get_typcollation(type));
 	}
 	set->d0 = at + 1;
 	for (int i = 0; i < set->ndecisions; i++)
@@ -285,7 +295,7 @@ components_behind(SettleSet *set, const Bitmapset *uses)
 	Bitmapset  *components = NULL;
 	int			position = set->c0 - 1;
 
-	/* decisions and mapped values cannot read components, so only direct reads count */
+	/* decisions, facts and mapped values cannot read components, so only direct reads count */
 	while ((position = bms_next_member(uses, position)) >= 0)
 		components = bms_add_member(components, position - set->c0);
 	return components;
@@ -428,6 +438,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	rule->rule.pricer = shared_pricer(set, def->tiers);
 	rule->code = def->code;
 	rule->unit = def->unit;
+	rule->converts = def->unit != NULL && !def->remainder && settle_is_currency(def->unit);
 	rule->accumulate = def->accumulate;
 	rule->remainder = def->remainder;
 	rule->has_bounds = def->at_least != NULL || def->at_most != NULL;
@@ -466,13 +477,13 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	reads = components_behind(set, when->uses);
 
 	rule->base = read_amount(set, def->base, OF_RULE("base"));
-	rule->payer = read_term(set, def->payer, true, InvalidOid, OF_RULE("payer"));
-	rule->payee = read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
-	rule->payees = read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
+	rule->payer = settle_read_term(set, def->payer, true, InvalidOid, OF_RULE("payer"));
+	rule->payee = settle_read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
+	rule->payees = settle_read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
 	if (rule->payees != NULL && rule->payees->expr->type != JSONBOID && rule->payees->expr->type != TEXTARRAYOID)
 		settle_refuse_rule(def, psprintf("has payees of type %s", format_type_be(rule->payees->expr->type)),
 					"payees is a text array (equal parts) or a jsonb object of party and weight.");
-	rule->tally_by = read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
+	rule->tally_by = settle_read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
 	rule->measure = read_amount(set, def->measure, OF_RULE("measure"));
 	rule->at_least = read_amount(set, def->at_least, OF_RULE("at_least"));
 	rule->at_most = read_amount(set, def->at_most, OF_RULE("at_most"));
@@ -610,22 +621,22 @@ build_fields(SettleSet *set)
 	int			all = set->scope.nnames;
 
 #define OF_SOURCE(part) psprintf("%s of source \"%s\"", part, set->source)
-	/* a mapping sees columns, t and decisions, not components */
+	/* a mapping sees columns, t, facts and decisions, not components */
 	set->scope.nnames = set->c0 - 1;
-	set->fields[T_KEY] = read_as(set, def->key, TEXTOID, "text", OF_SOURCE("key"));
+	set->fields[T_KEY] = settle_read_as(set, def->key, TEXTOID, "text", OF_SOURCE("key"));
 	if (set->fields[T_KEY]->nneeds > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key of source \"%s\" uses more than its columns", set->source)));
-	set->fields[T_READY_AT] = read_term(set, def->ready_at, false, TIMESTAMPTZOID, OF_SOURCE("ready_at"));
-	set->fields[T_RULES_AT] = read_term(set, def->rules_at, false, TIMESTAMPTZOID, OF_SOURCE("rules_at"));
-	set->fields[T_PERIOD_AT] = read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
-	set->fields[T_PROJECT] = read_as(set, def->project, set->scope.names[set->t0 - 1 + T_PROJECT].type, "ltree", OF_SOURCE("project"));
-	set->fields[T_REGION] = read_as(set, def->region, set->scope.names[set->t0 - 1 + T_REGION].type, "ltree", OF_SOURCE("region"));
+	set->fields[T_READY_AT] = settle_read_term(set, def->ready_at, false, TIMESTAMPTZOID, OF_SOURCE("ready_at"));
+	set->fields[T_RULES_AT] = settle_read_term(set, def->rules_at, false, TIMESTAMPTZOID, OF_SOURCE("rules_at"));
+	set->fields[T_PERIOD_AT] = settle_read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
+	set->fields[T_PROJECT] = settle_read_as(set, def->project, set->scope.names[set->t0 - 1 + T_PROJECT].type, "ltree", OF_SOURCE("project"));
+	set->fields[T_REGION] = settle_read_as(set, def->region, set->scope.names[set->t0 - 1 + T_REGION].type, "ltree", OF_SOURCE("region"));
 	set->fields[T_REVENUE] = read_amount(set, def->revenue, OF_SOURCE("revenue"));
 	set->fields[T_COST] = read_amount(set, def->cost, OF_SOURCE("cost"));
 	set->fields[T_TAX] = read_amount(set, def->tax, OF_SOURCE("tax"));
-	set->fields[T_CURRENCY] = read_as(set, def->currency, TEXTOID, "text", OF_SOURCE("currency"));
+	set->fields[T_CURRENCY] = settle_read_as(set, def->currency, TEXTOID, "text", OF_SOURCE("currency"));
 	set->scope.nnames = all;
 }
 
@@ -671,13 +682,14 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	set->texts = hash_create("scrm_settle texts", 256, &hash_control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	nestlevel = settle_env_enter(set->def->time_zone);
 
+	settle_fact_types(set, ltree_type());
 	settle_decision_types(set, ltree_type());
 	build_components(set);
 	build_scope(set, row_type);
 	build_fields(set);
 
 	/* columns and mapped values are in the slot before anything is matched */
-	for (int position = 1; position < set->d0; position++)
+	for (int position = 1; position < set->f0; position++)
 		indexable = bms_add_member(indexable, position);
 	without_components = set->scope;
 	without_components.nnames = set->c0 - 1;
@@ -689,9 +701,9 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 		settle_decision_build(set, &set->decisions[i], &without_components, indexable);
 		note_uses(set, set->decisions[i].uses);
 	}
-	settle_check_names(set);
-
 	build_rules(set, indexable);
+	settle_facts_build(set);
+	settle_check_names(set);
 	settle_set_init_parties(set);
 	set->lines_space = 16;
 	set->lines = palloc(sizeof(SettleLine) * set->lines_space);

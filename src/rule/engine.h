@@ -11,6 +11,7 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
+#include "lib/stringinfo.h"
 #include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
 #include "rule/ruleset.h"
@@ -110,6 +111,19 @@ typedef struct SettleTallyPart
 } SettleTallyPart;
 
 /*
+ * Who answers for what neither the ticket nor the rules hold.  Both give false
+ * where there is no value; what they give stays until the next ticket.
+ */
+typedef struct SettleReader
+{
+	/* a fact of the given type, for a key at an instant */
+	bool		(*fact) (void *arg, const SettleFactDef *fact, Oid type, const char *key, TimestampTz at, Datum *value);
+	/* what a unit of one currency is in another, as numeric */
+	bool		(*rate) (void *arg, const char *from, const char *to, TimestampTz at, Datum *value);
+	void	   *arg;
+} SettleReader;
+
+/*
  * Finds or makes the compiled form of a ruleset for one source and row type.
  * It stays valid until released.  Raises what the gateway raises, naming the
  * rule, for a text that no longer compiles.
@@ -125,6 +139,28 @@ extern TupleTableSlot *settle_set_slot(SettleSet *set);
 extern const Bitmapset *settle_set_uses(const SettleSet *set);	/* attribute numbers of the source */
 extern const char *settle_set_time_zone(const SettleSet *set);
 extern Oid	settle_set_path_type(const SettleSet *set);	/* ltree */
+
+/*
+ * Says who answers for facts and rates of the tickets that follow.  A set that
+ * was got anew has nobody: every fact is null, and there are no rates.
+ */
+extern void settle_set_ask(SettleSet *set, SettleReader reader);
+
+/* Answers from an object of facts, and of rates as "CNY/USD": NULL has none. */
+extern SettleReader settle_given_facts(Jsonb *facts);
+
+/* The type of a fact by its name, and the name for the type of an expression; InvalidOid and NULL where it can be no fact. */
+extern Oid	settle_fact_type(const char *name, Oid ltree);
+extern const char *settle_fact_type_name(Oid type, Oid ltree);
+
+/* Appends what the rules have read of the ticket just evaluated: {"c": columns, "f": facts and rates}. */
+extern void settle_ticket_inputs(SettleSet *set, StringInfo out);
+
+/*
+ * Puts the columns of kept inputs into the slot and returns the facts.  Raises
+ * what the types of the columns refuse, and 42703 where one is not there.
+ */
+extern Jsonb *settle_set_fill(SettleSet *set, Jsonb *inputs);
 
 /* All rules of the source, in order of evaluation. */
 extern int	settle_set_nrules(const SettleSet *set);
@@ -151,6 +187,9 @@ extern void settle_set_bound_parties(SettleSet *set);
  * that was at work, or NULL.
  */
 extern bool settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace);
+
+/* The same ticket's lines with codes as text; an accumulating rule is priced on top of "before". */
+extern struct SettleLines *settle_evaluate_lines(SettleSet *set, Jsonb *before);
 extern const char *settle_set_failing(const SettleSet *set);
 
 /*

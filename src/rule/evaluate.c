@@ -180,8 +180,8 @@ put_name(SettleSet *set, int position, Datum value, bool isnull)
 /*
  * Computes a term, once a ticket.
  */
-static Datum
-term_value(SettleSet *set, Term *term, bool *isnull)
+Datum
+settle_term_value(SettleSet *set, Term *term, bool *isnull)
 {
 	if (term->epoch != set->epoch)
 	{
@@ -227,7 +227,7 @@ static bool
 term_dec(SettleSet *set, Term *term, SettleDec *dec)
 {
 	bool		isnull;
-	Datum		value = term_value(set, term, &isnull);
+	Datum		value = settle_term_value(set, term, &isnull);
 
 	if (isnull)
 		return false;
@@ -343,7 +343,7 @@ term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *par
 		party = *place;
 	else
 	{
-		value = term_value(set, term, &isnull);
+		value = settle_term_value(set, term, &isnull);
 		if (isnull)
 			null_term(psprintf("%s of rule \"%s\"", part, rule->code));
 		code = DatumGetTextPP(value);
@@ -425,6 +425,34 @@ compute_decision(SettleSet *set, int at)
 	set->failing = failing;
 }
 
+/* ---- facts ---- */
+
+/*
+ * Asks for one fact of the ticket, null where what it is looked up by is.
+ */
+static void
+compute_fact(SettleSet *set, int at)
+{
+	Fact	   *fact = &set->facts[at];
+	const char *failing = set->failing;
+	MemoryContext old;
+	Datum		key;
+	Datum		value = 0;
+	bool		isnull;
+
+	set->failing = fact->def->fact;
+	need_name(set, set->t0 + T_RULES_AT);
+	key = settle_term_value(set, fact->lookup, &isnull);
+	isnull |= set->slot->tts_isnull[set->t0 - 1 + T_RULES_AT];
+	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+	if (!isnull)
+		isnull = !settle_fact_compute(set, fact, TextDatumGetCString(key),
+									  DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]), &value);
+	put_name(set, set->f0 + at, value, isnull);
+	MemoryContextSwitchTo(old);
+	set->failing = failing;
+}
+
 /* ---- mapped values ---- */
 
 /*
@@ -439,7 +467,7 @@ compute_field(SettleSet *set, TicketField field)
 
 	if (term != NULL)
 	{
-		value = term_value(set, term, &isnull);
+		value = settle_term_value(set, term, &isnull);
 		if (!isnull && field >= T_REVENUE && field <= T_TAX && term->position > 0 &&
 			set->scope.names[term->position - 1].type != NUMERICOID)
 		{
@@ -481,6 +509,8 @@ compute_name(SettleSet *set, int position)
 		compute_component(set, position - set->c0);
 	else if (position >= set->d0)
 		compute_decision(set, position - set->d0);
+	else if (position >= set->f0)
+		compute_fact(set, position - set->f0);
 	else
 		compute_field(set, position - set->t0);
 }
@@ -718,7 +748,7 @@ read_payees(SettleSet *set, CompiledRule *rule)
 {
 	Payees		payees = {0};
 	bool		isnull;
-	Datum		value = term_value(set, rule->payees, &isnull);
+	Datum		value = settle_term_value(set, rule->payees, &isnull);
 	const char *what = psprintf("payees of rule \"%s\"", rule->rule.def->code);
 
 	if (isnull)
@@ -783,7 +813,7 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
 {
 	SettleDec	amount = rule->is_rate ? settle_dec_mul(base, rule->rate) : settle_price(rule->rule.pricer, base);
 
-	if (rule->nfactors > 0)
+	if (rule->nfactors > 0 || rule->converts)
 		amount = settle_dec_mul(amount, factor);
 	if (!rule->has_bounds)
 		return amount;
@@ -846,6 +876,8 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		need_name(set, set->d0 + rule->factors[i]);
 		factor = settle_dec_mul(factor, set->decisions[rule->factors[i]].dec);
 	}
+	if (rule->converts && strcmp(unit, ticket->currency) != 0)
+		factor = settle_dec_mul(factor, settle_rate_of(set, ticket->currency, unit, ticket->rules_at));
 
 	/* a single payee of no weight is refused as several are */
 	if (payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)

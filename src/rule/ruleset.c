@@ -3,8 +3,8 @@
  *		The type settle.ruleset: input, output and decoding.
  *
  * A ruleset is a JSON document whose keys are the parameters of add_source,
- * add_choice, add_pack, add_decision, add_outcome and add_rule, so it reads,
- * diffs and lives in git like any text.  A key that is not known is an error: a misspelt
+ * add_fact, add_choice, add_pack, add_decision, add_outcome and add_rule, so it
+ * reads, diffs and lives in git like any text.  A key that is not known is an error: a misspelt
  * "overides" must not be a rule that overrides nothing.
  *
  * The digest is taken over the document as jsonb prints it, which has one
@@ -394,6 +394,26 @@ read_source(SettleRulesetDef *def, int at, const char *key, JsonbContainer *memb
 }
 
 static void
+read_fact(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member, JsonbValue *value, void *arg)
+{
+	SettleFactDef *fact = &def->facts[at];
+	Object		o;
+
+	if (member == NULL)
+		malformed(psprintf("fact \"%s\"", key), "is not an object");
+	o = open_object(member, psprintf("fact \"%s\"", key));
+	fact->fact = unconstify(char *, key);
+	fact->source = get_text(&o, "source");
+	fact->relation = need_text(&o, "relation");
+	fact->key = need_text(&o, "key");
+	fact->valid = get_text(&o, "valid");
+	fact->value = need_text(&o, "value");
+	fact->lookup = need_text(&o, "lookup");
+	fact->type = need_text(&o, "type");
+	close_object(&o);
+}
+
+static void
 read_choice(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member, JsonbValue *value, void *arg)
 {
 	char	   *policy;
@@ -579,6 +599,7 @@ decode(JsonbContainer *document)
 	SettleRulesetDef *def = palloc0(sizeof(SettleRulesetDef));
 	Object		o;
 	JsonbContainer *sources;
+	JsonbContainer *facts;
 	JsonbContainer *choices;
 	JsonbContainer *packs;
 	JsonbContainer *decisions;
@@ -595,6 +616,7 @@ decode(JsonbContainer *document)
 	def->period = need_text(&o, "period");
 	(void) settle_span_in(def->period);
 	def->nsources = members(&o, "sources", true, &sources);
+	def->nfacts = members(&o, "facts", true, &facts);
 	def->nchoices = members(&o, "choices", true, &choices);
 	def->npacks = members(&o, "packs", true, &packs);
 	def->ndecisions = members(&o, "decisions", true, &decisions);
@@ -602,6 +624,7 @@ decode(JsonbContainer *document)
 	close_object(&o);
 
 	def->sources = palloc0(sizeof(SettleSourceDef) * Max(def->nsources, 1));
+	def->facts = palloc0(sizeof(SettleFactDef) * Max(def->nfacts, 1));
 	def->choices = palloc0(sizeof(SettleChoiceDef) * Max(def->nchoices, 1));
 	def->packs = palloc0(sizeof(SettlePackDef) * Max(def->npacks, 1));
 	def->decisions = palloc0(sizeof(SettleDecisionDef) * Max(def->ndecisions, 1));
@@ -611,6 +634,7 @@ decode(JsonbContainer *document)
 	context.previous = error_context_stack;
 	error_context_stack = &context;
 	each_member(def, sources, "source", read_source, NULL);
+	each_member(def, facts, "fact", read_fact, NULL);
 	each_member(def, choices, "choice", read_choice, NULL);
 	each_member(def, packs, "pack", read_pack, NULL);
 	each_member(def, decisions, "decision", read_decision, NULL);

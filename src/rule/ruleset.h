@@ -92,6 +92,19 @@ typedef struct SettleSourceDef
 	char	   *currency;
 } SettleSourceDef;
 
+/* A value that comes from another relation; all but fact, source and type are SQL expressions. */
+typedef struct SettleFactDef
+{
+	char	   *fact;
+	char	   *source;			/* NULL: of every source */
+	char	   *relation;		/* by name, for reading back; a run knows it by its number */
+	char	   *key;			/* over the relation's row */
+	char	   *valid;			/* NULL: always */
+	char	   *value;
+	char	   *lookup;			/* over the ticket */
+	char	   *type;			/* name of the type of the value */
+} SettleFactDef;
+
 /* A pack that is not the base: what limits its rules and outcomes. */
 typedef struct SettlePackDef
 {
@@ -174,6 +187,8 @@ typedef struct SettleRulesetDef
 	char	   *period;
 	int			nsources;
 	SettleSourceDef *sources;
+	int			nfacts;
+	SettleFactDef *facts;
 	int			nchoices;
 	SettleChoiceDef *choices;
 	int			npacks;

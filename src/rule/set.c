@@ -73,6 +73,8 @@ settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 		{
 			sets[i]->pins++;
 			sets[i]->last_use = ++use_counter;
+			/* whoever answered before may be gone */
+			sets[i]->reader = settle_given_facts(NULL);
 			return sets[i];
 		}
 	}
@@ -112,6 +114,7 @@ settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	MemoryContextSwitchTo(old);
 	set->row_type = type;
 	set->pins = 1;
+	set->reader = settle_given_facts(NULL);
 	set->last_use = ++use_counter;
 	MemoryContextSetParent(context, CacheMemoryContext);
 	MemoryContextSetIdentifier(context, set->source);
@@ -137,6 +140,12 @@ const Bitmapset *
 settle_set_uses(const SettleSet *set)
 {
 	return set->uses;
+}
+
+void
+settle_set_ask(SettleSet *set, SettleReader reader)
+{
+	set->reader = reader;
 }
 
 const char *

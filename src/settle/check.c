@@ -111,6 +111,18 @@ static const Invariant invariants[] = {
 		"FROM %1$s.held AS h WHERE NOT EXISTS (SELECT FROM %1$s.sheet AS s WHERE s.source_id = h.source_id AND s.ticket_key = h.ticket_key)"
 	},
 	{
+		"a run is sealed once or waits for it",
+		"SELECT 'run ' || r.run_id, count(x.run_id) || ' times' FROM %1$s.run AS r "
+		"LEFT JOIN (SELECT s.run_id FROM %1$s.sealed_run AS s UNION ALL SELECT u.run_id FROM %1$s.unsealed AS u) AS x ON x.run_id = r.run_id "
+		"GROUP BY r.run_id HAVING count(x.run_id) <> 1"
+	},
+	{
+		"seals follow each other",
+		"SELECT 'seal ' || s.seal_id, CASE WHEN s.seal_id = coalesce(s.last_id, 0) + 1 THEN 'does not hold the digest of the one before it' ELSE 'follows ' || coalesce(s.last_id::text, 'none') END "
+		"FROM (SELECT x.seal_id, x.previous, lag(x.seal_id) OVER w AS last_id, lag(x.digest) OVER w AS last FROM %1$s.seal AS x WINDOW w AS (ORDER BY x.seal_id)) AS s "
+		"WHERE s.seal_id <> coalesce(s.last_id, 0) + 1 OR s.previous IS DISTINCT FROM s.last"
+	},
+	{
 		"a statement equals the lines of its period",
 		"SELECT format('%%s %%s %%s', p.party, coalesce(s.period, d.period), coalesce(s.unit, d.unit)), "
 		"'statement ' || coalesce(s.amount::text, 'none') || ', lines ' || coalesce(d.amount::text, 'none') "
@@ -152,10 +164,12 @@ static const Invariant invariants[] = {
 	},
 	{
 		"a submitted statement is what was submitted, and what was approved of it",
-		"SELECT format('%%s %%s %%s', s.party, s.period, s.unit), CASE WHEN c.content IS DISTINCT FROM s.content THEN 'its digest is another one' ELSE 'approval ' || a.node || ' is of something else' END "
+		/* digests are made once a period */
+		"WITH now AS MATERIALIZED (SELECT p.period, c.statement_party, c.unit, c.content "
 		"FROM (SELECT DISTINCT x.period FROM %1$s.statement AS x WHERE x.state IN ('submitted', 'approved')) AS p "
-		"CROSS JOIN LATERAL settle._statement_content($1::regnamespace, p.period) AS c "
-		"JOIN %1$s.statement AS s ON s.period = p.period AND s.party = c.statement_party AND s.unit = c.unit AND s.state IN ('submitted', 'approved') "
+		"CROSS JOIN LATERAL settle._statement_content($1::regnamespace, p.period) AS c) "
+		"SELECT format('%%s %%s %%s', s.party, s.period, s.unit), CASE WHEN c.content IS DISTINCT FROM s.content THEN 'its digest is another one' ELSE 'approval ' || a.node || ' is of something else' END "
+		"FROM now AS c JOIN %1$s.statement AS s ON s.period = c.period AND s.party = c.statement_party AND s.unit = c.unit AND s.state IN ('submitted', 'approved') "
 		"LEFT JOIN %1$s.approval AS a ON a.period = s.period AND a.party = s.party AND a.unit = s.unit AND a.voided_at IS NULL AND (a.content, a.amount) IS DISTINCT FROM (s.content, s.payable) "
 		"WHERE c.content IS DISTINCT FROM s.content OR a.node IS NOT NULL"
 	},
@@ -255,6 +269,8 @@ settle_check(PG_FUNCTION_ARGS)
 		}
 		SPI_freetuptable(SPI_tuptable);
 	}
+	settle_check_replay(&book, rsinfo->setResult, rsinfo->setDesc);
+	/* last, since it leaves the search_path of expressions behind */
 	settle_check_sources(&book, rsinfo->setResult, rsinfo->setDesc);
 	SPI_finish();
 	settle_book_leave(identity);

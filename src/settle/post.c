@@ -136,6 +136,8 @@ draft_ticket(Drafts *drafts, RunSource *source, const RunTicket *ticket, int rev
 	draft->project = ticket->project;
 	draft->region = ticket->region;
 	draft->currency = ticket->currency;
+	draft->inputs = ticket->inputs;
+	draft->ninputs = ticket->ninputs;
 	draft->revenue = ticket->revenue;
 	draft->cost = ticket->cost;
 	draft->tickets = 1;

@@ -27,6 +27,8 @@ typedef struct Draft
 	struct varlena *project;
 	struct varlena *region;
 	const char *currency;
+	const char *inputs;			/* NULL where nothing was priced */
+	int			ninputs;
 	SettleDec	revenue;
 	SettleDec	cost;
 	SettleDec	payout;

@@ -8,7 +8,9 @@
  */
 #include "settle/run.h"
 
+#include "common/cryptohash.h"
 #include "common/hashfn.h"
+#include "common/sha2.h"
 #include "expr/expr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -20,6 +22,35 @@
 #define KEY_MARKS		(64 * 1024 * 1024)
 /* A batch of at least this size in which one rule fails for more than 1 % stops the run. */
 #define LARGE_BATCH		1000
+
+/*
+ * Copies what the rules have read of the ticket into the batch, or its digest.
+ */
+static void
+keep_inputs(Run *run, RunSource *source, RunTicket *into)
+{
+	StringInfo	text = &run->inputs;
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	char		hex[PG_SHA256_DIGEST_LENGTH * 2 + 1];
+	pg_cryptohash_ctx *hash;
+
+	resetStringInfo(text);
+	settle_ticket_inputs(source->set, text);
+	if (run->keep_inputs)
+	{
+		into->inputs = pnstrdup(text->data, text->len);
+		into->ninputs = text->len;
+		return;
+	}
+	hash = pg_cryptohash_create(PG_SHA256);
+	if (pg_cryptohash_init(hash) < 0 || pg_cryptohash_update(hash, (const uint8 *) text->data, text->len) < 0 ||
+		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
+		elog(ERROR, "could not compute the digest of the inputs of a ticket: %s", pg_cryptohash_error(hash));
+	pg_cryptohash_free(hash);
+	hex[hex_encode((char *) digest, sizeof(digest), hex)] = '\0';
+	into->inputs = psprintf("{\"sha256\":\"%s\"}", hex);
+	into->ninputs = (int) strlen(into->inputs);
+}
 
 /*
  * Copies what the engine said of a ticket into the batch.
@@ -76,7 +107,7 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 
 /*
  * Puts the columns of the row, from the given one on, where the engine reads
- * them.
+ * them, and says who answers for facts.
  */
 static void
 fill_slot(Reader *reader, TupleTableSlot *slot, int first)
@@ -86,6 +117,8 @@ fill_slot(Reader *reader, TupleTableSlot *slot, int first)
 		slot->tts_values[reader->columns[i] - 1] = reader->values[first - 1 + i];
 		slot->tts_isnull[reader->columns[i] - 1] = reader->nulls[first - 1 + i];
 	}
+	/* a row that was fetched since may have been a view's, which evaluates with other facts */
+	settle_set_ask(reader->source->set, reader->run->reader);
 }
 
 /*
@@ -145,7 +178,10 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	fill_slot(reader, slot, ROW_COLUMNS);
 
 	if (settle_evaluate_ticket(reader->source->set, run->now, false, said, NULL))
+	{
 		keep_ticket(ticket, said, run->now);
+		keep_inputs(run, reader->source, ticket);
+	}
 	else
 	{
 		ticket->state = said->has_ready_at ? TICKET_WAITING : TICKET_NOT_READY;

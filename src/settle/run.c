@@ -238,7 +238,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	const char *time_zone = "UTC";
 	static const char settings[] =
 		"SELECT b.currency, b.time_zone, b.rule_revision, b.max_correction, " SETTLE_OPEN_PERIOD ", EXISTS (SELECT FROM %1$s.held), "
-		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}') FROM %1$s.book AS b";
+		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}'), b.keep_inputs FROM %1$s.book AS b";
 
 	memset(run, 0, sizeof(*run));
 	run->book = *book;
@@ -248,6 +248,13 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	run->context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle run", ALLOCSET_DEFAULT_SIZES);
 	run->batch_context = AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES);
 	run->amount = settle_dec_int(0);
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		run->reader = settle_facts_reader(settle_facts_open(book));
+		initStringInfo(&run->inputs);
+		MemoryContextSwitchTo(old);
+	}
 
 	run->max_correction = -1;
 	run->open_period = DATEVAL_NOBEGIN;
@@ -271,6 +278,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 		value = settle_spi_datum(0, 7, &isnull);
 		if (!isnull && !at_commit)
 			run->edits = datumCopy(value, false, -1);
+		run->keep_inputs = DatumGetBool(settle_spi_datum(0, 8, &isnull));
 		MemoryContextSwitchTo(old);
 	}
 	run->ruleset = settle_book_ruleset(book);
@@ -365,8 +373,9 @@ settle_record_run(Run *run)
 	values[8] = Int64GetDatum(run->held);
 	values[9] = Int64GetDatum(run->problems);
 	values[10] = Int64GetDatum(run->unpaid);
-	settle_book_execute(psprintf("INSERT INTO %s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid) "
-								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", run->book.name),
+	settle_book_execute(psprintf("WITH recorded AS (INSERT INTO %1$s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid) "
+								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING run_id) "
+								 "INSERT INTO %1$s.unsealed (run_id) SELECT r.run_id FROM recorded AS r", run->book.name),
 						lengthof(types), types, values, NULL, SPI_OK_INSERT);
 }
 

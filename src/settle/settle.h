@@ -11,12 +11,13 @@
  *		period.c	what closing a period needs of C; the rest stands in period.sql
  *		capture.c	triggers on the source
  *		explain.c	the steps of one ticket
+ *		seal.h		seals: canon.c, seal.c, verify.c
  *		check.c		what must always hold
  */
 #ifndef SETTLE_SETTLE_H
 #define SETTLE_SETTLE_H
 
-#include "book/book.h"
+#include "book/fact.h"
 #include "rule/engine.h"
 #include "rule/lines.h"
 #include "utils/hsearch.h"
@@ -98,6 +99,8 @@ typedef struct RunTicket
 	SettleDec	revenue;
 	SettleDec	cost;
 	const char *currency;
+	const char *inputs;			/* JSON: what its rules have read, or the digest of that */
+	int			ninputs;		/* bytes of it */
 	int			nlines;
 	RunLine    *lines;
 	/* of a failed ticket */
@@ -158,6 +161,9 @@ typedef struct Run
 	MemoryContext batch_context;	/* reset with every batch */
 	const SettleRuleset *ruleset;
 	int64		rule_revision;	/* that the ruleset has, or an earlier one */
+	SettleReader reader;		/* of the facts and rates of the book */
+	bool		keep_inputs;
+	StringInfoData inputs;		/* those of one ticket */
 	char	   *currency;
 	int64		run_id;
 	TimestampTz now;
@@ -240,6 +246,11 @@ extern void settle_copy_ltree(StringInfo buf, struct varlena *path);
 
 /* Explains the ticket in the slot of its source. */
 extern void settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorestate *store, TupleDesc desc);
+
+/* ---- replay.c ---- */
+
+/* Reports tickets of a sample whose kept inputs do not give what is posted. */
+extern void settle_check_replay(const SettleBook *book, Tuplestorestate *store, TupleDesc desc);
 
 /* ---- run.c ---- */
 
