@@ -138,6 +138,7 @@ open_source(Run *run, int row)
 	on_delete = TextDatumGetCString(settle_spi_datum(row, 4, &isnull));
 	source->on_delete = on_delete[0];
 	source->tax_is_mapped = DatumGetBool(settle_spi_datum(row, 5, &isnull));
+	source->is_captured = DatumGetBool(settle_spi_datum(row, 6, &isnull));
 	source->is_period = strcmp(source->name, SETTLE_PERIOD_SOURCE) == 0;
 	MemoryContextSwitchTo(old);
 	return source;
@@ -287,7 +288,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 
 	/* a relation that is gone can tell nothing; settle.check tells of it */
 	wanted = psprintf("SELECT s.source_id, s.source, s.relation::pg_catalog.oid, s.on_delete, "
-					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0' "
+					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0', c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') "
 					  "FROM %s.source AS s JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid ORDER BY s.source_id", book->name);
 	n = settle_query(wanted);
 	run->sources = MemoryContextAlloc(run->context, sizeof(RunSource *) * (n + 1));
