@@ -58,11 +58,13 @@ typedef struct Column
 } Column;
 
 static const Column columns_read[] = {
-	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID},
+	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID}, {"book", "keep_inputs", BOOLOID},
 	{"book", "max_correction", INT4OID, .nullable = true},
 	{"gate", NULL},
+	{"fact", "fact", NAMEOID}, {"fact", "relation", REGCLASSOID},
+	{"rate", "valid", TSTZRANGEOID}, {"rate", "rate", NUMERICOID},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
-	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
+	{"source", "tax", TEXTOID, .nullable = true}, {"source", "reverses", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
 	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "component", TEXTOID}, {"rule", "unit", TEXTOID, .nullable = true}, {"rule", "pack", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
 	{"pack", "pack", TEXTOID}, {"pack", "valid", TSTZRANGEOID, .nullable = true},
 	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
@@ -71,11 +73,13 @@ static const Column columns_read[] = {
 	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID}, {"sheet", "corrects_period", DATEOID, .nullable = true},
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
-	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"},
-	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
+	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"}, {"sheet", "inputs", JSONOID, .nullable = true},
+	{"order_ticket", "ticket_key", TEXTOID}, {"order_ticket", "order_ref", TEXTOID}, {"order_ticket", "project", TEXTOID},
+	{"order_ticket", "ready_at", TIMESTAMPTZOID}, {"order_ticket", "duplicate_of", TEXTOID, .nullable = true}, {"order_gate", NULL},
 	{"seal", "seal_id", INT8OID}, {"seal", "previous", BYTEAOID, .nullable = true}, {"seal", "digest", BYTEAOID},
 	{"sealed_run", "run_id", INT8OID}, {"sealed_run", "digest", BYTEAOID}, {"sealed_run", "sheets", BYTEAOID},
 	{"unsealed", "run_id", INT8OID},
+	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}
@@ -254,7 +258,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
 		"'sources', (SELECT jsonb_object_agg(s.source, jsonb_strip_nulls(jsonb_build_object("
 		"'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at, "
 		"'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
-		"'currency', s.currency))) "
+		"'currency', s.currency, 'reverses', s.reverses, 'order_ref', s.order_ref, 'rework_of', s.rework_of))) "
 		"FROM %1$s.source AS s WHERE s.relation IS NOT NULL), "
 		"'choices', (SELECT jsonb_object_agg(c.choice, CASE WHEN k.label IS NULL THEN to_jsonb(c.policy) "
 		"ELSE jsonb_build_object('policy', c.policy, 'pack', k.label) END) FROM %1$s.choice AS c JOIN k ON k.pack = c.pack), "
@@ -274,7 +278,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
 		"'rules', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object("
 		"'code', r.code, 'component', r.component, 'source', r.source, 'payer', r.payer, 'payee', r.payee, 'payees', r.payees, "
 		"'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::text, 'factors', r.factors, "
-		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'measure', r.measure, 'clock', nullif(r.clock, 'ticket'), 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most, "
+		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'measure', r.measure, 'clock', nullif(r.clock, 'ticket'), 'share', nullif(r.share, 'fee'), 'repeats', nullif(r.repeats, 'skip'), 'at_least', r.at_least, 'at_most', r.at_most, "
 		"'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides, 'pack', r.label, "
 		"'from', settle._instant(r.starts), "
 		"'until', CASE WHEN r.stops <= coalesce(r.starts, '-infinity') THEN '-infinity' ELSE settle._instant(r.stops) END, "
@@ -284,6 +288,10 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
 		"'choice', k.choice, 'priority', CASE WHEN k.choice IS NOT NULL THEN k.priority END, 'from', settle._instant(lower(k.valid)), "
 		"'until', CASE WHEN isempty(k.valid) THEN '-infinity' ELSE settle._instant(upper(k.valid)) END)))) "
 		"FROM k CROSS JOIN v WHERE k.label IS NOT NULL AND (v.during = '(,)' OR k.valid && v.during) HAVING count(*) > 0), '{}') "
+		"|| coalesce((SELECT jsonb_build_object('facts', jsonb_object_agg(f.fact, jsonb_strip_nulls(jsonb_build_object("
+		"'source', f.source, 'relation', f.relation::text, 'key', f.key, 'valid', f.valid, "
+		"'value', coalesce(f.value, quote_ident(f.fact)), 'lookup', coalesce(f.lookup, f.key), 'type', f.type)))) "
+		"FROM %1$s.fact AS f HAVING count(*) > 0), '{}') "
 		"FROM %1$s.book AS b";
 	Oid			types[] = {TSTZRANGEOID, TEXTARRAYOID, TIMESTAMPTZOID};
 	Datum		values[] = {during, packs, since};
@@ -681,11 +689,14 @@ settle_add_definition(PG_FUNCTION_ARGS)
 		/* a null is a null, not the default, or a price that a sub-select did not find would be 100 % */
 		if (PG_ARGISNULL(i) && strcmp(names[i], "valid") == 0)
 		{
-			valid_type = types[i];
+			if (types[i] == TSTZRANGEOID)
+				valid_type = types[i];
 			continue;
 		}
 		if (!PG_ARGISNULL(i) && strcmp(names[i], "pack") == 0)
 			pack = text_to_cstring(PG_GETARG_TEXT_PP(i));
+		if (types[i] == REGCLASSOID && !PG_ARGISNULL(i))
+			settle_book_check_relation(&book, PG_GETARG_OID(i));
 		appendStringInfo(&columns, "%s%s", nargs == 0 ? "" : ", ", quote_identifier(names[i]));
 		arg_types[nargs] = types[i];
 		nulls[nargs] = PG_ARGISNULL(i) ? 'n' : ' ';
@@ -746,38 +757,6 @@ settle_end_rule(PG_FUNCTION_ARGS)
 /* ---- sources ---- */
 
 /*
- * Makes the triggers that tell the book of changes of one table.
- */
-static void
-create_capture(const SettleBook *book, const char *source, Oid relid, bool is_partition, bool at_commit)
-{
-	const char *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-	const char *arguments = psprintf("%s, %s%s", quote_literal_cstr(book->label), quote_literal_cstr(source), at_commit ? ", 'commit'" : "");
-	const char *base = psprintf("settle_%s_%s", book->label, source);
-	const char *on_row = quote_identifier(base);
-	const char *on_truncate = quote_identifier(makeObjectName(base, NULL, "all"));
-	const char *on_commit = quote_identifier(makeObjectName(base, NULL, "now"));
-
-	/* row triggers are cloned to partitions, statement triggers are not */
-	if (!is_partition)
-	{
-		settle_book_execute(psprintf("CREATE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s "
-									 "FOR EACH ROW EXECUTE FUNCTION settle.capture(%s)", on_row, table, arguments),
-							0, NULL, NULL, NULL, SPI_OK_UTILITY);
-		settle_book_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, on_row), 0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	}
-	settle_book_execute(psprintf("CREATE TRIGGER %s AFTER TRUNCATE ON %s "
-								 "FOR EACH STATEMENT EXECUTE FUNCTION settle.capture(%s)", on_truncate, table, arguments),
-						0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	settle_book_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, on_truncate), 0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	if (at_commit && !is_partition)
-		settle_book_execute(psprintf("CREATE CONSTRAINT TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s "
-									 "DEFERRABLE INITIALLY DEFERRED "
-									 "FOR EACH ROW EXECUTE FUNCTION settle.settle_at_commit(%s)", on_commit, table, arguments),
-							0, NULL, NULL, NULL, SPI_OK_UTILITY);
-}
-
-/*
  * settle.add_source(book regnamespace, source name, relation regclass, key
  *					 text, ready_at text, ...) returns void
  *
@@ -791,7 +770,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {
 		"source", "relation", "key", "ready_at", "rules_at", "period_at", "project", "region",
-		"revenue", "cost", "tax", "currency", "on_delete"
+		"revenue", "cost", "tax", "currency", "reverses", "on_delete", "order_ref", "rework_of"
 	};
 	Oid			types[lengthof(names)];
 	Datum		args[lengthof(names)];
@@ -828,9 +807,9 @@ settle_add_source(PG_FUNCTION_ARGS)
 				 errmsg("\"%s\" cannot be a source", get_rel_name(relid)),
 				 errhint("A source is a table, a partitioned table, a view or a foreign table.")));
 	settle_book_check_relation(&book, relid);
-	if (!PG_ARGISNULL(13))
+	if (!PG_ARGISNULL(14))
 	{
-		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(13));
+		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(14));
 
 		if (strcmp(on_delete, "hold") != 0 && strcmp(on_delete, "reverse") != 0 && strcmp(on_delete, "ignore") != 0)
 			ereport(ERROR,
@@ -871,8 +850,9 @@ settle_add_source(PG_FUNCTION_ARGS)
 		ListCell   *lc;
 
 		foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+			/* row triggers are cloned to partitions, statement triggers are not */
 			if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
-				create_capture(&book, source, lfirst_oid(lc), get_rel_relispartition(lfirst_oid(lc)) && lfirst_oid(lc) != relid, at_commit);
+				settle_create_capture(&book, source, lfirst_oid(lc), !get_rel_relispartition(lfirst_oid(lc)) || lfirst_oid(lc) == relid, true, at_commit);
 	}
 	SPI_finish();
 	settle_book_leave(identity);

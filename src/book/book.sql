@@ -87,6 +87,7 @@ BEGIN
 			period text NOT NULL,
 			settle_on text NOT NULL,
 			rule_revision bigint NOT NULL,
+			keep_inputs boolean NOT NULL DEFAULT true,
 			max_correction integer DEFAULT 1000 CHECK (max_correction >= 0),
 			created_at timestamptz NOT NULL DEFAULT now(),
 			created_by name NOT NULL DEFAULT session_user,
@@ -139,6 +140,7 @@ BEGIN
 			relation regclass,
 			key text, ready_at text, rules_at text, period_at text,
 			project text, region text, revenue text, cost text, tax text, currency text,
+			reverses text, order_ref text, rework_of text,
 			on_delete text NOT NULL DEFAULT 'hold' CHECK (on_delete IN ('hold', 'reverse', 'ignore'))
 		);
 		COMMENT ON TABLE %1$I.source IS 'relations that the book settles, and the SQL expressions that read their rows as tickets; source 0 holds what tallies owe beyond their tickets';
@@ -192,6 +194,7 @@ BEGIN
 			measure text,
 			clock text NOT NULL DEFAULT 'ticket',
 			share text NOT NULL DEFAULT 'fee',
+			repeats text NOT NULL DEFAULT 'skip',
 			at_least text,
 			at_most text,
 			rounding text NOT NULL DEFAULT 'half_up',
@@ -263,6 +266,7 @@ BEGIN
 			tickets smallint NOT NULL,
 			lines settle.lines NOT NULL,
 			run_id bigint NOT NULL,
+			inputs json,
 			UNIQUE (source_id, ticket_key, revision)
 		) WITH (autovacuum_vacuum_insert_scale_factor = 0.02);
 		CREATE INDEX sheet_period ON %1$I.sheet USING brin (period);
@@ -368,10 +372,12 @@ BEGIN
 	PERFORM settle._create_seal_tables(book);
 	PERFORM settle._create_job_tables(book);
 	PERFORM settle._create_pack_tables(book);
+	PERFORM settle._create_fact_tables(book);
 	PERFORM settle._create_edit_tables(book);
 	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_change_table(book);
 	PERFORM settle._watch_parties(book);
+	PERFORM settle._create_repeats_tables(book);
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',
 			book, format('%I.rule_revision', book))
 		USING time_zone, currency, period, settle_on;
@@ -390,11 +396,11 @@ BEGIN
 	-- the end of its validity and its title may change
 	EXECUTE format('CREATE TRIGGER used_rules_can_be_ended BEFORE UPDATE ON %I.rule FOR EACH ROW WHEN (
 			(OLD.rule_id, OLD.code, OLD.component, OLD.source, OLD.payer, OLD.payee, OLD.payees, OLD.base, OLD.remainder, OLD.applies_when, OLD.tiers::text,
-			OLD.factors, OLD.accumulate, OLD.tally_by, OLD.measure, OLD.clock, OLD.share, OLD.at_least, OLD.at_most, OLD.rounding, OLD.unit, OLD.choice, OLD.priority, OLD.overrides,
+			OLD.factors, OLD.accumulate, OLD.tally_by, OLD.measure, OLD.clock, OLD.share, OLD.repeats, OLD.at_least, OLD.at_most, OLD.rounding, OLD.unit, OLD.choice, OLD.priority, OLD.overrides,
 			OLD.pack, lower(OLD.valid))
 			IS DISTINCT FROM
 			(NEW.rule_id, NEW.code, NEW.component, NEW.source, NEW.payer, NEW.payee, NEW.payees, NEW.base, NEW.remainder, NEW.applies_when, NEW.tiers::text,
-			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.measure, NEW.clock, NEW.share, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
+			NEW.factors, NEW.accumulate, NEW.tally_by, NEW.measure, NEW.clock, NEW.share, NEW.repeats, NEW.at_least, NEW.at_most, NEW.rounding, NEW.unit, NEW.choice, NEW.priority, NEW.overrides,
 			NEW.pack, lower(NEW.valid)))
 		EXECUTE FUNCTION settle.keep_used_rule()', book);
 	PERFORM settle._create_period_tables(book);
@@ -404,7 +410,8 @@ BEGIN
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',
-		revenue => 'amount', cost => 'cost', tax => 'tax', currency => 'currency');
+		revenue => 'amount', cost => 'cost', tax => 'tax', currency => 'currency',
+		order_ref => 'order_ref', rework_of => 'rework_of');
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	RETURN quote_ident(book)::regnamespace;
@@ -427,10 +434,17 @@ CREATE FUNCTION settle.add_source(
 	cost text DEFAULT '0',
 	tax text DEFAULT '0',
 	currency text DEFAULT NULL,
-	on_delete text DEFAULT 'hold'
+	reverses text DEFAULT NULL,
+	on_delete text DEFAULT 'hold',
+	order_ref text DEFAULT NULL,
+	rework_of text DEFAULT NULL
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_source' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_source IS
-	'lets the book settle a relation; all but relation and on_delete are SQL expressions over its columns, and a null ready_at means not ready yet';
+	'lets the book settle a relation; all but relation and on_delete are SQL expressions over its columns; a null ready_at means not ready yet, and a row that reverses names the ticket that it takes back';
+
+CREATE FUNCTION settle.complete_capture(book regnamespace) RETURNS integer AS 'MODULE_PATHNAME', 'settle_complete_capture' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle.complete_capture(regnamespace) IS
+	'makes the triggers that partitions and children lack which came after their source was added; returns on how many tables';
 
 CREATE FUNCTION settle.add_rule(
 	book regnamespace,
@@ -459,7 +473,8 @@ CREATE FUNCTION settle.add_rule(
 	source name DEFAULT 'ticket',
 	pack text DEFAULT 'base',
 	valid tstzrange DEFAULT NULL,
-	title text DEFAULT NULL
+	title text DEFAULT NULL,
+	repeats text DEFAULT 'skip'
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_definition' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_rule IS 'adds a version of a rule: who pays whom how much for which tickets';
 

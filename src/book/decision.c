@@ -6,7 +6,7 @@
  * reads the rules with the snapshot of the caller's statement, so that all its
  * rows are decided by the same rules.
  */
-#include "book/book.h"
+#include "book/fact.h"
 
 #include "access/attnum.h"
 #include "access/xact.h"
@@ -79,6 +79,7 @@ settle_decide(PG_FUNCTION_ARGS)
 	SPI_connect();
 	ruleset = settle_book_ruleset_seen(&book);
 	set = settle_set_of_row(ruleset, PG_ARGISNULL(3) ? source_of_row(&book, row) : NameStr(*PG_GETARG_NAME(3)), row);
+	settle_set_ask(set, settle_facts_reader(settle_facts_open(&book)));
 	nestlevel = settle_env_enter(settle_set_time_zone(set));
 	MemoryContextSwitchTo(caller);
 	value = settle_decide_ticket(set, NameStr(*PG_GETARG_NAME(1)), GetCurrentTransactionStartTimestamp());

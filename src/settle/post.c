@@ -136,6 +136,8 @@ draft_ticket(Drafts *drafts, RunSource *source, const RunTicket *ticket, int rev
 	draft->project = ticket->project;
 	draft->region = ticket->region;
 	draft->currency = ticket->currency;
+	draft->inputs = ticket->inputs;
+	draft->ninputs = ticket->ninputs;
 	draft->revenue = ticket->revenue;
 	draft->cost = ticket->cost;
 	draft->tickets = 1;
@@ -272,8 +274,12 @@ settle_post_batch(Run *run, RunSource *source)
 	KeyList		held = {0};
 	KeyList		freed = {0};
 
+	if (run->at_commit)
+		settle_lock_orders(run, source);
 	settle_load_posted(run, source);
 	settle_check_keys(run, source);
+	if (run->plan == NULL)
+		settle_sort_out_repeats(run, source);
 	settle_intern_parties(run, source);
 	settle_number_lines(run, source);
 	settle_load_held(run, source);
@@ -290,7 +296,7 @@ settle_post_batch(Run *run, RunSource *source)
 			case TICKET_PRICED:
 				settle_add_key(&solved, ticket->key, 0);
 				settle_add_key(&arrived, ticket->key, 0);
-				if (ticket->nlines > 0)
+				if (ticket->nlines > 0 || settle_is_repeat(ticket))
 					settle_add_key(&paid, ticket->key, 0);
 				else if (!source->is_period)
 					settle_add_ticket(&unpaid, ticket);
@@ -308,13 +314,20 @@ settle_post_batch(Run *run, RunSource *source)
 				{
 					settle_note_failure(run, source, ticket, NULL, ERRCODE_SETTLE_VANISHED,
 								 psprintf("ticket \"%s\" is settled and has no row any more", ticket->key),
-								 run->hold_vanished ? "Too many tickets are missing at once to be cancellations." : NULL,
+								 !run->hold_vanished ? NULL : source->is_captured
+								 ? "No DELETE was noted: it went with a TRUNCATE or a partition, or while its trigger did not fire."
+								 : "Too many tickets are missing at once to be cancellations.",
 								 "Write the row again; to take the money back set on_delete of the source to reverse and delete the row then.");
 					run->held++;
 				}
 				else
 				{
-					settle_add_key(&solved, ticket->key, 0);
+					if (ticket->reversed)
+						settle_note_failure(run, source, ticket, "reverses", ERRCODE_SETTLE_REVERSAL,
+											psprintf("a row takes back ticket \"%s\", which is not there", ticket->key), NULL,
+											"It is settled as soon as the ticket comes.");
+					else
+						settle_add_key(&solved, ticket->key, 0);
 					moves = settled && source->on_delete == 'r';
 				}
 				settle_add_key(&paid, ticket->key, 0);
@@ -325,6 +338,7 @@ settle_post_batch(Run *run, RunSource *source)
 							 ticket->error->message, ticket->error->detail, ticket->error->hint);
 				break;
 			case TICKET_REPEATED:
+			case TICKET_AGAIN:
 				break;
 		}
 		/* rows of a period follow from tickets whose corrections were let go */
@@ -334,7 +348,7 @@ settle_post_batch(Run *run, RunSource *source)
 			run->held++;
 			moves = false;
 		}
-		else if (ticket->hold != HOLD_NONE && ticket->state != TICKET_FAILED && ticket->state != TICKET_REPEATED)
+		else if (ticket->hold != HOLD_NONE && ticket->state != TICKET_FAILED && ticket->state != TICKET_REPEATED && ticket->state != TICKET_AGAIN)
 			settle_add_key(&freed, ticket->key, 0);
 		if (run->plan != NULL && ticket->posted != NULL)
 			settle_plan_posted(run, ticket);
@@ -370,6 +384,7 @@ settle_post_batch(Run *run, RunSource *source)
 	if (run->plan == NULL)
 	{
 		settle_note_states(run, source, &solved, &paid, &unpaid, &waiting, &arrived);
+		settle_note_repeats(run, source);
 		settle_note_held(run, source, &held, &freed);
 	}
 	MemoryContextSwitchTo(old);

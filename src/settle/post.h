@@ -9,6 +9,7 @@
  *		brake.c		corrections that are held
  *		write.c		COPY of the drafts and of the sums of parties
  *		states.c	problem, unpaid, waiting
+ *		repeats.c	duplicates and rework
  */
 #ifndef SETTLE_POST_H
 #define SETTLE_POST_H
@@ -27,6 +28,8 @@ typedef struct Draft
 	struct varlena *project;
 	struct varlena *region;
 	const char *currency;
+	const char *inputs;			/* NULL where nothing was priced */
+	int			ninputs;
 	SettleDec	revenue;
 	SettleDec	cost;
 	SettleDec	payout;
@@ -92,6 +95,16 @@ extern void settle_note_held(Run *run, RunSource *source, KeyList *held, KeyList
 extern void settle_plan_drafts(Run *run, const Drafts *drafts);
 extern void settle_plan_posted(Run *run, const RunTicket *ticket);
 extern int	settle_plan_party(Run *run, const char *code);
+
+/* ---- repeats.c ---- */
+
+/* Waits, at commit, for others that settle tickets of the same orders; before what is posted is read. */
+extern void settle_lock_orders(Run *run, RunSource *source);
+
+/* Finds the duplicates of the orders that the batch touches; tickets that change are taken out and settled after it. */
+extern void settle_sort_out_repeats(Run *run, RunSource *source);
+extern bool settle_is_repeat(const RunTicket *ticket);
+extern void settle_note_repeats(Run *run, RunSource *source);
 
 /* ---- post.c ---- */
 extern Draft *settle_new_draft(Drafts *drafts);

@@ -138,6 +138,7 @@ open_source(Run *run, int row)
 	on_delete = TextDatumGetCString(settle_spi_datum(row, 4, &isnull));
 	source->on_delete = on_delete[0];
 	source->tax_is_mapped = DatumGetBool(settle_spi_datum(row, 5, &isnull));
+	source->is_captured = DatumGetBool(settle_spi_datum(row, 6, &isnull));
 	source->is_period = strcmp(source->name, SETTLE_PERIOD_SOURCE) == 0;
 	MemoryContextSwitchTo(old);
 	return source;
@@ -238,7 +239,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	const char *time_zone = "UTC";
 	static const char settings[] =
 		"SELECT b.currency, b.time_zone, b.rule_revision, b.max_correction, " SETTLE_OPEN_PERIOD ", EXISTS (SELECT FROM %1$s.held), "
-		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}') FROM %1$s.book AS b";
+		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}'), b.keep_inputs FROM %1$s.book AS b";
 
 	memset(run, 0, sizeof(*run));
 	run->book = *book;
@@ -248,6 +249,13 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	run->context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle run", ALLOCSET_DEFAULT_SIZES);
 	run->batch_context = AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES);
 	run->amount = settle_dec_int(0);
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		run->reader = settle_facts_reader(settle_facts_open(book));
+		initStringInfo(&run->inputs);
+		MemoryContextSwitchTo(old);
+	}
 
 	run->max_correction = -1;
 	run->open_period = DATEVAL_NOBEGIN;
@@ -271,6 +279,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 		value = settle_spi_datum(0, 7, &isnull);
 		if (!isnull && !at_commit)
 			run->edits = datumCopy(value, false, -1);
+		run->keep_inputs = DatumGetBool(settle_spi_datum(0, 8, &isnull));
 		MemoryContextSwitchTo(old);
 	}
 	run->ruleset = settle_book_ruleset(book);
@@ -279,7 +288,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 
 	/* a relation that is gone can tell nothing; settle.check tells of it */
 	wanted = psprintf("SELECT s.source_id, s.source, s.relation::pg_catalog.oid, s.on_delete, "
-					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0' "
+					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0', c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') "
 					  "FROM %s.source AS s JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid ORDER BY s.source_id", book->name);
 	n = settle_query(wanted);
 	run->sources = MemoryContextAlloc(run->context, sizeof(RunSource *) * (n + 1));

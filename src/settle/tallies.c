@@ -265,12 +265,15 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 		{
 			RunLine    *posted = &ticket->posted->lines[k];
 
-			/* where the ticket moves, what stays in its tally is taken back and posted anew as it is */
-			posted->back_period = posted->tally_period;
-			posted->back_amount = settle_dec_neg(posted->amount);
-			if (!posted->in_tally || settle_stays(ticket, posted))
+			if (!posted->in_tally)
 				continue;
-			if (posted->by_posting)
+			if (settle_stays(ticket, posted))
+			{
+				/* where its sheet is taken back to stand elsewhere, it goes as it came */
+				posted->back_period = posted->tally_period;
+				posted->back_amount = settle_dec_neg(posted->amount);
+			}
+			else if (posted->by_posting)
 			{
 				RunLine		back = *posted;
 

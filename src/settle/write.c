@@ -94,6 +94,10 @@ write_sheet(StringInfo buf, void *arg)
 	settle_copy_int16(buf, (int16) draft->tickets);
 	settle_copy_bytes(buf, (char *) packed + VARHDRSZ, (int) (VARSIZE(packed) - VARHDRSZ));
 	settle_copy_int64(buf, writer->run->run_id);
+	if (draft->inputs == NULL)
+		settle_copy_null(buf);
+	else
+		settle_copy_bytes(buf, draft->inputs, draft->ninputs);
 	MemoryContextSwitchTo(old);
 	return true;
 }
@@ -198,7 +202,7 @@ settle_write_drafts(Run *run, Drafts *drafts)
 {
 	static const char *const sheet_columns[] = {
 		"sheet_id", "source_id", "ticket_key", "revision", "ticket_time", "period", "corrects_period", "project", "region", "currency",
-		"revenue", "cost", "payout", "tickets", "lines", "run_id"
+		"revenue", "cost", "payout", "tickets", "lines", "run_id", "inputs"
 	};
 	static const char *const delta_columns[] = {
 		"party_id", "period", "unit", "run_id", "received", "given", "sheets"

@@ -17,7 +17,7 @@ SELECT settle.add_rule('shop', 'bonus', 'bonus', 'hq', 'staff:{worker}', base =>
 
 CREATE FUNCTION pg_temp.change() RETURNS void LANGUAGE sql AS $$
     INSERT INTO shop.ticket (ticket_id, done_at, project, region, worker, dealer, amount)
-        SELECT coalesce((SELECT max(ticket_id::int) FROM shop.ticket), 0) + n, '2025-09-20'::timestamptz + random() * interval '80 days', 'a', 'b', 1 + floor(random() * 6), 1 + floor(random() * 40), round(random()::numeric * 500, 2) FROM generate_series(1, 30) AS n;
+        SELECT coalesce((SELECT max(ticket_id::int) FROM shop.ticket), 0) + n, '2025-10-02'::timestamptz + random() * interval '58 days', 'a', 'b', 1 + floor(random() * 6), 1 + floor(random() * 40), round(random()::numeric * 500, 2) FROM generate_series(1, 30) AS n;
     UPDATE shop.ticket SET amount = round(random()::numeric * 500, 2) WHERE random() < 0.1;
     UPDATE shop.ticket SET region = 'c' WHERE random() < 0.05;
     UPDATE shop.ticket SET cost = 3 WHERE random() < 0.05;
