@@ -59,6 +59,7 @@ typedef struct Column
 
 static const Column columns_read[] = {
 	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID}, {"book", "keep_inputs", BOOLOID},
+	{"book", "max_correction", INT4OID, .nullable = true},
 	{"gate", NULL},
 	{"fact", "fact", NAMEOID}, {"fact", "relation", REGCLASSOID},
 	{"rate", "valid", TSTZRANGEOID}, {"rate", "rate", NUMERICOID},
@@ -78,6 +79,7 @@ static const Column columns_read[] = {
 	{"seal", "seal_id", INT8OID}, {"seal", "previous", BYTEAOID, .nullable = true}, {"seal", "digest", BYTEAOID},
 	{"sealed_run", "run_id", INT8OID}, {"sealed_run", "digest", BYTEAOID}, {"sealed_run", "sheets", BYTEAOID},
 	{"unsealed", "run_id", INT8OID},
+	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}
@@ -194,11 +196,13 @@ settle_book_leave(SettleIdentity identity)
 	SetUserIdAndSecContext(identity.user, identity.security_context);
 }
 
+bool		settle_book_reads_only = false;
+
 uint64
 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
 {
 	MemoryContext old = CurrentMemoryContext;
-	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, settle_book_reads_only, 0);
 
 	/* SPI leaves its procedure's memory behind, where all that a run does next would stay until its end */
 	MemoryContextSwitchTo(old);
@@ -306,13 +310,13 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
  * Raises 42704 where a book has not all the packs that are named.
  */
 static void
-check_packs(const SettleBook *book, Datum packs)
+check_packs(const SettleBook *book, Datum packs, bool read_only)
 {
 	Oid			types[] = {TEXTARRAYOID};
 	bool		isnull;
 
 	if (SPI_execute_with_args(psprintf("SELECT n.pack FROM unnest($1) AS n (pack) WHERE n.pack IS NULL OR n.pack NOT IN (SELECT k.pack FROM %s.pack AS k)", book->name),
-							  1, types, &packs, NULL, true, 1) != SPI_OK_SELECT)
+							  1, types, &packs, NULL, read_only, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the packs of book \"%s\"", book->label);
 	if (SPI_processed > 0)
 	{
@@ -341,7 +345,7 @@ rules_for_reader(Oid schema, Datum during, Datum packs, Datum since)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	if (packs != (Datum) 0)
-		check_packs(&book, packs);
+		check_packs(&book, packs, true);
 	ruleset = read_rules(&book, during, packs, since, true);
 	result = MemoryContextAllocHuge(context, VARSIZE(ruleset));
 	memcpy(result, ruleset, VARSIZE(ruleset));
@@ -445,7 +449,7 @@ read_ruleset(const SettleBook *book, bool read_only)
 const SettleRuleset *
 settle_book_ruleset(const SettleBook *book)
 {
-	return read_ruleset(book, false);
+	return read_ruleset(book, settle_book_reads_only);
 }
 
 const SettleRuleset *
@@ -455,12 +459,13 @@ settle_book_ruleset_seen(const SettleBook *book)
 }
 
 SettleRuleset *
-settle_book_ruleset_with(const SettleBook *book, const char *pack)
+settle_book_ruleset_with(const SettleBook *book, const char *pack, TimestampTz since)
 {
 	Datum		name = CStringGetTextDatum(pack);
+	Datum		packs = PointerGetDatum(construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT));
 
-	return read_rules(book, (Datum) 0, PointerGetDatum(construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT)),
-					  TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()), false);
+	check_packs(book, packs, settle_book_reads_only);
+	return read_rules(book, (Datum) 0, packs, TIMESTAMP_IS_NOBEGIN(since) ? (Datum) 0 : TimestampTzGetDatum(since), settle_book_reads_only);
 }
 
 /* A relation that is a source of the book. */
@@ -639,8 +644,8 @@ settle_keep_used_rule(PG_FUNCTION_ARGS)
  * add_decision, add_outcome
  *
  * Inserts a row into the table that the function is named after: parameters
- * are columns; without "valid" a row is in force for ever.  The table's
- * trigger checks what the rules have become.
+ * are columns; without "valid" a row is in force from where settle_default_valid
+ * says.  The table's trigger checks what the rules have become.
  */
 PG_FUNCTION_INFO_V1(settle_add_definition);
 Datum
@@ -658,6 +663,8 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	Datum		args[FUNC_MAX_ARGS];
 	char		nulls[FUNC_MAX_ARGS];
 	int			nargs = 0;
+	Oid			valid_type = InvalidOid;	/* of a "valid" that is left out */
+	const char *pack = NULL;
 	SettleBook	book;
 	SettleIdentity identity;
 
@@ -681,7 +688,13 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	{
 		/* a null is a null, not the default, or a price that a sub-select did not find would be 100 % */
 		if (PG_ARGISNULL(i) && strcmp(names[i], "valid") == 0)
+		{
+			if (types[i] == TSTZRANGEOID)
+				valid_type = types[i];
 			continue;
+		}
+		if (!PG_ARGISNULL(i) && strcmp(names[i], "pack") == 0)
+			pack = text_to_cstring(PG_GETARG_TEXT_PP(i));
 		if (types[i] == REGCLASSOID && !PG_ARGISNULL(i))
 			settle_book_check_relation(&book, PG_GETARG_OID(i));
 		appendStringInfo(&columns, "%s%s", nargs == 0 ? "" : ", ", quote_identifier(names[i]));
@@ -693,6 +706,14 @@ settle_add_definition(PG_FUNCTION_ARGS)
 
 	identity = settle_book_enter(&book);
 	SPI_connect();
+	if (valid_type != InvalidOid)
+	{
+		appendStringInfo(&columns, "%svalid", nargs == 0 ? "" : ", ");
+		arg_types[nargs] = valid_type;
+		nulls[nargs] = ' ';
+		args[nargs++] = settle_default_valid(&book, pack);
+		appendStringInfo(&values, "%s$%d", nargs == 1 ? "" : ", ", nargs);
+	}
 	settle_book_execute(psprintf("INSERT INTO %s.%s (%s) VALUES (%s)", book.name, quote_identifier(table), columns.data, values.data),
 						nargs, arg_types, args, nulls, SPI_OK_INSERT);
 	SPI_finish();

@@ -262,21 +262,22 @@ CREATE FUNCTION settle._require_cron(elsewhere text, crontab text DEFAULT NULL) 
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	-- only who may read all settings sees the second
-	loaded boolean := EXISTS (SELECT FROM pg_settings AS s WHERE s.name = 'cron.log_run');
+	-- null to whom the settings of pg_cron are not shown
+	loaded boolean := EXISTS (SELECT FROM pg_settings AS s WHERE s.name = 'cron.database_name') OR CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN false END;
 	home text := (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'cron.database_name');
 BEGIN
 	IF NOT EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_cron') THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('pg_cron is not in database "%s"', current_database()),
 			DETAIL = CASE
-				WHEN loaded THEN concat('A server has it in one database, which its setting cron.database_name names', ': ' || quote_ident(home), '.')
-				ELSE 'The server does not load it: its setting shared_preload_libraries does not name it.'
+				WHEN NOT loaded THEN 'The server does not load it: its setting shared_preload_libraries does not name it.'
+				ELSE concat('A server has it in one database, which its setting cron.database_name names', ': ' || quote_ident(home), '.')
 			END,
 			HINT = CASE
-				WHEN NOT loaded THEN concat_ws(' ', 'Any other scheduler does.', 'As a line of a crontab: ' || crontab)
 				WHEN home = current_database() THEN 'CREATE EXTENSION pg_cron.'
-				ELSE 'There, a superuser says: ' || elsewhere
+				ELSE concat_ws(' ',
+					CASE WHEN loaded THEN NULL ELSE coalesce('Any other scheduler does, by a line of a crontab: ' || crontab, 'What another scheduler calls is ended there.') END,
+					CASE WHEN loaded IS DISTINCT FROM false THEN 'Where pg_cron is, a superuser says: ' || elsewhere END)
 			END;
 	END IF;
 	IF NOT has_schema_privilege('cron', 'USAGE') THEN

@@ -187,6 +187,7 @@ CREATE FUNCTION settle._done_outbox(book regnamespace, ids bigint[]) RETURNS big
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
+	finished timestamptz := clock_timestamp();
 	done bigint;
 BEGIN
 	EXECUTE format($sql$
@@ -196,12 +197,12 @@ BEGIN
 			ORDER BY o.message_id FOR UPDATE
 		),
 		done AS (
-			UPDATE %1$s.outbox AS o SET state = 'done', finished_at = clock_timestamp()
+			UPDATE %1$s.outbox AS o SET state = 'done', finished_at = $2
 			FROM told WHERE told.message_id = o.message_id
 			RETURNING o.message_id
 		)
 		SELECT count(*) FROM done
-	$sql$, book) INTO done USING ids;
+	$sql$, book) INTO done USING ids, finished;
 	RETURN done;
 END
 $function$;
@@ -288,16 +289,17 @@ CREATE FUNCTION settle._clean_outbox(book regnamespace) RETURNS bigint
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
+	today timestamptz := clock_timestamp();
 	removed bigint;
 BEGIN
 	EXECUTE format($sql$
 		WITH removed AS (
 			DELETE FROM %1$s.outbox AS o
-			WHERE o.state = 'done' AND o.finished_at < now() - (SELECT make_interval(days => b.outbox_days) FROM %1$s.book AS b)
+			WHERE o.state = 'done' AND o.finished_at < $1 - (SELECT make_interval(days => b.outbox_days) FROM %1$s.book AS b)
 			RETURNING o.message_id
 		)
 		SELECT count(*) FROM removed
-	$sql$, book) INTO removed;
+	$sql$, book) INTO removed USING today;
 	RETURN removed;
 END
 $function$;

@@ -171,6 +171,7 @@ extern int	settle_set_nrules(const SettleSet *set);
 extern const SettleRule *settle_set_rule(const SettleSet *set, int ordinal);
 extern const char *settle_set_ready_at(const SettleSet *set);	/* canonical text, or NULL */
 extern const char *settle_set_time(const SettleSet *set);	/* canonical text of the ticket's time */
+extern const char *settle_set_rules_at(const SettleSet *set);	/* canonical text, or NULL */
 /* canonical text of the key; column is set where the key only spells that column as text */
 extern const char *settle_set_key(const SettleSet *set, const char **column, Oid *type);
 /* the same of what names the ticket that a row reverses; NULL where the source has no such rows */

@@ -188,6 +188,18 @@ settle_set_time(const SettleSet *set)
 	return term->expr->canonical;
 }
 
+/*
+ * Gives the expression for the time whose rules a ticket is settled by, NULL
+ * where it needs more than the ticket's columns.
+ */
+const char *
+settle_set_rules_at(const SettleSet *set)
+{
+	Term	   *term = set->fields[T_RULES_AT] != NULL ? set->fields[T_RULES_AT] : set->fields[T_READY_AT];
+
+	return term->nneeds > 0 ? NULL : term->expr->canonical;
+}
+
 int
 settle_set_nrules(const SettleSet *set)
 {

@@ -97,6 +97,25 @@ static const Invariant invariants[] = {
 		"GROUP BY r.run_id, r.lines HAVING r.lines <> count(l.line)"
 	},
 	{
+		"a sheet corrects an earlier period than the one it stands in",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = s.source_id) || ' ' || s.ticket_key, 'sheet ' || s.sheet_id || ' of ' || s.period || ' corrects ' || s.corrects_period "
+		"FROM %1$s.sheet AS s WHERE s.corrects_period >= s.period"
+	},
+	{
+		/* a period is closed under the gate: whoever posted before had begun before */
+		"nothing is posted in a period after it was closed",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = s.source_id) || ' ' || s.ticket_key, "
+		"'sheet ' || s.sheet_id || ' of run ' || s.run_id || ' stands in ' || s.period || ', closed at ' || c.changed_at "
+		"FROM %1$s.sheet AS s JOIN %1$s.run AS r ON r.run_id = s.run_id "
+		"CROSS JOIN LATERAL (SELECT min(p.changed_at) AS changed_at FROM %1$s.period AS p WHERE p.state = 'closed' AND p.period >= s.period) AS c "
+		"WHERE r.started_at > c.changed_at"
+	},
+	{
+		"a held correction is one of a ticket that has been settled",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = h.source_id) || ' ' || h.ticket_key, 'held by run ' || h.run_id "
+		"FROM %1$s.held AS h WHERE NOT EXISTS (SELECT FROM %1$s.sheet AS s WHERE s.source_id = h.source_id AND s.ticket_key = h.ticket_key)"
+	},
+	{
 		"a run is sealed once or waits for it",
 		"SELECT 'run ' || r.run_id, count(x.run_id) || ' times' FROM %1$s.run AS r "
 		"LEFT JOIN (SELECT s.run_id FROM %1$s.sealed_run AS s UNION ALL SELECT u.run_id FROM %1$s.unsealed AS u) AS x ON x.run_id = r.run_id "

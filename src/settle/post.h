@@ -6,6 +6,7 @@
  *		parties.c	numbers and sides of parties
  *		tallies.c	tallies: state, pricing, what is left
  *		post.c		what each ticket is to become, as drafts of sheets
+ *		brake.c		corrections that are held
  *		write.c		COPY of the drafts and of the sums of parties
  *		states.c	problem, unpaid, waiting
  *		repeats.c	duplicates and rework
@@ -22,7 +23,8 @@ typedef struct Draft
 	int16		source_id;
 	int			revision;
 	TimestampTz ticket_time;
-	DateADT		period;
+	DateADT		own_period;		/* of what it corrects */
+	DateADT		period;			/* the same, or the oldest open one where that is closed */
 	struct varlena *project;
 	struct varlena *region;
 	const char *currency;
@@ -37,6 +39,7 @@ typedef struct Draft
 	RunLine    *lines;
 	int64		sheet_id;
 	bool		is_retier;
+	const RunTicket *ticket;	/* NULL: of a tally */
 } Draft;
 
 typedef struct Drafts
@@ -56,6 +59,7 @@ typedef struct KeyList
 } KeyList;
 
 /* ---- parties.c ---- */
+extern void settle_remember_side(Run *run, int party, const char *side);
 extern void settle_load_sides(Run *run, const int *parties, int n);
 extern void settle_intern_parties(Run *run, RunSource *source);
 extern void settle_number_lines(Run *run, RunSource *source);
@@ -81,6 +85,16 @@ extern void settle_add_key(KeyList *list, const char *key, TimestampTz time);
 extern void settle_add_ticket(KeyList *list, const RunTicket *ticket);
 extern void settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const char *rule, int sqlerrcode, const char *message, const char *detail, const char *hint);
 extern void settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *unpaid, KeyList *waiting, KeyList *arrived);
+
+/* ---- brake.c ---- */
+extern void settle_load_held(Run *run, RunSource *source);
+extern bool settle_brake_holds(Run *run, const RunTicket *ticket);
+extern void settle_note_held(Run *run, RunSource *source, KeyList *held, KeyList *freed);
+
+/* ---- plan.c ---- */
+extern void settle_plan_drafts(Run *run, const Drafts *drafts);
+extern void settle_plan_posted(Run *run, const RunTicket *ticket);
+extern int	settle_plan_party(Run *run, const char *code);
 
 /* ---- repeats.c ---- */
 

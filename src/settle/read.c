@@ -434,7 +434,7 @@ settle_again(Run *run, RunSource *source)
 static void
 settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int nargs, Oid *types, Datum *values)
 {
-	Portal		portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, false, 0);
+	Portal		portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, settle_book_reads_only, 0);
 
 	/* a key that comes again within one pass is two rows; in the next pass it is the same ticket again */
 	run->pass_after = run->last_sheet;

@@ -59,5 +59,10 @@ extern bool settle_source_has_orders(Run *run, RunSource *source);
 /* ---- pending.c ---- */
 extern void settle_check_snapshot(Run *run, RunSource *source, ArrayType *keys);
 extern void settle_run_pending(Run *run, int64 max_tickets);
+extern void settle_plan_pending(Run *run);
+extern void settle_span(Run *run, RunSource *source, Datum since, Datum until);
+
+/* ---- brake.c ---- */
+extern void settle_run_braked(Run *run, const SettleBook *book, int64 max_tickets);
 
 #endif							/* SETTLE_RUN_H */

@@ -7,6 +7,7 @@
  *		pending.c	taking tickets, rescan
  *		repeats.c	which tickets of an order are duplicates, alerts of repeats
  *		post.h		posting: comparing with what is posted, tallies, writing
+ *		plan.c		looks ahead: plan, simulate
  *		copy.c		COPY into a table of the book
  *		period.c	what closing a period needs of C; the rest stands in period.sql
  *		capture.c	triggers on the source
@@ -79,6 +80,14 @@ typedef struct RunLine
 	SettleDec	back_amount;
 } RunLine;
 
+/* Whether the brake holds a ticket's correction. */
+typedef enum TicketHold
+{
+	HOLD_NONE,
+	HOLD_HELD,
+	HOLD_RELEASED				/* somebody let it go: the next run makes it */
+} TicketHold;
+
 /* Where <book>.order_ticket has a ticket. */
 typedef struct OrderPlace
 {
@@ -91,6 +100,7 @@ typedef struct RunTicket
 {
 	const char *key;
 	TicketState state;
+	TicketHold	hold;
 	bool		known;			/* has sheets */
 	bool		reversed;		/* rows of the source take from it */
 	const char *order_ref;		/* as in SettleTicket */
@@ -124,7 +134,7 @@ typedef struct Posted
 	int64		sheet_id;
 	int			tickets;		/* 1 while it is settled */
 	TimestampTz ticket_time;
-	DateADT		period;
+	DateADT		period;			/* its own, wherever it was posted */
 	struct varlena *project;
 	struct varlena *region;
 	const char *currency;
@@ -134,6 +144,7 @@ typedef struct Posted
 	int			nlines;
 	int			space;
 	RunLine    *lines;
+	List	   *gone;			/* lines by posting time that were taken back, at another price */
 } Posted;
 
 /* A tally that the run has touched. */
@@ -151,7 +162,7 @@ typedef struct Tally
 	RunSource  *source;
 	int			payer;
 	int			payee;			/* of its retier lines: the payee of its tickets' lines, where they have one */
-	DateADT		moved;			/* latest period that the run has moved a ticket of it in */
+	DateADT		moved;			/* latest period of tickets' own that the run has moved a ticket of */
 	bool		is_new;			/* not loaded yet */
 	SettleTallyPart *parts;		/* by version */
 	SettleDec  *amounts;		/* posted, by version */
@@ -174,6 +185,12 @@ typedef struct Run
 	TimestampTz now;
 	TimestampTz started_at;
 	bool		at_commit;
+	bool		prepared;		/* sources are compiled, rules numbered */
+	DateADT		open_period;	/* the oldest; what is due to one before it is posted in it */
+	Datum		edits;			/* numbers of the edits that the rules contain, of a run that takes them */
+	struct RunPlan *plan;		/* of a look ahead, which collects sheets instead of writing them */
+	const char *with_pack;		/* that it takes to be in force, from with_since on */
+	TimestampTz with_since;
 	int			nsources;
 	RunSource **sources;
 
@@ -192,6 +209,15 @@ typedef struct Run
 	uint8	   *marks;			/* bits of keys that came in this pass, where it has several batches */
 	int64		pass_after;		/* sheets beyond this one were written by this pass over a source */
 	List	   *again;			/* keys of the source to be settled once more, in the run's memory */
+
+	/* the brake */
+	bool		any_held;		/* the book holds corrections */
+	bool		with_held;		/* a look ahead at those, too */
+	int64		max_correction; /* -1: no brake */
+	bool		share_known;	/* max_correction is what it is of the tickets settled */
+	bool		brakes;			/* holds every correction that is not released */
+	bool		tripped;		/* too many: go back, and brake */
+	int64		braked;			/* corrections that count */
 
 	/* figures of the run */
 	int64		settled;
@@ -245,6 +271,9 @@ extern void settle_check_sources(const SettleBook *book, Tuplestorestate *store,
 
 /* Raises 40001 where the rules of a poster at commit are no longer those of the book. */
 extern void settle_run_check_rules(Run *run);
+
+/* Raises 40001 where a poster at commit does not know of a period that was closed or opened again. */
+extern void settle_run_check_periods(Run *run);
 
 /* Settles the given tickets of one source, for capture at commit. */
 extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);
