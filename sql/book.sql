@@ -146,9 +146,49 @@ UPDATE book_test.rule SET tiers = '7%' WHERE code = 'rate' AND upper_inf(valid);
 DELETE FROM book_test.rule WHERE code = 'rate';
 SELECT settle.end_rule('book_test', 'visit_fee', '2025-12-01 00:00+08');
 
+-- a pack: rules that are drafted, approved by another person and enabled together, for the tickets of its scope
+SELECT settle.create_book('pack_test');
+SELECT settle.add_rule('pack_test', 'visit', 'visit', 'hq', 'staff:{worker}', base => 'amount', tiers => '5%');
+INSERT INTO pack_test.ticket (ticket_id, done_at, project, region, worker, amount)
+VALUES ('e1', '2025-12-20 10:00+08', 'install', 'cn.east.sh', 'w1', 1000), ('e2', '2026-01-05 10:00+08', 'install', 'cn.east.sh', 'w1', 1000), ('w2', '2026-01-05 10:00+08', 'install', 'cn.west.cd', 'w2', 1000);
+SELECT settle.grant_access('pack_test', current_user::regrole, 'delegate', 'one login for all');
+BEGIN;
+SELECT settle.act_as('pack_test', 'staff:anna');
+SELECT settle.add_pack('pack_test', 'rates2026', ends => '{visit}', title => 'Rates of 2026');
+SELECT settle.add_rule('pack_test', 'visit', 'visit', 'hq', 'staff:{worker}', base => 'amount', tiers => '6%', pack => 'rates2026');
+SELECT settle.add_pack('pack_test', 'east', $$region <@ 'cn.east'$$);
+SELECT settle.add_rule('pack_test', 'metro', 'metro', 'hq', 'staff:{worker}', base => '20', pack => 'east');
+SELECT settle.submit_pack('pack_test', p, 'agreed with the regions') FROM unnest('{rates2026,east}'::text[]) AS p;
+COMMIT;
+SELECT book_test.error_of($$ SELECT settle.add_rule('pack_test', 'late', 'late', 'hq', 'p', base => '1', pack => 'east') $$);
+SELECT book_test.error_of($$ SELECT settle.enable_pack('pack_test', 'east') $$);
+SELECT book_test.error_of($$ SELECT settle.act_as('pack_test', 'staff:anna'), settle.approve_pack('pack_test', 'east', 'fine') $$);
+BEGIN;
+SELECT settle.act_as('pack_test', 'staff:boris');
+SELECT settle.approve_pack('pack_test', p, 'board of 12 December') FROM unnest('{rates2026,east}'::text[]) AS p;
+SELECT settle.enable_pack('pack_test', p, '2026-01-01 00:00+08') FROM unnest('{rates2026,east}'::text[]) AS p;
+COMMIT;
+SELECT pack, state, applies_when, ends, valid, drafted_by, approved_by FROM pack_test.pack WHERE pack <> 'base' ORDER BY pack;
+SELECT code, pack, tiers, valid FROM pack_test.rule ORDER BY code, pack;
+SELECT settle.rules('pack_test')::jsonb -> 'packs' AS packs;
+SELECT * FROM settle.run('pack_test');
+SELECT ticket_key, rule_code, payee, amount FROM pack_test.line_detail ORDER BY 1, 2;
+
+-- a ruleset from a file: what it changes, and nothing the second time
+SELECT settle.add_pack('pack_test', 'gifts');
+SELECT settle.rules('pack_test', packs => '{gifts}')::jsonb || '{"packs": null, "choices": null, "decisions": null,
+	"rules": [{"code": "gift", "component": "gift", "source": "ticket", "payer": "hq", "payee": "customer", "base": "10", "applies_when": "amount > 500", "tiers": "100%", "rounding": "half_up"}]}' AS file \gset
+SELECT * FROM settle.load_rules('pack_test', :'file', 'gifts');
+SELECT * FROM settle.load_rules('pack_test', :'file', 'gifts');
+SELECT * FROM settle.load_rules('pack_test', replace(:'file', '500', '700')::settle.ruleset, 'gifts');
+
+-- once a period has closed, the base is changed by packs alone
+INSERT INTO pack_test.period (period, state, changed_by) VALUES ('2025-11-01', 'closed', 'anna');
+SELECT book_test.error_of($$ SELECT settle.end_rule('pack_test', 'visit', '2025-12-01') $$);
+
 -- a book goes as it came; triggers on the company's tables stay, warn, and can be dropped
 SET client_min_messages = warning;
-DROP SCHEMA book_test CASCADE;
+DROP SCHEMA book_test, pack_test CASCADE;
 INSERT INTO company.visit VALUES (3, NULL, 'West', 100, 0);
 DROP TRIGGER settle_book_test_visit ON company.visit;
 UPDATE company.visit SET fee = 1 WHERE visit_no = 3;

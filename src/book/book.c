@@ -16,6 +16,7 @@
 #include "book/book.h"
 
 #include "access/relation.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -31,6 +32,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -60,7 +62,8 @@ static const Column columns_read[] = {
 	{"gate", NULL},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
 	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
-	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
+	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "pack", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
+	{"pack", "pack", TEXTOID}, {"pack", "valid", TSTZRANGEOID, .nullable = true},
 	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
 	{"pending", "source_id", INT2OID}, {"pending", "ticket_key", TEXTOID, .nullable = true},
 	{"sheet", "sheet_id", INT8OID}, {"sheet", "source_id", INT2OID}, {"sheet", "ticket_key", TEXTOID}, {"sheet", "revision", INT4OID}, {"sheet", "run_id", INT8OID},
@@ -161,16 +164,6 @@ settle_book_owner(Oid schema)
 	return owner;
 }
 
-void
-settle_book_check_rights(const SettleBook *book)
-{
-	if (!has_privs_of_role(GetUserId(), book->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for book \"%s\"", book->label),
-				 errhint("Act as its owner, role \"%s\".", GetUserNameFromId(book->owner, false))));
-}
-
 /* ---- acting as its owner ---- */
 
 SettleIdentity
@@ -228,46 +221,69 @@ settle_raise_alert(const SettleBook *book, const char *kind, const char *object,
 
 /*
  * Reads the rule tables as one value, as the owner of the book, through SPI.
- * A null Datum leaves the range unbounded, or the packs those of the base.
+ *
+ * Null Datums: the range is unbounded; no packs but those in force.  The packs
+ * that are named stand in it as if they had been enabled at "since", null for
+ * always, and had ended what their "ends" name.  A rule is in force while its
+ * own range and that of its pack last; one that its pack's end or another pack
+ * has left no time stays, with "until": "-infinity", since sheets may refer to it.
  */
 static SettleRuleset *
-read_rules(const SettleBook *book, Datum during, Datum packs, bool read_only)
+read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool read_only)
 {
 	static const char query[] =
-		"SELECT pg_catalog.jsonb_build_object("
+		"WITH v AS (SELECT coalesce($1, '(,)') AS during, coalesce($2, '{}') AS named, $3 AS since), "
+		"k AS (SELECT p.pack, nullif(p.pack, 'base') AS label, p.applies_when, p.source, p.choice, p.priority, "
+		"CASE WHEN p.pack <> 'base' AND p.pack = ANY (v.named) THEN tstzrange(v.since, NULL) ELSE p.valid END AS valid "
+		"FROM %1$s.pack AS p CROSS JOIN v WHERE p.valid IS NOT NULL OR p.pack = ANY (v.named)), "
+		"ended AS (SELECT DISTINCT e.code FROM %1$s.pack AS p CROSS JOIN v CROSS JOIN LATERAL unnest(p.ends) AS e (code) WHERE p.pack = ANY (v.named)), "
+		"r AS (SELECT q.*, k.label, greatest(lower(q.valid), lower(k.valid)) AS starts, "
+		"least(upper(q.valid), upper(k.valid), CASE WHEN isempty(k.valid) THEN '-infinity' "
+		"WHEN q.pack <> ALL (v.named) AND q.code IN (SELECT e.code FROM ended AS e) THEN coalesce(v.since, '-infinity') END) AS stops "
+		"FROM %1$s.rule AS q JOIN k ON k.pack = q.pack CROSS JOIN v "
+		"WHERE (upper(q.valid) <= lower(k.valid)) IS NOT TRUE AND (v.during = '(,)' OR q.valid * k.valid && v.during)) "
+		"SELECT jsonb_build_object("
 		"'format', 1, 'time_zone', b.time_zone, 'currency', b.currency, 'period', b.period, "
-		"'sources', (SELECT pg_catalog.jsonb_object_agg(s.source, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
+		"'sources', (SELECT jsonb_object_agg(s.source, jsonb_strip_nulls(jsonb_build_object("
 		"'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at, "
 		"'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
 		"'currency', s.currency))) "
 		"FROM %1$s.source AS s WHERE s.relation IS NOT NULL), "
-		"'choices', (SELECT pg_catalog.jsonb_object_agg(c.choice, c.policy) FROM %1$s.choice AS c), "
+		"'choices', (SELECT jsonb_object_agg(c.choice, CASE WHEN k.label IS NULL THEN to_jsonb(c.policy) "
+		"ELSE jsonb_build_object('policy', c.policy, 'pack', k.label) END) FROM %1$s.choice AS c JOIN k ON k.pack = c.pack), "
 		/* nulls inside a value are part of it */
-		"'decisions', (SELECT pg_catalog.jsonb_object_agg(d.decision, pg_catalog.jsonb_build_object('policy', d.policy, 'returns', d.returns) "
-		"OPERATOR(pg_catalog.||) CASE WHEN d.fallback IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('fallback', d.fallback) END "
-		"OPERATOR(pg_catalog.||) CASE WHEN d.output_values IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('output_values', d.output_values) END "
-		"OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object("
-		"'outcomes', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('outcome', o.outcome) "
-		"OPERATOR(pg_catalog.||) pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
-		"'source', o.source, 'applies_when', o.applies_when, 'priority', o.priority, "
-		"'from', settle._instant(pg_catalog.lower(o.valid)), 'until', settle._instant(pg_catalog.upper(o.valid)), 'title', o.title)) ORDER BY o.outcome_id) "
-		"FROM %1$s.outcome AS o "
-		"WHERE o.decision OPERATOR(pg_catalog.=) d.decision AND o.valid OPERATOR(pg_catalog.&&) v.during AND o.pack OPERATOR(pg_catalog.=) ANY (v.packs)), '[]'))) "
-		"FROM %1$s.decision AS d), "
-		"'rules', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
+		"'decisions', (SELECT jsonb_object_agg(d.decision, jsonb_build_object('policy', d.policy, 'returns', d.returns) "
+		"|| CASE WHEN k.label IS NULL THEN '{}' ELSE jsonb_build_object('pack', k.label) END "
+		"|| CASE WHEN d.fallback IS NULL THEN '{}' ELSE jsonb_build_object('fallback', d.fallback) END "
+		"|| CASE WHEN d.output_values IS NULL THEN '{}' ELSE jsonb_build_object('output_values', d.output_values) END "
+		"|| jsonb_build_object("
+		"'outcomes', coalesce((SELECT jsonb_agg(jsonb_build_object('outcome', o.outcome) "
+		"|| jsonb_strip_nulls(jsonb_build_object("
+		"'source', o.source, 'applies_when', o.applies_when, 'priority', o.priority, 'pack', ok.label, "
+		"'from', settle._instant(lower(o.valid * ok.valid)), 'until', settle._instant(upper(o.valid * ok.valid)), 'title', o.title)) ORDER BY o.outcome_id) "
+		"FROM %1$s.outcome AS o JOIN k AS ok ON ok.pack = o.pack CROSS JOIN v "
+		"WHERE o.decision = d.decision AND o.valid * ok.valid && v.during), '[]'))) "
+		"FROM %1$s.decision AS d JOIN k ON k.pack = d.pack), "
+		"'rules', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object("
 		"'code', r.code, 'component', r.component, 'source', r.source, 'payer', r.payer, 'payee', r.payee, 'payees', r.payees, "
-		"'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::pg_catalog.text, 'factors', r.factors, "
+		"'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::text, 'factors', r.factors, "
 		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'measure', r.measure, 'clock', nullif(r.clock, 'ticket'), 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most, "
-		"'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides, "
-		"'from', settle._instant(pg_catalog.lower(r.valid)), 'until', settle._instant(pg_catalog.upper(r.valid)), 'title', r.title)) ORDER BY r.code, r.valid), '[]') "
-		"FROM %1$s.rule AS r WHERE r.valid OPERATOR(pg_catalog.&&) v.during AND r.pack OPERATOR(pg_catalog.=) ANY (v.packs))) "
-		"FROM %1$s.book AS b CROSS JOIN (SELECT coalesce($1, '(,)') AS during, coalesce($2, '{base}') AS packs) AS v";
-	Oid			types[] = {TSTZRANGEOID, TEXTARRAYOID};
-	Datum		values[] = {during, packs};
-	const char	nulls[] = {during == (Datum) 0 ? 'n' : ' ', packs == (Datum) 0 ? 'n' : ' '};
+		"'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides, 'pack', r.label, "
+		"'from', settle._instant(r.starts), "
+		"'until', CASE WHEN r.stops <= coalesce(r.starts, '-infinity') THEN '-infinity' ELSE settle._instant(r.stops) END, "
+		"'title', r.title)) ORDER BY r.code, r.valid, r.pack), '[]') FROM r)) "
+		"|| coalesce((SELECT jsonb_build_object('packs', jsonb_object_agg(k.pack, jsonb_strip_nulls(jsonb_build_object("
+		"'applies_when', nullif(k.applies_when, 'true'), 'source', CASE WHEN k.applies_when <> 'true' THEN k.source END, "
+		"'choice', k.choice, 'priority', CASE WHEN k.choice IS NOT NULL THEN k.priority END, 'from', settle._instant(lower(k.valid)), "
+		"'until', CASE WHEN isempty(k.valid) THEN '-infinity' ELSE settle._instant(upper(k.valid)) END)))) "
+		"FROM k CROSS JOIN v WHERE k.label IS NOT NULL AND (v.during = '(,)' OR k.valid && v.during) HAVING count(*) > 0), '{}') "
+		"FROM %1$s.book AS b";
+	Oid			types[] = {TSTZRANGEOID, TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		values[] = {during, packs, since};
+	const char	nulls[] = {during == (Datum) 0 ? 'n' : ' ', packs == (Datum) 0 ? 'n' : ' ', since == (Datum) 0 ? 'n' : ' '};
 	bool		isnull;
 
-	if (SPI_execute_with_args(psprintf(query, book->name), 2, types, values, nulls, read_only, 0) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_with_args(psprintf(query, book->name), 3, types, values, nulls, read_only, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("book \"%s\" has lost its settings", book->label),
@@ -276,30 +292,79 @@ read_rules(const SettleBook *book, Datum during, Datum packs, bool read_only)
 }
 
 /*
+ * Raises 42704 where a book has not all the packs that are named.
+ */
+static void
+check_packs(const SettleBook *book, Datum packs)
+{
+	Oid			types[] = {TEXTARRAYOID};
+	bool		isnull;
+
+	if (SPI_execute_with_args(psprintf("SELECT n.pack FROM unnest($1) AS n (pack) WHERE n.pack IS NULL OR n.pack NOT IN (SELECT k.pack FROM %s.pack AS k)", book->name),
+							  1, types, &packs, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the packs of book \"%s\"", book->label);
+	if (SPI_processed > 0)
+	{
+		Datum		pack = settle_spi_datum(0, 1, &isnull);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 isnull ? errmsg("a pack is null") : errmsg("pack \"%s\" does not exist", TextDatumGetCString(pack)),
+				 errhint("Make it with settle.add_pack.")));
+	}
+}
+
+/*
+ * Reads rules for a reader, into the caller's memory.
+ */
+static SettleRuleset *
+rules_for_reader(Oid schema, Datum during, Datum packs, Datum since)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SettleBook	book = settle_book(schema);
+	SettleIdentity identity;
+	SettleRuleset *ruleset;
+	SettleRuleset *result;
+
+	settle_book_check_level(&book, SETTLE_READER);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	if (packs != (Datum) 0)
+		check_packs(&book, packs);
+	ruleset = read_rules(&book, during, packs, since, true);
+	result = MemoryContextAllocHuge(context, VARSIZE(ruleset));
+	memcpy(result, ruleset, VARSIZE(ruleset));
+	SPI_finish();
+	settle_book_leave(identity);
+	return result;
+}
+
+/*
  * settle.rules(book regnamespace, during tstzrange default '(,)', packs text[]
- *				default '{base}') returns settle.ruleset
+ *				default null) returns settle.ruleset
  *
- * Gives the rules in force at any time of a range as one value.
+ * Gives the rules in force at any time of a range as one value; packs that are
+ * named are in it as if they had always been enabled.
  */
 PG_FUNCTION_INFO_V1(settle_rules);
 Datum
 settle_rules(PG_FUNCTION_ARGS)
 {
-	SettleBook	book = settle_book(PG_GETARG_OID(0));
-	MemoryContext context = CurrentMemoryContext;
-	SettleIdentity identity;
-	SettleRuleset *ruleset;
-	SettleRuleset *result;
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	PG_RETURN_POINTER(rules_for_reader(PG_GETARG_OID(0), PG_GETARG_DATUM(1), PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2), (Datum) 0));
+}
 
-	settle_book_check_rights(&book);
-	identity = settle_book_enter(&book);
-	SPI_connect();
-	ruleset = read_rules(&book, PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), true);
-	result = MemoryContextAllocHuge(context, VARSIZE(ruleset));
-	memcpy(result, ruleset, VARSIZE(ruleset));
-	SPI_finish();
-	settle_book_leave(identity);
-	PG_RETURN_POINTER(result);
+/*
+ * settle._rules_from_now(book regnamespace, packs text[]) returns settle.ruleset
+ *
+ * Gives the rules as they are if packs are enabled now.
+ */
+PG_FUNCTION_INFO_V1(settle_rules_from_now);
+Datum
+settle_rules_from_now(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(rules_for_reader(PG_GETARG_OID(0), (Datum) 0, PG_GETARG_DATUM(1), TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())));
 }
 
 /* Rulesets that were read, by book and revision. */
@@ -345,7 +410,7 @@ read_ruleset(const SettleBook *book, bool read_only)
 		if (r->last_use < place->last_use)
 			place = r;
 	}
-	ruleset = read_rules(book, (Datum) 0, (Datum) 0, read_only);
+	ruleset = read_rules(book, (Datum) 0, (Datum) 0, (Datum) 0, read_only);
 	/* an older value may still be in use further up; the transaction's memory keeps it */
 	if (place->ruleset != NULL)
 	{
@@ -378,40 +443,68 @@ settle_book_ruleset_seen(const SettleBook *book)
 	return read_ruleset(book, true);
 }
 
-/*
- * Compiles the rules for every source of the book, which raises what is wrong
- * with them.
- */
-static void
-check_rules(const SettleBook *book)
+SettleRuleset *
+settle_book_ruleset_with(const SettleBook *book, const char *pack)
 {
-	const SettleRuleset *ruleset = settle_book_ruleset(book);
-	uint64		n;
-	Oid		   *relations;
-	char	  **sources;
+	Datum		name = CStringGetTextDatum(pack);
+
+	return read_rules(book, (Datum) 0, PointerGetDatum(construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT)),
+					  TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()), false);
+}
+
+/* A relation that is a source of the book. */
+typedef struct SourceRelation
+{
+	char	   *source;
+	Oid			relation;
+} SourceRelation;
+
+static uint64
+read_sources(const SettleBook *book, SourceRelation **sources)
+{
+	uint64		n = settle_book_execute(psprintf("SELECT s.source, s.relation::oid FROM %s.source AS s "
+												 "JOIN pg_class AS c ON c.oid = s.relation::oid", book->name),
+										0, NULL, NULL, NULL, SPI_OK_SELECT);
 	bool		isnull;
 
-	n = settle_book_execute(psprintf("SELECT s.source, s.relation::pg_catalog.oid FROM %s.source AS s "
-									 "JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid", book->name),
-							0, NULL, NULL, NULL, SPI_OK_SELECT);
-	relations = palloc(sizeof(Oid) * (n + 1));
-	sources = palloc(sizeof(char *) * (n + 1));
+	*sources = palloc(sizeof(SourceRelation) * (n + 1));
 	for (uint64 i = 0; i < n; i++)
-	{
-		sources[i] = pstrdup(NameStr(*DatumGetName(settle_spi_datum(i, 1, &isnull))));
-		relations[i] = DatumGetObjectId(settle_spi_datum(i, 2, &isnull));
-	}
-	for (uint64 i = 0; i < n; i++)
-	{
-		Relation	relation = relation_open(relations[i], AccessShareLock);
-		ListCell   *lc;
+		(*sources)[i] = (SourceRelation)
+		{
+			pstrdup(NameStr(*DatumGetName(settle_spi_datum(i, 1, &isnull)))), DatumGetObjectId(settle_spi_datum(i, 2, &isnull))
+		};
+	return n;
+}
 
-		settle_set_release(settle_set_get(ruleset, sources[i], RelationGetDescr(relation)));
+void
+settle_book_check_rules(const SettleBook *book, const SettleRuleset *ruleset)
+{
+	SourceRelation *sources;
+	uint64		n = read_sources(book, &sources);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		Relation	relation = relation_open(sources[i].relation, AccessShareLock);
+
+		settle_set_release(settle_set_get(ruleset, sources[i].source, RelationGetDescr(relation)));
 		relation_close(relation, AccessShareLock);
-		/* what sessions remember of the source's row type, the key that capture computes with it, is read anew */
-		foreach(lc, find_all_inheritors(relations[i], NoLock, NULL))
-			CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 	}
+}
+
+/*
+ * Has sessions read anew what they remember of the row types of the sources:
+ * the key that capture computes with it.
+ */
+static void
+forget_sources(const SettleBook *book)
+{
+	SourceRelation *sources;
+	uint64		n = read_sources(book, &sources);
+	ListCell   *lc;
+
+	for (uint64 i = 0; i < n; i++)
+		foreach(lc, find_all_inheritors(sources[i].relation, NoLock, NULL))
+			CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 }
 
 /*
@@ -450,7 +543,8 @@ settle_note_rule_change(PG_FUNCTION_ARGS)
 	settle_book_execute(psprintf("UPDATE %s.book SET rule_revision = pg_catalog.nextval(%s::pg_catalog.regclass)", book.name,
 								 quote_literal_cstr(psprintf("%s.rule_revision", book.name))),
 						0, NULL, NULL, NULL, SPI_OK_UPDATE);
-	check_rules(&book);
+	settle_book_check_rules(&book, settle_book_ruleset(&book));
+	forget_sources(&book);
 	SPI_finish();
 	settle_book_leave(identity);
 	return PointerGetDatum(NULL);
@@ -466,15 +560,18 @@ Datum
 settle_refuse_change(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const char *table;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settle.refuse_change is not called as a trigger")));
+	table = RelationGetRelationName(trigger->tg_relation);
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" of a book is append-only", RelationGetRelationName(trigger->tg_relation)),
-			 errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
+			 errmsg("table \"%s\" of a book is append-only", table),
+			 strcmp(table, "change") == 0 || strcmp(table, "seal") == 0 ? 0
+			 : errhint("Change the ticket or the rules: a run posts the difference as a further revision.")));
 }
 
 /*
@@ -558,7 +655,7 @@ settle_add_definition(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("book is null")));
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 
 	proc = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
 	if (!HeapTupleIsValid(proc))
@@ -591,7 +688,8 @@ settle_add_definition(PG_FUNCTION_ARGS)
 }
 
 /*
- * settle.end_rule(book regnamespace, code text, at timestamptz) returns void
+ * settle.end_rule(book regnamespace, code text, at timestamptz, pack text
+ *				   default 'base') returns void
  *
  * Ends the version that is in force at an instant.
  */
@@ -600,18 +698,18 @@ Datum
 settle_end_rule(PG_FUNCTION_ARGS)
 {
 	SettleBook	book = settle_book(PG_GETARG_OID(0));
-	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
-	Datum		args[] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	Oid			types[] = {TEXTOID, TIMESTAMPTZOID, TEXTOID};
+	Datum		args[] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(3)};
 	SettleIdentity identity;
 	uint64		n;
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	n = settle_book_execute(psprintf("UPDATE %s.rule SET valid = pg_catalog.tstzrange(pg_catalog.lower(valid), $2) "
-									 "WHERE code OPERATOR(pg_catalog.=) $1 AND valid OPERATOR(pg_catalog.@>) $2 "
+									 "WHERE code OPERATOR(pg_catalog.=) $1 AND pack OPERATOR(pg_catalog.=) $3 AND valid OPERATOR(pg_catalog.@>) $2 "
 									 "AND pg_catalog.lower(valid) IS DISTINCT FROM $2", book.name),
-							2, types, args, NULL, SPI_OK_UPDATE);
+							3, types, args, NULL, SPI_OK_UPDATE);
 	SPI_finish();
 	settle_book_leave(identity);
 	if (n == 0)
@@ -692,7 +790,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 					 errmsg("%s of a source is null", i == 0 ? "book" : i == 1 ? "name" : names[i - 1]),
 					 errhint("A source needs a name, a relation, an expression for its key and one for the time at which a ticket is ready.")));
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_ADMIN);
 	source = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	relid = PG_GETARG_OID(2);
 	kind = get_rel_relkind(relid);
@@ -706,6 +804,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot be a source", get_rel_name(relid)),
 				 errhint("A source is a table, a partitioned table, a view or a foreign table.")));
+	settle_book_check_relation(&book, relid);
 	if (!PG_ARGISNULL(13))
 	{
 		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(13));
@@ -742,7 +841,8 @@ settle_add_source(PG_FUNCTION_ARGS)
 								 book.name, columns.data, values.data),
 						lengthof(names), types, args, nulls, SPI_OK_INSERT);
 	settle_book_execute(psprintf("SELECT b.settle_on OPERATOR(pg_catalog.=) 'commit' FROM %s.book AS b", book.name), 0, NULL, NULL, NULL, SPI_OK_SELECT);
-	at_commit = DatumGetBool(settle_spi_datum(0, 1, &isnull));
+	/* rows of periods are written by the code of the book, which settles them itself and may queue no deferred trigger */
+	at_commit = DatumGetBool(settle_spi_datum(0, 1, &isnull)) && strcmp(source, SETTLE_PERIOD_SOURCE) != 0;
 	if (kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_RELATION)
 	{
 		ListCell   *lc;

@@ -43,9 +43,22 @@ typedef enum SettleLevel
 	SETTLE_ADMIN
 } SettleLevel;
 
-/* Raises 42501 unless the current user may act for the owner of the book, or has the level. */
-extern void settle_book_check_rights(const SettleBook *book);
+/* Raises 42501 unless the current user has the level in the book, or may act for its owner. */
 extern void settle_book_check_level(const SettleBook *book, SettleLevel level);
+
+/* Raises 42501 where the current user may not let the book read a relation. */
+extern void settle_book_check_relation(const SettleBook *book, Oid relation);
+
+/*
+ * Who acts in a book: the party of settle.act_as, else the session user; and
+ * why, NULL where nobody said.  A reason holds from begin to end, which is given
+ * what begin returned.  settle_acting_party is NULL without act_as.
+ */
+extern const char *settle_actor_name(Oid book);
+extern const char *settle_acting_party(Oid book);
+extern const char *settle_reason_given(Oid book);
+extern int	settle_begin_reason(const char *reason);
+extern void settle_end_reason(int depth);
 
 /*
  * Between these two everything runs as the owner of the book, in the
@@ -65,6 +78,12 @@ extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum 
  */
 extern const SettleRuleset *settle_book_ruleset(const SettleBook *book);
 extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
+
+/* What is in force together with one pack, as if it were enabled now. */
+extern SettleRuleset *settle_book_ruleset_with(const SettleBook *book, const char *pack);
+
+/* Compiles rules for every source of the book, which raises what is wrong with them. */
+extern void settle_book_check_rules(const SettleBook *book, const SettleRuleset *ruleset);
 
 /* Raises an alert, once for each kind and object that nobody has settled.  For use inside enter and leave. */
 extern void settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message);

@@ -34,7 +34,7 @@ source_of_row(const SettleBook *book, HeapTupleHeader row)
 	uint64		matching = 0;
 
 	if (SPI_execute_with_args(psprintf("SELECT s.source, s.relation::pg_catalog.oid OPERATOR(pg_catalog.=) $1 FROM %s.source AS s "
-									   "WHERE s.relation IS NOT NULL ORDER BY 2 DESC", book->name),
+									   "WHERE s.relation IS NOT NULL AND s.source OPERATOR(pg_catalog.<>) '" SETTLE_PERIOD_SOURCE "' ORDER BY 2 DESC", book->name),
 							  1, &type, &arg, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the sources of book \"%s\"", book->label);
 	n = SPI_processed;
@@ -72,7 +72,7 @@ settle_decide(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_READER);
 	row = PG_GETARG_HEAPTUPLEHEADER(2);
 
 	identity = settle_book_enter(&book);
@@ -159,12 +159,13 @@ settle_add_table(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("%s is null", names[i])));
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 	relation = PG_GETARG_OID(3);
 	if (get_rel_name(relation) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relation)));
+	settle_book_check_relation(&book, relation);
 	table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
 	if (!OidIsValid(column_type(relation, "outcome")))
 		ereport(ERROR,

@@ -9,9 +9,11 @@
  * The first checks that the caller has the level in the book, becomes the
  * book's owner as all code of a book does, and calls the second.  So no body
  * has to think of rights, and the level is read where the function is declared.
+ * A parameter of the name "reason" is the reason of all that the body changes.
  */
 #include "book/book.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -19,6 +21,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -27,24 +30,33 @@ static const char *const level_names[] = {"reader", "clerk", "approver", "staff"
 /*
  * Tells whether one level has the rights of another: an admin those of all, and
  * whoever works on the book may read it.  A clerk does not approve and an
- * approver does not enter, so that maker and checker can be told apart.
+ * approver does not enter, so that maker and checker can be told apart.  A
+ * delegate, who answers for who his people are, has their rights while he acts
+ * for one of them; to act for others is a right that nobody has by another.
  */
 static bool
-level_includes(const char *has, SettleLevel wanted)
+level_includes(const char *has, SettleLevel wanted, bool acting)
 {
-	if (strcmp(has, level_names[wanted]) == 0 || strcmp(has, "admin") == 0)
+	if (strcmp(has, level_names[wanted]) == 0)
 		return true;
-	return wanted == SETTLE_READER && (strcmp(has, "clerk") == 0 || strcmp(has, "approver") == 0);
+	if (wanted == SETTLE_DELEGATE)
+		return false;
+	if (strcmp(has, "delegate") == 0)
+		return wanted == SETTLE_READER || (acting && wanted != SETTLE_ADMIN);
+	return strcmp(has, "admin") == 0 ||
+		(wanted == SETTLE_READER && (strcmp(has, "clerk") == 0 || strcmp(has, "approver") == 0));
 }
 
 void
 settle_book_check_level(const SettleBook *book, SettleLevel level)
 {
 	Oid			user = GetUserId();
+	bool		acting = settle_acting_party(book->schema) != NULL;
 	bool		allowed = false;
+	bool		is_delegate = false;
 	SettleIdentity identity;
 
-	if (has_privs_of_role(user, book->owner))
+	if (level != SETTLE_DELEGATE && has_privs_of_role(user, book->owner))
 		return;
 	identity = settle_book_enter(book);
 	SPI_connect();
@@ -54,18 +66,56 @@ settle_book_check_level(const SettleBook *book, SettleLevel level)
 	{
 		bool		isnull;
 		Oid			role = DatumGetObjectId(settle_spi_datum((int) row, 1, &isnull));
+		const char *has = TextDatumGetCString(settle_spi_datum((int) row, 2, &isnull));
 
-		allowed = has_privs_of_role(user, role) &&
-			level_includes(TextDatumGetCString(settle_spi_datum((int) row, 2, &isnull)), level);
+		if (!has_privs_of_role(user, role))
+			continue;
+		allowed = level_includes(has, level, acting);
+		is_delegate = is_delegate || strcmp(has, "delegate") == 0;
 	}
 	SPI_finish();
 	settle_book_leave(identity);
-	if (!allowed)
+	if (allowed)
+		return;
+	if (is_delegate && !acting && level != SETTLE_ADMIN)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for book \"%s\"", book->label),
-				 errdetail("This needs the level %s.", level_names[level]),
-				 errhint("Its owner, role \"%s\", gives it with settle.grant_access.", GetUserNameFromId(book->owner, false))));
+				 errmsg("role \"%s\" acts for nobody in book \"%s\"", GetUserNameFromId(user, false), book->label),
+				 errdetail("It has the level delegate there, which may read but changes nothing in its own name."),
+				 errhint("Say first, in the same transaction, for whom: settle.act_as(book, party, reason).")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for book \"%s\"", book->label),
+			 errdetail("This needs the level %s.", level_names[level]),
+			 errhint("Its owner, role \"%s\", gives it with settle.grant_access.", GetUserNameFromId(book->owner, false))));
+}
+
+/*
+ * Raises 42501 where a caller who is not the owner has him read a relation that
+ * is not the owner's own, or that the caller may not read himself.  A view calls
+ * functions, and they would run as the owner.
+ */
+void
+settle_book_check_relation(const SettleBook *book, Oid relation)
+{
+	Oid			user = GetUserId();
+	HeapTuple	tuple;
+	Oid			owner;
+
+	if (has_privs_of_role(user, book->owner))
+		return;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	/* not what he may act for: a superuser may act for everybody */
+	owner = HeapTupleIsValid(tuple) ? ((Form_pg_class) GETSTRUCT(tuple))->relowner : InvalidOid;
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	if (owner == book->owner && pg_class_aclcheck(relation, user, ACL_SELECT) == ACLCHECK_OK)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for relation \"%s\"", get_rel_name(relation)),
+			 errdetail("Book \"%s\" reads it as role \"%s\". Others have only such relations read that belong to this role and that they may read themselves.",
+					   book->label, GetUserNameFromId(book->owner, false))));
 }
 
 /*
@@ -92,18 +142,49 @@ body_of(Oid function)
 	return body;
 }
 
+/* What a call site remembers of the function it calls. */
+typedef struct Body
+{
+	FmgrInfo	function;
+	int			reason;			/* its parameter, or -1 */
+} Body;
+
+static Body *
+remember_body(FmgrInfo *flinfo)
+{
+	Body	   *body = MemoryContextAlloc(flinfo->fn_mcxt, sizeof(Body));
+	HeapTuple	tuple;
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			nparams;
+
+	fmgr_info_cxt(body_of(flinfo->fn_oid), &body->function, flinfo->fn_mcxt);
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(flinfo->fn_oid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", flinfo->fn_oid);
+	nparams = get_func_arg_info(tuple, &types, &names, &modes);
+	ReleaseSysCache(tuple);
+	body->reason = -1;
+	for (int i = 0; i < nparams && names != NULL && (modes == NULL || modes[i] == PROARGMODE_IN); i++)
+		if (strcmp(names[i], "reason") == 0 && types[i] == TEXTOID)
+			body->reason = i;
+	return body;
+}
+
 /*
  * Runs the body of the function that is being called as the owner of its book.
  */
 static Datum
 call_as_owner(FunctionCallInfo fcinfo, SettleLevel level)
 {
-	FmgrInfo   *body = fcinfo->flinfo->fn_extra;
+	Body	   *body = fcinfo->flinfo->fn_extra;
 	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	SettleBook	book;
 	SettleIdentity identity;
 	Datum		result;
+	int			depth = -1;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("book is null")));
@@ -111,24 +192,24 @@ call_as_owner(FunctionCallInfo fcinfo, SettleLevel level)
 	settle_book_check_level(&book, level);
 
 	if (body == NULL)
-	{
-		body = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(FmgrInfo));
-		fmgr_info_cxt(body_of(fcinfo->flinfo->fn_oid), body, fcinfo->flinfo->fn_mcxt);
-		fcinfo->flinfo->fn_extra = body;
-	}
+		fcinfo->flinfo->fn_extra = body = remember_body(fcinfo->flinfo);
 	/* all rows at once: they must not be asked for when we are the caller again */
 	if (rsinfo != NULL && IsA(rsinfo, ReturnSetInfo))
 		rsinfo->allowedModes |= SFRM_Materialize_Preferred;
-	InitFunctionCallInfoData(*call, body, fcinfo->nargs, fcinfo->fncollation, NULL, fcinfo->resultinfo);
+	InitFunctionCallInfoData(*call, &body->function, fcinfo->nargs, fcinfo->fncollation, NULL, fcinfo->resultinfo);
 	for (int i = 0; i < fcinfo->nargs; i++)
 	{
 		call->args[i] = fcinfo->args[i];
-		if (body->fn_strict && call->args[i].isnull)
+		if (body->function.fn_strict && call->args[i].isnull)
 			PG_RETURN_NULL();
 	}
+	if (body->reason >= 0 && !PG_ARGISNULL(body->reason))
+		depth = settle_begin_reason(text_to_cstring(PG_GETARG_TEXT_PP(body->reason)));
 	identity = settle_book_enter(&book);
 	result = FunctionCallInvoke(call);
 	settle_book_leave(identity);
+	if (depth >= 0)
+		settle_end_reason(depth);
 	fcinfo->isnull = call->isnull;
 	return result;
 }

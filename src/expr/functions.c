@@ -92,6 +92,7 @@ static const SettleAllowed functions[] = {
 	{"fee", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 	{"fixed_date", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 	{"heat", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
+	{"part", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 	{"round_amount", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 };
 

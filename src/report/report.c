@@ -34,7 +34,7 @@ settle_lines_of(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	ncolumns = rsinfo->setDesc->natts;
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	n = settle_book_execute(psprintf(

@@ -66,6 +66,15 @@ BEGIN
 			JOIN %1$I.party AS o ON o.party_id = t.owner_id
 			GROUP BY r.code, r.component, o.party, t.period, t.unit;
 		COMMENT ON VIEW %1$I.tally IS 'one row an accumulating rule, owner and accumulation period: how far it is along the tiers, and what its lines sum to';
+
+		CREATE VIEW %1$I.statement_detail AS
+			SELECT
+				s.party, p.title, p.side, s.period, s.unit, s.state, i.kind, i.component, i.corrects_period, i.tickets,
+				i.amount::numeric(18,%2$s) AS amount
+			FROM %1$I.statement AS s
+			JOIN %1$I.party AS p ON p.party = s.party
+			JOIN %1$I.statement_item AS i ON i.period = s.period AND i.party = s.party AND i.unit = s.unit;
+		COMMENT ON VIEW %1$I.statement_detail IS 'one row an item of a statement, with the statement it stands in';
 	$views$, book, digits);
 END
 $function$;

@@ -412,6 +412,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 {
 	SettleExpr *when;
 	Bitmapset  *reads = NULL;
+	Pack	   *pack;
 	Choice	   *choice;
 	int			component;
 
@@ -457,7 +458,10 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 		settle_refuse_rule(def, "shares its base among one payee", "Give payees, or leave share out.");
 
 	when = settle_expr_read(def->applies_when, &set->scope, BOOLOID, OF_RULE("condition"));
-	rule->when = when->node;
+	pack = settle_pack_find(set, def->pack, def->source, psprintf("rule \"%s\"", def->code));
+	rule->when = settle_pack_narrow(pack, when->node);
+	if (pack != NULL && pack->choice != NULL)
+		rule->pack = pack;
 	note_uses(set, when->uses);
 	reads = components_behind(set, when->uses);
 
@@ -677,6 +681,9 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 		indexable = bms_add_member(indexable, position);
 	without_components = set->scope;
 	without_components.nnames = set->c0 - 1;
+	settle_packs_build(set, &without_components, indexable);
+	for (int i = 0; i < set->npacks; i++)
+		note_uses(set, set->packs[i].uses);
 	for (int i = 0; i < set->ndecisions; i++)
 	{
 		settle_decision_build(set, &set->decisions[i], &without_components, indexable);

@@ -1,6 +1,7 @@
 /*
  * compile.h
- *		Inside of a compiled ruleset, shared by compile.c, decision.c and evaluate.c.
+ *		Inside of a compiled ruleset, shared by compile.c, order.c, pack.c,
+ *		decision.c and evaluate.c.
  */
 #ifndef SETTLE_COMPILE_H
 #define SETTLE_COMPILE_H
@@ -58,13 +59,40 @@ typedef struct Term
 	uint64		memo_generation;	/* of the parties that the memo points to */
 } Term;
 
+/* Packs of which one counts for a ticket. */
+typedef struct PackChoice
+{
+	const char *name;
+	SettleChoicePolicy policy;
+	int			npacks;
+	struct Pack **packs;		/* in the order in which they are tried */
+	Bitmapset  *uses;
+	int			nneeds;
+	int		   *needs;			/* names that their scopes read */
+	SettleMatcher *matcher;
+	int		   *candidates;
+	uint64		epoch;			/* ticket for which winner holds */
+	const struct Pack *winner;
+} PackChoice;
+
+typedef struct Pack
+{
+	const SettlePackDef *def;
+	Expr	   *when;			/* its scope; NULL: every ticket */
+	Bitmapset  *uses;
+	ExprState  *residual;
+	PackChoice *choice;			/* NULL: stands in none */
+} Pack;
+
 typedef struct Outcome
 {
 	const SettleOutcomeDef *def;
+	const Pack *pack;			/* NULL: the base */
 	int			rank;			/* place of its value among the output values */
 	Datum		value;
 	SettleDec	dec;			/* of a number */
 	JsonbValue	item;			/* as the item of a list */
+	Expr	   *when;			/* planned */
 	ExprState  *residual;
 } Outcome;
 
@@ -126,6 +154,7 @@ typedef struct CompiledRule
 	bool		has_residual;
 	bool		is_rate;
 	bool		has_bounds;		/* at_least or at_most */
+	const Pack *pack;			/* NULL: the base, or a pack that stands in no choice */
 	int			noverrides;
 	uint64		overridden_epoch;
 	Term	   *base;			/* NULL: the remainder */
@@ -198,6 +227,9 @@ struct SettleSet
 	uint64	   *name_epoch;		/* by position: ticket for which the slot's value holds */
 
 	Term	   *fields[T_FIELDS];
+	int			npacks;
+	Pack	   *packs;
+	List	   *pack_choices;	/* of PackChoice */
 	int			ndecisions;
 	Decision   *decisions;
 	int			ncomponents;
@@ -238,7 +270,17 @@ extern void settle_check_codes(const SettleRuleDef *defs, int n);
 extern void settle_link_codes(SettleSet *set, CompiledRule **rules, int n);
 extern int *settle_order_choices(SettleSet *set);	/* the choices, each after all that it depends on */
 
+/* ---- pack.c ---- */
+extern void settle_packs_build(SettleSet *set, const SettleScope *scope, const Bitmapset *indexable);
+extern Pack *settle_pack_find(SettleSet *set, const char *name, const char *source, const char *what);
+extern Expr *settle_pack_narrow(const Pack *pack, Expr *when);
+
+/* The pack that counts for the current ticket in the choice of a pack: that pack itself where it stands in none. */
+extern const Pack *settle_pack_winner(SettleSet *set, const Pack *pack);
+
 /* ---- evaluate.c ---- */
+extern void settle_need_names(SettleSet *set, const int *needs, int nneeds);
+extern TimestampTz settle_rules_at(const SettleSet *set);	/* of the current ticket */
 extern void settle_set_init_parties(SettleSet *set);
 
 /* Evaluates what the index left open of a condition; the state is made at first use. */

@@ -243,6 +243,16 @@ build_fallback(Decision *decision)
 }
 
 /*
+ * Tells whether an outcome is one of a source.  Those of no source are for all
+ * sources that were added; rows of the built-in one have other columns.
+ */
+static bool
+is_for_source(const SettleOutcomeDef *def, const char *source)
+{
+	return def->source == NULL ? strcmp(source, SETTLE_PERIOD_SOURCE) != 0 : strcmp(def->source, source) == 0;
+}
+
+/*
  * Compiles one decision: its conditions see columns, t and d, not components.
  */
 void
@@ -259,7 +269,9 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 		Outcome    *outcome = &decision->outcomes[n];
 
 		outcome->def = &def->outcomes[i];
-		if (outcome->def->source != NULL && strcmp(outcome->def->source, set->source) != 0)
+		outcome->pack = settle_pack_find(set, outcome->def->pack, outcome->def->source,
+										 psprintf("an outcome of decision \"%s\"", def->decision));
+		if (!is_for_source(outcome->def, set->source))
 			continue;
 		outcome->value = read_value(decision, decision->outcome_type, outcome->def->outcome, &outcome->dec, "outcome");
 		outcome->item = json_value(decision->outcome_type, outcome->value);
@@ -276,11 +288,15 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 	for (int i = 0; i < n; i++)
 	{
 		const SettleOutcomeDef *outcome = decision->outcomes[i].def;
+		const Pack *pack = decision->outcomes[i].pack;
 		SettleExpr *when = settle_expr_read(outcome->applies_when, scope, BOOLOID, what);
 
 		CHECK_FOR_INTERRUPTS();
-		conditions[i] = (SettleCondition) {.when = when->node, .from = outcome->from, .until = outcome->until};
+		decision->outcomes[i].when = settle_pack_narrow(pack, when->node);
+		conditions[i] = (SettleCondition) {.when = decision->outcomes[i].when, .from = outcome->from, .until = outcome->until};
 		decision->uses = bms_add_members(decision->uses, when->uses);
+		if (pack != NULL)
+			decision->uses = bms_add_members(decision->uses, pack->choice != NULL ? pack->choice->uses : pack->uses);
 	}
 	/* outcomes are chosen by the ticket's rules_at */
 	decision->uses = bms_add_member(decision->uses, set->t0 + T_RULES_AT);
@@ -373,6 +389,8 @@ settle_decision_compute(SettleSet *set, Decision *decision, TimestampTz at)
 		Expr	   *residual = settle_residual(decision->matcher, i);
 
 		if (residual != NULL && !settle_residual_holds(set, residual, &outcome->residual))
+			continue;
+		if (outcome->pack != NULL && settle_pack_winner(set, outcome->pack) != outcome->pack)
 			continue;
 		nhits++;
 		switch (policy)

@@ -69,7 +69,7 @@ typedef struct SettleTicket
 	TimestampTz ready_at;
 	TimestampTz rules_at;
 	TimestampTz period_at;
-	DateADT		period;			/* first day of the book's period, in book time */
+	DateADT		period;			/* first day of the book's period, in book time; -infinity until it is known */
 	struct varlena *project;	/* ltree or NULL */
 	struct varlena *region;
 	SettleDec	revenue;
@@ -86,7 +86,8 @@ typedef enum SettleStepKind
 	SETTLE_STEP_DECISION,		/* name = value, by outcome detail */
 	SETTLE_STEP_APPLIED,
 	SETTLE_STEP_OVERRIDDEN,		/* by rule detail */
-	SETTLE_STEP_BEATEN			/* in its choice, by rule detail */
+	SETTLE_STEP_BEATEN,			/* in its choice, by rule detail */
+	SETTLE_STEP_PACK_BEATEN		/* rule of pack value, which is beaten in its choice by pack detail */
 } SettleStepKind;
 
 typedef struct SettleStep
@@ -172,6 +173,9 @@ extern SettleRatio settle_tally_fee(const SettleTallyPart *parts, int nparts);
  */
 extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int version,
 									 SettleDec quantity, SettleDec base, SettleDec factor, int count, const SettleRounding *rounding);
+
+/* Orders versions of one code: by time, then by pack. */
+extern int	settle_compare_versions(const SettleRuleDef *a, const SettleRuleDef *b);
 
 extern const SettleRounding *settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit);
 

@@ -161,6 +161,12 @@ need_names(SettleSet *set, const int *needs, int nneeds)
 		need_name(set, needs[i]);
 }
 
+void
+settle_need_names(SettleSet *set, const int *needs, int nneeds)
+{
+	need_names(set, needs, nneeds);
+}
+
 static void
 put_name(SettleSet *set, int position, Datum value, bool isnull)
 {
@@ -389,6 +395,12 @@ settle_residual_holds(SettleSet *set, Expr *residual, ExprState **state)
 	return !isnull && DatumGetBool(value);
 }
 
+TimestampTz
+settle_rules_at(const SettleSet *set)
+{
+	return DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]);
+}
+
 /*
  * Computes a decision for the current ticket and puts it into the slot.
  */
@@ -404,7 +416,7 @@ compute_decision(SettleSet *set, int at)
 	while ((position = bms_next_member(decision->uses, position)) >= 0)
 		need_name(set, position);
 	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
-	settle_decision_compute(set, decision, DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]));
+	settle_decision_compute(set, decision, settle_rules_at(set));
 	put_name(set, set->d0 + at, decision->value, false);
 	MemoryContextSwitchTo(old);
 	if (set->trace != NULL)
@@ -1028,6 +1040,18 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 			if (!settle_residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
 				continue;
 		}
+		if (rule->pack != NULL)
+		{
+			const Pack *winner;
+
+			set->failing = rule->code;
+			winner = settle_pack_winner(set, rule->pack);
+			if (winner != rule->pack)
+			{
+				add_step(set, SETTLE_STEP_PACK_BEATEN, rule->code, rule->pack->def->pack, winner->def->pack, set->nlines);
+				continue;
+			}
+		}
 		if (rule->overridden_epoch == set->epoch)
 		{
 			/* what overrides what depends on conditions alone, not on the order of choices */
@@ -1125,6 +1149,7 @@ begin_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket,
 	set->nlines = 0;
 	set->trace = trace;
 	memset(ticket, 0, sizeof(*ticket));
+	ticket->period = DATEVAL_NOBEGIN;
 
 	set->failing = "ready_at";
 	ticket->has_ready_at = field_value(set, T_READY_AT, &value);

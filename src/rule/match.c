@@ -6,55 +6,19 @@
  * of that column leaves standing: those that ask for the value and those that
  * do not mention the column.  A row's candidates are the intersection over the
  * columns; the terms that no column table can decide are left as a residual
- * expression.  Indexed are top-level AND terms of the forms
- *
- *		column = constant, column IN (constants), column, NOT column,
- *		column < <= > >= constant, path <@ constant, path <@ ANY (constants)
- *
- * where column = constant is also for paths.
+ * expression.  Indexed are the top-level AND terms that conjunct.c reads, but
+ * for lists of numbers.
  *
  * Sets are bitmaps of two levels, so that an intersection that is nearly empty
  * costs a few words however many conditions there are.
- *
- * The one thing to know: a term may be taken out of the residual only where
- * the column table decides exactly as the operator would.  Hence the operator
- * must be the equality or ordering of the column type's own default family,
- * and text must be compared under a deterministic collation.
  */
 #include "rule/match.h"
 
-#include "access/detoast.h"
-#include "amount/amount.h"
-#include "catalog/pg_operator.h"
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "extension/ltree/ltree.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
+#include "rule/conjunct.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
-#include "utils/typcache.h"
-
-/* How the values of a column are compared. */
-typedef enum ValueKind
-{
-	VALUE_NONE,					/* not indexable */
-	VALUE_INT,					/* integers, booleans, dates and times, enums: one int64 */
-	VALUE_TEXT,					/* bytes */
-	VALUE_NUMERIC,				/* exact decimals */
-	VALUE_PATH					/* ltree: a label path */
-} ValueKind;
-
-/* A constant of a condition. */
-typedef struct Value
-{
-	int64		i;
-	SettleDec	dec;
-	const char *bytes;			/* text, or a path's labels joined by dots */
-	Size		len;
-} Value;
 
 typedef struct Range
 {
@@ -62,8 +26,8 @@ typedef struct Range
 	bool		has_upper;
 	bool		lower_inclusive;
 	bool		upper_inclusive;
-	Value		lower;
-	Value		upper;
+	SettleValue lower;
+	SettleValue upper;
 } Range;
 
 /* What one condition asks of one column: one of some points, or an interval. */
@@ -73,7 +37,7 @@ typedef struct Demand
 	bool		is_interval;
 	bool		below;			/* of a path: the points and all below them */
 	int			npoints;
-	Value	   *points;
+	SettleValue *points;
 	Range		interval;
 } Demand;
 
@@ -120,7 +84,7 @@ typedef struct PointDemand
 typedef struct Column
 {
 	int			position;		/* in the slot, from 1; 0 for the instant */
-	ValueKind	kind;
+	SettleValueKind kind;
 	bool		ordered;
 	Oid			type;
 	List	   *demands;		/* while building */
@@ -133,7 +97,7 @@ typedef struct Column
 
 	/* intervals: sets[2 * k] lies strictly between bounds k - 1 and k, sets[2 * k + 1] is bound k */
 	int			nbounds;
-	Value	   *bounds;
+	SettleValue *bounds;
 	int64	   *scaled;			/* the bounds as integers of 10^-scale, where all fit */
 	int			scale;
 	Set		   *sets;
@@ -153,205 +117,7 @@ struct SettleMatcher
 	Size		path_space;
 };
 
-/* ---- terms ---- */
-
-/*
- * Tells how values of a type are compared, VALUE_NONE where the index must not.
- */
-static ValueKind
-kind_of_type(Oid type)
-{
-	switch (type)
-	{
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case BOOLOID:
-		case DATEOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			return VALUE_INT;
-		case TEXTOID:
-		case VARCHAROID:
-			return VALUE_TEXT;
-		case NUMERICOID:
-			return VALUE_NUMERIC;
-		default:
-			if (get_typtype(type) == TYPTYPE_ENUM)
-				return VALUE_INT;
-			if (type >= FirstNormalObjectId)
-			{
-				HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-				bool		is_path = false;
-
-				if (HeapTupleIsValid(tuple))
-				{
-					/* the gateway lets no type but ltree's own reach us from there */
-					is_path = strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname), "ltree") == 0;
-					ReleaseSysCache(tuple);
-				}
-				if (is_path)
-					return VALUE_PATH;
-			}
-			return VALUE_NONE;
-	}
-}
-
-/*
- * Spells an ltree's labels, joined by dots, into a buffer that is kept from
- * call to call.  A value with a short header is read where it lies: its levels
- * stand at the same distances as after a header of four bytes, but unaligned.
- */
-static void
-path_text(struct varlena *path, MemoryContext context, char **buffer, Size *space, Value *value)
-{
-	const char *start;
-	const char *level;
-	uint16		nlevels;
-	Size		len = 0;
-
-	if (VARATT_IS_EXTERNAL(path) || VARATT_IS_COMPRESSED(path))
-		path = detoast_attr(path);
-	start = VARDATA_ANY(path) - VARHDRSZ;
-	memcpy(&nlevels, start + offsetof(ltree, numlevel), sizeof(nlevels));
-	/* the text is never longer than the value */
-	if (VARSIZE_ANY(path) > *space)
-	{
-		*space = VARSIZE_ANY(path) * 2;
-		*buffer = *buffer == NULL ? MemoryContextAlloc(context, *space) : repalloc(*buffer, *space);
-	}
-	level = start + LTREE_HDRSIZE;
-	for (int i = 0; i < nlevels; i++)
-	{
-		uint16		level_len;
-
-		memcpy(&level_len, level, sizeof(level_len));
-		if (i > 0)
-			(*buffer)[len++] = '.';
-		memcpy(*buffer + len, level + LEVEL_HDRSIZE, level_len);
-		len += level_len;
-		level += MAXALIGN(level_len + LEVEL_HDRSIZE);
-	}
-	value->bytes = *buffer;
-	value->len = len;
-}
-
-/*
- * Reads a constant as the index compares it.
- */
-static bool
-read_value(ValueKind kind, Oid type, Datum datum, Value *value)
-{
-	switch (kind)
-	{
-		case VALUE_INT:
-			switch (type)
-			{
-				case INT2OID:
-					value->i = DatumGetInt16(datum);
-					return true;
-				case INT4OID:
-				case DATEOID:
-					value->i = DatumGetInt32(datum);
-					return true;
-				case BOOLOID:
-					value->i = DatumGetBool(datum);
-					return true;
-				case INT8OID:
-				case TIMESTAMPOID:
-				case TIMESTAMPTZOID:
-					value->i = DatumGetInt64(datum);
-					return true;
-				default:
-					value->i = DatumGetObjectId(datum);
-					return true;
-			}
-		case VALUE_TEXT:
-			{
-				text	   *t = DatumGetTextPP(datum);
-
-				value->bytes = VARDATA_ANY(t);
-				value->len = VARSIZE_ANY_EXHDR(t);
-				return true;
-			}
-		case VALUE_NUMERIC:
-			{
-				Numeric		n = DatumGetNumeric(datum);
-
-				if (numeric_is_nan(n) || numeric_is_inf(n))
-					return false;
-				value->dec = settle_dec_from_numeric(n);
-				return true;
-			}
-		case VALUE_PATH:
-			{
-				char	   *buffer = NULL;
-				Size		space = 0;
-
-				path_text((struct varlena *) DatumGetPointer(datum), CurrentMemoryContext, &buffer, &space, value);
-				return true;
-			}
-		default:
-			return false;
-	}
-}
-
-/*
- * Compares two values of an ordered column.
- */
-static inline int
-compare_values(ValueKind kind, const Value *a, const Value *b)
-{
-	if (kind == VALUE_NUMERIC)
-		return settle_dec_cmp(a->dec, b->dec);
-	return a->i < b->i ? -1 : a->i > b->i;
-}
-
-/*
- * Returns the Var that a term tests, looking through binary-compatible
- * relabelling, or NULL where it is none that the index may read.
- */
-static Var *
-indexable_var(Node *node, const Bitmapset *indexable)
-{
-	while (IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
-	if (!IsA(node, Var) || !bms_is_member(((Var *) node)->varattno, indexable))
-		return NULL;
-	return (Var *) node;
-}
-
-/*
- * Tells what a comparison operator does between two values of a kind:
- * BTLessStrategyNumber ... BTGreaterStrategyNumber, or 0.
- */
-static int
-comparison_strategy(Oid opno, Oid left, Oid right, ValueKind kind, Oid collation)
-{
-	TypeCacheEntry *cache;
-
-	if (kind == VALUE_TEXT)
-	{
-		/* only the equality of text under a collation that compares bytes */
-		return opno == TextEqualOperator && get_collation_isdeterministic(collation) ? BTEqualStrategyNumber : 0;
-	}
-	if (kind == VALUE_INT && get_typtype(left) == TYPTYPE_ENUM)
-	{
-		cache = lookup_type_cache(ANYENUMOID, TYPECACHE_EQ_OPR);
-		return left == right && opno == cache->eq_opr ? BTEqualStrategyNumber : 0;
-	}
-	cache = lookup_type_cache(left, TYPECACHE_BTREE_OPFAMILY);
-	if (!OidIsValid(cache->btree_opf))
-		return 0;
-	if (left != right)
-	{
-		/* across types only where both are plain integers */
-		if ((left != INT2OID && left != INT4OID && left != INT8OID) ||
-			(right != INT2OID && right != INT4OID && right != INT8OID))
-			return 0;
-	}
-	return get_op_opfamily_strategy(opno, cache->btree_opf);
-}
+/* ---- demands ---- */
 
 /*
  * Finds the demand that a condition has on a column, making it where wanted.
@@ -371,7 +137,7 @@ column_of(List **columns, int position, Oid type)
 	column = palloc0(sizeof(Column));
 	column->position = position;
 	column->type = type;
-	column->kind = position == 0 ? VALUE_INT : kind_of_type(type);
+	column->kind = position == 0 ? SETTLE_VALUE_INT : settle_value_kind(type);
 	*columns = lappend(*columns, column);
 	return column;
 }
@@ -392,7 +158,7 @@ demand_on(Column *column, int condition)
  * demands something else of the column.
  */
 static bool
-demand_points(Column *column, int condition, Value *points, int npoints, bool below)
+demand_points(Column *column, int condition, SettleValue *points, int npoints, bool below)
 {
 	Demand	   *demand = demand_on(column, condition);
 
@@ -411,7 +177,7 @@ demand_points(Column *column, int condition, Value *points, int npoints, bool be
  * Narrows the interval that a condition demands of a column by one bound.
  */
 static bool
-demand_bound(Column *column, int condition, int strategy, Value bound)
+demand_bound(Column *column, int condition, int strategy, SettleValue bound)
 {
 	Demand	   *demand = demand_on(column, condition);
 	Range	   *interval;
@@ -431,7 +197,7 @@ demand_bound(Column *column, int condition, int strategy, Value bound)
 	if (strategy >= BTEqualStrategyNumber)
 	{
 		bool		inclusive = strategy != BTGreaterStrategyNumber;
-		int			cmp = interval->has_lower ? compare_values(column->kind, &bound, &interval->lower) : 1;
+		int			cmp = interval->has_lower ? settle_compare_values(column->kind, &bound, &interval->lower) : 1;
 
 		if (cmp > 0)
 			interval->lower_inclusive = inclusive;
@@ -444,7 +210,7 @@ demand_bound(Column *column, int condition, int strategy, Value bound)
 	if (strategy <= BTEqualStrategyNumber)
 	{
 		bool		inclusive = strategy != BTLessStrategyNumber;
-		int			cmp = interval->has_upper ? compare_values(column->kind, &bound, &interval->upper) : -1;
+		int			cmp = interval->has_upper ? settle_compare_values(column->kind, &bound, &interval->upper) : -1;
 
 		if (cmp < 0)
 			interval->upper_inclusive = inclusive;
@@ -458,211 +224,25 @@ demand_bound(Column *column, int condition, int strategy, Value bound)
 }
 
 /*
- * Tells whether an operator is ltree's "is at or below" or its equality.
- */
-static bool
-is_path_operator(Oid opno, Oid left, Oid right, bool *below)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
-	bool		result = false;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_operator op = (Form_pg_operator) GETSTRUCT(tuple);
-
-		*below = strcmp(NameStr(op->oprname), "<@") == 0;
-		result = (*below || strcmp(NameStr(op->oprname), "=") == 0) && op->oprleft == left && op->oprright == right && left == right;
-		ReleaseSysCache(tuple);
-	}
-	return result;
-}
-
-/*
- * Takes "left op constant" into a column table.
- */
-static bool
-take_comparison(List **columns, int condition, OpExpr *op, const Bitmapset *indexable)
-{
-	Node	   *left = linitial(op->args);
-	Node	   *right = list_length(op->args) == 2 ? lsecond(op->args) : NULL;
-	Oid			opno = op->opno;
-	Var		   *var;
-	Const	   *constant;
-	Column	   *column;
-	Value		value = {0};
-	int			strategy;
-
-	if (right == NULL)
-		return false;
-	if (IsA(left, Const))
-	{
-		Node	   *swap = left;
-
-		opno = get_commutator(opno);
-		left = right;
-		right = swap;
-		if (!OidIsValid(opno))
-			return false;
-	}
-	while (IsA(right, RelabelType))
-		right = (Node *) ((RelabelType *) right)->arg;
-	var = indexable_var(left, indexable);
-	if (var == NULL || !IsA(right, Const))
-		return false;
-	constant = (Const *) right;
-	if (constant->constisnull)
-		return false;
-
-	column = column_of(columns, var->varattno, var->vartype);
-	if (column->kind == VALUE_NONE)
-		return false;
-
-	if (column->kind == VALUE_PATH)
-	{
-		Value	   *point = palloc0(sizeof(Value));
-		bool		below;
-
-		return is_path_operator(opno, var->vartype, constant->consttype, &below) &&
-			read_value(VALUE_PATH, constant->consttype, constant->constvalue, point) &&
-			demand_points(column, condition, point, 1, below);
-	}
-
-	if (kind_of_type(constant->consttype) != column->kind)
-		return false;
-	strategy = comparison_strategy(opno, exprType(left), exprType((Node *) constant), column->kind, op->inputcollid);
-	if (strategy == 0 || !read_value(column->kind, constant->consttype, constant->constvalue, &value))
-		return false;
-	if (strategy == BTEqualStrategyNumber && column->kind != VALUE_NUMERIC && demand_on(column, condition) == NULL)
-	{
-		Value	   *point = palloc(sizeof(Value));
-
-		*point = value;
-		return demand_points(column, condition, point, 1, false);
-	}
-	if (column->kind == VALUE_TEXT)
-		return false;
-	return demand_bound(column, condition, strategy, value);
-}
-
-/*
- * Takes "column = ANY (constants)" or "path <@ ANY (constants)".
- */
-static bool
-take_membership(List **columns, int condition, ScalarArrayOpExpr *op, const Bitmapset *indexable)
-{
-	Var		   *var = indexable_var(linitial(op->args), indexable);
-	Node	   *right = lsecond(op->args);
-	Const	   *constant;
-	Column	   *column;
-	ArrayType  *array;
-	Oid			element;
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-	Datum	   *datums;
-	bool	   *nulls;
-	int			n;
-	int			npoints = 0;
-	Value	   *points;
-	bool		below = false;
-
-	while (IsA(right, RelabelType))
-		right = (Node *) ((RelabelType *) right)->arg;
-	if (!op->useOr || var == NULL || !IsA(right, Const))
-		return false;
-	constant = (Const *) right;
-	if (constant->constisnull)
-		return false;
-	column = column_of(columns, var->varattno, var->vartype);
-	array = DatumGetArrayTypeP(constant->constvalue);
-	element = ARR_ELEMTYPE(array);
-	if (column->kind == VALUE_NONE || column->kind == VALUE_NUMERIC || kind_of_type(element) != column->kind)
-		return false;
-	if (column->kind == VALUE_PATH)
-	{
-		if (!is_path_operator(op->opno, var->vartype, element, &below))
-			return false;
-	}
-	else if (comparison_strategy(op->opno, exprType(linitial(op->args)), element, column->kind, op->inputcollid) != BTEqualStrategyNumber)
-		return false;
-
-	get_typlenbyvalalign(element, &typlen, &typbyval, &typalign);
-	deconstruct_array(array, element, typlen, typbyval, typalign, &datums, &nulls, &n);
-	points = palloc0(sizeof(Value) * Max(n, 1));
-	for (int i = 0; i < n; i++)
-	{
-		/* a null among them can make the term null but never true */
-		if (nulls[i])
-			continue;
-		if (!read_value(column->kind, element, datums[i], &points[npoints++]))
-			return false;
-	}
-	return demand_points(column, condition, points, npoints, below);
-}
-
-/*
- * Takes a boolean column, plain or negated.
- */
-static bool
-take_boolean(List **columns, int condition, Node *node, bool wanted, const Bitmapset *indexable)
-{
-	Var		   *var = indexable_var(node, indexable);
-	Value	   *point;
-
-	if (var == NULL || var->vartype != BOOLOID)
-		return false;
-	point = palloc0(sizeof(Value));
-	point->i = wanted;
-	return demand_points(column_of(columns, var->varattno, BOOLOID), condition, point, 1, false);
-}
-
-/*
  * Takes one AND term into the column tables; false where it has to stay.
  */
 static bool
 take_term(List **columns, int condition, Node *term, const Bitmapset *indexable)
 {
-	switch (nodeTag(term))
-	{
-		case T_OpExpr:
-			return take_comparison(columns, condition, (OpExpr *) term, indexable);
-		case T_ScalarArrayOpExpr:
-			return take_membership(columns, condition, (ScalarArrayOpExpr *) term, indexable);
-		case T_Var:
-		case T_RelabelType:
-			return take_boolean(columns, condition, term, true, indexable);
-		case T_BoolExpr:
-			return ((BoolExpr *) term)->boolop == NOT_EXPR &&
-				take_boolean(columns, condition, linitial(((BoolExpr *) term)->args), false, indexable);
-		case T_BooleanTest:
-			{
-				BooleanTest *test = (BooleanTest *) term;
+	SettleConjunct asked;
+	Column	   *column;
 
-				if (test->booltesttype != IS_TRUE && test->booltesttype != IS_FALSE)
-					return false;
-				return take_boolean(columns, condition, (Node *) test->arg, test->booltesttype == IS_TRUE, indexable);
-			}
-		default:
-			return false;
-	}
-}
-
-/*
- * Splits a condition into its top-level AND terms.
- */
-static List *
-and_terms(Node *node, List *terms)
-{
-	if (IsA(node, BoolExpr) && ((BoolExpr *) node)->boolop == AND_EXPR)
-	{
-		ListCell   *lc;
-
-		check_stack_depth();
-		foreach(lc, ((BoolExpr *) node)->args)
-			terms = and_terms(lfirst(lc), terms);
-		return terms;
-	}
-	return lappend(terms, node);
+	if (!settle_read_conjunct(term, indexable, &asked))
+		return false;
+	column = column_of(columns, asked.position, asked.type);
+	if (asked.strategy != BTEqualStrategyNumber)
+		return demand_bound(column, condition, asked.strategy, asked.values[0]);
+	/* a number, or a value of a column that has a demand already, narrows the interval */
+	if (asked.nvalues == 1 &&
+		(column->kind == SETTLE_VALUE_NUMERIC || (column->kind == SETTLE_VALUE_INT && demand_on(column, condition) != NULL)))
+		return demand_bound(column, condition, asked.strategy, asked.values[0]);
+	return column->kind != SETTLE_VALUE_NUMERIC &&
+		demand_points(column, condition, asked.values, asked.nvalues, asked.below);
 }
 
 /* ---- sets ---- */
@@ -764,19 +344,19 @@ hash_int64(int64 value)
 }
 
 static inline uint32
-hash_point(ValueKind kind, const Value *value)
+hash_point(SettleValueKind kind, const SettleValue *value)
 {
-	if (kind == VALUE_INT)
+	if (kind == SETTLE_VALUE_INT)
 		return hash_int64(value->i);
 	return hash_bytes((const unsigned char *) value->bytes, (int) value->len);
 }
 
 static inline bool
-same_point(ValueKind kind, const PointEntry *entry, const Value *value, uint32 hash)
+same_point(SettleValueKind kind, const PointEntry *entry, const SettleValue *value, uint32 hash)
 {
 	if (entry->hash != hash)
 		return false;
-	if (kind == VALUE_INT)
+	if (kind == SETTLE_VALUE_INT)
 		return entry->key.i == value->i;
 	return entry->len == value->len && memcmp(entry->key.bytes, value->bytes, value->len) == 0;
 }
@@ -785,7 +365,7 @@ same_point(ValueKind kind, const PointEntry *entry, const Value *value, uint32 h
  * Looks a point up; an entry without a set is the free place for it.
  */
 static inline PointEntry *
-find_point(const Column *column, const Value *value, uint32 hash)
+find_point(const Column *column, const SettleValue *value, uint32 hash)
 {
 	uint32		at = hash & column->mask;
 
@@ -811,7 +391,7 @@ nearest_ancestor(const Column *column, const char *path, Size len)
 {
 	while (len > 0)
 	{
-		Value		value = {0};
+		SettleValue value = {0};
 		PointEntry *entry;
 
 		while (len > 0 && path[len - 1] != '.')
@@ -820,7 +400,7 @@ nearest_ancestor(const Column *column, const char *path, Size len)
 			len--;
 		value.bytes = path;
 		value.len = len;
-		entry = find_point(column, &value, hash_point(VALUE_PATH, &value));
+		entry = find_point(column, &value, hash_point(SETTLE_VALUE_PATH, &value));
 		if (entry->set != NULL)
 			return entry;
 	}
@@ -857,7 +437,7 @@ build_points(SettleMatcher *m, Column *column)
 
 		for (int i = 0; i < demand->npoints; i++)
 		{
-			Value	   *value = &demand->points[i];
+			SettleValue *value = &demand->points[i];
 			uint32		hash = hash_point(column->kind, value);
 			PointEntry *entry = find_point(column, value, hash);
 			PointDemand *point;
@@ -866,7 +446,7 @@ build_points(SettleMatcher *m, Column *column)
 			{
 				entry->hash = hash;
 				entry->len = (uint32) value->len;
-				if (column->kind == VALUE_INT)
+				if (column->kind == SETTLE_VALUE_INT)
 					entry->key.i = value->i;
 				else
 					entry->key.bytes = value->bytes;
@@ -884,12 +464,12 @@ build_points(SettleMatcher *m, Column *column)
 	}
 
 	/* ancestors first: they are shorter */
-	if (column->kind == VALUE_PATH)
+	if (column->kind == SETTLE_VALUE_PATH)
 		qsort(points, n, sizeof(PointDemand), compare_path_length);
 	for (int i = 0; i < n; i++)
 	{
 		PointEntry *entry = points[i].entry;
-		PointEntry *above = column->kind == VALUE_PATH ? nearest_ancestor(column, entry->key.bytes, entry->len) : NULL;
+		PointEntry *above = column->kind == SETTLE_VALUE_PATH ? nearest_ancestor(column, entry->key.bytes, entry->len) : NULL;
 		Set			inherited = above == NULL ? column->otherwise : above->below;
 
 		CHECK_FOR_INTERRUPTS();
@@ -910,12 +490,12 @@ build_points(SettleMatcher *m, Column *column)
 
 static const int64 power_of_ten[MAX_SCALE + 1] = {1, 10, 100, 1000, 10000, 100000, 1000000};
 
-static ValueKind sort_kind;
+static SettleValueKind sort_kind;
 
 static int
 compare_bounds(const void *a, const void *b)
 {
-	return compare_values(sort_kind, a, b);
+	return settle_compare_values(sort_kind, a, b);
 }
 
 /*
@@ -923,7 +503,7 @@ compare_bounds(const void *a, const void *b)
  * 2k for the gap before bound k.
  */
 static int
-find_interval(const Column *column, const Value *value)
+find_interval(const Column *column, const SettleValue *value)
 {
 	int			low = 0;
 	int			high = column->nbounds;
@@ -947,7 +527,7 @@ find_interval(const Column *column, const Value *value)
 	while (low < high)
 	{
 		int			middle = (low + high) / 2;
-		int			cmp = compare_values(column->kind, &column->bounds[middle], value);
+		int			cmp = settle_compare_values(column->kind, &column->bounds[middle], value);
 
 		if (cmp == 0)
 			return 2 * middle + 1;
@@ -969,7 +549,7 @@ scale_bounds(Column *column)
 	int64	   *scaled;
 	int			scale = 2;
 
-	if (column->kind != VALUE_NUMERIC)
+	if (column->kind != SETTLE_VALUE_NUMERIC)
 		return;
 	for (int i = 0; i < column->nbounds; i++)
 	{
@@ -1006,7 +586,7 @@ build_intervals(SettleMatcher *m, Column *column)
 
 		nvalues += demand->is_interval ? 2 : demand->npoints;
 	}
-	column->bounds = palloc(sizeof(Value) * Max(nvalues, 1));
+	column->bounds = palloc(sizeof(SettleValue) * Max(nvalues, 1));
 	foreach(lc, column->demands)
 	{
 		Demand	   *demand = lfirst(lc);
@@ -1023,9 +603,9 @@ build_intervals(SettleMatcher *m, Column *column)
 				column->bounds[n++] = demand->points[i];
 	}
 	sort_kind = column->kind;
-	qsort(column->bounds, n, sizeof(Value), compare_bounds);
+	qsort(column->bounds, n, sizeof(SettleValue), compare_bounds);
 	for (int i = 0; i < n; i++)
-		if (column->nbounds == 0 || compare_values(column->kind, &column->bounds[column->nbounds - 1], &column->bounds[i]) != 0)
+		if (column->nbounds == 0 || settle_compare_values(column->kind, &column->bounds[column->nbounds - 1], &column->bounds[i]) != 0)
 			column->bounds[column->nbounds++] = column->bounds[i];
 
 	scale_bounds(column);
@@ -1079,7 +659,7 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 
 		if (conditions[i].when != NULL)
 		{
-			foreach(lc, and_terms((Node *) conditions[i].when, NIL))
+			foreach(lc, settle_and_terms((Node *) conditions[i].when))
 			{
 				Node	   *term = lfirst(lc);
 
@@ -1091,8 +671,8 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 		{
 			Column	   *instant = column_of(&columns, 0, TIMESTAMPTZOID);
 
-			demand_bound(instant, i, BTGreaterEqualStrategyNumber, (Value) {.i = conditions[i].from});
-			demand_bound(instant, i, BTLessStrategyNumber, (Value) {.i = conditions[i].until});
+			demand_bound(instant, i, BTGreaterEqualStrategyNumber, (SettleValue) {.i = conditions[i].from});
+			demand_bound(instant, i, BTLessStrategyNumber, (SettleValue) {.i = conditions[i].until});
 		}
 		m->residuals[i] = left == NIL ? NULL : make_ands_explicit(left);
 	}
@@ -1115,7 +695,7 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 			if (!mentioned[i])
 				set_bit(m, column->otherwise, i);
 		pfree(mentioned);
-		if (column->kind == VALUE_NUMERIC)
+		if (column->kind == SETTLE_VALUE_NUMERIC)
 			column->ordered = true;
 		if (column->ordered)
 			build_intervals(m, column);
@@ -1140,7 +720,7 @@ settle_residual(const SettleMatcher *matcher, int condition)
 static inline Set
 lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 {
-	Value		value = {0};
+	SettleValue value = {0};
 	PointEntry *entry;
 	Datum		datum;
 
@@ -1151,9 +731,9 @@ lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 		if (slot->tts_isnull[column->position - 1])
 			return column->otherwise;
 		datum = slot->tts_values[column->position - 1];
-		if (column->kind == VALUE_PATH)
-			path_text((struct varlena *) DatumGetPointer(datum), m->context, &m->path, &m->path_space, &value);
-		else if (!read_value(column->kind, column->type, datum, &value))
+		if (column->kind == SETTLE_VALUE_PATH)
+			settle_path_text((struct varlena *) DatumGetPointer(datum), m->context, &m->path, &m->path_space, &value);
+		else if (!settle_read_value(column->kind, column->type, datum, &value))
 		{
 			/* NaN and infinity stand above all numbers, minus infinity below */
 			Numeric		n = DatumGetNumeric(datum);
@@ -1168,7 +748,7 @@ lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 	entry = find_point(column, &value, hash_point(column->kind, &value));
 	if (entry->set != NULL)
 		return entry->set;
-	if (column->kind != VALUE_PATH)
+	if (column->kind != SETTLE_VALUE_PATH)
 		return column->otherwise;
 	entry = nearest_ancestor(column, value.bytes, value.len);
 	return entry == NULL ? column->otherwise : entry->below;

@@ -193,6 +193,27 @@ settle_order_choices(SettleSet *set)
 
 /* ---- versions and overrides ---- */
 
+/*
+ * Orders the versions of a code by their start.  A pack that was withdrawn
+ * leaves versions that are never in force, and begin where another may begin.
+ */
+int
+settle_compare_versions(const SettleRuleDef *a, const SettleRuleDef *b)
+{
+	if (a->from != b->from)
+		return a->from < b->from ? -1 : 1;
+	return strcmp(a->pack != NULL ? a->pack : "", b->pack != NULL ? b->pack : "");
+}
+
+/*
+ * Tells whether there is no time at which a version is in force.
+ */
+static bool
+is_never(const SettleRuleDef *def)
+{
+	return def->until <= def->from;
+}
+
 static int
 compare_versions(const void *a, const void *b)
 {
@@ -202,7 +223,7 @@ compare_versions(const void *a, const void *b)
 
 	if (cmp != 0)
 		return cmp;
-	return ra->rule.def->from < rb->rule.def->from ? -1 : ra->rule.def->from > rb->rule.def->from;
+	return settle_compare_versions(ra->rule.def, rb->rule.def);
 }
 
 static bool
@@ -229,7 +250,7 @@ walk_overrides(CompiledRule *rule, char *state)
 		CompiledRule *other = rule->overrides[i];
 
 		/* versions that are never in force together cannot both hold */
-		if (rule->rule.def->until <= other->rule.def->from || other->rule.def->until <= rule->rule.def->from)
+		if (is_never(rule->rule.def) || is_never(other->rule.def) || rule->rule.def->until <= other->rule.def->from || other->rule.def->until <= rule->rule.def->from)
 			continue;
 		if (state[other->rule.ordinal] == 1)
 			ereport(ERROR,
@@ -280,6 +301,33 @@ settle_check_codes(const SettleRuleDef *defs, int n)
 }
 
 /*
+ * Refuses a version that begins before one of the same code has ended.
+ */
+static void
+refuse_overlap(CompiledRule **sorted, int at)
+{
+	const SettleRuleDef *def = sorted[at]->rule.def;
+	const SettleRuleDef *before;
+
+	if (is_never(def))
+		return;
+	for (int i = at - 1; i >= 0 && strcmp((before = sorted[i]->rule.def)->code, def->code) == 0; i--)
+	{
+		if (is_never(before))
+			continue;
+		if (def->from < before->until)
+			ereport(ERROR,
+					(errcode(ERRCODE_EXCLUSION_VIOLATION),
+					 errmsg("two versions of rule \"%s\" are in force at the same time", def->code),
+					 strcmp(def->pack != NULL ? def->pack : "base", before->pack != NULL ? before->pack : "base") == 0 ? 0
+					 : errdetail("One stands in the pack \"%s\", the other in \"%s\".",
+								 before->pack != NULL ? before->pack : "base", def->pack != NULL ? def->pack : "base"),
+					 errhint("Versions of one code must not overlap; end one before the other begins.")));
+		break;
+	}
+}
+
+/*
  * Ties the versions of a code together, and overrides to the rules they name.
  */
 void
@@ -297,11 +345,7 @@ settle_link_codes(SettleSet *set, CompiledRule **rules, int n)
 
 		if (i < n && strcmp(sorted[i]->rule.def->code, sorted[first]->rule.def->code) == 0)
 		{
-			if (sorted[i]->rule.def->from < sorted[i - 1]->rule.def->until)
-				ereport(ERROR,
-						(errcode(ERRCODE_EXCLUSION_VIOLATION),
-						 errmsg("two versions of rule \"%s\" are in force at the same time", sorted[i]->rule.def->code),
-						 errhint("Versions of one code must not overlap; end one before the other begins.")));
+			refuse_overlap(sorted, i);
 			continue;
 		}
 		code = palloc0(sizeof(SettleRuleCode));

@@ -3,8 +3,8 @@
  *		The type settle.ruleset: input, output and decoding.
  *
  * A ruleset is a JSON document whose keys are the parameters of add_source,
- * add_choice, add_decision, add_outcome and add_rule, so it reads, diffs and
- * lives in git like any text.  A key that is not known is an error: a misspelt
+ * add_choice, add_pack, add_decision, add_outcome and add_rule, so it reads,
+ * diffs and lives in git like any text.  A key that is not known is an error: a misspelt
  * "overides" must not be a rule that overrides nothing.
  *
  * The digest is taken over the document as jsonb prints it, which has one
@@ -273,7 +273,7 @@ has_offset(const char *text)
 
 /*
  * Fetches an instant, written with its offset so that it means the same in
- * every session.
+ * every session, or -infinity, before which nothing is in force.
  */
 static TimestampTz
 get_instant(Object *object, const char *key, TimestampTz otherwise)
@@ -282,6 +282,8 @@ get_instant(Object *object, const char *key, TimestampTz otherwise)
 
 	if (text == NULL)
 		return otherwise;
+	if (strcmp(text, "-infinity") == 0)
+		return DT_NOBEGIN;
 	if (!has_offset(text))
 		malformed(object->where, psprintf("has a \"%s\" without an offset from UTC: \"%s\"", key, text));
 	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(text),
@@ -394,10 +396,56 @@ read_source(SettleRulesetDef *def, int at, const char *key, JsonbContainer *memb
 static void
 read_choice(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member, JsonbValue *value, void *arg)
 {
-	if (value->type != jbvString)
-		malformed(psprintf("choice \"%s\"", key), "is not the name of a policy");
+	char	   *policy;
+
+	if (member == NULL)
+		policy = pnstrdup(value->val.string.val, value->val.string.len);
+	else
+	{
+		/* one that came with a pack */
+		Object		o = open_object(member, psprintf("choice \"%s\"", key));
+
+		policy = need_text(&o, "policy");
+		(void) get(&o, "pack");
+		close_object(&o);
+	}
 	def->choices[at].choice = unconstify(char *, key);
-	def->choices[at].policy = settle_choice_policy_in(pnstrdup(value->val.string.val, value->val.string.len));
+	def->choices[at].policy = settle_choice_policy_in(policy);
+}
+
+/*
+ * Fetches the pack that something belongs to, NULL for the base.
+ */
+static char *
+get_pack(Object *object)
+{
+	char	   *pack = get_text(object, "pack");
+
+	return pack == NULL || strcmp(pack, "base") == 0 ? NULL : pack;
+}
+
+static void
+read_pack(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member, JsonbValue *value, void *arg)
+{
+	SettlePackDef *pack = &def->packs[at];
+	Object		o;
+
+	if (member == NULL)
+		malformed(psprintf("pack \"%s\"", key), "is not an object");
+	o = open_object(member, psprintf("pack \"%s\"", key));
+	pack->pack = unconstify(char *, key);
+	pack->applies_when = get_text(&o, "applies_when");
+	pack->source = get_text(&o, "source");
+	/* without a scope there is nothing that reads the source */
+	if (pack->applies_when != NULL && strcmp(pack->applies_when, "true") == 0)
+		pack->applies_when = NULL;
+	if (pack->applies_when == NULL)
+		pack->source = NULL;
+	pack->choice = get_text(&o, "choice");
+	pack->priority = get_int(&o, "priority");
+	pack->from = get_instant(&o, "from", DT_NOBEGIN);
+	pack->until = get_instant(&o, "until", DT_NOEND);
+	close_object(&o);
 }
 
 static void
@@ -412,6 +460,7 @@ read_outcome(SettleRulesetDef *def, int at, const char *key, JsonbContainer *mem
 		malformed(where, "is not an object");
 	o = open_object(member, where);
 	outcome->source = get_text(&o, "source");
+	outcome->pack = get_pack(&o);
 	outcome->applies_when = need_text(&o, "applies_when");
 	outcome->outcome = get_value(&o, "outcome", strcmp(decision->returns, "jsonb") == 0);
 	if (outcome->outcome == NULL)
@@ -459,6 +508,7 @@ read_decision(SettleRulesetDef *def, int at, const char *key, JsonbContainer *me
 	decision->decision = unconstify(char *, key);
 	decision->policy = settle_hit_policy_in(need_text(&o, "policy"));
 	decision->returns = need_text(&o, "returns");
+	(void) get(&o, "pack");
 	decision->fallback = get_value(&o, "fallback",
 								   strcmp(decision->returns, "jsonb") == 0 || settle_hit_gives_list(decision->policy));
 	read_output_values(&o, decision);
@@ -507,6 +557,7 @@ read_rule(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member
 	rule->choice = get_text(&o, "choice");
 	rule->priority = get_int(&o, "priority");
 	rule->noverrides = get_list(&o, "overrides", &rule->overrides);
+	rule->pack = get_pack(&o);
 	rule->from = get_instant(&o, "from", DT_NOBEGIN);
 	rule->until = get_instant(&o, "until", DT_NOEND);
 	rule->title = get_text(&o, "title");
@@ -529,6 +580,7 @@ decode(JsonbContainer *document)
 	Object		o;
 	JsonbContainer *sources;
 	JsonbContainer *choices;
+	JsonbContainer *packs;
 	JsonbContainer *decisions;
 	JsonbContainer *rules;
 	ErrorContextCallback context;
@@ -544,12 +596,14 @@ decode(JsonbContainer *document)
 	(void) settle_span_in(def->period);
 	def->nsources = members(&o, "sources", true, &sources);
 	def->nchoices = members(&o, "choices", true, &choices);
+	def->npacks = members(&o, "packs", true, &packs);
 	def->ndecisions = members(&o, "decisions", true, &decisions);
 	def->nrules = members(&o, "rules", false, &rules);
 	close_object(&o);
 
 	def->sources = palloc0(sizeof(SettleSourceDef) * Max(def->nsources, 1));
 	def->choices = palloc0(sizeof(SettleChoiceDef) * Max(def->nchoices, 1));
+	def->packs = palloc0(sizeof(SettlePackDef) * Max(def->npacks, 1));
 	def->decisions = palloc0(sizeof(SettleDecisionDef) * Max(def->ndecisions, 1));
 	def->rules = palloc0(sizeof(SettleRuleDef) * Max(def->nrules, 1));
 	context.callback = error_in_member;
@@ -558,6 +612,7 @@ decode(JsonbContainer *document)
 	error_context_stack = &context;
 	each_member(def, sources, "source", read_source, NULL);
 	each_member(def, choices, "choice", read_choice, NULL);
+	each_member(def, packs, "pack", read_pack, NULL);
 	each_member(def, decisions, "decision", read_decision, NULL);
 	each_member(def, rules, "rule", read_rule, NULL);
 	error_context_stack = context.previous;
@@ -584,19 +639,30 @@ const char *
 settle_ruleset_only_source(const SettleRuleset *ruleset)
 {
 	JsonbValue *sources = getKeyJsonValueFromContainer(document_of(ruleset), "sources", strlen("sources"), NULL);
-	int			n = sources != NULL && sources->type == jbvBinary ? JsonContainerSize(sources->val.binary.data) : 0;
 	JsonbIterator *it;
 	JsonbValue	v;
+	JsonbIteratorToken token;
+	const char *only = NULL;
+	int			n = 0;
 
+	if (sources != NULL && sources->type == jbvBinary)
+	{
+		it = JsonbIteratorInit(sources->val.binary.data);
+		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		{
+			if (token != WJB_KEY ||
+				(v.val.string.len == strlen(SETTLE_PERIOD_SOURCE) && memcmp(v.val.string.val, SETTLE_PERIOD_SOURCE, v.val.string.len) == 0))
+				continue;
+			only = pnstrdup(v.val.string.val, v.val.string.len);
+			n++;
+		}
+	}
 	if (n != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the ruleset has %d sources", n),
 				 errhint("Say which one the ticket belongs to: source => 'ticket'.")));
-	it = JsonbIteratorInit(sources->val.binary.data);
-	while (JsonbIteratorNext(&it, &v, true) != WJB_KEY)
-		;
-	return pnstrdup(v.val.string.val, v.val.string.len);
+	return only;
 }
 
 /*

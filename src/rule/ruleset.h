@@ -16,6 +16,9 @@
 
 #define SETTLE_DIGEST_LEN	32
 
+/* The built-in source whose rows are the periods of a party, written when a period closes. */
+#define SETTLE_PERIOD_SOURCE	"period"
+
 /* How many of the rules that hit may apply. */
 typedef enum SettleChoicePolicy
 {
@@ -89,9 +92,22 @@ typedef struct SettleSourceDef
 	char	   *currency;
 } SettleSourceDef;
 
+/* A pack that is not the base: what limits its rules and outcomes. */
+typedef struct SettlePackDef
+{
+	char	   *pack;
+	char	   *applies_when;	/* its scope; NULL: every ticket */
+	char	   *source;			/* whose columns the scope reads; NULL: only what every source has */
+	char	   *choice;			/* NULL: stands in none */
+	int			priority;
+	TimestampTz from;
+	TimestampTz until;
+} SettlePackDef;
+
 typedef struct SettleOutcomeDef
 {
 	char	   *source;			/* NULL: of every source */
+	char	   *pack;			/* NULL: the base */
 	char	   *applies_when;
 	char	   *outcome;		/* text form of the value */
 	int			priority;
@@ -145,6 +161,7 @@ typedef struct SettleRuleDef
 	int			priority;
 	int			noverrides;
 	char	  **overrides;
+	char	   *pack;			/* NULL: the base */
 	TimestampTz from;
 	TimestampTz until;
 	char	   *title;
@@ -159,6 +176,8 @@ typedef struct SettleRulesetDef
 	SettleSourceDef *sources;
 	int			nchoices;
 	SettleChoiceDef *choices;
+	int			npacks;
+	SettlePackDef *packs;
 	int			ndecisions;
 	SettleDecisionDef *decisions;
 	int			nrules;
@@ -181,7 +200,7 @@ typedef struct SettleRuleset
 extern SettleRuleset *settle_ruleset_from_jsonb(Jsonb *document);
 extern SettleRulesetDef *settle_ruleset_decode(const SettleRuleset *ruleset);
 
-/* The name of the only source; raises 22023 where there are others. */
+/* The name of the only source beside the built-in one; raises 22023 where there are others. */
 extern const char *settle_ruleset_only_source(const SettleRuleset *ruleset);
 
 extern SettleSpan settle_span_in(const char *name);

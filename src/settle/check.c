@@ -58,9 +58,12 @@ static const Invariant invariants[] = {
 		"lines of a tally sum to what it owes",
 		"SELECT t.code || ' ' || p.party || ' ' || t.period, 'lines ' || t.amount || ', owes ' || t.owes "
 		"FROM (SELECT r.code, s.owner_id, s.period, s.unit, sum(s.amount) AS amount, "
-		"settle._tally_fee(array_agg(r.tiers ORDER BY r.valid), array_agg(s.count ORDER BY r.valid), array_agg(s.quantity ORDER BY r.valid), array_agg(s.weighted ORDER BY r.valid), "
-		"(array_agg(r.rounding ORDER BY s.count > 0 DESC, r.valid DESC))[1], s.unit) AS owes "
-		"FROM %1$s.tally_state AS s JOIN %1$s.rule AS r ON r.rule_id = s.rule_id GROUP BY r.code, s.owner_id, s.period, s.unit) AS t "
+		"settle._tally_fee(array_agg(r.tiers ORDER BY r.place), array_agg(s.count ORDER BY r.place), array_agg(s.quantity ORDER BY r.place), array_agg(s.weighted ORDER BY r.place), "
+		"(array_agg(r.rounding ORDER BY s.count > 0 DESC, r.place DESC))[1], s.unit) AS owes "
+		/* in the order of time, as the pricing has them: a version begins with its pack */
+		"FROM %1$s.tally_state AS s JOIN (SELECT q.rule_id, q.code, q.tiers, q.rounding, "
+		"row_number() OVER (PARTITION BY q.code ORDER BY greatest(lower(q.valid), lower(k.valid)) NULLS FIRST, nullif(q.pack, 'base') COLLATE \"C\" NULLS FIRST) AS place "
+		"FROM %1$s.rule AS q JOIN %1$s.pack AS k ON k.pack = q.pack) AS r ON r.rule_id = s.rule_id GROUP BY r.code, s.owner_id, s.period, s.unit) AS t "
 		"JOIN %1$s.party AS p ON p.party_id = t.owner_id WHERE t.amount <> t.owes"
 	},
 	{
@@ -89,6 +92,72 @@ static const Invariant invariants[] = {
 		"GROUP BY r.run_id, r.lines HAVING r.lines <> count(l.line)"
 	},
 	{
+		"a statement equals the lines of its period",
+		"SELECT format('%%s %%s %%s', p.party, coalesce(s.period, d.period), coalesce(s.unit, d.unit)), "
+		"'statement ' || coalesce(s.amount::text, 'none') || ', lines ' || coalesce(d.amount::text, 'none') "
+		"FROM (SELECT x.party, x.period, x.unit, x.earned + x.corrections + x.withheld AS amount FROM %1$s.statement AS x) AS s "
+		"FULL JOIN (SELECT m.party, c.period, y.unit, sum(y.received - y.given) AS amount FROM %1$s.party_delta AS y "
+		"JOIN %1$s.party AS m ON m.party_id = y.party_id AND m.side IN ('outside', 'tax') "
+		"JOIN (SELECT z.period, coalesce(lag(z.period) OVER (ORDER BY z.period), '-infinity') AS since FROM %1$s.period AS z WHERE z.state = 'closed') AS c "
+		"ON y.period > c.since AND y.period <= c.period GROUP BY 1, 2, 3) AS d ON d.party = s.party AND d.period = s.period AND d.unit = s.unit "
+		"JOIN %1$s.party AS p ON p.party = coalesce(s.party, d.party) "
+		"WHERE coalesce(s.amount, 0) <> coalesce(d.amount, 0) "
+		"AND EXISTS (SELECT FROM %1$s.period AS o WHERE o.period = coalesce(s.period, d.period) AND o.state = 'closed')"
+	},
+	{
+		"the items of a statement sum to it",
+		"SELECT format('%%s %%s %%s', coalesce(s.party, i.party), coalesce(s.period, i.period), coalesce(s.unit, i.unit)), "
+		"format('statement %%s %%s %%s, items %%s %%s %%s', s.earned, s.corrections, s.withheld, i.earned, i.corrections, i.withheld) "
+		"FROM %1$s.statement AS s FULL JOIN (SELECT x.party, x.period, x.unit, "
+		"coalesce(sum(x.amount) FILTER (WHERE x.kind = 'earned'), 0) AS earned, coalesce(sum(x.amount) FILTER (WHERE x.kind = 'correction'), 0) AS corrections, "
+		"coalesce(sum(x.amount) FILTER (WHERE x.kind = 'withheld'), 0) AS withheld FROM %1$s.statement_item AS x GROUP BY 1, 2, 3) AS i "
+		"ON i.party = s.party AND i.period = s.period AND i.unit = s.unit "
+		"WHERE (coalesce(s.earned, 0), coalesce(s.corrections, 0), coalesce(s.withheld, 0)) IS DISTINCT FROM (coalesce(i.earned, 0), coalesce(i.corrections, 0), coalesce(i.withheld, 0))"
+	},
+	{
+		"a statement brings forward what the one before it did not pay out",
+		"SELECT format('%%s %%s %%s', n.party, n.period, n.unit), 'brings forward ' || n.brought_forward || ', the one before left ' || n.was_left "
+		"FROM (SELECT s.party, s.period, s.unit, s.brought_forward, coalesce(lag(s.held + s.carried) OVER (PARTITION BY s.party, s.unit ORDER BY s.period), 0) AS was_left "
+		"FROM %1$s.statement AS s) AS n WHERE n.brought_forward <> n.was_left "
+		"UNION ALL SELECT format('%%s %%s %%s', s.party, s.period, s.unit), 'leaves ' || (s.held + s.carried) || ', which no statement of the next period brings forward' "
+		"FROM %1$s.statement AS s CROSS JOIN LATERAL (SELECT min(x.period) AS period FROM %1$s.statement AS x WHERE x.period > s.period) AS next "
+		"WHERE s.held + s.carried <> 0 AND next.period IS NOT NULL "
+		"AND NOT EXISTS (SELECT FROM %1$s.statement AS x WHERE x.period = next.period AND x.party = s.party AND x.unit = s.unit)"
+	},
+	{
+		"a statement holds what is in dispute",
+		"SELECT format('%%s %%s %%s', s.party, s.period, s.unit), 'holds ' || s.held || ', disputes ' || coalesce(d.amount, 0) "
+		"FROM %1$s.statement AS s CROSS JOIN LATERAL (SELECT sum(x.amount) AS amount FROM %1$s.dispute AS x "
+		"WHERE x.party = s.party AND x.unit = s.unit AND x.period <= s.period AND (x.held_until IS NULL OR x.held_until >= s.period)) AS d "
+		"WHERE s.held <> coalesce(d.amount, 0)"
+	},
+	{
+		"a submitted statement is what was submitted, and what was approved of it",
+		"SELECT format('%%s %%s %%s', s.party, s.period, s.unit), CASE WHEN c.content IS DISTINCT FROM s.content THEN 'its digest is another one' ELSE 'approval ' || a.node || ' is of something else' END "
+		"FROM (SELECT DISTINCT x.period FROM %1$s.statement AS x WHERE x.state IN ('submitted', 'approved')) AS p "
+		"CROSS JOIN LATERAL settle._statement_content($1::regnamespace, p.period) AS c "
+		"JOIN %1$s.statement AS s ON s.period = p.period AND s.party = c.statement_party AND s.unit = c.unit AND s.state IN ('submitted', 'approved') "
+		"LEFT JOIN %1$s.approval AS a ON a.period = s.period AND a.party = s.party AND a.unit = s.unit AND a.voided_at IS NULL AND (a.content, a.amount) IS DISTINCT FROM (s.content, s.payable) "
+		"WHERE c.content IS DISTINCT FROM s.content OR a.node IS NOT NULL"
+	},
+	{
+		"a statement is paid by one payment of its amount",
+		"SELECT format('%%s %%s %%s', coalesce(s.party, p.party), coalesce(s.period, p.period), coalesce(s.unit, p.unit)), "
+		"format('statement is %%s, paid %%s; payment %%s', coalesce(s.state, 'none'), coalesce(s.paid, 0), coalesce(p.amount::text, 'none')) "
+		"FROM %1$s.statement AS s FULL JOIN %1$s.payment AS p ON p.period = s.period AND p.party = s.party AND p.unit = s.unit "
+		"WHERE (coalesce(s.state, '') = 'paid') <> (p.amount IS NOT NULL) OR coalesce(s.paid, 0) <> coalesce(p.amount, 0)"
+	},
+	{
+		"what came back of a leg equals its returns",
+		"SELECT 'leg ' || l.leg_id, 'returned ' || l.returned || ', returns ' || coalesce(sum(r.amount), 0) "
+		"FROM %1$s.leg AS l LEFT JOIN %1$s.leg_return AS r ON r.leg_id = l.leg_id GROUP BY l.leg_id, l.returned HAVING l.returned <> coalesce(sum(r.amount), 0)"
+	},
+	{
+		"a pack is what was submitted until it is enabled",
+		"SELECT k.pack, 'is ' || k.state || ', and its content has another digest' FROM %1$s.pack AS k "
+		"WHERE k.state IN ('submitted', 'approved') AND k.digest <> settle._pack_digest($1::regnamespace, k.pack)"
+	},
+	{
 		"a source is captured",
 		"SELECT s.source || ' ' || m.relid::regclass, CASE WHEN t.oid IS NULL THEN 'has no capture trigger' ELSE 'capture trigger is not enabled always' END "
 		"FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation AND c.relkind IN ('r', 'p') "
@@ -105,6 +174,26 @@ static const Invariant invariants[] = {
 		"a source has its relation",
 		"SELECT s.source::text, 'its relation is gone' FROM %1$s.source AS s LEFT JOIN pg_class AS c ON c.oid = s.relation "
 		"WHERE s.source_id <> 0 AND c.oid IS NULL"
+	},
+	{
+		"periods are closed one after the other",
+		"SELECT p.period::text, 'is not closed, and a later one is' FROM (SELECT settle._period_after(b.period, c.period) AS period "
+		"FROM %1$s.period AS c CROSS JOIN %1$s.book AS b WHERE c.state = 'closed' AND c.period < settle._closed_until($1::regnamespace)) AS p "
+		"WHERE NOT EXISTS (SELECT FROM %1$s.period AS o WHERE o.period = p.period AND o.state = 'closed')"
+	},
+	{
+		"no sheet stands before the books begin",
+		"SELECT so.source || ' ' || s.ticket_key, 'stands in ' || s.period FROM %1$s.sheet AS s JOIN %1$s.source AS so ON so.source_id = s.source_id "
+		"WHERE s.period < (SELECT min(p.period) FROM %1$s.period AS p)"
+	},
+	{
+		"what the rows of closed periods say was earned equals the lines",
+		"SELECT o.party || ' ' || o.period, 'row ' || concat_ws(' ', o.earned, o.base, o.tickets) || ', lines ' || concat_ws(' ', x.earned, x.base, x.tickets) "
+		"FROM %1$s.party_period AS o JOIN %1$s.period AS p ON p.period = o.period AND p.state = 'closed' LEFT JOIN ("
+		"SELECT y.period, y.party, jsonb_object_agg(y.component, y.earned) AS earned, jsonb_object_agg(y.component, y.base) AS base, jsonb_object_agg(y.component, y.tickets) AS tickets "
+		"FROM settle._period_sums($1::regnamespace, ARRAY(SELECT c.period FROM %1$s.period AS c WHERE c.state = 'closed'), settle._closed_until($1::regnamespace)) AS y GROUP BY 1, 2) AS x "
+		"ON x.period = o.period AND x.party = o.party "
+		"WHERE (o.earned, o.base, o.tickets) IS DISTINCT FROM (coalesce(x.earned, '{}'), coalesce(x.base, '{}'), coalesce(x.tickets, '{}'))"
 	}
 };
 
@@ -125,7 +214,7 @@ settle_check(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	arg = ObjectIdGetDatum(book.schema);
@@ -224,7 +313,7 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 		n = settle_book_execute(psprintf("SELECT coalesce(s.source_key, h.ticket_key), h.ticket_key IS NULL "
 										 "FROM (%2$s%3$s) AS s FULL JOIN (SELECT x.ticket_key FROM %1$s.sheet AS x WHERE x.source_id OPERATOR(pg_catalog.=) $1 GROUP BY 1 HAVING sum(x.tickets) OPERATOR(pg_catalog.=) 1) AS h "
 										 "ON h.ticket_key OPERATOR(pg_catalog.=) s.source_key "
-										 "WHERE (h.ticket_key IS NULL OR s.source_key IS NULL) "
+										 "WHERE (%4$s OR s.source_key IS NULL) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND (p.ticket_key IS NULL OR p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key))) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.unpaid AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
@@ -232,7 +321,9 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 										 "AND NOT EXISTS (SELECT FROM %1$s.source AS o WHERE o.source_id OPERATOR(pg_catalog.=) $1 AND o.on_delete OPERATOR(pg_catalog.=) 'ignore' AND s.source_key IS NULL) "
 										 "ORDER BY 1 LIMIT 100",
 										 book->name, settle_source_query(&reader, &lookup_type),
-										 ready_at == NULL ? " WHERE false" : psprintf(" WHERE (%s) OPERATOR(pg_catalog.<=) $3", ready_at)),
+										 ready_at == NULL ? " WHERE false" : psprintf(" WHERE (%s) OPERATOR(pg_catalog.<=) $3", ready_at),
+										 /* no rule need pay a row of a period */
+										 source->is_period ? "false" : "h.ticket_key IS NULL"),
 								3, types, values, NULL, SPI_OK_SELECT);
 		for (uint64 row = 0; row < n; row++)
 		{

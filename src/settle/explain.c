@@ -343,6 +343,10 @@ settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorest
 				begin_step(&e, "beaten", step->name, psprintf("in its choice, by rule %s", step->detail));
 				end_step(&e);
 				break;
+			case SETTLE_STEP_PACK_BEATEN:
+				begin_step(&e, "beaten", step->name, psprintf("its pack %s, in its choice, by pack %s", step->value, step->detail));
+				end_step(&e);
+				break;
 			case SETTLE_STEP_APPLIED:
 				for (int i = step->first_line; i < step->first_line + step->nlines; i++)
 				{
@@ -380,7 +384,7 @@ settle_explain(PG_FUNCTION_ARGS)
 	book = settle_book(PG_GETARG_OID(0));
 	name = NameStr(*PG_GETARG_NAME(1));
 	key = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_begin_run(&run, &book, false);

@@ -264,7 +264,7 @@ settle_rescan(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("book is null")));
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_begin_run(&run, &book, false);
@@ -313,7 +313,7 @@ settle_has_pending(PG_FUNCTION_ARGS)
 	SettleIdentity identity;
 	bool		result;
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	/* what is left of a source that is given up stays, and nobody waits for it */
@@ -334,17 +334,20 @@ Datum
 settle_excuse(PG_FUNCTION_ARGS)
 {
 	SettleBook	book = settle_book(PG_GETARG_OID(0));
-	Oid			types[] = {NAMEOID, TEXTOID, TEXTOID};
-	Datum		values[] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(3)};
+	Oid			types[] = {NAMEOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(3), CStringGetTextDatum(settle_actor_name(book.schema))};
 	SettleIdentity identity;
 	uint64		n;
+	int			depth;
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	n = settle_book_execute(psprintf("UPDATE %s.unpaid SET excused_by = session_user, excused_at = now(), reason = $3 "
+	depth = settle_begin_reason(text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	n = settle_book_execute(psprintf("UPDATE %s.unpaid SET excused_by = $4, excused_at = now(), reason = $3 "
 									 "WHERE source = $1 AND ticket_key = $2", book.name),
-							3, types, values, NULL, SPI_OK_UPDATE);
+							4, types, values, NULL, SPI_OK_UPDATE);
+	settle_end_reason(depth);
 	SPI_finish();
 	settle_book_leave(identity);
 	if (n == 0)

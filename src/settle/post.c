@@ -231,8 +231,8 @@ settle_post_batch(Run *run, RunSource *source)
 				settle_add_key(&arrived, ticket->key, 0);
 				if (ticket->nlines > 0)
 					settle_add_key(&paid, ticket->key, 0);
-				else
-					settle_add_key(&unpaid, ticket->key, ticket->ready_at);
+				else if (!source->is_period)
+					settle_add_ticket(&unpaid, ticket);
 				moves = ticket->nlines > 0 || settled;
 				break;
 			case TICKET_NOT_READY:
@@ -245,7 +245,7 @@ settle_post_batch(Run *run, RunSource *source)
 			case TICKET_VANISHED:
 				if (settled && source->on_delete != 'i' && (source->on_delete == 'h' || run->hold_vanished))
 				{
-					settle_note_problem(run, source, ticket->key, NULL, ERRCODE_SETTLE_VANISHED,
+					settle_note_failure(run, source, ticket, NULL, ERRCODE_SETTLE_VANISHED,
 								 psprintf("ticket \"%s\" is settled and has no row any more", ticket->key),
 								 run->hold_vanished ? "Too many tickets are missing at once to be cancellations." : NULL,
 								 "Write the row again; to take the money back set on_delete of the source to reverse and delete the row then.");
@@ -260,7 +260,7 @@ settle_post_batch(Run *run, RunSource *source)
 				settle_add_key(&arrived, ticket->key, 0);
 				break;
 			case TICKET_FAILED:
-				settle_note_problem(run, source, ticket->key, ticket->failing, ticket->error->sqlerrcode,
+				settle_note_failure(run, source, ticket, ticket->failing, ticket->error->sqlerrcode,
 							 ticket->error->message, ticket->error->detail, ticket->error->hint);
 				break;
 			case TICKET_REPEATED:

@@ -49,6 +49,7 @@ typedef struct KeyList
 	int			space;
 	Datum	   *keys;
 	Datum	   *times;
+	Datum	   *periods;
 } KeyList;
 
 /* ---- parties.c ---- */
@@ -74,7 +75,8 @@ extern void settle_write_drafts(Run *run, Drafts *drafts);
 
 /* ---- states.c ---- */
 extern void settle_add_key(KeyList *list, const char *key, TimestampTz time);
-extern void settle_note_problem(Run *run, RunSource *source, const char *key, const char *rule, int sqlerrcode, const char *message, const char *detail, const char *hint);
+extern void settle_add_ticket(KeyList *list, const RunTicket *ticket);
+extern void settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const char *rule, int sqlerrcode, const char *message, const char *detail, const char *hint);
 extern void settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *unpaid, KeyList *waiting, KeyList *arrived);
 
 /* ---- post.c ---- */

@@ -116,10 +116,11 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	Run		   *run = reader->run;
 	RunTicket  *ticket = &run->tickets[run->ntickets];
 	TupleTableSlot *slot = settle_set_slot(reader->source->set);
-	SettleTicket said;
+	SettleTicket *said = &reader->said;
 	bool		is_long;
 
 	memset(ticket, 0, sizeof(*ticket));
+	ticket->period = said->period = DATEVAL_NOBEGIN;
 	heap_deform_tuple(tuple, desc, reader->values, reader->nulls);
 	ticket->key = TextDatumGetCString(reader->values[reader->nulls[ROW_KEY - 1] ? ROW_SOURCE - 1 : ROW_KEY - 1]);
 	is_long = clip_key(ticket);
@@ -143,12 +144,12 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	}
 	fill_slot(reader, slot, ROW_COLUMNS);
 
-	if (settle_evaluate_ticket(reader->source->set, run->now, false, &said, NULL))
-		keep_ticket(ticket, &said, run->now);
+	if (settle_evaluate_ticket(reader->source->set, run->now, false, said, NULL))
+		keep_ticket(ticket, said, run->now);
 	else
 	{
-		ticket->state = said.has_ready_at ? TICKET_WAITING : TICKET_NOT_READY;
-		ticket->ready_at = said.ready_at;
+		ticket->state = said->has_ready_at ? TICKET_WAITING : TICKET_NOT_READY;
+		ticket->ready_at = said->ready_at;
 	}
 	run->ntickets++;
 }
@@ -211,6 +212,7 @@ evaluate_rows(Reader *reader, SPITupleTable *rows, uint64 from, uint64 to)
 
 			/* read_ticket has set the key before anything can fail */
 			ticket->state = TICKET_FAILED;
+			ticket->period = reader->said.period;
 			ticket->error = error;
 			ticket->failing = settle_set_failing(reader->source->set);
 		}

@@ -45,8 +45,8 @@ settle_query(const char *sql)
 /*
  * Locks the gate of the book.
  */
-static void
-pass_gate(const SettleBook *book, bool at_commit)
+void
+settle_pass_gate(const SettleBook *book, bool at_commit)
 {
 	Oid			gate;
 
@@ -119,6 +119,7 @@ open_source(Run *run, int row)
 	on_delete = TextDatumGetCString(settle_spi_datum(row, 4, &isnull));
 	source->on_delete = on_delete[0];
 	source->tax_is_mapped = DatumGetBool(settle_spi_datum(row, 5, &isnull));
+	source->is_period = strcmp(source->name, SETTLE_PERIOD_SOURCE) == 0;
 	MemoryContextSwitchTo(old);
 	return source;
 }
@@ -145,7 +146,7 @@ compare_version(const void *a, const void *b)
 	const SettleRule *rb = *(const SettleRule *const *) b;
 	int			cmp = strcmp(ra->def->code, rb->def->code);
 
-	return cmp != 0 ? cmp : ra->def->from < rb->def->from ? -1 : ra->def->from > rb->def->from;
+	return cmp != 0 ? cmp : settle_compare_versions(ra->def, rb->def);
 }
 
 /*
@@ -154,7 +155,11 @@ compare_version(const void *a, const void *b)
 void
 settle_number_rules(Run *run)
 {
-	uint64		n = settle_query(psprintf("SELECT r.rule_id, r.code, pg_catalog.lower(r.valid) FROM %s.rule AS r ORDER BY r.rule_id DESC", run->book.name));
+	/* a version that ended before its pack began is in no ruleset */
+	uint64		n = settle_query(psprintf("SELECT r.rule_id, r.code, greatest(pg_catalog.lower(r.valid), pg_catalog.lower(k.valid)), nullif(r.pack, 'base') "
+										  "FROM %1$s.rule AS r JOIN %1$s.pack AS k ON k.pack OPERATOR(pg_catalog.=) r.pack "
+										  "WHERE (pg_catalog.upper(r.valid) OPERATOR(pg_catalog.<=) pg_catalog.lower(k.valid)) IS NOT TRUE "
+										  "ORDER BY r.rule_id DESC", run->book.name));
 	bool		isnull;
 
 	run->nrule_ids = n == 0 ? 1 : DatumGetInt32(settle_spi_datum(0, 1, &isnull)) + 1;
@@ -170,6 +175,7 @@ settle_number_rules(Run *run)
 		qsort(sorted, nrules, sizeof(SettleRule *), compare_version);
 		for (uint64 row = 0; row < n; row++)
 		{
+			Datum		value;
 			SettleRuleDef def = {0};
 			SettleRule	wanted = {.def = &def};
 			const SettleRule *key = &wanted;
@@ -179,6 +185,8 @@ settle_number_rules(Run *run)
 			def.from = DatumGetTimestampTz(settle_spi_datum(row, 3, &isnull));
 			if (isnull)
 				def.from = DT_NOBEGIN;
+			value = settle_spi_datum(row, 4, &isnull);
+			def.pack = isnull ? NULL : TextDatumGetCString(value);
 			found = bsearch(&key, sorted, nrules, sizeof(SettleRule *), compare_version);
 			if (found != NULL)
 			{
@@ -344,11 +352,11 @@ settle_run(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);
 	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_CLERK);
 
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	pass_gate(&book, false);
+	settle_pass_gate(&book, false);
 	settle_begin_run(&run, &book, false);
 	settle_run_pending(&run, max_tickets);
 	settle_release_sources(&run);
@@ -380,7 +388,7 @@ settle_run_keys(const SettleBook *book, const char *source, List *keys)
 	foreach(lc, keys)
 		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
 	SPI_connect();
-	pass_gate(book, true);
+	settle_pass_gate(book, true);
 	settle_begin_run(&run, book, true);
 	/* what is wrong with other sources is no concern of this transaction */
 	run.sources[0] = settle_find_source(&run, source);
@@ -413,7 +421,7 @@ settle_bench_evaluate(PG_FUNCTION_ARGS)
 	Run			run;
 	int64		nlines = 0;
 
-	settle_book_check_rights(&book);
+	settle_book_check_level(&book, SETTLE_ADMIN);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_begin_run(&run, &book, false);

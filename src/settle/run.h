@@ -23,9 +23,11 @@ typedef struct Reader
 	AttrNumber *columns;		/* attribute of the source, by column of the row */
 	Datum	   *values;			/* of the row */
 	bool	   *nulls;
+	SettleTicket said;			/* by the engine of the row that was read last, as far as it came */
 } Reader;
 
 /* ---- run.c ---- */
+extern void settle_pass_gate(const SettleBook *book, bool at_commit);
 extern uint64 settle_query(const char *sql);
 extern int64 settle_latest_number(const char *sql, int nargs, Oid *types, Datum *values);
 extern void settle_compile_source(Run *run, RunSource *source);

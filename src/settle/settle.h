@@ -7,6 +7,7 @@
  *		pending.c	taking tickets, rescan
  *		post.h		posting: comparing with what is posted, tallies, writing
  *		copy.c		COPY into a table of the book
+ *		period.c	what closing a period needs of C; the rest stands in period.sql
  *		capture.c	triggers on the source
  *		explain.c	the steps of one ticket
  *		check.c		what must always hold
@@ -31,6 +32,7 @@ typedef struct RunSource
 	const char *relation_name;	/* quoted */
 	char		on_delete;		/* 'h'old, 'r'everse, 'i'gnore */
 	bool		tax_is_mapped;
+	bool		is_period;		/* the built-in one: a row that no rule pays is none to worry about */
 	SettleSet  *set;
 	int		   *rule_ids;		/* by ordinal of the rule */
 	int			nparty_ids;
@@ -80,7 +82,7 @@ typedef struct RunTicket
 	bool		known;			/* has sheets */
 	TimestampTz ready_at;
 	TimestampTz ticket_time;
-	DateADT		period;
+	DateADT		period;			/* -infinity where it is not known */
 	struct varlena *project;
 	struct varlena *region;
 	SettleDec	revenue;

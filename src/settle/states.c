@@ -12,25 +12,57 @@ settle_add_key(KeyList *list, const char *key, TimestampTz time)
 {
 	if (list->n == list->space)
 	{
+		Size		size;
+
 		list->space = Max(64, list->space * 2);
-		list->keys = list->keys == NULL ? palloc(sizeof(Datum) * list->space) : repalloc(list->keys, sizeof(Datum) * list->space);
-		list->times = list->times == NULL ? palloc(sizeof(Datum) * list->space) : repalloc(list->times, sizeof(Datum) * list->space);
+		size = sizeof(Datum) * list->space;
+		list->keys = list->keys == NULL ? palloc(size) : repalloc(list->keys, size);
+		list->times = list->times == NULL ? palloc(size) : repalloc(list->times, size);
+		list->periods = list->periods == NULL ? palloc(size) : repalloc(list->periods, size);
 	}
 	list->keys[list->n] = CStringGetTextDatum(key);
-	list->times[list->n++] = TimestampTzGetDatum(time);
+	list->times[list->n] = TimestampTzGetDatum(time);
+	list->periods[list->n++] = DateADTGetDatum(DATEVAL_NOBEGIN);
 }
 
 /*
- * Writes down a ticket that cannot be settled.
+ * Adds a ticket with the time at which it was ready, and its period.
  */
 void
-settle_note_problem(Run *run, RunSource *source, const char *key, const char *rule, int sqlerrcode,
+settle_add_ticket(KeyList *list, const RunTicket *ticket)
+{
+	settle_add_key(list, ticket->key, ticket->ready_at);
+	list->periods[list->n - 1] = DateADTGetDatum(ticket->period);
+}
+
+/*
+ * Finds the period whose closing a failed ticket stands in the way of: that of
+ * its row or that of what is posted for it, the earlier one; -infinity where
+ * neither is known.
+ */
+static DateADT
+period_of_failure(const RunTicket *ticket)
+{
+	bool		is_posted = ticket->posted != NULL && ticket->posted->tickets == 1;
+
+	if (!is_posted)
+		return ticket->period;
+	return ticket->period == DATEVAL_NOBEGIN ? ticket->posted->period : Min(ticket->period, ticket->posted->period);
+}
+
+/*
+ * Writes down a ticket that cannot be settled.  One that was deferred stays so
+ * as long as the same is wrong with it.
+ */
+void
+settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const char *rule, int sqlerrcode,
 			 const char *message, const char *detail, const char *hint)
 {
-	Oid			types[] = {NAMEOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[7];
-	char		nulls[8] = "       ";
-	const char *texts[] = {key, rule, unpack_sql_state(sqlerrcode), message, detail, hint};
+	Oid			types[] = {NAMEOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, DATEOID};
+	Datum		values[8];
+	char		nulls[9] = "        ";
+	const char *texts[] = {ticket->key, rule, unpack_sql_state(sqlerrcode), message, detail, hint};
+	DateADT		period = period_of_failure(ticket);
 	NameData	name;
 
 	namestrcpy(&name, source->name);
@@ -40,12 +72,17 @@ settle_note_problem(Run *run, RunSource *source, const char *key, const char *ru
 		nulls[i + 1] = texts[i] == NULL ? 'n' : ' ';
 		values[i + 1] = texts[i] == NULL ? (Datum) 0 : CStringGetTextDatum(texts[i]);
 	}
-	settle_book_execute(psprintf("INSERT INTO %1$s.problem AS p (source, ticket_key, rule_code, sqlstate, message, detail, hint) "
-								 "VALUES ($1, $2, $3, $4, $5, $6, $7) "
-								 "ON CONFLICT (source, ticket_key) DO UPDATE SET rule_code = excluded.rule_code, sqlstate = excluded.sqlstate, "
-								 "message = excluded.message, detail = excluded.detail, hint = excluded.hint, last_seen = excluded.last_seen",
+	nulls[7] = period == DATEVAL_NOBEGIN ? 'n' : ' ';
+	values[7] = DateADTGetDatum(period);
+	settle_book_execute(psprintf("INSERT INTO %1$s.problem AS p (source, ticket_key, rule_code, sqlstate, message, detail, hint, period) "
+								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
+								 "ON CONFLICT (source, ticket_key) DO UPDATE SET (deferred_at, deferred_by, reason) = (SELECT p.deferred_at, p.deferred_by, p.reason "
+								 "WHERE (p.rule_code, p.sqlstate, p.message, p.detail, p.period) IS NOT DISTINCT FROM "
+								 "(excluded.rule_code, excluded.sqlstate, excluded.message, excluded.detail, excluded.period)), "
+								 "rule_code = excluded.rule_code, sqlstate = excluded.sqlstate, message = excluded.message, detail = excluded.detail, "
+								 "hint = excluded.hint, period = excluded.period, last_seen = excluded.last_seen",
 								 run->book.name),
-						7, types, values, nulls, SPI_OK_INSERT);
+						8, types, values, nulls, SPI_OK_INSERT);
 	run->problems++;
 }
 
@@ -69,8 +106,8 @@ void
 settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *unpaid, KeyList *waiting, KeyList *arrived)
 {
 	NameData	name;
-	Oid			types[] = {NAMEOID, TEXTARRAYOID, get_array_type(TIMESTAMPTZOID)};
-	Datum		values[3];
+	Oid			types[] = {NAMEOID, TEXTARRAYOID, get_array_type(TIMESTAMPTZOID), get_array_type(DATEOID)};
+	Datum		values[4];
 
 	namestrcpy(&name, source->name);
 	forget_keys(run, source, "problem", "source", NAMEOID, NameGetDatum(&name), solved);
@@ -81,9 +118,12 @@ settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, 
 		values[0] = NameGetDatum(&name);
 		values[1] = settle_array_of(TEXTOID, unpaid->keys, unpaid->n);
 		values[2] = settle_array_of(TIMESTAMPTZOID, unpaid->times, unpaid->n);
-		settle_book_execute(psprintf("INSERT INTO %s.unpaid (source, ticket_key, ready_at) "
-									 "SELECT $1, u.k, u.t FROM unnest($2, $3) AS u(k, t) ON CONFLICT (source, ticket_key) DO NOTHING", run->book.name),
-							3, types, values, NULL, SPI_OK_INSERT);
+		values[3] = settle_array_of(DATEOID, unpaid->periods, unpaid->n);
+		settle_book_execute(psprintf("INSERT INTO %s.unpaid AS p (source, ticket_key, ready_at, period) "
+									 "SELECT $1, u.k, u.t, u.p FROM unnest($2, $3, $4) AS u(k, t, p) "
+									 "ON CONFLICT (source, ticket_key) DO UPDATE SET ready_at = excluded.ready_at, period = excluded.period "
+									 "WHERE (p.ready_at, p.period) IS DISTINCT FROM (excluded.ready_at, excluded.period)", run->book.name),
+							4, types, values, NULL, SPI_OK_INSERT);
 		run->unpaid += unpaid->n;
 	}
 	if (waiting->n > 0)

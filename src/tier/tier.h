@@ -57,6 +57,17 @@ typedef struct SettleFeeStep
 	SettleDec	fee;			/* quantity x rate + flat */
 } SettleFeeStep;
 
+/* A bound of a scale beyond which more costs less. */
+typedef struct SettleCliff
+{
+	SettleDec	bound;			/* in units */
+	SettleDec	before;			/* the fee just before it */
+	SettleDec	after;			/* and just after */
+} SettleCliff;
+
+/* Finds the cliffs of a scale; with by_rate those of the rate that a quantity reaches, not of the fee. */
+extern int	settle_tiers_cliffs(const SettleTiers *tiers, bool by_rate, SettleCliff **cliffs);
+
 extern int	settle_price_steps(const SettlePricer *pricer, SettleDec quantity, SettleFeeStep **steps);
 
 #endif							/* SETTLE_TIER_H */

@@ -29,11 +29,16 @@ SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE pronamespace
 
 -- Those that stay are reached by statements that run with the caller's own
 -- rights: what a reader asks of line_detail, what a book's owner asks of
--- create_book, rules, run_all and check.
+-- create_book, rules, run_all and check, and what bodies call, which run as the
+-- owner of a book.
 SELECT set_eq($$
     SELECT proname::text FROM our_function
     WHERE proname LIKE '\_%' AND has_function_privilege('public', oid, 'EXECUTE')$$,
-    ARRAY['_unpack', '_create_views', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee'],
+    ARRAY['_unpack', '_create_views', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee', '_journal', '_create_change_table', '_watch_parties', '_readable',
+        '_create_pack_tables', '_changed_keys', '_check_pack_time', '_file_instant', '_items_of', '_lock_rules', '_order_outcomes', '_pack_digest', '_part_of_ruleset', '_plan_load', '_redraft_pack', '_take_pack', '_wanted_part',
+        '_lint_rules', '_rules_from_now',
+        '_create_statement_tables', '_create_leg_tables', '_create_reconcile_tables', '_make_statements', '_paid_statements', '_party_lines', '_statement_range', '_statement_content', '_content_now', '_require_content', '_require_reason', '_pass_gate', '_begin_move', '_end_move', '_void_changed', '_next_node', '_is_one_of', '_disputed_amount', '_payout_reference', '_source_rows',
+        '_create_period_tables', '_shut_gate', '_period_start', '_period_after', '_next_period', '_period_transfers', '_period_sums', '_build_period', '_carry_into', '_closed_until', '_check_period', '_first_open', '_check_order', '_settle_period', '_period_obstacles'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
 
 SELECT is_empty($$

@@ -1,0 +1,37 @@
+-- lint: what is wrong with the rules of a book
+
+CREATE FUNCTION settle._lint_rules(
+	rules settle.ruleset, sources name[], relations regclass[], at_commit boolean,
+	OUT severity text, OUT kind text, OUT object text, OUT detail text, OUT hint text
+) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_lint_rules' LANGUAGE C STABLE STRICT;
+COMMENT ON FUNCTION settle._lint_rules(settle.ruleset, name[], regclass[], boolean) IS 'what is wrong with rules, for rows of the relations that are their sources';
+
+CREATE FUNCTION settle._rules_from_now(book regnamespace, packs text[])
+	RETURNS settle.ruleset AS 'MODULE_PATHNAME', 'settle_rules_from_now' LANGUAGE C STABLE STRICT;
+COMMENT ON FUNCTION settle._rules_from_now(regnamespace, text[]) IS 'the rules of a book as they are if packs are enabled now';
+
+CREATE FUNCTION settle._lint(book regnamespace, packs text[]) RETURNS SETOF record
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	RETURN QUERY EXECUTE format($query$
+		SELECT l.severity, l.kind, l.object, l.detail, l.hint
+		FROM (SELECT array_agg(s.source ORDER BY s.source_id) AS sources, array_agg(s.relation ORDER BY s.source_id) AS relations
+			FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation) AS s,
+			%1$s.book AS b,
+			settle._lint_rules($1, coalesce(s.sources, '{}'), coalesce(s.relations, '{}'), b.settle_on = 'commit') AS l
+		ORDER BY array_position('{error,warning,note}', l.severity), l.kind, l.object, l.detail
+	$query$, book)
+	USING CASE WHEN packs IS NULL THEN settle.rules(book) ELSE settle._rules_from_now(book, packs) END;
+END
+$function$;
+COMMENT ON FUNCTION settle._lint(regnamespace, text[]) IS 'what settle.lint runs as the owner of the book';
+REVOKE ALL ON FUNCTION settle._lint(regnamespace, text[]) FROM PUBLIC;
+
+CREATE FUNCTION settle.lint(
+	book regnamespace, packs text[] DEFAULT NULL,
+	OUT severity text, OUT kind text, OUT object text, OUT detail text, OUT hint text
+) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_as_reader' LANGUAGE C STABLE;
+COMMENT ON FUNCTION settle.lint(regnamespace, text[]) IS
+	'what is wrong with the rules of a book, as they are or as they would be with some packs from now on: errors, warnings and notes';

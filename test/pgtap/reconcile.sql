@@ -1,0 +1,64 @@
+-- Reconciliation: figures of others against those of the book, and when they call for an audit.
+\set ON_ERROR_STOP on
+SET client_min_messages = warning;
+SET TimeZone = 'Asia/Shanghai';
+SELECT no_plan();
+SELECT settle.create_book('recon') \g /dev/null
+SELECT settle.add_rule('recon', 'intake', 'intake', 'customer', 'escrow', base => 'amount') \g /dev/null
+SELECT settle.add_rule('recon', 'freight', 'freight', 'hq', 'dealer:{dealer}', base => 'amount', tiers => '10%') \g /dev/null
+CREATE FUNCTION pg_temp.close(book regnamespace, period date) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('INSERT INTO %s.period (period, state, changed_by) VALUES ($1, ''closed'', ''test'') ON CONFLICT (period) DO UPDATE SET state = ''closed''', book) USING period;
+    PERFORM settle._make_statements(book, period);
+END $$;
+INSERT INTO recon.ticket (ticket_id, done_at, project, region, dealer, amount)
+SELECT m || '-' || n, make_date(2025, m, 10), 'a', 'b', 'd' || n, 100 * n FROM generate_series(8, 11) AS m, generate_series(1, 4) AS n;
+SELECT settle.run('recon') \g /dev/null
+
+-- per order
+UPDATE recon.figure_kind SET component = 'intake' WHERE kind = 'channel_bill';
+INSERT INTO recon.external_figure (kind, period, source, ticket_key, unit, amount) VALUES
+    ('channel_bill', '2025-11-01', 'ticket', '11-1', 'CNY', 60), ('channel_bill', '2025-11-01', 'ticket', '11-1', 'CNY', 40.00),
+    ('channel_bill', '2025-11-01', 'ticket', '11-2', 'CNY', 210), ('channel_bill', '2025-11-01', 'ticket', 'unknown', 'CNY', 5),
+    ('channel_bill', '2025-11-01', 'ticket', '11-4', 'USD', 400);
+SELECT results_eq($$ SELECT * FROM settle.reconcile('recon', 'channel_bill', '2025-11-01') $$, $$ VALUES
+    ('matched', 'ticket'::name, '11-1', NULL::text, 'CNY', 100::numeric, 100.00, 0.00),
+    ('different', 'ticket', '11-2', NULL, 'CNY', 200, 210, 10),
+    ('missing_there', 'ticket', '11-3', NULL, 'CNY', 300, NULL, -300),
+    ('missing_there', 'ticket', '11-4', NULL, 'CNY', 400, NULL, -400),
+    ('missing_here', 'ticket', '11-4', NULL, 'USD', NULL, 400, 400),
+    ('missing_here', 'ticket', 'unknown', NULL, 'CNY', NULL, 5, 5) $$, 'matched, different, missing there and here, by order and unit');
+SELECT results_eq($$ SELECT count(*), sum(book_amount) FROM settle.reconcile('recon', 'sign_off', '2025-10-01') $$, $$ VALUES (4::bigint, 1000::numeric) $$, 'without a component it is the revenue');
+UPDATE recon.figure_kind SET source = 'elsewhere' WHERE kind = 'sign_off';
+SELECT is_empty($$ SELECT * FROM settle.reconcile('recon', 'sign_off', '2025-10-01') $$, 'of one source alone');
+SELECT throws_ok($$ SELECT * FROM settle.reconcile('recon', 'gossip', '2025-11-01') $$, '42704', 'unknown kind of figures "gossip"', 'a kind that is not there');
+SELECT throws_ok($$ INSERT INTO recon.external_figure (kind, period, source, ticket_key, party, unit, amount) VALUES ('sign_off', '2025-11-01', 'ticket', '1', 'p', 'CNY', 1) $$, '23514', NULL, 'a figure is of an order or of a party');
+
+-- per party and period
+INSERT INTO recon.external_figure (kind, period, party, unit, amount)
+SELECT 'erp_invoice', make_date(2025, m, 1), 'dealer:d' || n, 'CNY', 10 * n * CASE n WHEN 1 THEN 1 WHEN 2 THEN 1.05 WHEN 3 THEN 1.06 ELSE CASE WHEN m = 10 THEN 1 ELSE 0.5 END END
+FROM generate_series(8, 11) AS m, generate_series(1, 4) AS n;
+SELECT results_eq($$ SELECT outcome, party, book_amount, external_amount, difference FROM settle.reconcile('recon', 'erp_invoice', '2025-11-01') $$, $$ VALUES
+    ('matched', 'dealer:d1', 10.00, 10.00, 0.00), ('different', 'dealer:d2', 20.00, 21.00, 1.00), ('different', 'dealer:d3', 30.00, 31.80, 1.80), ('different', 'dealer:d4', 40.00, 20.0, -20.00) $$,
+    'parties against what they received less what they gave');
+UPDATE recon.figure_kind SET parties = 'dealer:d1' WHERE kind = 'erp_invoice';
+SELECT results_eq($$ SELECT outcome, party FROM settle.reconcile('recon', 'erp_invoice', '2025-11-01') $$, $$ VALUES ('matched', 'dealer:d1'), ('missing_here', 'dealer:d2'), ('missing_here', 'dealer:d3'), ('missing_here', 'dealer:d4') $$, 'of some parties alone');
+UPDATE recon.figure_kind SET parties = 'dealer' WHERE kind = 'erp_invoice';
+
+-- an audit is due when a party differs by more than 5 % three periods in a row
+SELECT pg_temp.close('recon', '2025-08-01'), pg_temp.close('recon', '2025-09-01') \g /dev/null
+SELECT is_empty($$ SELECT * FROM settle.audit_differences('recon') $$, 'two periods are not three');
+SELECT pg_temp.close('recon', '2025-10-01') \g /dev/null
+SELECT results_eq($$ SELECT kind, party, unit, periods FROM settle.audit_differences('recon') $$, $$ VALUES ('erp_invoice', 'dealer:d3', 'CNY', 3::bigint) $$, 'three are; 5 % itself is not more, and one month without a difference ends the row');
+SELECT results_eq($$ SELECT object, message FROM recon.alert WHERE kind = 'audit' $$,
+    $$ VALUES ('erp_invoice dealer:d3 CNY', 'differs by more than 5 % in 3 periods up to 2025-10-01: 1.8 of 30, 1.8 of 30, 1.8 of 30') $$, 'an alert says what and how much');
+UPDATE recon.book SET audit_periods = 1, audit_percent = 4.9;
+SELECT set_eq($$ SELECT party FROM settle.audit_differences('recon') $$, ARRAY['dealer:d2', 'dealer:d3'], 'percentage and number are settings');
+UPDATE recon.book SET audit_periods = 3, audit_percent = 5;
+-- a period whose figures are not loaded yet neither counts nor ends the row
+SELECT pg_temp.close('recon', '2025-11-01'), pg_temp.close('recon', '2025-12-01') \g /dev/null
+SELECT set_eq($$ SELECT party FROM settle.audit_differences('recon') $$, ARRAY['dealer:d3'], 'the last periods that have figures count');
+SELECT is((SELECT count(*) FROM recon.alert WHERE kind = 'audit' AND object LIKE '%d3%'), 1::bigint, 'one open alert a party');
+SELECT is_empty($$ SELECT * FROM settle.check('recon') $$, 'all figures agree');
+DROP SCHEMA recon CASCADE;
+SELECT * FROM finish();
