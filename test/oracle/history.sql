@@ -112,7 +112,7 @@ BEGIN ATOMIC
 END;
 
 -- One version of a rule of the oracle as a rule of the book.
-CREATE PROCEDURE history.add_rule(book text, version int)
+CREATE PROCEDURE history.add_rule(book text, version int, pack text DEFAULT 'base')
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -125,6 +125,7 @@ BEGIN
 		applies_when => coalesce((SELECT string_agg(history.expression(c.name, c.test, c.operand), ' AND ')
 			FROM oracle.condition AS c WHERE c.rule = r.rule), 'true'),
 		source => 'job',
+		pack => pack,
 		valid => tstzrange(nullif(r.valid_from, '-infinity'), nullif(r.valid_until, 'infinity')))
 	FROM oracle.rule AS r WHERE r.rule = version;
 END

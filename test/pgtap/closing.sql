@@ -62,36 +62,52 @@ BEGIN ATOMIC
 END;
 
 -- A rule's version ends at an instant in the past and another one, with the tiers of any rule of
--- the same kind, takes its place until it would have ended.
-CREATE PROCEDURE history.edit_rules(book text, edits int)
+-- the same kind, takes its place until it would have ended.  Once a month has closed that takes a
+-- pack, which another person approves.
+CREATE PROCEDURE history.edit_rule(book text)
 LANGUAGE plpgsql
 AS $$
 DECLARE
+	edited timestamptz := date_trunc('minute', timestamptz '2025-11-02 00:00+08' + random() * interval '55 days');
+	base_is_free boolean;
 	old oracle.rule;
 	scale int;
-	at timestamptz;
-	fresh int;
+	version int;
+	draft text;
 BEGIN
-	FOR n IN 1 .. edits LOOP
-		at := date_trunc('minute', timestamptz '2025-11-02 00:00+08' + random() * interval '55 days');
-		SELECT r.* INTO old
-		FROM (SELECT o.* FROM oracle.rule AS o WHERE o.valid_from < at AND o.valid_until > at AND o.code <> 'halfway' ORDER BY o.rule) AS r
-		ORDER BY random() LIMIT 1;
-		SELECT r.rule INTO scale
-		FROM (SELECT o.rule FROM oracle.rule AS o WHERE o.code <> 'halfway' AND o.accumulates = old.accumulates ORDER BY o.rule) AS r
-		ORDER BY random() LIMIT 1;
-		SELECT max(o.rule) + 1 INTO fresh FROM oracle.rule AS o;
+	EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I.period AS p WHERE p.state = ''closed'')', book) INTO base_is_free;
+	SELECT r.* INTO old
+	FROM (
+		SELECT o.* FROM oracle.rule AS o
+		WHERE o.valid_from < edited AND o.valid_until > edited AND (base_is_free OR o.valid_until = 'infinity') AND o.code <> 'halfway'
+		ORDER BY o.rule
+	) AS r
+	ORDER BY random() LIMIT 1;
+	SELECT r.rule INTO scale
+	FROM (SELECT o.rule FROM oracle.rule AS o WHERE o.code <> 'halfway' AND o.accumulates = old.accumulates ORDER BY o.rule) AS r
+	ORDER BY random() LIMIT 1;
+	SELECT max(o.rule) + 1 INTO version FROM oracle.rule AS o;
 
-		UPDATE oracle.rule AS o SET valid_until = at WHERE o.rule = old.rule;
-		INSERT INTO oracle.rule
-		SELECT fresh, old.code, old.component, at, old.valid_until, old.payee_kind, old.payee_key, old.base, o.mode, old.decisions, old.accumulates
-		FROM oracle.rule AS o WHERE o.rule = scale;
-		INSERT INTO oracle.tier SELECT fresh, t.step, t.upper, t.inclusive, t.rate, t.flat FROM oracle.tier AS t WHERE t.rule = scale;
-		INSERT INTO oracle.condition SELECT fresh, c.name, c.test, c.operand FROM oracle.condition AS c WHERE c.rule = old.rule;
+	UPDATE oracle.rule AS o SET valid_until = edited WHERE o.rule = old.rule;
+	INSERT INTO oracle.rule
+	SELECT version, old.code, old.component, edited, old.valid_until, old.payee_kind, old.payee_key, old.base, o.mode, old.decisions, old.accumulates
+	FROM oracle.rule AS o WHERE o.rule = scale;
+	INSERT INTO oracle.tier SELECT version, t.step, t.upper, t.inclusive, t.rate, t.flat FROM oracle.tier AS t WHERE t.rule = scale;
+	INSERT INTO oracle.condition SELECT version, c.name, c.test, c.operand FROM oracle.condition AS c WHERE c.rule = old.rule;
 
-		PERFORM settle.end_rule(book::regnamespace, old.code, at);
-		CALL history.add_rule(book, fresh);
-	END LOOP;
+	IF base_is_free THEN
+		PERFORM settle.end_rule(book::regnamespace, old.code, edited);
+		CALL history.add_rule(book, version);
+		RETURN;
+	END IF;
+	draft := 'edit_' || version;
+	PERFORM settle.add_pack(book::regnamespace, draft, ends => ARRAY[old.code]);
+	CALL history.add_rule(book, version, draft);
+	PERFORM settle.submit_pack(book::regnamespace, draft, 'a rate was wrong');
+	SET SESSION AUTHORIZATION history_approver;
+	PERFORM settle.approve_pack(book::regnamespace, draft, 'it was');
+	RESET SESSION AUTHORIZATION;
+	PERFORM settle.enable_pack(book::regnamespace, draft, edited, reach_back => true);
 END
 $$;
 
@@ -131,6 +147,7 @@ BEGIN
 	PERFORM setseed((seed % 1000000) / 1000000.0);
 	CALL history.make_book('history_live', 'history.job', reverses => 'reverses');
 	UPDATE history_live.book SET max_correction = NULL;
+	PERFORM settle.grant_access('history_live', 'history_approver', 'approver');
 	COMMIT;
 	FOR round IN 1 .. rounds LOOP
 		CALL history.change_tickets(workers, CASE round WHEN 1 THEN 5 * workers ELSE workers / 3 END, workers / 3, workers / 6);
@@ -138,12 +155,13 @@ BEGIN
 		COMMIT;
 		CALL history.open_again(workers / 10);
 		IF round > 1 THEN
-			CALL history.edit_rules('history_live', 1 + floor(random() * 2)::int);
+			CALL history.edit_rule('history_live');
+			CALL history.edit_rule('history_live');
 		END IF;
 		COMMIT;
 		-- What is rolled back never happened.
 		CALL history.refund(20, 5);
-		CALL history.edit_rules('history_live', 2);
+		CALL history.edit_rule('history_live');
 		PERFORM settle.run('history_live');
 		ROLLBACK;
 		FOR cut IN 1 .. floor(random() * 3) LOOP
@@ -254,6 +272,8 @@ $$;
 -- Play and judge.
 ----------------------------------------------------------------------------------------------------
 
+CREATE ROLE history_approver;
+GRANT USAGE ON SCHEMA settle TO history_approver;
 CREATE TABLE history.rule_at_first AS SELECT r.rule, r.valid_until FROM oracle.rule AS r;
 
 SELECT format('CALL history.play(%s, %s, %s)', seed, :rounds, :workers)
@@ -283,3 +303,4 @@ SELECT * FROM finish();
 
 DROP SCHEMA history CASCADE;
 DROP SCHEMA oracle CASCADE;
+DROP ROLE history_approver;
