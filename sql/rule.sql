@@ -24,11 +24,11 @@ RETURN ROW(7, done_at, project, worker, helper, amount, hours, rush, details)::r
 
 -- The lines that rules give a ticket.
 CREATE FUNCTION rule_test.says(rules jsonb, ticket rule_test.ticket DEFAULT rule_test.ticket(), decisions jsonb DEFAULT '{}', choices jsonb DEFAULT '{}',
-    before jsonb DEFAULT NULL)
+    before jsonb DEFAULT NULL, facts jsonb DEFAULT NULL)
 RETURNS TABLE (rule text, component text, payer text, payee text, base numeric, factor numeric, amount numeric, unit text) LANGUAGE sql
 BEGIN ATOMIC
     SELECT u.rule, u.component, u.payer, u.payee, u.base, u.factor, u.amount, u.unit
-    FROM settle.unnest(settle.evaluate(rule_test.document(rules, decisions, choices)::settle.ruleset, ticket, before)) AS u;
+    FROM settle.unnest(settle.evaluate(rule_test.document(rules, decisions, choices)::settle.ruleset, ticket, before, facts => facts)) AS u;
 END;
 
 -- What a statement is refused with.
@@ -160,7 +160,7 @@ SELECT amount_of, b.amount, c.amount AS points FROM unnest('{100,1000,9000}'::nu
 SELECT rounding, a.amount, b.amount AS negative FROM unnest('{half_up,half_even,down,up,half_up 0.1,up 5}'::text[]) WITH ORDINALITY AS r(rounding, n),
     rule_test.says(jsonb_build_array('{"code": "r", "payee": "p", "base": "12.345"}'::jsonb || jsonb_build_object('rounding', rounding))) AS a,
     rule_test.says(jsonb_build_array('{"code": "r", "payee": "p", "base": "-12.345"}'::jsonb || jsonb_build_object('rounding', rounding))) AS b ORDER BY n;
-SELECT unit, amount FROM unnest('{JPY,CNY,KWD}'::text[]) AS u, rule_test.says(jsonb_build_array('{"code": "r", "payee": "p", "base": "1234.5675"}'::jsonb || jsonb_build_object('unit', u)));
+SELECT unit, amount FROM unnest('{JPY,CNY,KWD}'::text[]) AS u, rule_test.says(jsonb_build_array('{"code": "r", "payee": "p", "base": "1234.5675"}'::jsonb || jsonb_build_object('unit', u)), facts => '{"CNY/JPY": 1, "CNY/KWD": 1}');
 
 -- accumulating rules stand on what their tally held before
 \set month '[{"code": "r", "payee": "staff:{worker}", "base": "amount", "tiers": "5% to 1000, 8% to 5000, 10%", "accumulate": "month"}]'

@@ -107,6 +107,9 @@ extern SettleRounding settle_rounding_in(const char *text, int digits);
 /* ISO 4217 minor units of a currency code; 2 for a code that ISO does not list */
 extern int	settle_minor_units(const char *unit);
 
+/* Whether ISO 4217 lists the code as a currency in use. */
+extern bool settle_is_currency(const char *unit);
+
 /*
  * Divides amount among n weights so that the parts add up to it exactly, by
  * largest remainder on multiples of step, ties to the earlier; negative amounts

@@ -43,6 +43,8 @@ BEGIN
 	PERFORM settle._journal(book, 'access', '{role,level}');
 	PERFORM settle._journal(book, 'period', '{period}');
 	PERFORM settle._journal(book, 'source', '{source}');
+	PERFORM settle._journal(book, 'fact', '{fact}');
+	PERFORM settle._journal(book, 'rate', '{from_unit,to_unit,valid}');
 	PERFORM settle._journal(book, 'choice', '{choice}');
 	PERFORM settle._journal(book, 'decision', '{decision}');
 	PERFORM settle._journal(book, 'outcome', '{decision,outcome_id}');
@@ -61,7 +63,7 @@ CREATE FUNCTION settle._readable(book regnamespace) RETURNS SETOF regclass
 		FROM pg_catalog.pg_class AS c
 		WHERE c.relnamespace OPERATOR(pg_catalog.=) book::pg_catalog.oid
 			AND (c.relkind OPERATOR(pg_catalog.=) 'v'
-				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,party_period,period,problem,roster,run,unpaid,statement,statement_item,statement_log,approval,dispute,payment,leg,leg_return,external_figure}'));
+				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,job_run,party_period,period,problem,roster,run,unpaid,statement,statement_item,statement_log,approval,dispute,payment,leg,leg_return,external_figure,held,release}'));
 	END;
 COMMENT ON FUNCTION settle._readable(regnamespace) IS 'the relations of a book that readers may select from';
 

@@ -28,6 +28,13 @@
 /* a ticket's mapped values (times, project, currency) cannot be used */
 #define ERRCODE_SETTLE_BAD_TICKET		SETTLE_ERRCODE('0', '0', '6')
 
+/* a fact has two values for one key at one time */
+#define ERRCODE_SETTLE_FACT_CONFLICT	SETTLE_ERRCODE('0', '0', '7')
+/* there is no rate from the currency of a ticket to that of a rule on its day */
+#define ERRCODE_SETTLE_NO_RATE			SETTLE_ERRCODE('0', '0', '8')
+/* a row takes back more than its ticket had, or a ticket that is not there */
+#define ERRCODE_SETTLE_REVERSAL			SETTLE_ERRCODE('0', '0', '9')
+
 /* Symbols are hidden by default; SQL entry points are exported by PG_FUNCTION_INFO_V1. */
 
 #endif							/* SETTLE_CORE_H */

@@ -3,7 +3,7 @@
  *		Turns a ruleset into something that prices tickets of one source.
  *
  * Texts become expressions over one scope of names: the source's columns, then
- * the mapped values, decisions and components.  The order in which they are
+ * the mapped values, facts, decisions and components.  The order in which they are
  * needed is found in order.c, the result is kept in set.c.
  */
 #include "rule/compile.h"
@@ -22,7 +22,8 @@
 #include "utils/lsyscache.h"
 
 static const char *const field_names[T_FIELDS] = {
-	"key", "ready_at", "rules_at", "period_at", "project", "region", "revenue", "cost", "tax", "currency"
+	"key", "ready_at", "rules_at", "period_at", "project", "region", "revenue", "cost", "tax", "currency",
+	"order_ref", "rework_of", "duplicate_of"
 };
 
 /* ---- terms ---- */
@@ -61,7 +62,7 @@ list_needs(const SettleSet *set, const Bitmapset *uses, int **needs)
 }
 
 /*
- * Remembers which columns of the source an expression reads.
+ * Remembers which columns of the source and which facts an expression reads.
  */
 static void
 note_uses(SettleSet *set, const Bitmapset *uses)
@@ -70,13 +71,16 @@ note_uses(SettleSet *set, const Bitmapset *uses)
 
 	while ((position = bms_next_member(uses, position)) >= 0 && position <= set->ncolumns)
 		set->uses = bms_add_member(set->uses, position);
+	position = set->f0 - 1;
+	while ((position = bms_next_member(uses, position)) >= 0 && position < set->d0)
+		set->facts[position - set->f0].used = true;
 }
 
 /*
- * Makes the term of an expression.
+ * Makes the term of an expression; what a name is made of is no amount.
  */
 static Term *
-make_term(SettleSet *set, const SettleExpr *expr, const char *what)
+make_term(SettleSet *set, const SettleExpr *expr, bool is_name, const char *what)
 {
 	Term	   *term = palloc0(sizeof(Term));
 	Node	   *node = peel_widening((Node *) expr->node);
@@ -85,6 +89,8 @@ make_term(SettleSet *set, const SettleExpr *expr, const char *what)
 	term->what = pstrdup(what);
 	term->nneeds = list_needs(set, expr->uses, &term->needs);
 	note_uses(set, expr->uses);
+	if (is_name)
+		set->names = bms_add_members(set->names, expr->uses);
 	if (IsA(node, Var))
 		term->position = ((Var *) node)->varattno;
 	else if (IsA(node, Const))
@@ -115,8 +121,8 @@ typedef struct ReadTextBucket
  * Reads an expression or template, once for all places that spell it alike.
  * Returns NULL for no text.
  */
-static Term *
-read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what)
+Term *
+settle_read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what)
 {
 	ReadTextBucket *bucket;
 	ReadText   *entry;
@@ -142,7 +148,7 @@ read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const 
 	entry->is_template = is_template;
 	entry->wanted = wanted;
 	entry->nnames = set->scope.nnames;
-	entry->term = make_term(set, expr, what);
+	entry->term = make_term(set, expr, is_template, what);
 	entry->next = bucket->first;
 	bucket->first = entry;
 	return entry->term;
@@ -158,28 +164,28 @@ read_amount(SettleSet *set, const char *text, const char *what)
 
 	if (text == NULL)
 		return NULL;
-	type = read_term(set, text, false, InvalidOid, what)->expr->type;
+	type = settle_read_term(set, text, false, InvalidOid, what)->expr->type;
 	if (type == FLOAT4OID || type == FLOAT8OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s is of type %s", what, format_type_be(type)),
 				 errdetail("Amounts are exact decimals, and a binary floating-point number is not one."),
 				 errhint("Cast it where its digits are known to be right, for example (%s)::numeric(12,2).", text)));
-	return read_term(set, text, false, NUMERICOID, what);
+	return settle_read_term(set, text, false, NUMERICOID, what);
 }
 
 /*
  * Reads an expression that must end as a type to which there may be no
  * implicit way: a text becomes the type as by a cast.
  */
-static Term *
-read_as(SettleSet *set, const char *text, Oid type, const char *type_name, const char *what)
+Term *
+settle_read_as(SettleSet *set, const char *text, Oid type, const char *type_name, const char *what)
 {
-	Term	   *term = read_term(set, text, false, InvalidOid, what);
+	Term	   *term = settle_read_term(set, text, false, InvalidOid, what);
 
 	if (term == NULL || term->expr->type == type)
 		return term;
-	return read_term(set, psprintf("(%s\n)::%s", text, type_name), false, type, what);
+	return settle_read_term(set, psprintf("(%s\n)::%s", text, type_name), false, type, what);
 }
 
 /* ---- scope ---- */
@@ -208,16 +214,16 @@ scope_name(const char *qualifier, const char *name, Oid type, int32 typmod, Oid 
 }
 
 /*
- * Lays out the names: columns of the source, t, d, c.
+ * Lays out the names: columns of the source, t, f, d, c.
  */
 static void
 build_scope(SettleSet *set, TupleDesc row_type)
 {
 	static const Oid field_types[T_FIELDS] = {
 		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, InvalidOid, InvalidOid,
-		NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID
+		NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
 	};
-	int			n = row_type->natts + T_FIELDS + set->ndecisions + set->ncomponents;
+	int			n = row_type->natts + T_FIELDS + set->nfacts + set->ndecisions + set->ncomponents;
 	SettleName *names = palloc0(sizeof(SettleName) * n);
 	Oid			ltree = ltree_type();
 	TupleDesc	desc;
@@ -227,7 +233,7 @@ build_scope(SettleSet *set, TupleDesc row_type)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("source \"%s\" has too many names: %d", set->source, n),
-				 errdetail("Columns, mapped values, decisions and components together can be at most %d.", MaxAttrNumber)));
+				 errdetail("Columns, mapped values, facts, decisions and components together can be at most %d.", MaxAttrNumber)));
 
 	set->ncolumns = row_type->natts;
 	for (int i = 0; i < row_type->natts; i++)
@@ -243,6 +249,13 @@ build_scope(SettleSet *set, TupleDesc row_type)
 		Oid			type = OidIsValid(field_types[i]) ? field_types[i] : ltree;
 
 		names[at++] = scope_name("t", field_names[i], type, -1, type == TEXTOID ? DEFAULT_COLLATION_OID : InvalidOid);
+	}
+	set->f0 = at + 1;
+	for (int i = 0; i < set->nfacts; i++)
+	{
+		Oid			type = set->facts[i].type;
+
+		names[at++] = scope_name("f", set->facts[i].def->fact, type, -1, get_typcollation(type));
 	}
 	set->d0 = at + 1;
 	for (int i = 0; i < set->ndecisions; i++)
@@ -285,7 +298,7 @@ components_behind(SettleSet *set, const Bitmapset *uses)
 	Bitmapset  *components = NULL;
 	int			position = set->c0 - 1;
 
-	/* decisions and mapped values cannot read components, so only direct reads count */
+	/* decisions, facts and mapped values cannot read components, so only direct reads count */
 	while ((position = bms_next_member(uses, position)) >= 0)
 		components = bms_add_member(components, position - set->c0);
 	return components;
@@ -428,9 +441,11 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	rule->rule.pricer = shared_pricer(set, def->tiers);
 	rule->code = def->code;
 	rule->unit = def->unit;
+	rule->converts = def->unit != NULL && !def->remainder && settle_is_currency(def->unit);
 	rule->accumulate = def->accumulate;
 	rule->remainder = def->remainder;
 	rule->has_bounds = def->at_least != NULL || def->at_most != NULL;
+	rule->repeats = def->repeats;
 	rule->is_rate = settle_pricer_is_rate(rule->rule.pricer, &rule->rate);
 	rule->rule.component = find_component(set, def->component);
 	(void) settle_rounding_in(def->rounding, 2);
@@ -466,13 +481,15 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	reads = components_behind(set, when->uses);
 
 	rule->base = read_amount(set, def->base, OF_RULE("base"));
-	rule->payer = read_term(set, def->payer, true, InvalidOid, OF_RULE("payer"));
-	rule->payee = read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
-	rule->payees = read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
+	rule->payer = settle_read_term(set, def->payer, true, InvalidOid, OF_RULE("payer"));
+	rule->payee = settle_read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
+	rule->payees = settle_read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
 	if (rule->payees != NULL && rule->payees->expr->type != JSONBOID && rule->payees->expr->type != TEXTARRAYOID)
 		settle_refuse_rule(def, psprintf("has payees of type %s", format_type_be(rule->payees->expr->type)),
 					"payees is a text array (equal parts) or a jsonb object of party and weight.");
-	rule->tally_by = read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
+	if (rule->payees != NULL)
+		set->names = bms_add_members(set->names, rule->payees->expr->uses);
+	rule->tally_by = settle_read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
 	rule->measure = read_amount(set, def->measure, OF_RULE("measure"));
 	rule->at_least = read_amount(set, def->at_least, OF_RULE("at_least"));
 	rule->at_most = read_amount(set, def->at_most, OF_RULE("at_most"));
@@ -606,27 +623,61 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 static void
 build_fields(SettleSet *set)
 {
+	static const TicketField named_by[] = {T_KEY, T_PROJECT, T_REGION, T_CURRENCY, T_ORDER_REF, T_REWORK_OF};
 	const SettleSourceDef *def = set->source_def;
 	int			all = set->scope.nnames;
 
 #define OF_SOURCE(part) psprintf("%s of source \"%s\"", part, set->source)
-	/* a mapping sees columns, t and decisions, not components */
+	/* a mapping sees columns, t, facts and decisions, not components */
 	set->scope.nnames = set->c0 - 1;
-	set->fields[T_KEY] = read_as(set, def->key, TEXTOID, "text", OF_SOURCE("key"));
+	set->fields[T_KEY] = settle_read_as(set, def->key, TEXTOID, "text", OF_SOURCE("key"));
 	if (set->fields[T_KEY]->nneeds > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key of source \"%s\" uses more than its columns", set->source)));
-	set->fields[T_READY_AT] = read_term(set, def->ready_at, false, TIMESTAMPTZOID, OF_SOURCE("ready_at"));
-	set->fields[T_RULES_AT] = read_term(set, def->rules_at, false, TIMESTAMPTZOID, OF_SOURCE("rules_at"));
-	set->fields[T_PERIOD_AT] = read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
-	set->fields[T_PROJECT] = read_as(set, def->project, set->scope.names[set->t0 - 1 + T_PROJECT].type, "ltree", OF_SOURCE("project"));
-	set->fields[T_REGION] = read_as(set, def->region, set->scope.names[set->t0 - 1 + T_REGION].type, "ltree", OF_SOURCE("region"));
+	set->fields[T_READY_AT] = settle_read_term(set, def->ready_at, false, TIMESTAMPTZOID, OF_SOURCE("ready_at"));
+	set->fields[T_RULES_AT] = settle_read_term(set, def->rules_at, false, TIMESTAMPTZOID, OF_SOURCE("rules_at"));
+	set->fields[T_PERIOD_AT] = settle_read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
+	set->fields[T_PROJECT] = settle_read_as(set, def->project, set->scope.names[set->t0 - 1 + T_PROJECT].type, "ltree", OF_SOURCE("project"));
+	set->fields[T_REGION] = settle_read_as(set, def->region, set->scope.names[set->t0 - 1 + T_REGION].type, "ltree", OF_SOURCE("region"));
 	set->fields[T_REVENUE] = read_amount(set, def->revenue, OF_SOURCE("revenue"));
 	set->fields[T_COST] = read_amount(set, def->cost, OF_SOURCE("cost"));
 	set->fields[T_TAX] = read_amount(set, def->tax, OF_SOURCE("tax"));
-	set->fields[T_CURRENCY] = read_as(set, def->currency, TEXTOID, "text", OF_SOURCE("currency"));
+	set->fields[T_CURRENCY] = settle_read_as(set, def->currency, TEXTOID, "text", OF_SOURCE("currency"));
+	set->fields[T_ORDER_REF] = settle_read_as(set, def->order_ref, TEXTOID, "text", OF_SOURCE("order_ref"));
+	set->fields[T_REWORK_OF] = settle_read_as(set, def->rework_of, TEXTOID, "text", OF_SOURCE("rework_of"));
+	set->reverses = settle_read_as(set, def->reverses, TEXTOID, "text", OF_SOURCE("reverses"));
+	if (set->reverses != NULL && set->reverses->nneeds > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reverses of source \"%s\" uses more than its columns", set->source)));
 	set->scope.nnames = all;
+	for (int i = 0; i < lengthof(named_by); i++)
+		if (set->fields[named_by[i]] != NULL)
+			set->names = bms_add_members(set->names, set->fields[named_by[i]]->expr->uses);
+	if (set->reverses != NULL)
+		set->names = bms_add_members(set->names, set->reverses->expr->uses);
+}
+
+/*
+ * Lists the number columns that a reversing row takes from: all in use but
+ * those that something is named by.
+ */
+static void
+list_amounts(SettleSet *set)
+{
+	int			position = -1;
+
+	for (int i = 0; i < set->nfacts; i++)
+		if (set->facts[i].lookup != NULL)
+			set->names = bms_add_members(set->names, set->facts[i].lookup->expr->uses);
+	while ((position = bms_next_member(set->uses, position)) >= 0)
+	{
+		Oid			type = getBaseType(set->scope.names[position - 1].type);
+
+		if ((type == NUMERICOID || type == INT2OID || type == INT4OID || type == INT8OID) && !bms_is_member(position, set->names))
+			set->amounts = bms_add_member(set->amounts, position);
+	}
 }
 
 static void
@@ -671,14 +722,16 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	set->texts = hash_create("scrm_settle texts", 256, &hash_control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	nestlevel = settle_env_enter(set->def->time_zone);
 
+	settle_fact_types(set, ltree_type());
 	settle_decision_types(set, ltree_type());
 	build_components(set);
 	build_scope(set, row_type);
 	build_fields(set);
 
-	/* columns and mapped values are in the slot before anything is matched */
-	for (int position = 1; position < set->d0; position++)
-		indexable = bms_add_member(indexable, position);
+	/* columns and mapped values are in the slot before anything is matched, but for the key and what few rules ask for */
+	for (int position = 1; position < set->t0 + T_ORDER_REF; position++)
+		if (position != set->t0 + T_KEY)
+			indexable = bms_add_member(indexable, position);
 	without_components = set->scope;
 	without_components.nnames = set->c0 - 1;
 	settle_packs_build(set, &without_components, indexable);
@@ -689,9 +742,10 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 		settle_decision_build(set, &set->decisions[i], &without_components, indexable);
 		note_uses(set, set->decisions[i].uses);
 	}
-	settle_check_names(set);
-
 	build_rules(set, indexable);
+	settle_facts_build(set);
+	list_amounts(set);
+	settle_check_names(set);
 	settle_set_init_parties(set);
 	set->lines_space = 16;
 	set->lines = palloc(sizeof(SettleLine) * set->lines_space);

@@ -25,6 +25,9 @@ typedef enum TicketField
 	T_COST,
 	T_TAX,
 	T_CURRENCY,
+	T_ORDER_REF,
+	T_REWORK_OF,
+	T_DUPLICATE_OF,				/* not mapped: known to whoever has all tickets */
 	T_FIELDS
 } TicketField;
 
@@ -58,6 +61,26 @@ typedef struct Term
 	struct numbers_hash *numbers;	/* or by its number */
 	uint64		memo_generation;	/* of the parties that the memo points to */
 } Term;
+
+/* A value that comes from another relation, for the current ticket. */
+typedef struct Fact
+{
+	const SettleFactDef *def;
+	Oid			type;
+	bool		used;			/* some expression reads it */
+	Term	   *lookup;			/* of a fact that is used */
+	Bitmapset  *uses;			/* what must be known before */
+} Fact;
+
+/* What one unit of a currency is in another, for the current ticket. */
+typedef struct Rate
+{
+	const char *from;			/* a code that stays while parties are kept */
+	const char *to;
+	uint64		epoch;
+	SettleDec	rate;
+	Numeric		value;
+} Rate;
 
 /* Packs of which one counts for a ticket. */
 typedef struct PackChoice
@@ -146,6 +169,7 @@ typedef struct CompiledRule
 	SettleRule	rule;			/* must be first */
 	const char *code;
 	const char *unit;			/* NULL: the ticket's currency */
+	bool		converts;		/* the unit is a currency: another one is converted to it */
 	int			choice;
 	int			nfactors;
 	int			factor;			/* the first decision */
@@ -154,6 +178,7 @@ typedef struct CompiledRule
 	bool		has_residual;
 	bool		is_rate;
 	bool		has_bounds;		/* at_least or at_most */
+	SettleRepeats repeats;
 	const Pack *pack;			/* NULL: the base, or a pack that stands in no choice */
 	int			noverrides;
 	uint64		overridden_epoch;
@@ -216,10 +241,13 @@ struct SettleSet
 	const SettleSourceDef *source_def;
 	int			ncolumns;		/* of the source */
 	SettleScope scope;
-	int			t0;				/* position of t's first field; then decisions, then components */
+	int			t0;				/* position of t's first field; then facts, decisions, components */
+	int			f0;
 	int			d0;
 	int			c0;
 	Bitmapset  *uses;			/* columns of the source that any expression reads */
+	Bitmapset  *names;			/* those that parties, keys, paths and the like are named by */
+	Bitmapset  *amounts;		/* number columns in use that are no names */
 
 	TupleTableSlot *slot;
 	ExprContext *econtext;
@@ -227,6 +255,15 @@ struct SettleSet
 	uint64	   *name_epoch;		/* by position: ticket for which the slot's value holds */
 
 	Term	   *fields[T_FIELDS];
+	Term	   *reverses;		/* NULL: no row of the source reverses a ticket */
+	const char *duplicate_of;	/* of the ticket to be read */
+	int			nfacts;
+	Fact	   *facts;
+	SettleReader reader;		/* who answers for facts and rates; whoever evaluates says so */
+	Rate	   *rates;			/* that were asked for */
+	int			nrates;
+	struct InputColumn *input_columns;	/* see inputs.c */
+	int			ninput_columns;
 	int			npacks;
 	Pack	   *packs;
 	List	   *pack_choices;	/* of PackChoice */
@@ -264,6 +301,25 @@ struct SettleSet
 extern SettleSet *settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
 extern void settle_refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint);
 
+/* Reads an expression once for all places that spell it alike, as the given type. */
+extern Term *settle_read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what);
+extern Term *settle_read_as(SettleSet *set, const char *text, Oid type, const char *type_name, const char *what);
+
+/* ---- facts.c ---- */
+
+/*
+ * Facts are built in two steps, too: their types are part of the scope, and
+ * what they are looked up by is read once it is known which are used.
+ */
+extern void settle_fact_types(SettleSet *set, Oid ltree);
+extern void settle_facts_build(SettleSet *set);
+
+/* Asks for a fact of the current ticket; false where there is none. */
+extern bool settle_fact_compute(SettleSet *set, Fact *fact, const char *key, TimestampTz at, Datum *value);
+
+/* Gives what a unit of one currency is in another, at an instant.  Raises ST008 where nobody knows. */
+extern SettleDec settle_rate_of(SettleSet *set, const char *from, const char *to, TimestampTz at);
+
 /* ---- order.c ---- */
 extern void settle_check_names(SettleSet *set);
 extern void settle_check_codes(const SettleRuleDef *defs, int n);
@@ -282,6 +338,9 @@ extern const Pack *settle_pack_winner(SettleSet *set, const Pack *pack);
 extern void settle_need_names(SettleSet *set, const int *needs, int nneeds);
 extern TimestampTz settle_rules_at(const SettleSet *set);	/* of the current ticket */
 extern void settle_set_init_parties(SettleSet *set);
+
+/* Computes a term, once a ticket, with all that it needs. */
+extern Datum settle_term_value(SettleSet *set, Term *term, bool *isnull);
 
 /* Evaluates what the index left open of a condition; the state is made at first use. */
 extern bool settle_residual_holds(SettleSet *set, Expr *residual, ExprState **state);

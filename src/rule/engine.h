@@ -11,6 +11,7 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
+#include "lib/stringinfo.h"
 #include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
 #include "rule/ruleset.h"
@@ -20,6 +21,7 @@
 #define SETTLE_MAX_CODE		255
 #define SETTLE_MAX_UNIT		23
 #define SETTLE_MAX_AMOUNT	INT64CONST(100000000000000)
+#define SETTLE_MAX_REFERENCE	1000	/* bytes of an order's reference */
 
 typedef struct SettleSet SettleSet;
 
@@ -76,6 +78,9 @@ typedef struct SettleTicket
 	SettleDec	cost;
 	SettleDec	tax;
 	const char *currency;
+	const char *order_ref;		/* NULL: of no order */
+	const char *rework_of;		/* key of the ticket that it does again; NULL: it is no rework */
+	const char *duplicate_of;	/* key of the first ticket of its order and project; NULL: it is the first */
 	int			nlines;
 	SettleLine *lines;
 } SettleTicket;
@@ -110,6 +115,19 @@ typedef struct SettleTallyPart
 } SettleTallyPart;
 
 /*
+ * Who answers for what neither the ticket nor the rules hold.  Both give false
+ * where there is no value; what they give stays until the next ticket.
+ */
+typedef struct SettleReader
+{
+	/* a fact of the given type, for a key at an instant */
+	bool		(*fact) (void *arg, const SettleFactDef *fact, Oid type, const char *key, TimestampTz at, Datum *value);
+	/* what a unit of one currency is in another, as numeric */
+	bool		(*rate) (void *arg, const char *from, const char *to, TimestampTz at, Datum *value);
+	void	   *arg;
+} SettleReader;
+
+/*
  * Finds or makes the compiled form of a ruleset for one source and row type.
  * It stays valid until released.  Raises what the gateway raises, naming the
  * rule, for a text that no longer compiles.
@@ -126,13 +144,41 @@ extern const Bitmapset *settle_set_uses(const SettleSet *set);	/* attribute numb
 extern const char *settle_set_time_zone(const SettleSet *set);
 extern Oid	settle_set_path_type(const SettleSet *set);	/* ltree */
 
+/*
+ * Says who answers for facts and rates of the tickets that follow.  A set that
+ * was got anew has nobody: every fact is null, and there are no rates.
+ */
+extern void settle_set_ask(SettleSet *set, SettleReader reader);
+
+/* Answers from an object of facts, and of rates as "CNY/USD": NULL has none. */
+extern SettleReader settle_given_facts(Jsonb *facts);
+
+/* The type of a fact by its name, and the name for the type of an expression; InvalidOid and NULL where it can be no fact. */
+extern Oid	settle_fact_type(const char *name, Oid ltree);
+extern const char *settle_fact_type_name(Oid type, Oid ltree);
+
+/* Appends what the rules have read of the ticket just evaluated: {"c": columns, "f": facts and rates}. */
+extern void settle_ticket_inputs(SettleSet *set, StringInfo out);
+
+/*
+ * Puts the columns of kept inputs into the slot and returns the facts.  Raises
+ * what the types of the columns refuse, and 42703 where one is not there.
+ */
+extern Jsonb *settle_set_fill(SettleSet *set, Jsonb *inputs);
+
 /* All rules of the source, in order of evaluation. */
 extern int	settle_set_nrules(const SettleSet *set);
 extern const SettleRule *settle_set_rule(const SettleSet *set, int ordinal);
 extern const char *settle_set_ready_at(const SettleSet *set);	/* canonical text, or NULL */
 extern const char *settle_set_time(const SettleSet *set);	/* canonical text of the ticket's time */
+extern const char *settle_set_rules_at(const SettleSet *set);	/* canonical text, or NULL */
 /* canonical text of the key; column is set where the key only spells that column as text */
 extern const char *settle_set_key(const SettleSet *set, const char **column, Oid *type);
+/* the same of what names the ticket that a row reverses; NULL where the source has no such rows */
+extern const char *settle_set_reverses(const SettleSet *set, const char **column, Oid *type);
+extern const Bitmapset *settle_set_amounts(const SettleSet *set);	/* number columns that a reversing row takes from */
+extern bool settle_set_has_orders(const SettleSet *set);
+extern bool settle_set_has_repeats(const SettleSet *set);
 extern int	settle_set_nparties(const SettleSet *set);
 extern void settle_set_forget_parties(SettleSet *set);
 
@@ -142,6 +188,9 @@ extern void settle_set_bound_parties(SettleSet *set);
 /* As many parties are kept from ticket to ticket. */
 #define SETTLE_KEEP_PARTIES	100000
 
+/* Says, before a ticket is read, which ticket it is a duplicate of; NULL: of none.  The text must outlive its evaluation. */
+extern void settle_set_duplicate_of(SettleSet *set, const char *key);
+
 /*
  * Reads the ticket in the slot: its times first, then, if it is ready at
  * "now" or "always" is set, its mapped values and its lines.  Both run inside
@@ -150,6 +199,9 @@ extern void settle_set_bound_parties(SettleSet *set);
  * that was at work, or NULL.
  */
 extern bool settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace);
+
+/* The same ticket's lines with codes as text; an accumulating rule is priced on top of "before". */
+extern struct SettleLines *settle_evaluate_lines(SettleSet *set, Jsonb *before);
 extern const char *settle_set_failing(const SettleSet *set);
 
 /*
@@ -176,6 +228,27 @@ extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int ver
 
 /* Orders versions of one code: by time, then by pack. */
 extern int	settle_compare_versions(const SettleRuleDef *a, const SettleRuleDef *b);
+
+/* A decision that multiplied a line, and by which outcome it is what it is. */
+typedef struct SettleFactor
+{
+	const char *decision;
+	SettleDec	value;
+	const char *reason;
+} SettleFactor;
+
+/* How the amount of a line that adds to no tally came about, before it was rounded and divided. */
+typedef struct SettleLinePrice
+{
+	SettleDec	fee;			/* of the base by the tiers */
+	SettleDec	unbounded;		/* times the factor */
+	SettleDec	exact;			/* within at_least and at_most */
+	const char *bound;			/* the one that counts; NULL: none */
+} SettleLinePrice;
+
+/* Both of the ticket that was evaluated last. */
+extern int	settle_rule_factors(SettleSet *set, const SettleRule *rule, SettleFactor **factors);
+extern SettleLinePrice settle_line_price(SettleSet *set, const SettleLine *line);
 
 extern const SettleRounding *settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit);
 

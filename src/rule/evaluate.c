@@ -180,8 +180,8 @@ put_name(SettleSet *set, int position, Datum value, bool isnull)
 /*
  * Computes a term, once a ticket.
  */
-static Datum
-term_value(SettleSet *set, Term *term, bool *isnull)
+Datum
+settle_term_value(SettleSet *set, Term *term, bool *isnull)
 {
 	if (term->epoch != set->epoch)
 	{
@@ -227,7 +227,7 @@ static bool
 term_dec(SettleSet *set, Term *term, SettleDec *dec)
 {
 	bool		isnull;
-	Datum		value = term_value(set, term, &isnull);
+	Datum		value = settle_term_value(set, term, &isnull);
 
 	if (isnull)
 		return false;
@@ -343,7 +343,7 @@ term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *par
 		party = *place;
 	else
 	{
-		value = term_value(set, term, &isnull);
+		value = settle_term_value(set, term, &isnull);
 		if (isnull)
 			null_term(psprintf("%s of rule \"%s\"", part, rule->code));
 		code = DatumGetTextPP(value);
@@ -425,6 +425,34 @@ compute_decision(SettleSet *set, int at)
 	set->failing = failing;
 }
 
+/* ---- facts ---- */
+
+/*
+ * Asks for one fact of the ticket, null where what it is looked up by is.
+ */
+static void
+compute_fact(SettleSet *set, int at)
+{
+	Fact	   *fact = &set->facts[at];
+	const char *failing = set->failing;
+	MemoryContext old;
+	Datum		key;
+	Datum		value = 0;
+	bool		isnull;
+
+	set->failing = fact->def->fact;
+	need_name(set, set->t0 + T_RULES_AT);
+	key = settle_term_value(set, fact->lookup, &isnull);
+	isnull |= set->slot->tts_isnull[set->t0 - 1 + T_RULES_AT];
+	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+	if (!isnull)
+		isnull = !settle_fact_compute(set, fact, TextDatumGetCString(key),
+									  DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]), &value);
+	put_name(set, set->f0 + at, value, isnull);
+	MemoryContextSwitchTo(old);
+	set->failing = failing;
+}
+
 /* ---- mapped values ---- */
 
 /*
@@ -439,7 +467,7 @@ compute_field(SettleSet *set, TicketField field)
 
 	if (term != NULL)
 	{
-		value = term_value(set, term, &isnull);
+		value = settle_term_value(set, term, &isnull);
 		if (!isnull && field >= T_REVENUE && field <= T_TAX && term->position > 0 &&
 			set->scope.names[term->position - 1].type != NUMERICOID)
 		{
@@ -456,6 +484,14 @@ compute_field(SettleSet *set, TicketField field)
 		need_name(set, set->t0 + T_READY_AT);
 		value = set->slot->tts_values[set->t0 - 1 + T_READY_AT];
 		isnull = set->slot->tts_isnull[set->t0 - 1 + T_READY_AT];
+	}
+	else if (field == T_DUPLICATE_OF && set->duplicate_of != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+
+		value = CStringGetTextDatum(set->duplicate_of);
+		isnull = false;
+		MemoryContextSwitchTo(old);
 	}
 	put_name(set, set->t0 + field, value, isnull);
 }
@@ -481,6 +517,8 @@ compute_name(SettleSet *set, int position)
 		compute_component(set, position - set->c0);
 	else if (position >= set->d0)
 		compute_decision(set, position - set->d0);
+	else if (position >= set->f0)
+		compute_fact(set, position - set->f0);
 	else
 		compute_field(set, position - set->t0);
 }
@@ -718,7 +756,7 @@ read_payees(SettleSet *set, CompiledRule *rule)
 {
 	Payees		payees = {0};
 	bool		isnull;
-	Datum		value = term_value(set, rule->payees, &isnull);
+	Datum		value = settle_term_value(set, rule->payees, &isnull);
 	const char *what = psprintf("payees of rule \"%s\"", rule->rule.def->code);
 
 	if (isnull)
@@ -783,7 +821,7 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
 {
 	SettleDec	amount = rule->is_rate ? settle_dec_mul(base, rule->rate) : settle_price(rule->rule.pricer, base);
 
-	if (rule->nfactors > 0)
+	if (rule->nfactors > 0 || rule->converts)
 		amount = settle_dec_mul(amount, factor);
 	if (!rule->has_bounds)
 		return amount;
@@ -846,6 +884,8 @@ apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 		need_name(set, set->d0 + rule->factors[i]);
 		factor = settle_dec_mul(factor, set->decisions[rule->factors[i]].dec);
 	}
+	if (rule->converts && strcmp(unit, ticket->currency) != 0)
+		factor = settle_dec_mul(factor, settle_rate_of(set, ticket->currency, unit, ticket->rules_at));
 
 	/* a single payee of no weight is refused as several are */
 	if (payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)
@@ -1018,6 +1058,7 @@ static void
 price_ticket(SettleSet *set, SettleTicket *ticket)
 {
 	int			ncandidates = settle_candidates(set->matcher, set->slot, ticket->rules_at, set->candidates);
+	bool		is_repeat = ticket->rework_of != NULL || ticket->duplicate_of != NULL;
 	int			nhits = 0;
 	int			choice = -1;
 
@@ -1026,6 +1067,8 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 		int			i = set->candidates[c];
 		CompiledRule *rule = set->rules[i];
 
+		if (rule->repeats != SETTLE_REPEATS_PAY && (rule->repeats == SETTLE_REPEATS_ONLY) != is_repeat)
+			continue;
 		if (rule->choice != choice)
 		{
 			if (nhits > 0)
@@ -1136,6 +1179,51 @@ ticket_currency(SettleSet *set)
 }
 
 /*
+ * Gives a text that tells tickets of an order or of rework from others; NULL
+ * where it is not mapped, null or empty.
+ */
+static const char *
+reference_field(SettleSet *set, TicketField field)
+{
+	Datum		value;
+	text	   *reference;
+
+	if (set->fields[field] == NULL || !field_value(set, field, &value))
+		return NULL;
+	reference = DatumGetTextPP(value);
+	if (VARSIZE_ANY_EXHDR(reference) > SETTLE_MAX_REFERENCE)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("%s of a ticket has %d bytes", set->failing, (int) VARSIZE_ANY_EXHDR(reference)),
+				 errdetail("A reference has at most %d bytes.", SETTLE_MAX_REFERENCE)));
+	return VARSIZE_ANY_EXHDR(reference) == 0 ? NULL : text_to_cstring(reference);
+}
+
+/*
+ * Reads what makes a ticket a repeat of another one.
+ */
+static void
+read_references(SettleSet *set, SettleTicket *ticket)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+
+	set->failing = "order_ref";
+	ticket->order_ref = reference_field(set, T_ORDER_REF);
+	set->failing = "rework_of";
+	ticket->rework_of = reference_field(set, T_REWORK_OF);
+	ticket->duplicate_of = set->duplicate_of;
+	if (ticket->rework_of != NULL)
+	{
+		Datum		key;
+
+		/* a ticket is no rework of itself */
+		if (field_value(set, T_KEY, &key) && strcmp(TextDatumGetCString(key), ticket->rework_of) == 0)
+			ticket->rework_of = NULL;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
  * Begins the ticket in the slot: its times, from which the rules follow.
  * Returns false where it is not ready and need not be.
  */
@@ -1193,6 +1281,7 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 	ticket->tax = amount_field(set, T_TAX);
 	set->failing = "currency";
 	ticket->currency = ticket_currency(set);
+	read_references(set, ticket);
 
 	set->failing = NULL;
 	{

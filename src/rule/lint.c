@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -866,8 +867,12 @@ settle_lint_rules(PG_FUNCTION_ARGS)
 	lint.sources = palloc0(sizeof(LintSource) * Max(lint.nsources, 1));
 	for (int i = 0; i < lint.nsources; i++)
 	{
-		Relation	relation = relation_open(DatumGetObjectId(relations[i]), AccessShareLock);
+		Oid			relid = DatumGetObjectId(relations[i]);
+		Relation	relation;
 
+		if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(relid));
+		relation = relation_open(relid, AccessShareLock);
 		lint.sources[i].set = settle_set_get(ruleset, NameStr(*DatumGetName(names[i])), RelationGetDescr(relation));
 		relation_close(relation, AccessShareLock);
 	}

@@ -2,7 +2,7 @@
  * order.c
  *		What depends on what in a ruleset: names, choices, versions, overrides.
  *
- * Mapped values (t) and decisions (d) depend on one another, components (c) on
+ * Mapped values (t), facts (f) and decisions (d) depend on one another, components (c) on
  * the rules that make them.  Cycles are errors; what is left is an order in
  * which choices are settled, one after the other, so that a rule that reads
  * c.x comes after every rule that adds to x, one that is overridden after those
@@ -13,7 +13,7 @@
 
 #include "miscadmin.h"
 
-/* ---- mapped values and decisions ---- */
+/* ---- mapped values, facts and decisions ---- */
 
 typedef struct NameWalk
 {
@@ -24,15 +24,19 @@ typedef struct NameWalk
 static const Bitmapset *
 uses_of_name(SettleSet *set, int position)
 {
-	if (position >= set->t0 && position < set->d0)
+	if (position >= set->t0 && position < set->f0)
 	{
 		int			field = position - set->t0;
 
 		if (set->fields[field] != NULL)
 			return set->fields[field]->expr->uses;
+		if (field == T_DUPLICATE_OF)
+			return bms_add_member(bms_add_member(bms_make_singleton(set->t0 + T_ORDER_REF), set->t0 + T_PROJECT), set->t0 + T_READY_AT);
 		/* the other times default to ready_at */
 		return field == T_RULES_AT || field == T_PERIOD_AT ? bms_make_singleton(set->t0 + T_READY_AT) : NULL;
 	}
+	if (position >= set->f0 && position < set->d0)
+		return set->facts[position - set->f0].uses;
 	if (position >= set->d0 && position < set->c0)
 		return set->decisions[position - set->d0].uses;
 	return NULL;
@@ -67,7 +71,7 @@ walk_names(NameWalk *walk, int position)
 }
 
 /*
- * Refuses mapped values and decisions that depend on themselves.
+ * Refuses mapped values, facts and decisions that depend on themselves.
  */
 void
 settle_check_names(SettleSet *set)

@@ -82,32 +82,16 @@ tally_before(const SettleLine *line, Jsonb *before)
 }
 
 /*
- * settle.evaluate(settle.ruleset, ticket record, before jsonb default null,
- *				   source name default null) returns settle.lines
- *
- * Prices one row as the ruleset's source maps it, ready now or in the future;
- * it needs a time, and a pure function has no "now" to lend it.
- * Accumulating rules are priced on top of "before", from nothing where it does
- * not name their tally.
+ * Makes the portable lines of the ticket in the slot of a set, inside its
+ * pinned environment.  Accumulating rules are priced on top of "before", from
+ * nothing where it does not name their tally.
  */
-PG_FUNCTION_INFO_V1(settle_evaluate);
-Datum
-settle_evaluate(PG_FUNCTION_ARGS)
+SettleLines *
+settle_evaluate_lines(SettleSet *set, Jsonb *before)
 {
-	SettleRuleset *ruleset;
-	Jsonb	   *before;
-	SettleSet  *set;
 	SettleTicket ticket;
 	SettleLinesWriter writer;
-	int			nestlevel;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	ruleset = DatumGetSettleRuleset(PG_GETARG_DATUM(0));
-	before = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
-	set = settle_set_of_row(ruleset, pick_source(ruleset, fcinfo, 3), PG_GETARG_HEAPTUPLEHEADER(1));
-
-	nestlevel = settle_env_enter(settle_set_time_zone(set));
 	settle_evaluate_ticket(set, DT_NOBEGIN, true, &ticket, NULL);
 	settle_lines_begin(&writer, false);
 	for (int i = 0; i < ticket.nlines; i++)
@@ -137,15 +121,47 @@ settle_evaluate(PG_FUNCTION_ARGS)
 		data.amount = line->amount;
 		settle_lines_add(&writer, &data);
 	}
+	return settle_lines_end(&writer);
+}
+
+/*
+ * settle.evaluate(settle.ruleset, ticket record, before jsonb default null,
+ *				   source name default null, facts jsonb default null)
+ *				   returns settle.lines
+ *
+ * Prices one row as the ruleset's source maps it, ready now or in the future;
+ * it needs a time, and a pure function has no "now" to lend it.
+ */
+PG_FUNCTION_INFO_V1(settle_evaluate);
+Datum
+settle_evaluate(PG_FUNCTION_ARGS)
+{
+	SettleRuleset *ruleset;
+	Jsonb	   *before;
+	SettleSet  *set;
+	SettleLines *lines;
+	int			nestlevel;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	ruleset = DatumGetSettleRuleset(PG_GETARG_DATUM(0));
+	before = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+	set = settle_set_of_row(ruleset, pick_source(ruleset, fcinfo, 3), PG_GETARG_HEAPTUPLEHEADER(1));
+
+	settle_set_ask(set, settle_given_facts(PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4)));
+
+	nestlevel = settle_env_enter(settle_set_time_zone(set));
+	lines = settle_evaluate_lines(set, before);
 	settle_env_leave(nestlevel);
 	settle_set_release(set);
 	settle_set_bound_parties(set);
-	PG_RETURN_POINTER(settle_lines_end(&writer));
+	PG_RETURN_POINTER(lines);
 }
 
 /*
  * settle.evaluate_decision(settle.ruleset, decision name, ticket record,
- *							source name default null) returns jsonb
+ *							source name default null, facts jsonb default
+ *							null) returns jsonb
  *
  * Says what a decision gives for one row, without reading a table.
  */
@@ -162,6 +178,7 @@ settle_evaluate_decision(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	ruleset = DatumGetSettleRuleset(PG_GETARG_DATUM(0));
 	set = settle_set_of_row(ruleset, pick_source(ruleset, fcinfo, 3), PG_GETARG_HEAPTUPLEHEADER(2));
+	settle_set_ask(set, settle_given_facts(PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4)));
 	nestlevel = settle_env_enter(settle_set_time_zone(set));
 	value = settle_decide_ticket(set, NameStr(*PG_GETARG_NAME(1)), DT_NOBEGIN);
 	settle_env_leave(nestlevel);

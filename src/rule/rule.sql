@@ -59,12 +59,12 @@ CREATE FUNCTION settle._unpack(
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_lines_unpack' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 5;
 COMMENT ON FUNCTION settle._unpack(settle.lines) IS 'the packed lines of a sheet as rows with the numbers of its book';
 
-CREATE FUNCTION settle.evaluate(rules settle.ruleset, ticket record, before jsonb DEFAULT NULL, source name DEFAULT NULL)
+CREATE FUNCTION settle.evaluate(rules settle.ruleset, ticket record, before jsonb DEFAULT NULL, source name DEFAULT NULL, facts jsonb DEFAULT NULL)
 	RETURNS settle.lines AS 'MODULE_PATHNAME', 'settle_evaluate' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION settle.evaluate(settle.ruleset, record, jsonb, name) IS
-	'what the rules say of a row, without reading any table; accumulating rules are priced on top of the tallies in before';
+COMMENT ON FUNCTION settle.evaluate(settle.ruleset, record, jsonb, name, jsonb) IS
+	'what the rules say of a row, without reading any table; accumulating rules are priced on top of the tallies in before, facts and rates are those given';
 
-CREATE FUNCTION settle.evaluate_decision(rules settle.ruleset, decision name, ticket record, source name DEFAULT NULL)
+CREATE FUNCTION settle.evaluate_decision(rules settle.ruleset, decision name, ticket record, source name DEFAULT NULL, facts jsonb DEFAULT NULL)
 	RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_evaluate_decision' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION settle.evaluate_decision(settle.ruleset, name, record, name) IS
+COMMENT ON FUNCTION settle.evaluate_decision(settle.ruleset, name, record, name, jsonb) IS
 	'what one decision of the rules gives for a row, without reading any table';

@@ -3,8 +3,8 @@
  *		The type settle.ruleset: input, output and decoding.
  *
  * A ruleset is a JSON document whose keys are the parameters of add_source,
- * add_choice, add_pack, add_decision, add_outcome and add_rule, so it reads,
- * diffs and lives in git like any text.  A key that is not known is an error: a misspelt
+ * add_fact, add_choice, add_pack, add_decision, add_outcome and add_rule, so it
+ * reads, diffs and lives in git like any text.  A key that is not known is an error: a misspelt
  * "overides" must not be a rule that overrides nothing.
  *
  * The digest is taken over the document as jsonb prints it, which has one
@@ -53,6 +53,10 @@ static const EnumName shares[] = {
 
 static const EnumName clocks[] = {
 	{"ticket", SETTLE_CLOCK_TICKET}, {"posting", SETTLE_CLOCK_POSTING}, {NULL, 0}
+};
+
+static const EnumName repeats[] = {
+	{"skip", SETTLE_REPEATS_SKIP}, {"pay", SETTLE_REPEATS_PAY}, {"only", SETTLE_REPEATS_ONLY}, {NULL, 0}
 };
 
 /*
@@ -104,6 +108,12 @@ SettleClock
 settle_clock_in(const char *name)
 {
 	return name_in(clocks, "clock", name);
+}
+
+SettleRepeats
+settle_repeats_in(const char *name)
+{
+	return name_in(repeats, "value of repeats", name);
 }
 
 /* ---- reading the document ---- */
@@ -390,6 +400,29 @@ read_source(SettleRulesetDef *def, int at, const char *key, JsonbContainer *memb
 	source->cost = get_text(&o, "cost");
 	source->tax = get_text(&o, "tax");
 	source->currency = get_text(&o, "currency");
+	source->reverses = get_text(&o, "reverses");
+	source->order_ref = get_text(&o, "order_ref");
+	source->rework_of = get_text(&o, "rework_of");
+	close_object(&o);
+}
+
+static void
+read_fact(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member, JsonbValue *value, void *arg)
+{
+	SettleFactDef *fact = &def->facts[at];
+	Object		o;
+
+	if (member == NULL)
+		malformed(psprintf("fact \"%s\"", key), "is not an object");
+	o = open_object(member, psprintf("fact \"%s\"", key));
+	fact->fact = unconstify(char *, key);
+	fact->source = get_text(&o, "source");
+	fact->relation = need_text(&o, "relation");
+	fact->key = need_text(&o, "key");
+	fact->valid = get_text(&o, "valid");
+	fact->value = need_text(&o, "value");
+	fact->lookup = need_text(&o, "lookup");
+	fact->type = need_text(&o, "type");
 	close_object(&o);
 }
 
@@ -555,6 +588,8 @@ read_rule(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member
 	rule->rounding = need_text(&o, "rounding");
 	rule->unit = get_text(&o, "unit");
 	rule->choice = get_text(&o, "choice");
+	text = get_text(&o, "repeats");
+	rule->repeats = text == NULL ? SETTLE_REPEATS_SKIP : settle_repeats_in(text);
 	rule->priority = get_int(&o, "priority");
 	rule->noverrides = get_list(&o, "overrides", &rule->overrides);
 	rule->pack = get_pack(&o);
@@ -579,6 +614,7 @@ decode(JsonbContainer *document)
 	SettleRulesetDef *def = palloc0(sizeof(SettleRulesetDef));
 	Object		o;
 	JsonbContainer *sources;
+	JsonbContainer *facts;
 	JsonbContainer *choices;
 	JsonbContainer *packs;
 	JsonbContainer *decisions;
@@ -595,6 +631,7 @@ decode(JsonbContainer *document)
 	def->period = need_text(&o, "period");
 	(void) settle_span_in(def->period);
 	def->nsources = members(&o, "sources", true, &sources);
+	def->nfacts = members(&o, "facts", true, &facts);
 	def->nchoices = members(&o, "choices", true, &choices);
 	def->npacks = members(&o, "packs", true, &packs);
 	def->ndecisions = members(&o, "decisions", true, &decisions);
@@ -602,6 +639,7 @@ decode(JsonbContainer *document)
 	close_object(&o);
 
 	def->sources = palloc0(sizeof(SettleSourceDef) * Max(def->nsources, 1));
+	def->facts = palloc0(sizeof(SettleFactDef) * Max(def->nfacts, 1));
 	def->choices = palloc0(sizeof(SettleChoiceDef) * Max(def->nchoices, 1));
 	def->packs = palloc0(sizeof(SettlePackDef) * Max(def->npacks, 1));
 	def->decisions = palloc0(sizeof(SettleDecisionDef) * Max(def->ndecisions, 1));
@@ -611,6 +649,7 @@ decode(JsonbContainer *document)
 	context.previous = error_context_stack;
 	error_context_stack = &context;
 	each_member(def, sources, "source", read_source, NULL);
+	each_member(def, facts, "fact", read_fact, NULL);
 	each_member(def, choices, "choice", read_choice, NULL);
 	each_member(def, packs, "pack", read_pack, NULL);
 	each_member(def, decisions, "decision", read_decision, NULL);

@@ -79,7 +79,16 @@ CREATE FUNCTION settle._void_changed(book regnamespace, period date, party text,
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	any_submitted boolean;
 BEGIN
+	EXECUTE format($sql$
+		SELECT EXISTS (SELECT FROM %1$s.statement AS s JOIN %1$s.statement_move AS m ON m.from_state = s.state AND m.action = 'change'
+			WHERE s.period = $1 AND ($2 IS NULL OR s.party = $2))
+	$sql$, book) INTO any_submitted USING period, party;
+	IF NOT any_submitted THEN
+		RETURN;
+	END IF;
 	EXECUTE format($sql$
 		WITH changed AS (
 			SELECT s.party, s.unit, s.state, m.to_state, s.payable

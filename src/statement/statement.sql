@@ -197,17 +197,21 @@ CREATE FUNCTION settle._party_lines(book regnamespace, during daterange, party t
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	wanted text := 'true';
+	sheets bigint[];
 BEGIN
 	-- the sheets of one party are known without reading all, but for those of a party that is on most
 	IF party IS NOT NULL THEN
-		wanted := format($sql$ me.party = $2 AND sh.sheet_id IN (
-			SELECT unnest(d.sheets) FROM %1$s.party_delta AS d JOIN %1$s.party AS p ON p.party_id = d.party_id
-			WHERE p.party = $2 AND d.period <@ $1
-			UNION
-			SELECT x.sheet_id FROM %1$s.sheet AS x WHERE x.run_id IN (
-				SELECT d.run_id FROM %1$s.party_delta AS d JOIN %1$s.party AS p ON p.party_id = d.party_id
-				WHERE p.party = $2 AND d.period <@ $1 AND d.sheets IS NULL)) $sql$, book);
+		EXECUTE format($sql$
+			WITH mine AS (
+				SELECT d.run_id, d.sheets FROM %1$s.party AS p JOIN %1$s.party_delta AS d ON d.party_id = p.party_id
+				WHERE p.party = $1 AND d.period <@ $2
+			)
+			SELECT coalesce(array_agg(x.sheet_id), '{}') FROM (
+				SELECT unnest(m.sheets) AS sheet_id FROM mine AS m
+				UNION
+				SELECT s.sheet_id FROM %1$s.sheet AS s WHERE s.run_id IN (SELECT m.run_id FROM mine AS m WHERE m.sheets IS NULL)
+			) AS x
+		$sql$, book) INTO sheets USING party, during;
 	END IF;
 	RETURN QUERY EXECUTE format($sql$
 		SELECT
@@ -227,8 +231,8 @@ BEGIN
 		CROSS JOIN LATERAL (VALUES (l.payee_id, l.payer_id), (l.payer_id, l.payee_id)) AS sides (party_id, other_id)
 		JOIN %1$s.party AS me ON me.party_id = sides.party_id AND me.side IN ('outside', 'tax')
 		JOIN %1$s.party AS other ON other.party_id = sides.other_id
-		WHERE sh.period <@ $1 AND l.payer_id <> l.payee_id AND %2$s
-	$sql$, book, wanted) USING during, party;
+		WHERE sh.period <@ $1 AND l.payer_id <> l.payee_id%2$s
+	$sql$, book, CASE WHEN party IS NOT NULL THEN ' AND me.party = $2 AND sh.sheet_id = ANY ($3)' END) USING during, party, sheets;
 END
 $function$;
 COMMENT ON FUNCTION settle._party_lines(regnamespace, daterange, text) IS 'the lines of outside and tax parties, or of one of them, in some periods';
@@ -329,14 +333,17 @@ BEGIN
 	EXECUTE format('DELETE FROM %1$s.statement_item AS i WHERE i.period = $1', book) USING period;
 	EXECUTE format($sql$
 		INSERT INTO %1$s.statement_item (party, period, unit, kind, component, corrects_period, tickets, amount)
-		SELECT p.party, $1, t.unit, t.kind, t.component, t.corrects_period, count(*) FILTER (WHERE t.source_id <> 0), sum(t.amount)
+		SELECT p.party, $1, i.unit, i.kind, i.component, i.corrects_period, i.tickets, i.amount
 		FROM (
-			SELECT l.party_id, l.unit, l.kind, l.component, l.corrects_period, l.source_id, l.ticket_key, sum(l.amount) AS amount
-			FROM settle._party_lines($2, settle._statement_range($2, $1)) AS l
-			GROUP BY l.party_id, l.unit, l.kind, l.component, l.corrects_period, l.source_id, l.ticket_key
-		) AS t
-		JOIN %1$s.party AS p ON p.party_id = t.party_id
-		GROUP BY p.party, t.unit, t.kind, t.component, t.corrects_period
+			SELECT t.party_id, t.unit, t.kind, t.component, t.corrects_period, count(*) FILTER (WHERE t.source_id <> 0) AS tickets, sum(t.amount) AS amount
+			FROM (
+				SELECT l.party_id, l.unit, l.kind, l.component, l.corrects_period, l.source_id, l.ticket_key, sum(l.amount) AS amount
+				FROM settle._party_lines($2, settle._statement_range($2, $1)) AS l
+				GROUP BY l.party_id, l.unit, l.kind, l.component, l.corrects_period, l.source_id, l.ticket_key
+			) AS t
+			GROUP BY t.party_id, t.unit, t.kind, t.component, t.corrects_period
+		) AS i
+		JOIN %1$s.party AS p ON p.party_id = i.party_id
 	$sql$, book) USING period, book;
 
 	-- disputes that were resolved while the period was open again hold nothing of it; of the others the lines may be others now
@@ -393,6 +400,7 @@ BEGIN
 		FROM whole AS w WHERE s.period = $1 AND s.party = w.party AND s.unit = w.unit
 	$sql$, book) USING period;
 	PERFORM settle._void_changed(book, period, NULL, 'the period was closed anew');
+	PERFORM settle.audit_differences(book);
 END
 $function$;
 COMMENT ON FUNCTION settle._make_statements(regnamespace, date) IS 'makes the statements of a period that is being closed, the last step of settle.close_period';

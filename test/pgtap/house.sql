@@ -1,6 +1,6 @@
 -- The house as a whole: what holds for every object of the extension.
 BEGIN;
-SELECT plan(7);
+SELECT plan(8);
 
 \set version `sed -n "s/^default_version *= *'\(.*\)'/\1/p" scrm_settle.control`
 SELECT is(
@@ -34,12 +34,20 @@ SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE pronamespace
 SELECT set_eq($$
     SELECT proname::text FROM our_function
     WHERE proname LIKE '\_%' AND has_function_privilege('public', oid, 'EXECUTE')$$,
-    ARRAY['_unpack', '_create_views', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee', '_journal', '_create_change_table', '_watch_parties', '_readable',
-        '_create_pack_tables', '_changed_keys', '_check_pack_time', '_file_instant', '_items_of', '_lock_rules', '_order_outcomes', '_pack_digest', '_part_of_ruleset', '_plan_load', '_redraft_pack', '_take_pack', '_wanted_part',
+    ARRAY['_unpack', '_create_views', '_create_repeats_tables', '_create_fact_tables', '_replay_ticket', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee', '_journal', '_create_change_table', '_watch_parties', '_readable',
+        '_create_pack_tables', '_create_edit_tables', '_create_brake_tables', '_changed_keys', '_check_pack_time', '_file_instant', '_items_of', '_lock_rules', '_order_outcomes', '_pack_digest', '_part_of_ruleset', '_plan_load', '_redraft_pack', '_take_pack', '_wanted_part',
         '_lint_rules', '_rules_from_now',
         '_create_statement_tables', '_create_leg_tables', '_create_reconcile_tables', '_make_statements', '_paid_statements', '_party_lines', '_statement_range', '_statement_content', '_content_now', '_require_content', '_require_reason', '_pass_gate', '_begin_move', '_end_move', '_void_changed', '_next_node', '_is_one_of', '_disputed_amount', '_payout_reference', '_source_rows',
-        '_create_period_tables', '_shut_gate', '_period_start', '_period_after', '_next_period', '_period_transfers', '_period_sums', '_build_period', '_carry_into', '_closed_until', '_check_period', '_first_open', '_check_order', '_settle_period', '_period_obstacles'],
+        '_create_period_tables', '_shut_gate', '_period_start', '_period_after', '_next_period', '_period_transfers', '_period_sums', '_build_period', '_carry_into', '_closed_until', '_check_period', '_first_open', '_check_order', '_settle_period', '_period_obstacles', '_seal', '_create_seal_tables', '_create_job_tables', '_tick_steps', '_tick_run', '_tick_seal', '_require_cron'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
+
+-- A body runs as the owner of its book, who need not be a superuser.
+SELECT is_empty($$
+    SELECT f.oid::regprocedure, c.oid::regprocedure AS caller
+    FROM our_function AS f JOIN our_function AS c ON c.prokind IN ('f', 'p')
+    WHERE NOT has_function_privilege('public', f.oid, 'EXECUTE')
+      AND position(format('settle.%s(', f.proname) IN CASE WHEN c.prosqlbody IS NULL THEN c.prosrc ELSE pg_get_function_sqlbody(c.oid) END) > 0$$,
+    'what the body of a function calls is open to the owner of a book');
 
 SELECT is_empty($$
     SELECT oid::regprocedure FROM our_function

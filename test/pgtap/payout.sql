@@ -8,16 +8,11 @@ CREATE ROLE payout_clerk; CREATE ROLE payout_lead;
 SELECT settle.create_book('out') \g /dev/null
 SELECT settle.grant_access('out', 'payout_clerk', 'clerk'), settle.grant_access('out', 'payout_lead', 'approver') \g /dev/null
 SELECT settle.add_rule('out', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', rounding => 'half_up 0.001') \g /dev/null
-CREATE FUNCTION pg_temp.close(book regnamespace, period date) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('INSERT INTO %s.period (period, state, changed_by) VALUES ($1, ''closed'', ''test'') ON CONFLICT (period) DO UPDATE SET state = ''closed''', book) USING period;
-    PERFORM settle._make_statements(book, period);
-END $$;
 INSERT INTO out.ticket (ticket_id, done_at, project, region, worker, amount)
 SELECT n, '2025-11-03', 'a', 'b', to_char(n, 'FM000'), n + 0.455 FROM generate_series(1, 120) AS n;
 INSERT INTO out.ticket (ticket_id, done_at, project, region, worker, amount, currency) VALUES ('k', '2025-11-03', 'a', 'b', '001', 7.125, 'KWD'), ('j', '2025-11-03', 'a', 'b', '001', 300, 'JPY'), ('minus', '2025-11-03', 'a', 'b', 'minus', -5, NULL);
 SELECT settle.run('out') \g /dev/null
-SELECT pg_temp.close('out', '2025-11-01') \g /dev/null
+SELECT settle.close_period('out', '2025-11-01') \g /dev/null
 SELECT results_eq($$ SELECT payable, carried FROM out.statement WHERE party = 'staff:007' $$, $$ VALUES (7.45, 0.005) $$, 'what is less than a minor unit is carried');
 
 SET SESSION AUTHORIZATION payout_clerk;
@@ -82,10 +77,10 @@ UPDATE out.period SET state = 'open';
 UPDATE out.ticket SET amount = 1.455 WHERE ticket_id = '2';
 UPDATE out.ticket SET amount = 9.455 WHERE ticket_id = '3';
 SELECT settle.run('out') \g /dev/null
-SELECT pg_temp.close('out', '2025-11-01') \g /dev/null
+SELECT settle.close_period('out', '2025-11-01') \g /dev/null
 SELECT results_eq($$ SELECT party, state, earned, payable, paid, carried FROM out.statement WHERE party IN ('staff:002', 'staff:003') ORDER BY 1 $$,
     $$ VALUES ('staff:002', 'paid', 1.455, 2.45, 2.45, -0.995), ('staff:003', 'paid', 9.455, 3.45, 3.45, 6.005) $$, 'the difference is carried');
-SELECT pg_temp.close('out', '2025-12-01') \g /dev/null
+SELECT settle.close_period('out', '2025-12-01') \g /dev/null
 SELECT results_eq($$ SELECT party, payable, carried FROM out.statement WHERE period = '2025-12-01' AND party IN ('staff:002', 'staff:003') ORDER BY 1 $$,
     $$ VALUES ('staff:002', 0::numeric, -0.995), ('staff:003', 6.00, 0.005) $$, 'and stands in the next one');
 SELECT is_empty($$ SELECT * FROM settle.check('out') $$, 'all figures agree');

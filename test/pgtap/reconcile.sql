@@ -6,11 +6,6 @@ SELECT no_plan();
 SELECT settle.create_book('recon') \g /dev/null
 SELECT settle.add_rule('recon', 'intake', 'intake', 'customer', 'escrow', base => 'amount') \g /dev/null
 SELECT settle.add_rule('recon', 'freight', 'freight', 'hq', 'dealer:{dealer}', base => 'amount', tiers => '10%') \g /dev/null
-CREATE FUNCTION pg_temp.close(book regnamespace, period date) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('INSERT INTO %s.period (period, state, changed_by) VALUES ($1, ''closed'', ''test'') ON CONFLICT (period) DO UPDATE SET state = ''closed''', book) USING period;
-    PERFORM settle._make_statements(book, period);
-END $$;
 INSERT INTO recon.ticket (ticket_id, done_at, project, region, dealer, amount)
 SELECT m || '-' || n, make_date(2025, m, 10), 'a', 'b', 'd' || n, 100 * n FROM generate_series(8, 11) AS m, generate_series(1, 4) AS n;
 SELECT settle.run('recon') \g /dev/null
@@ -46,9 +41,9 @@ SELECT results_eq($$ SELECT outcome, party FROM settle.reconcile('recon', 'erp_i
 UPDATE recon.figure_kind SET parties = 'dealer' WHERE kind = 'erp_invoice';
 
 -- an audit is due when a party differs by more than 5 % three periods in a row
-SELECT pg_temp.close('recon', '2025-08-01'), pg_temp.close('recon', '2025-09-01') \g /dev/null
+SELECT settle.close_period('recon', '2025-08-01'), settle.close_period('recon', '2025-09-01') \g /dev/null
 SELECT is_empty($$ SELECT * FROM settle.audit_differences('recon') $$, 'two periods are not three');
-SELECT pg_temp.close('recon', '2025-10-01') \g /dev/null
+SELECT settle.close_period('recon', '2025-10-01') \g /dev/null
 SELECT results_eq($$ SELECT kind, party, unit, periods FROM settle.audit_differences('recon') $$, $$ VALUES ('erp_invoice', 'dealer:d3', 'CNY', 3::bigint) $$, 'three are; 5 % itself is not more, and one month without a difference ends the row');
 SELECT results_eq($$ SELECT object, message FROM recon.alert WHERE kind = 'audit' $$,
     $$ VALUES ('erp_invoice dealer:d3 CNY', 'differs by more than 5 % in 3 periods up to 2025-10-01: 1.8 of 30, 1.8 of 30, 1.8 of 30') $$, 'an alert says what and how much');
@@ -56,7 +51,7 @@ UPDATE recon.book SET audit_periods = 1, audit_percent = 4.9;
 SELECT set_eq($$ SELECT party FROM settle.audit_differences('recon') $$, ARRAY['dealer:d2', 'dealer:d3'], 'percentage and number are settings');
 UPDATE recon.book SET audit_periods = 3, audit_percent = 5;
 -- a period whose figures are not loaded yet neither counts nor ends the row
-SELECT pg_temp.close('recon', '2025-11-01'), pg_temp.close('recon', '2025-12-01') \g /dev/null
+SELECT settle.close_period('recon', '2025-11-01'), settle.close_period('recon', '2025-12-01') \g /dev/null
 SELECT set_eq($$ SELECT party FROM settle.audit_differences('recon') $$, ARRAY['dealer:d3'], 'the last periods that have figures count');
 SELECT is((SELECT count(*) FROM recon.alert WHERE kind = 'audit' AND object LIKE '%d3%'), 1::bigint, 'one open alert a party');
 SELECT is_empty($$ SELECT * FROM settle.check('recon') $$, 'all figures agree');

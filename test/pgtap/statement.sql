@@ -15,15 +15,6 @@ SELECT settle.add_rule('pay', 'fine', 'fine', 'staff:{worker}', 'hq', base => '-
 SELECT settle.add_rule('pay', 'tax', 'tax', 'staff:{worker}', 'tax:iit', base => 'c.wage', tiers => '3%', applies_when => 'amount > 0') \g /dev/null
 SELECT settle.add_rule('pay', 'points', 'points', 'hq', 'staff:{worker}', base => 'amount', unit => 'POINTS', rounding => 'down 1', applies_when => 'rush') \g /dev/null
 
-CREATE FUNCTION pg_temp.close(book regnamespace, period date) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('INSERT INTO %s.period (period, state, changed_by) VALUES ($1, ''closed'', ''test'') ON CONFLICT (period) DO UPDATE SET state = ''closed''', book) USING period;
-    PERFORM settle._make_statements(book, period);
-END $$;
-CREATE FUNCTION pg_temp.open_again(book regnamespace, period date) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('UPDATE %s.period SET state = ''open'' WHERE period = $1', book) USING period;
-END $$;
 CREATE FUNCTION pg_temp.totals(of_party text, of_period date, of_unit text DEFAULT 'CNY') RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(' ', trim_scale(brought_forward), trim_scale(earned), trim_scale(corrections), trim_scale(withheld), '=', trim_scale(payable), trim_scale(held), trim_scale(carried))
     FROM pay.statement WHERE party = of_party AND period = of_period AND unit = of_unit $$;
@@ -37,7 +28,7 @@ INSERT INTO pay.ticket (ticket_id, done_at, project, region, worker, amount, rus
     ('1', '2025-11-03', 'a', 'b', 'w1', 1000, true), ('2', '2025-11-04', 'a', 'b', 'w1', 500, false), ('3', '2025-11-05', 'a', 'b', 'w2', 800, false),
     ('4', '2025-11-06', 'a', 'b', 'w3', 300, false), ('5', '2025-11-07', 'a', 'b', 'w3', -50, false), ('6', '2025-11-08', 'a', 'b', 'w4', 2000, false);
 SELECT settle.run('pay') \g /dev/null
-SELECT pg_temp.close('pay', '2025-11-01') \g /dev/null
+SELECT settle.close_period('pay', '2025-11-01') \g /dev/null
 SELECT is(pg_temp.totals('staff:w1', '2025-11-01'), '0 150 0 -4.5 = 145.5 0 0', 'earned, withheld, payable');
 SELECT is(pg_temp.totals('staff:w1', '2025-11-01', 'POINTS'), '0 1000 0 0 = 1000 0 0', 'each unit has a statement');
 SELECT is(pg_temp.totals('staff:w3', '2025-11-01'), '0 -20 0 -0.9 = 0 0 -20.9', 'a negative balance is carried, never payable');
@@ -179,7 +170,7 @@ SELECT throws_ok($$ SELECT settle.dispute_statement('pay', 'staff:w2', '2025-11-
 -- the next period brings forward what was held and carried, and still holds what is in dispute
 INSERT INTO pay.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('11', '2025-12-03', 'a', 'b', 'w1', 100), ('12', '2025-12-04', 'a', 'b', 'w3', 1000);
 SELECT settle.run('pay') \g /dev/null
-SELECT pg_temp.close('pay', '2025-12-01') \g /dev/null
+SELECT settle.close_period('pay', '2025-12-01') \g /dev/null
 SELECT is(pg_temp.totals('staff:w1', '2025-12-01'), '48.5 10 0 -0.3 = 9.7 48.5 0', 'the next statement holds what is still in dispute');
 SELECT is(pg_temp.totals('staff:w2', '2025-12-01'), '77.6 0 0 0 = 0 77.6 0', 'a party without lines has a statement while something is left');
 SELECT is(pg_temp.totals('staff:w3', '2025-12-01'), '-20.9 100 0 -3 = 76.1 0 0', 'a negative balance is made good first');
@@ -196,7 +187,7 @@ SELECT throws_ok($$ SELECT settle.resolve_dispute('pay', 2, 'upheld', 'x') $$, '
 SELECT is(pg_temp.state('staff:w2', '2025-11-01'), 'draft', 'a disputed statement is a draft again');
 SELECT is(pg_temp.totals('staff:w1', '2025-12-01'), '48.5 10 0 -0.3 = 9.7 48.5 0', 'statements that are made stay as they are');
 SELECT is_empty($$ SELECT * FROM settle.check('pay') $$, 'all figures agree after the disputes');
-SELECT pg_temp.close('pay', '2026-01-01') \g /dev/null
+SELECT settle.close_period('pay', '2026-01-01') \g /dev/null
 SELECT is(pg_temp.totals('staff:w1', '2026-01-01'), '48.5 0 0 0 = 48.5 0 0', 'what was held is payable in the next one');
 SELECT is(pg_temp.totals('staff:w2', '2026-01-01'), '77.6 0 0 0 = 77.6 0 0', 'also what a whole statement held');
 
@@ -209,11 +200,11 @@ SET SESSION AUTHORIZATION statement_lead;
 SELECT settle.approve_statement('pay', 'staff:w1', '2026-01-01'), settle.approve_statement('pay', 'staff:w2', '2026-01-01') \g /dev/null
 RESET SESSION AUTHORIZATION;
 SELECT throws_ok($$ SELECT settle._make_statements('pay', '2025-12-01') $$, '55000', 'statements of 2025-12-01 cannot be made any more', 'only the last period is made anew');
-SELECT pg_temp.open_again('pay', '2026-01-01') \g /dev/null
+SELECT settle.reopen_period('pay', '2026-01-01', 'a ticket was wrong') \g /dev/null
 SELECT throws_ok($$ SELECT settle.reject_statement('pay', 'staff:w1', '2026-01-01', reason => 'x') $$, '55000', 'cannot reject the statement of "staff:w1" for 2026-01-01 in CNY: the period is open', 'nothing moves while the period is open again');
 INSERT INTO pay.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('21', '2026-01-03', 'a', 'b', 'w1', 200);
 SELECT settle.run('pay') \g /dev/null
-SELECT pg_temp.close('pay', '2026-01-01') \g /dev/null
+SELECT settle.close_period('pay', '2026-01-01') \g /dev/null
 SELECT is(pg_temp.totals('staff:w1', '2026-01-01'), '48.5 20 0 -0.6 = 67.9 0 0', 'it is made anew');
 SELECT is(pg_temp.state('staff:w1', '2026-01-01') || ' ' || pg_temp.state('staff:w2', '2026-01-01'), 'draft approved', 'what changed goes back to draft, what did not stays approved');
 SELECT is((SELECT voided_because FROM pay.approval WHERE party = 'staff:w1' AND period = '2026-01-01'), 'the period was closed anew', 'its approval is void');

@@ -13,18 +13,13 @@ SELECT settle.add_rule('traced', 'fine', 'fine', 'staff:{worker}', 'hq', base =>
 CREATE TABLE public.shift (id int PRIMARY KEY, worker text, hours numeric, ended timestamptz);
 SELECT settle.add_source('traced', 'shift', 'public.shift', key => 'id::text', ready_at => 'ended') \g /dev/null
 SELECT settle.add_rule('traced', 'hours', 'hours', 'hq', 'staff:{worker}', base => 'hours', tiers => '0 each to 1, 30 each', source => 'shift') \g /dev/null
-CREATE FUNCTION pg_temp.close(book regnamespace, period date) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('INSERT INTO %s.period (period, state, changed_by) VALUES ($1, ''closed'', ''test'') ON CONFLICT (period) DO UPDATE SET state = ''closed''', book) USING period;
-    PERFORM settle._make_statements(book, period);
-END $$;
 INSERT INTO traced.ticket (ticket_id, done_at, project, region, worker, amount) VALUES
     ('1', '2025-11-03', 'a', 'b', 'w1', 800), ('2', '2025-11-04', 'a', 'b', 'w1', 700), ('3', '2025-11-05', 'a', 'b', 'w2', 100), ('4', '2025-11-05', 'a', 'b', 'w2', -500);
 INSERT INTO public.shift VALUES (7, 'w1', 9, '2025-11-06'), (8, 'w2', 3, '2025-11-06');
 SELECT settle.run('traced') \g /dev/null
 SELECT results_eq($$ SELECT component, amount, party, statement_period, state FROM settle.trace_ticket('traced', 'ticket', '1') $$,
     $$ VALUES ('tax', 8.00, 'staff:w1', NULL::date, NULL::text), ('tax', 8.00, 'tax:iit', NULL, NULL), ('wage', 80.00, 'staff:w1', NULL, NULL) $$, 'lines of an open period stand in no statement yet');
-SELECT pg_temp.close('traced', '2025-11-01') \g /dev/null
+SELECT settle.close_period('traced', '2025-11-01') \g /dev/null
 SELECT settle.dispute_statement('traced', 'staff:w1', '2025-11-01', reason => 'x', ticket_key => '2') \g /dev/null
 SELECT settle.submit_statement('traced', 'staff:w1', '2025-11-01') \g /dev/null
 SET SESSION AUTHORIZATION trace_lead;
