@@ -169,6 +169,21 @@ CREATE TABLE history.job (
 );
 CREATE TABLE history.leaving (LIKE history.job);
 
+-- Ends a history: its book and its tickets go, and the table is as it was.
+CREATE PROCEDURE history.end_history()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	capture name;
+BEGIN
+	DROP SCHEMA history_live CASCADE;
+	FOR capture IN SELECT t.tgname FROM pg_trigger AS t WHERE t.tgrelid = 'history.job'::regclass LOOP
+		EXECUTE format('DROP TRIGGER %I ON history.job', capture);
+	END LOOP;
+	TRUNCATE history.job;
+END
+$$;
+
 -- What is to be settled in the end: tickets that are ready, less their refunds.
 CREATE VIEW history.survivor AS
 SELECT j.id::text AS key, j.done_at AS at,

@@ -82,9 +82,7 @@ BEGIN
 		DROP TABLE history.fresh_job;
 		COMMIT;
 	END LOOP;
-	DROP SCHEMA history_live CASCADE;
-	DROP TABLE history.job;
-	CREATE TABLE history.job (LIKE history.leaving INCLUDING ALL, PRIMARY KEY (id));
+	CALL history.end_history();
 	COMMIT;
 END
 $$;

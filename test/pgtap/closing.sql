@@ -83,6 +83,9 @@ BEGIN
 		ORDER BY o.rule
 	) AS r
 	ORDER BY random() LIMIT 1;
+	IF NOT FOUND THEN
+		RETURN;
+	END IF;
 	SELECT r.rule INTO scale
 	FROM (SELECT o.rule FROM oracle.rule AS o WHERE o.code <> 'halfway' AND o.accumulates = old.accumulates ORDER BY o.rule) AS r
 	ORDER BY random() LIMIT 1;
@@ -248,7 +251,7 @@ BEGIN
 		END LOOP;
 
 		-- What was sealed is as it was.
-		PERFORM settle.seal('history_live');
+		PERFORM settle._seal('history_live');
 		FOR wrong IN SELECT v::text AS said FROM settle.verify('history_live', anchor) AS v LOOP
 			INSERT INTO history.mismatch VALUES (seed, round, 'settle.verify: ' || wrong.said);
 		END LOOP;
@@ -258,8 +261,8 @@ BEGIN
 		DROP TABLE history.fresh_job;
 		COMMIT;
 	END LOOP;
-	DROP SCHEMA history_live CASCADE;
-	TRUNCATE history.job, history.frozen;
+	CALL history.end_history();
+	TRUNCATE history.frozen;
 	DELETE FROM oracle.tier AS t WHERE t.rule > 17;
 	DELETE FROM oracle.condition AS c WHERE c.rule > 17;
 	DELETE FROM oracle.rule AS r WHERE r.rule > 17;
@@ -303,4 +306,5 @@ SELECT * FROM finish();
 
 DROP SCHEMA history CASCADE;
 DROP SCHEMA oracle CASCADE;
+DROP OWNED BY history_approver;
 DROP ROLE history_approver;
