@@ -27,7 +27,7 @@ BEGIN
     -- of the last two periods, in a state from which the action may lead
     SELECT * INTO s FROM luck.statement
     WHERE period >= (SELECT max(period) - 31 FROM luck.statement) AND state = ANY (CASE
-        WHEN dice <= 72 THEN '{draft,rejected}' WHEN dice <= 80 THEN '{submitted}' WHEN dice <= 86 THEN '{approved}' ELSE '{draft,submitted,approved}' END::text[])
+        WHEN dice <= 72 THEN '{draft,rejected}' WHEN dice <= 80 THEN '{submitted}' WHEN dice <= 86 THEN '{approved}' WHEN dice <= 91 THEN '{submitted,approved}' ELSE '{draft,submitted,approved}' END::text[])
     ORDER BY random() LIMIT 1;
     IF dice <= 35 THEN
         INSERT INTO luck.ticket (ticket_id, done_at, project, region, worker, amount, rush)
