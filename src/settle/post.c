@@ -341,7 +341,8 @@ settle_post_batch(Run *run, RunSource *source)
 			case TICKET_AGAIN:
 				break;
 		}
-		if (moves && ticket->posted != NULL && settle_brake_holds(run, ticket))
+		/* rows of a period follow from tickets whose corrections were let go */
+		if (moves && ticket->posted != NULL && !source->is_period && settle_brake_holds(run, ticket))
 		{
 			settle_add_key(&held, ticket->key, 0);
 			run->held++;
