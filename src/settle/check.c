@@ -230,6 +230,7 @@ static const Invariant invariants[] = {
 		"WHERE o.duplicate_of IS NOT NULL "
 		"AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id = o.source_id AND (p.ticket_key IS NULL OR p.ticket_key = o.ticket_key)) "
 		"AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source = so.source AND p.ticket_key = o.ticket_key) "
+		"AND NOT EXISTS (SELECT FROM %1$s.held AS h WHERE h.source_id = o.source_id AND h.ticket_key = o.ticket_key) "
 		"GROUP BY so.source, l.ticket_key, l.code, l.payer_id, l.payee_id, l.unit HAVING sum(l.amount) <> 0"
 	},
 	{
@@ -414,6 +415,7 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 										 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND (p.ticket_key IS NULL OR p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key))) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.unpaid AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.held AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.waiting AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
 										 /* a repeat that nothing pays has its alert */
 										 "AND NOT EXISTS (SELECT FROM %1$s.alert AS p WHERE p.kind OPERATOR(pg_catalog.=) ANY ('{duplicate,rework}') AND p.object OPERATOR(pg_catalog.=) pg_catalog.concat($2, ' ', s.source_key)) "

@@ -48,6 +48,7 @@ UPDATE shop.source SET on_delete = 'reverse';
 UPDATE shop.ticket SET done_at = NULL WHERE ticket_id = '4';
 SELECT is(pg_temp.run(), '0 0 2', 'one that is deleted or cancelled by now is held, too');
 SELECT is((SELECT count(*) FROM shop.alert), 1::bigint, 'nobody is told twice');
+SELECT is_empty($$ SELECT * FROM settle.check('shop') WHERE invariant !~ 'statement' $$, 'what is held is no disagreement');
 
 ----------------------------------------------------------------------------------------------------
 -- Released

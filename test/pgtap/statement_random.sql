@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 SET TimeZone = 'Asia/Shanghai';
 SELECT no_plan();
 \if :{?seeds} \else \set seeds 4 \endif
-\if :{?actions} \else \set actions 25 \endif
+\if :{?actions} \else \set actions 40 \endif
 SELECT settle.create_book('luck') \g /dev/null
 UPDATE luck.source SET on_delete = 'reverse' WHERE source = 'ticket';
 UPDATE luck.approval_node SET not_submitter = false;
@@ -27,13 +27,13 @@ BEGIN
     -- of the last two periods, in a state from which the action may lead
     SELECT * INTO s FROM luck.statement
     WHERE period >= (SELECT max(period) - 31 FROM luck.statement) AND state = ANY (CASE
-        WHEN dice <= 72 THEN '{draft,rejected}' WHEN dice <= 80 THEN '{submitted}' WHEN dice <= 86 THEN '{approved}' ELSE '{draft,submitted,approved}' END::text[])
+        WHEN dice <= 72 THEN '{draft,rejected}' WHEN dice <= 80 THEN '{submitted}' WHEN dice <= 86 THEN '{approved}' WHEN dice <= 91 THEN '{submitted,approved}' ELSE '{draft,submitted,approved}' END::text[])
     ORDER BY random() LIMIT 1;
     IF dice <= 35 THEN
         INSERT INTO luck.ticket (ticket_id, done_at, project, region, worker, amount, rush)
-        VALUES (gen_random_uuid(), greatest('2020-01-01', month + make_interval(days => pg_temp.luck(-40, 26))), 'a', 'b', pg_temp.luck(1, 5), pg_temp.luck(-200, 900) + pg_temp.luck(0, 99) / 100.0, random() < 0.3);
+        VALUES (md5(random()::text), greatest('2020-01-01', month + make_interval(days => pg_temp.luck(-40, 26))), 'a', 'b', pg_temp.luck(1, 5), pg_temp.luck(-200, 900) + pg_temp.luck(1, 99) / 100.0, random() < 0.3);
     ELSIF dice <= 45 THEN
-        UPDATE luck.ticket SET amount = pg_temp.luck(-200, 900) WHERE ticket_id = (SELECT ticket_id FROM luck.ticket ORDER BY random() LIMIT 1);
+        UPDATE luck.ticket SET amount = pg_temp.luck(-200, 900) + 0.5 WHERE ticket_id = (SELECT ticket_id FROM luck.ticket ORDER BY random() LIMIT 1);
     ELSIF dice <= 50 THEN
         UPDATE luck.ticket SET worker = pg_temp.luck(1, 5) WHERE ticket_id = (SELECT ticket_id FROM luck.ticket ORDER BY random() LIMIT 1);
     ELSIF dice <= 54 THEN
