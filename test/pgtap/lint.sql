@@ -11,7 +11,7 @@ SELECT p.*, l.lanname FROM our JOIN pg_proc AS p ON classid = 'pg_proc'::regclas
 
 SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname NOT IN ('c', 'sql', 'plpgsql') AND prokind <> 'a' $$, 'functions are C, SQL or PL/pgSQL');
 SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE prosecdef OR proleakproof $$, 'none is SECURITY DEFINER or LEAKPROOF');
-SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname = 'plpgsql' AND prokind = 'f' AND proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}' $$,
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname = 'plpgsql' AND prokind = 'f' AND (proconfig IS NULL OR NOT proconfig @> '{"search_path=pg_catalog, pg_temp"}') $$,
     'a function in PL/pgSQL has a path of its own');
 SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname = 'plpgsql' AND prokind = 'p' AND (prosrc ~ '\m(SELECT|INSERT|UPDATE|DELETE|EXECUTE|PERFORM)\M') $$,
     'a procedure, which cannot have one, only calls functions');
@@ -40,7 +40,7 @@ SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'plpgsql_check')
 	CREATE EXTENSION plpgsql_check;
 	-- what schedules and cleans calls pg_cron, which is not there; a parameter of the name reason is taken by who calls the body, RETURN QUERY EXECUTE fills columns that the checker cannot see, and the number of digits that _create_views puts into a type is an integer
 	SELECT is_empty($$ SELECT p.oid::regprocedure, c.* FROM our_function AS p, LATERAL plpgsql_check_function(p.oid, extra_warnings => true, performance_warnings => true, security_warnings => p.proname <> '_create_views') AS c
-		WHERE p.lanname = 'plpgsql' AND p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('_schedule', '_unschedule', '_tick_clean') AND c <> 'warning extra:00000:unused parameter "reason"'
+		WHERE p.lanname = 'plpgsql' AND p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('_schedule', '_unschedule', '_clean_cron') AND c <> 'warning extra:00000:unused parameter "reason"'
 			AND NOT (p.prosrc ~ 'RETURN QUERY EXECUTE' AND c ~ '^warning extra:00000:OUT variable ".*" is maybe unmodified$|^Detail: cannot to determine result of dynamic SQL$') $$, 'plpgsql_check finds nothing');
 \else
 	SELECT skip('plpgsql_check is not installed');
