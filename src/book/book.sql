@@ -407,6 +407,7 @@ BEGIN
 		revenue => 'amount', cost => 'cost', tax => 'tax', currency => 'currency');
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
+	PERFORM settle._create_connect_tables(book);
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;
