@@ -30,11 +30,11 @@ SELECT tickets, lines FROM settle.run('figures');
 SELECT revenue, payout, profit FROM figures.revenue_matrix;
 
 -- what goes to customers is no payout, what comes back lessens it, what others pay each other is none of ours; cost counts
-SELECT settle.add_rule('figures', 'voucher', 'voucher', 'hq', 'customer:{customer}', base => '20', applies_when => $$ project <@ 'fees' $$);
-SELECT settle.add_rule('figures', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', tiers => '10%', applies_when => $$ project <@ 'fees' $$);
+SELECT settle.add_rule('figures', 'voucher', 'voucher', 'hq', 'customer:{customer}', base => '20', applies_when => $$ project <@ 'fees' $$, valid => '(,)');
+SELECT settle.add_rule('figures', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', tiers => '10%', applies_when => $$ project <@ 'fees' $$, valid => '(,)');
 SELECT settle.add_rule('figures', 'penalty', 'penalty', 'staff:{worker}', 'hq', base => '5', applies_when => $$ project = 'fees.late' $$);
 SELECT settle.add_rule('figures', 'share', 'share', 'staff:{worker}', 'staff:helper', base => '8', applies_when => $$ project = 'fees.late' $$);
-SELECT settle.add_rule('figures', 'points', 'points', 'hq', 'staff:{worker}', base => 'amount', unit => 'POINTS', rounding => 'down 1', applies_when => $$ project <@ 'fees' $$);
+SELECT settle.add_rule('figures', 'points', 'points', 'hq', 'staff:{worker}', base => 'amount', unit => 'POINTS', rounding => 'down 1', applies_when => $$ project <@ 'fees' $$, valid => '(,)');
 INSERT INTO figures.ticket (ticket_id, done_at, project, region, dealer, worker, customer, amount, cost) VALUES
     ('T2', '2025-11-12 10:00+08', 'fees.late', 'cn.east', 'd1', '1001', '88', 200, 30),
     ('T3', '2025-11-13 10:00+08', 'fees', 'cn.west', 'd1', '1002', '88', 300, 0),

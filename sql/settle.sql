@@ -156,10 +156,10 @@ SELECT * FROM settle.check('versions');
 
 -- how the lines of a ticket came about
 SET timezone = 'UTC';
-SELECT step, kind, name, payee, base, factor, amount, detail FROM settle.explain('versions', 'ticket', '2');
-SELECT step, kind, name, payee, base, factor, amount, detail FROM settle.explain('desk', 'ticket', 'fine') WHERE kind <> 'ticket';
+SELECT step, kind, name, payee, base, factor, amount, detail FROM settle.explain('versions', 'ticket', '2') WHERE kind <> 'revision';
+SELECT step, kind, name, payee, base, factor, amount, detail FROM settle.explain('desk', 'fine') WHERE kind NOT IN ('ticket', 'revision', 'state');
 UPDATE desk.ticket SET details = '{"hours": "8"}' WHERE ticket_id = 'fine';
-SELECT step, kind, name, payee, base, factor, amount, detail FROM settle.explain('desk', 'ticket', 'fine') WHERE kind <> 'ticket';
+SELECT step, kind, name, payee, base, factor, amount, detail FROM settle.explain('desk', 'fine') WHERE kind NOT IN ('ticket', 'revision', 'state');
 SELECT * FROM settle.explain('desk', 'ticket', 'nowhere');
 SELECT * FROM settle.explain('desk', 'order', 'fine');
 

@@ -59,11 +59,12 @@ typedef struct Column
 
 static const Column columns_read[] = {
 	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID}, {"book", "keep_inputs", BOOLOID},
+	{"book", "max_correction", INT4OID, .nullable = true},
 	{"gate", NULL},
 	{"fact", "fact", NAMEOID}, {"fact", "relation", REGCLASSOID},
 	{"rate", "valid", TSTZRANGEOID}, {"rate", "rate", NUMERICOID},
 	{"source", "source_id", INT2OID}, {"source", "source", NAMEOID}, {"source", "relation", REGCLASSOID, .nullable = true},
-	{"source", "tax", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
+	{"source", "tax", TEXTOID, .nullable = true}, {"source", "reverses", TEXTOID, .nullable = true}, {"source", "on_delete", TEXTOID},
 	{"rule", "rule_id", INT4OID}, {"rule", "code", TEXTOID}, {"rule", "component", TEXTOID}, {"rule", "unit", TEXTOID, .nullable = true}, {"rule", "pack", TEXTOID}, {"rule", "valid", TSTZRANGEOID},
 	{"pack", "pack", TEXTOID}, {"pack", "valid", TSTZRANGEOID, .nullable = true},
 	{"party", "party_id", INT4OID}, {"party", "party", TEXTOID}, {"party", "side", TEXTOID},
@@ -73,9 +74,12 @@ static const Column columns_read[] = {
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
 	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"}, {"sheet", "inputs", JSONOID, .nullable = true},
+	{"order_ticket", "ticket_key", TEXTOID}, {"order_ticket", "order_ref", TEXTOID}, {"order_ticket", "project", TEXTOID},
+	{"order_ticket", "ready_at", TIMESTAMPTZOID}, {"order_ticket", "duplicate_of", TEXTOID, .nullable = true}, {"order_gate", NULL},
 	{"seal", "seal_id", INT8OID}, {"seal", "previous", BYTEAOID, .nullable = true}, {"seal", "digest", BYTEAOID},
 	{"sealed_run", "run_id", INT8OID}, {"sealed_run", "digest", BYTEAOID}, {"sealed_run", "sheets", BYTEAOID},
 	{"unsealed", "run_id", INT8OID},
+	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
 	{"tally_state", "amount", NUMERICOID}
@@ -192,11 +196,13 @@ settle_book_leave(SettleIdentity identity)
 	SetUserIdAndSecContext(identity.user, identity.security_context);
 }
 
+bool		settle_book_reads_only = false;
+
 uint64
 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
 {
 	MemoryContext old = CurrentMemoryContext;
-	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, settle_book_reads_only, 0);
 
 	/* SPI leaves its procedure's memory behind, where all that a run does next would stay until its end */
 	MemoryContextSwitchTo(old);
@@ -252,7 +258,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
 		"'sources', (SELECT jsonb_object_agg(s.source, jsonb_strip_nulls(jsonb_build_object("
 		"'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at, "
 		"'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
-		"'currency', s.currency))) "
+		"'currency', s.currency, 'reverses', s.reverses, 'order_ref', s.order_ref, 'rework_of', s.rework_of))) "
 		"FROM %1$s.source AS s WHERE s.relation IS NOT NULL), "
 		"'choices', (SELECT jsonb_object_agg(c.choice, CASE WHEN k.label IS NULL THEN to_jsonb(c.policy) "
 		"ELSE jsonb_build_object('policy', c.policy, 'pack', k.label) END) FROM %1$s.choice AS c JOIN k ON k.pack = c.pack), "
@@ -272,7 +278,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
 		"'rules', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object("
 		"'code', r.code, 'component', r.component, 'source', r.source, 'payer', r.payer, 'payee', r.payee, 'payees', r.payees, "
 		"'base', r.base, 'remainder', r.remainder, 'applies_when', r.applies_when, 'tiers', r.tiers::text, 'factors', r.factors, "
-		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'measure', r.measure, 'clock', nullif(r.clock, 'ticket'), 'share', nullif(r.share, 'fee'), 'at_least', r.at_least, 'at_most', r.at_most, "
+		"'accumulate', r.accumulate, 'tally_by', r.tally_by, 'measure', r.measure, 'clock', nullif(r.clock, 'ticket'), 'share', nullif(r.share, 'fee'), 'repeats', nullif(r.repeats, 'skip'), 'at_least', r.at_least, 'at_most', r.at_most, "
 		"'rounding', r.rounding, 'unit', r.unit, 'choice', r.choice, 'priority', r.priority, 'overrides', r.overrides, 'pack', r.label, "
 		"'from', settle._instant(r.starts), "
 		"'until', CASE WHEN r.stops <= coalesce(r.starts, '-infinity') THEN '-infinity' ELSE settle._instant(r.stops) END, "
@@ -304,13 +310,13 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
  * Raises 42704 where a book has not all the packs that are named.
  */
 static void
-check_packs(const SettleBook *book, Datum packs)
+check_packs(const SettleBook *book, Datum packs, bool read_only)
 {
 	Oid			types[] = {TEXTARRAYOID};
 	bool		isnull;
 
 	if (SPI_execute_with_args(psprintf("SELECT n.pack FROM unnest($1) AS n (pack) WHERE n.pack IS NULL OR n.pack NOT IN (SELECT k.pack FROM %s.pack AS k)", book->name),
-							  1, types, &packs, NULL, true, 1) != SPI_OK_SELECT)
+							  1, types, &packs, NULL, read_only, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the packs of book \"%s\"", book->label);
 	if (SPI_processed > 0)
 	{
@@ -339,7 +345,7 @@ rules_for_reader(Oid schema, Datum during, Datum packs, Datum since)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	if (packs != (Datum) 0)
-		check_packs(&book, packs);
+		check_packs(&book, packs, true);
 	ruleset = read_rules(&book, during, packs, since, true);
 	result = MemoryContextAllocHuge(context, VARSIZE(ruleset));
 	memcpy(result, ruleset, VARSIZE(ruleset));
@@ -443,7 +449,7 @@ read_ruleset(const SettleBook *book, bool read_only)
 const SettleRuleset *
 settle_book_ruleset(const SettleBook *book)
 {
-	return read_ruleset(book, false);
+	return read_ruleset(book, settle_book_reads_only);
 }
 
 const SettleRuleset *
@@ -453,12 +459,13 @@ settle_book_ruleset_seen(const SettleBook *book)
 }
 
 SettleRuleset *
-settle_book_ruleset_with(const SettleBook *book, const char *pack)
+settle_book_ruleset_with(const SettleBook *book, const char *pack, TimestampTz since)
 {
 	Datum		name = CStringGetTextDatum(pack);
+	Datum		packs = PointerGetDatum(construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT));
 
-	return read_rules(book, (Datum) 0, PointerGetDatum(construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT)),
-					  TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()), false);
+	check_packs(book, packs, settle_book_reads_only);
+	return read_rules(book, (Datum) 0, packs, TIMESTAMP_IS_NOBEGIN(since) ? (Datum) 0 : TimestampTzGetDatum(since), settle_book_reads_only);
 }
 
 /* A relation that is a source of the book. */
@@ -637,8 +644,8 @@ settle_keep_used_rule(PG_FUNCTION_ARGS)
  * add_decision, add_outcome
  *
  * Inserts a row into the table that the function is named after: parameters
- * are columns; without "valid" a row is in force for ever.  The table's
- * trigger checks what the rules have become.
+ * are columns; without "valid" a row is in force from where settle_default_valid
+ * says.  The table's trigger checks what the rules have become.
  */
 PG_FUNCTION_INFO_V1(settle_add_definition);
 Datum
@@ -656,6 +663,8 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	Datum		args[FUNC_MAX_ARGS];
 	char		nulls[FUNC_MAX_ARGS];
 	int			nargs = 0;
+	Oid			valid_type = InvalidOid;	/* of a "valid" that is left out */
+	const char *pack = NULL;
 	SettleBook	book;
 	SettleIdentity identity;
 
@@ -679,7 +688,13 @@ settle_add_definition(PG_FUNCTION_ARGS)
 	{
 		/* a null is a null, not the default, or a price that a sub-select did not find would be 100 % */
 		if (PG_ARGISNULL(i) && strcmp(names[i], "valid") == 0)
+		{
+			if (types[i] == TSTZRANGEOID)
+				valid_type = types[i];
 			continue;
+		}
+		if (!PG_ARGISNULL(i) && strcmp(names[i], "pack") == 0)
+			pack = text_to_cstring(PG_GETARG_TEXT_PP(i));
 		if (types[i] == REGCLASSOID && !PG_ARGISNULL(i))
 			settle_book_check_relation(&book, PG_GETARG_OID(i));
 		appendStringInfo(&columns, "%s%s", nargs == 0 ? "" : ", ", quote_identifier(names[i]));
@@ -691,6 +706,14 @@ settle_add_definition(PG_FUNCTION_ARGS)
 
 	identity = settle_book_enter(&book);
 	SPI_connect();
+	if (valid_type != InvalidOid)
+	{
+		appendStringInfo(&columns, "%svalid", nargs == 0 ? "" : ", ");
+		arg_types[nargs] = valid_type;
+		nulls[nargs] = ' ';
+		args[nargs++] = settle_default_valid(&book, pack);
+		appendStringInfo(&values, "%s$%d", nargs == 1 ? "" : ", ", nargs);
+	}
 	settle_book_execute(psprintf("INSERT INTO %s.%s (%s) VALUES (%s)", book.name, quote_identifier(table), columns.data, values.data),
 						nargs, arg_types, args, nulls, SPI_OK_INSERT);
 	SPI_finish();
@@ -734,38 +757,6 @@ settle_end_rule(PG_FUNCTION_ARGS)
 /* ---- sources ---- */
 
 /*
- * Makes the triggers that tell the book of changes of one table.
- */
-static void
-create_capture(const SettleBook *book, const char *source, Oid relid, bool is_partition, bool at_commit)
-{
-	const char *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-	const char *arguments = psprintf("%s, %s%s", quote_literal_cstr(book->label), quote_literal_cstr(source), at_commit ? ", 'commit'" : "");
-	const char *base = psprintf("settle_%s_%s", book->label, source);
-	const char *on_row = quote_identifier(base);
-	const char *on_truncate = quote_identifier(makeObjectName(base, NULL, "all"));
-	const char *on_commit = quote_identifier(makeObjectName(base, NULL, "now"));
-
-	/* row triggers are cloned to partitions, statement triggers are not */
-	if (!is_partition)
-	{
-		settle_book_execute(psprintf("CREATE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s "
-									 "FOR EACH ROW EXECUTE FUNCTION settle.capture(%s)", on_row, table, arguments),
-							0, NULL, NULL, NULL, SPI_OK_UTILITY);
-		settle_book_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, on_row), 0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	}
-	settle_book_execute(psprintf("CREATE TRIGGER %s AFTER TRUNCATE ON %s "
-								 "FOR EACH STATEMENT EXECUTE FUNCTION settle.capture(%s)", on_truncate, table, arguments),
-						0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	settle_book_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, on_truncate), 0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	if (at_commit && !is_partition)
-		settle_book_execute(psprintf("CREATE CONSTRAINT TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s "
-									 "DEFERRABLE INITIALLY DEFERRED "
-									 "FOR EACH ROW EXECUTE FUNCTION settle.settle_at_commit(%s)", on_commit, table, arguments),
-							0, NULL, NULL, NULL, SPI_OK_UTILITY);
-}
-
-/*
  * settle.add_source(book regnamespace, source name, relation regclass, key
  *					 text, ready_at text, ...) returns void
  *
@@ -779,7 +770,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {
 		"source", "relation", "key", "ready_at", "rules_at", "period_at", "project", "region",
-		"revenue", "cost", "tax", "currency", "on_delete"
+		"revenue", "cost", "tax", "currency", "reverses", "on_delete", "order_ref", "rework_of"
 	};
 	Oid			types[lengthof(names)];
 	Datum		args[lengthof(names)];
@@ -816,9 +807,9 @@ settle_add_source(PG_FUNCTION_ARGS)
 				 errmsg("\"%s\" cannot be a source", get_rel_name(relid)),
 				 errhint("A source is a table, a partitioned table, a view or a foreign table.")));
 	settle_book_check_relation(&book, relid);
-	if (!PG_ARGISNULL(13))
+	if (!PG_ARGISNULL(14))
 	{
-		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(13));
+		const char *on_delete = text_to_cstring(PG_GETARG_TEXT_PP(14));
 
 		if (strcmp(on_delete, "hold") != 0 && strcmp(on_delete, "reverse") != 0 && strcmp(on_delete, "ignore") != 0)
 			ereport(ERROR,
@@ -859,8 +850,9 @@ settle_add_source(PG_FUNCTION_ARGS)
 		ListCell   *lc;
 
 		foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+			/* row triggers are cloned to partitions, statement triggers are not */
 			if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
-				create_capture(&book, source, lfirst_oid(lc), get_rel_relispartition(lfirst_oid(lc)) && lfirst_oid(lc) != relid, at_commit);
+				settle_create_capture(&book, source, lfirst_oid(lc), !get_rel_relispartition(lfirst_oid(lc)) || lfirst_oid(lc) == relid, true, at_commit);
 	}
 	SPI_finish();
 	settle_book_leave(identity);

@@ -79,14 +79,35 @@ extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum 
 extern const SettleRuleset *settle_book_ruleset(const SettleBook *book);
 extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
 
-/* What is in force together with one pack, as if it were enabled now. */
-extern SettleRuleset *settle_book_ruleset_with(const SettleBook *book, const char *pack);
+/*
+ * First day of the oldest open period: the one after the last that is closed;
+ * null where none is.  SQL text over the settings b; %1$s is the book.
+ */
+#define SETTLE_OPEN_PERIOD \
+	"((SELECT pg_catalog.max(c.period) FROM %1$s.period AS c WHERE c.state OPERATOR(pg_catalog.=) 'closed') OPERATOR(pg_catalog.+) " \
+	"CASE b.period WHEN 'quarter' THEN '3 months' ELSE '1 ' OPERATOR(pg_catalog.||) b.period END::pg_catalog.interval)::pg_catalog.date"
+
+/* The validity of a rule or outcome of a pack that names none.  For use inside enter and leave. */
+extern Datum settle_default_valid(const SettleBook *book, const char *pack);
+
+/*
+ * Set while statements on a book only read, and read with the snapshot of the
+ * running statement, so that they see one state of it.  Whoever sets it resets
+ * it in PG_FINALLY.
+ */
+extern bool settle_book_reads_only;
+
+/* What is in force together with one pack, as if it had been enabled at an instant.  Raises 42704 where there is no such pack. */
+extern SettleRuleset *settle_book_ruleset_with(const SettleBook *book, const char *pack, TimestampTz since);
 
 /* Compiles rules for every source of the book, which raises what is wrong with them. */
 extern void settle_book_check_rules(const SettleBook *book, const SettleRuleset *ruleset);
 
 /* Raises an alert, once for each kind and object that nobody has settled.  For use inside enter and leave. */
 extern void settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message);
+
+/* Makes triggers that tell the book of changes of one table of a source: of its rows, of a TRUNCATE. */
+extern void settle_create_capture(const SettleBook *book, const char *source, Oid relid, bool of_rows, bool of_truncate, bool at_commit);
 
 /* One column of a row of the last SPI result. */
 extern Datum settle_spi_datum(int row, int column, bool *isnull);

@@ -139,7 +139,7 @@ Datum
 settle_add_table(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"book", "decision", "keys", "relation"};
-	static const char *const optional[][2] = {{"priority", "0"}, {"valid", "'(,)'"}, {"title", "NULL"}};
+	static const char *const optional[][2] = {{"priority", "0"}, {"valid", "$4"}, {"title", "NULL"}};
 	SettleBook	book;
 	SettleIdentity identity;
 	Oid			relation;
@@ -150,8 +150,8 @@ settle_add_table(PG_FUNCTION_ARGS)
 	StringInfoData columns;
 	StringInfoData values;
 	StringInfoData condition;
-	Oid			types[] = {NAMEOID, NAMEOID, TEXTOID};
-	Datum		args[3];
+	Oid			types[] = {NAMEOID, NAMEOID, TEXTOID, TSTZRANGEOID};
+	Datum		args[4];
 	uint64		n;
 
 	for (int i = 0; i < lengthof(names); i++)
@@ -195,22 +195,24 @@ settle_add_table(PG_FUNCTION_ARGS)
 	initStringInfo(&columns);
 	initStringInfo(&values);
 	for (int i = 0; i < lengthof(optional); i++)
-		if (OidIsValid(column_type(relation, optional[i][0])))
-		{
-			appendStringInfo(&columns, ", %s", optional[i][0]);
-			appendStringInfo(&values, ", COALESCE(r.%s, %s)", optional[i][0], optional[i][1]);
-		}
+	{
+		bool		is_column = OidIsValid(column_type(relation, optional[i][0]));
+
+		appendStringInfo(&columns, ", %s", optional[i][0]);
+		appendStringInfo(&values, is_column ? ", COALESCE(r.%2$s, %1$s)" : ", %1$s", optional[i][1], optional[i][0]);
+	}
 
 	args[0] = PG_GETARG_DATUM(1);
 	args[1] = PG_ARGISNULL(4) ? (Datum) 0 : PG_GETARG_DATUM(4);
 	args[2] = PG_ARGISNULL(5) ? CStringGetTextDatum("base") : PG_GETARG_DATUM(5);
 	identity = settle_book_enter(&book);
 	SPI_connect();
+	args[3] = settle_default_valid(&book, TextDatumGetCString(args[2]));
 	n = settle_book_execute(psprintf("INSERT INTO %s.outcome (decision, source, pack, outcome, applies_when%s) "
 									 "SELECT $1, $2, $3, pg_catalog.to_jsonb(r.outcome), "
 									 "COALESCE(NULLIF(pg_catalog.concat_ws(' AND '%s), ''), 'true')%s FROM %s AS r",
 									 book.name, columns.data, condition.data, values.data, table),
-							3, types, args, PG_ARGISNULL(4) ? " n " : NULL, SPI_OK_INSERT);
+							4, types, args, PG_ARGISNULL(4) ? " n  " : NULL, SPI_OK_INSERT);
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_INT64((int64) n);

@@ -45,7 +45,7 @@ BEGIN
 				'base', v.value ->> 'base', 'remainder', coalesce(nullif(v.value -> 'remainder', 'null'), 'false'), 'applies_when', v.value ->> 'applies_when',
 				'tiers', (v.value ->> 'tiers')::settle.tiers::text, 'factors', coalesce(nullif(v.value -> 'factors', 'null'), '[]'),
 				'accumulate', v.value ->> 'accumulate', 'tally_by', v.value ->> 'tally_by', 'measure', v.value ->> 'measure',
-				'clock', nullif(v.value ->> 'clock', 'ticket'), 'share', nullif(v.value ->> 'share', 'fee'),
+				'clock', nullif(v.value ->> 'clock', 'ticket'), 'share', nullif(v.value ->> 'share', 'fee'), 'repeats', nullif(v.value ->> 'repeats', 'skip'),
 				'at_least', v.value ->> 'at_least', 'at_most', v.value ->> 'at_most', 'rounding', v.value ->> 'rounding', 'unit', v.value ->> 'unit',
 				'choice', v.value ->> 'choice', 'priority', coalesce(nullif(v.value -> 'priority', 'null'), '0'),
 				'overrides', coalesce(nullif(v.value -> 'overrides', 'null'), '[]'),
@@ -269,11 +269,11 @@ BEGIN
 			), changed_rule AS (
 				UPDATE %1$s.rule AS r SET component = v.component, source = v.source, payer = v.payer, payee = v.payee, payees = v.payees, base = v.base,
 					remainder = v.remainder, applies_when = v.applies_when, tiers = v.tiers::settle.tiers, factors = v.factors, accumulate = v.accumulate,
-					tally_by = v.tally_by, measure = v.measure, clock = coalesce(v.clock, 'ticket'), share = coalesce(v.share, 'fee'), at_least = v.at_least,
+					tally_by = v.tally_by, measure = v.measure, clock = coalesce(v.clock, 'ticket'), share = coalesce(v.share, 'fee'), repeats = coalesce(v.repeats, 'skip'), at_least = v.at_least,
 					at_most = v.at_most, rounding = v.rounding, unit = v.unit, choice = v.choice, priority = v.priority, overrides = v.overrides, title = v.title,
 					valid = tstzrange(lower(r.valid), v.until)
 				FROM step AS s CROSS JOIN LATERAL jsonb_to_record(s.item) AS v (component text, source name, payer text, payee text, payees text, base text,
-					remainder boolean, applies_when text, tiers text, factors text[], accumulate text, tally_by text, measure text, clock text, share text, at_least text,
+					remainder boolean, applies_when text, tiers text, factors text[], accumulate text, tally_by text, measure text, clock text, share text, repeats text, at_least text,
 					at_most text, rounding text, unit text, choice text, priority integer, overrides text[], title text, until timestamptz)
 				WHERE s.kind = 'rule' AND s.action = 'changed' AND r.rule_id = s.id AND (SELECT count(*) FROM gone_rule) >= 0
 				RETURNING 1
@@ -283,12 +283,12 @@ BEGIN
 				RETURNING 1
 			), added_rule AS (
 				INSERT INTO %1$s.rule (code, component, source, payer, payee, payees, base, remainder, applies_when, tiers, factors, accumulate, tally_by, measure,
-					clock, share, at_least, at_most, rounding, unit, choice, priority, overrides, title, valid, pack)
+					clock, share, repeats, at_least, at_most, rounding, unit, choice, priority, overrides, title, valid, pack)
 				SELECT v.code, v.component, v.source, v.payer, v.payee, v.payees, v.base, v.remainder, v.applies_when, v.tiers::settle.tiers, v.factors, v.accumulate,
-					v.tally_by, v.measure, coalesce(v.clock, 'ticket'), coalesce(v.share, 'fee'), v.at_least, v.at_most, v.rounding, v.unit, v.choice, v.priority,
+					v.tally_by, v.measure, coalesce(v.clock, 'ticket'), coalesce(v.share, 'fee'), coalesce(v.repeats, 'skip'), v.at_least, v.at_most, v.rounding, v.unit, v.choice, v.priority,
 					v.overrides, v.title, tstzrange(v."from", v.until), $2
 				FROM step AS s CROSS JOIN LATERAL jsonb_to_record(s.item) AS v (code text, component text, source name, payer text, payee text, payees text, base text,
-					remainder boolean, applies_when text, tiers text, factors text[], accumulate text, tally_by text, measure text, clock text, share text, at_least text,
+					remainder boolean, applies_when text, tiers text, factors text[], accumulate text, tally_by text, measure text, clock text, share text, repeats text, at_least text,
 					at_most text, rounding text, unit text, choice text, priority integer, overrides text[], title text, "from" timestamptz, until timestamptz)
 				WHERE s.kind = 'rule' AND s.action = 'added' AND (SELECT count(*) FROM ended_rule) >= 0
 				ORDER BY s.place

@@ -12,6 +12,7 @@
  */
 #include "book/book.h"
 
+#include "access/xact.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -170,7 +171,7 @@ check_drafts(const SettleBook *book, const char *touched)
 	for (uint64 i = 0; i < n; i++)
 		packs[i] = TextDatumGetCString(settle_spi_datum((int) i, 1, &isnull));
 	for (uint64 i = 0; i < n; i++)
-		settle_book_check_rules(book, settle_book_ruleset_with(book, packs[i]));
+		settle_book_check_rules(book, settle_book_ruleset_with(book, packs[i], GetCurrentTransactionStartTimestamp()));
 }
 
 /*

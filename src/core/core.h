@@ -32,6 +32,8 @@
 #define ERRCODE_SETTLE_FACT_CONFLICT	SETTLE_ERRCODE('0', '0', '7')
 /* there is no rate from the currency of a ticket to that of a rule on its day */
 #define ERRCODE_SETTLE_NO_RATE			SETTLE_ERRCODE('0', '0', '8')
+/* a row takes back more than its ticket had, or a ticket that is not there */
+#define ERRCODE_SETTLE_REVERSAL			SETTLE_ERRCODE('0', '0', '9')
 
 /* Symbols are hidden by default; SQL entry points are exported by PG_FUNCTION_INFO_V1. */
 

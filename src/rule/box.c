@@ -126,7 +126,7 @@ values_of_decision(const SettleSet *set, const Decision *decision)
 static int
 column_behind(const SettleSet *set, int position)
 {
-	for (int hops = 0; hops < T_FIELDS && position >= set->t0 && position < set->d0; hops++)
+	for (int hops = 0; hops < T_FIELDS && position >= set->t0 && position < set->f0; hops++)
 	{
 		int			field = position - set->t0;
 		const Term *term = set->fields[field];

@@ -22,7 +22,8 @@
 #include "utils/lsyscache.h"
 
 static const char *const field_names[T_FIELDS] = {
-	"key", "ready_at", "rules_at", "period_at", "project", "region", "revenue", "cost", "tax", "currency"
+	"key", "ready_at", "rules_at", "period_at", "project", "region", "revenue", "cost", "tax", "currency",
+	"order_ref", "rework_of", "duplicate_of"
 };
 
 /* ---- terms ---- */
@@ -76,10 +77,10 @@ note_uses(SettleSet *set, const Bitmapset *uses)
 }
 
 /*
- * Makes the term of an expression.
+ * Makes the term of an expression; what a name is made of is no amount.
  */
 static Term *
-make_term(SettleSet *set, const SettleExpr *expr, const char *what)
+make_term(SettleSet *set, const SettleExpr *expr, bool is_name, const char *what)
 {
 	Term	   *term = palloc0(sizeof(Term));
 	Node	   *node = peel_widening((Node *) expr->node);
@@ -88,6 +89,8 @@ make_term(SettleSet *set, const SettleExpr *expr, const char *what)
 	term->what = pstrdup(what);
 	term->nneeds = list_needs(set, expr->uses, &term->needs);
 	note_uses(set, expr->uses);
+	if (is_name)
+		set->names = bms_add_members(set->names, expr->uses);
 	if (IsA(node, Var))
 		term->position = ((Var *) node)->varattno;
 	else if (IsA(node, Const))
@@ -145,7 +148,7 @@ settle_read_term(SettleSet *set, const char *text, bool is_template, Oid wanted,
 	entry->is_template = is_template;
 	entry->wanted = wanted;
 	entry->nnames = set->scope.nnames;
-	entry->term = make_term(set, expr, what);
+	entry->term = make_term(set, expr, is_template, what);
 	entry->next = bucket->first;
 	bucket->first = entry;
 	return entry->term;
@@ -218,7 +221,7 @@ build_scope(SettleSet *set, TupleDesc row_type)
 {
 	static const Oid field_types[T_FIELDS] = {
 		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, InvalidOid, InvalidOid,
-		NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID
+		NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
 	};
 	int			n = row_type->natts + T_FIELDS + set->nfacts + set->ndecisions + set->ncomponents;
 	SettleName *names = palloc0(sizeof(SettleName) * n);
@@ -442,6 +445,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	rule->accumulate = def->accumulate;
 	rule->remainder = def->remainder;
 	rule->has_bounds = def->at_least != NULL || def->at_most != NULL;
+	rule->repeats = def->repeats;
 	rule->is_rate = settle_pricer_is_rate(rule->rule.pricer, &rule->rate);
 	rule->rule.component = find_component(set, def->component);
 	(void) settle_rounding_in(def->rounding, 2);
@@ -483,6 +487,8 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	if (rule->payees != NULL && rule->payees->expr->type != JSONBOID && rule->payees->expr->type != TEXTARRAYOID)
 		settle_refuse_rule(def, psprintf("has payees of type %s", format_type_be(rule->payees->expr->type)),
 					"payees is a text array (equal parts) or a jsonb object of party and weight.");
+	if (rule->payees != NULL)
+		set->names = bms_add_members(set->names, rule->payees->expr->uses);
 	rule->tally_by = settle_read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
 	rule->measure = read_amount(set, def->measure, OF_RULE("measure"));
 	rule->at_least = read_amount(set, def->at_least, OF_RULE("at_least"));
@@ -617,6 +623,7 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 static void
 build_fields(SettleSet *set)
 {
+	static const TicketField named_by[] = {T_KEY, T_PROJECT, T_REGION, T_CURRENCY, T_ORDER_REF, T_REWORK_OF};
 	const SettleSourceDef *def = set->source_def;
 	int			all = set->scope.nnames;
 
@@ -637,7 +644,40 @@ build_fields(SettleSet *set)
 	set->fields[T_COST] = read_amount(set, def->cost, OF_SOURCE("cost"));
 	set->fields[T_TAX] = read_amount(set, def->tax, OF_SOURCE("tax"));
 	set->fields[T_CURRENCY] = settle_read_as(set, def->currency, TEXTOID, "text", OF_SOURCE("currency"));
+	set->fields[T_ORDER_REF] = settle_read_as(set, def->order_ref, TEXTOID, "text", OF_SOURCE("order_ref"));
+	set->fields[T_REWORK_OF] = settle_read_as(set, def->rework_of, TEXTOID, "text", OF_SOURCE("rework_of"));
+	set->reverses = settle_read_as(set, def->reverses, TEXTOID, "text", OF_SOURCE("reverses"));
+	if (set->reverses != NULL && set->reverses->nneeds > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reverses of source \"%s\" uses more than its columns", set->source)));
 	set->scope.nnames = all;
+	for (int i = 0; i < lengthof(named_by); i++)
+		if (set->fields[named_by[i]] != NULL)
+			set->names = bms_add_members(set->names, set->fields[named_by[i]]->expr->uses);
+	if (set->reverses != NULL)
+		set->names = bms_add_members(set->names, set->reverses->expr->uses);
+}
+
+/*
+ * Lists the number columns that a reversing row takes from: all in use but
+ * those that something is named by.
+ */
+static void
+list_amounts(SettleSet *set)
+{
+	int			position = -1;
+
+	for (int i = 0; i < set->nfacts; i++)
+		if (set->facts[i].lookup != NULL)
+			set->names = bms_add_members(set->names, set->facts[i].lookup->expr->uses);
+	while ((position = bms_next_member(set->uses, position)) >= 0)
+	{
+		Oid			type = getBaseType(set->scope.names[position - 1].type);
+
+		if ((type == NUMERICOID || type == INT2OID || type == INT4OID || type == INT8OID) && !bms_is_member(position, set->names))
+			set->amounts = bms_add_member(set->amounts, position);
+	}
 }
 
 static void
@@ -688,9 +728,10 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	build_scope(set, row_type);
 	build_fields(set);
 
-	/* columns and mapped values are in the slot before anything is matched */
-	for (int position = 1; position < set->f0; position++)
-		indexable = bms_add_member(indexable, position);
+	/* columns and mapped values are in the slot before anything is matched, but for the key and what few rules ask for */
+	for (int position = 1; position < set->t0 + T_ORDER_REF; position++)
+		if (position != set->t0 + T_KEY)
+			indexable = bms_add_member(indexable, position);
 	without_components = set->scope;
 	without_components.nnames = set->c0 - 1;
 	settle_packs_build(set, &without_components, indexable);
@@ -703,6 +744,7 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	}
 	build_rules(set, indexable);
 	settle_facts_build(set);
+	list_amounts(set);
 	settle_check_names(set);
 	settle_set_init_parties(set);
 	set->lines_space = 16;

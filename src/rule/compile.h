@@ -25,6 +25,9 @@ typedef enum TicketField
 	T_COST,
 	T_TAX,
 	T_CURRENCY,
+	T_ORDER_REF,
+	T_REWORK_OF,
+	T_DUPLICATE_OF,				/* not mapped: known to whoever has all tickets */
 	T_FIELDS
 } TicketField;
 
@@ -175,6 +178,7 @@ typedef struct CompiledRule
 	bool		has_residual;
 	bool		is_rate;
 	bool		has_bounds;		/* at_least or at_most */
+	SettleRepeats repeats;
 	const Pack *pack;			/* NULL: the base, or a pack that stands in no choice */
 	int			noverrides;
 	uint64		overridden_epoch;
@@ -242,6 +246,8 @@ struct SettleSet
 	int			d0;
 	int			c0;
 	Bitmapset  *uses;			/* columns of the source that any expression reads */
+	Bitmapset  *names;			/* those that parties, keys, paths and the like are named by */
+	Bitmapset  *amounts;		/* number columns in use that are no names */
 
 	TupleTableSlot *slot;
 	ExprContext *econtext;
@@ -249,6 +255,8 @@ struct SettleSet
 	uint64	   *name_epoch;		/* by position: ticket for which the slot's value holds */
 
 	Term	   *fields[T_FIELDS];
+	Term	   *reverses;		/* NULL: no row of the source reverses a ticket */
+	const char *duplicate_of;	/* of the ticket to be read */
 	int			nfacts;
 	Fact	   *facts;
 	SettleReader reader;		/* who answers for facts and rates; whoever evaluates says so */

@@ -21,6 +21,7 @@
 #define SETTLE_MAX_CODE		255
 #define SETTLE_MAX_UNIT		23
 #define SETTLE_MAX_AMOUNT	INT64CONST(100000000000000)
+#define SETTLE_MAX_REFERENCE	1000	/* bytes of an order's reference */
 
 typedef struct SettleSet SettleSet;
 
@@ -77,6 +78,9 @@ typedef struct SettleTicket
 	SettleDec	cost;
 	SettleDec	tax;
 	const char *currency;
+	const char *order_ref;		/* NULL: of no order */
+	const char *rework_of;		/* key of the ticket that it does again; NULL: it is no rework */
+	const char *duplicate_of;	/* key of the first ticket of its order and project; NULL: it is the first */
 	int			nlines;
 	SettleLine *lines;
 } SettleTicket;
@@ -167,8 +171,14 @@ extern int	settle_set_nrules(const SettleSet *set);
 extern const SettleRule *settle_set_rule(const SettleSet *set, int ordinal);
 extern const char *settle_set_ready_at(const SettleSet *set);	/* canonical text, or NULL */
 extern const char *settle_set_time(const SettleSet *set);	/* canonical text of the ticket's time */
+extern const char *settle_set_rules_at(const SettleSet *set);	/* canonical text, or NULL */
 /* canonical text of the key; column is set where the key only spells that column as text */
 extern const char *settle_set_key(const SettleSet *set, const char **column, Oid *type);
+/* the same of what names the ticket that a row reverses; NULL where the source has no such rows */
+extern const char *settle_set_reverses(const SettleSet *set, const char **column, Oid *type);
+extern const Bitmapset *settle_set_amounts(const SettleSet *set);	/* number columns that a reversing row takes from */
+extern bool settle_set_has_orders(const SettleSet *set);
+extern bool settle_set_has_repeats(const SettleSet *set);
 extern int	settle_set_nparties(const SettleSet *set);
 extern void settle_set_forget_parties(SettleSet *set);
 
@@ -177,6 +187,9 @@ extern void settle_set_bound_parties(SettleSet *set);
 
 /* As many parties are kept from ticket to ticket. */
 #define SETTLE_KEEP_PARTIES	100000
+
+/* Says, before a ticket is read, which ticket it is a duplicate of; NULL: of none.  The text must outlive its evaluation. */
+extern void settle_set_duplicate_of(SettleSet *set, const char *key);
 
 /*
  * Reads the ticket in the slot: its times first, then, if it is ready at
@@ -215,6 +228,27 @@ extern SettleDec settle_tally_arrive(SettleTallyPart *parts, int nparts, int ver
 
 /* Orders versions of one code: by time, then by pack. */
 extern int	settle_compare_versions(const SettleRuleDef *a, const SettleRuleDef *b);
+
+/* A decision that multiplied a line, and by which outcome it is what it is. */
+typedef struct SettleFactor
+{
+	const char *decision;
+	SettleDec	value;
+	const char *reason;
+} SettleFactor;
+
+/* How the amount of a line that adds to no tally came about, before it was rounded and divided. */
+typedef struct SettleLinePrice
+{
+	SettleDec	fee;			/* of the base by the tiers */
+	SettleDec	unbounded;		/* times the factor */
+	SettleDec	exact;			/* within at_least and at_most */
+	const char *bound;			/* the one that counts; NULL: none */
+} SettleLinePrice;
+
+/* Both of the ticket that was evaluated last. */
+extern int	settle_rule_factors(SettleSet *set, const SettleRule *rule, SettleFactor **factors);
+extern SettleLinePrice settle_line_price(SettleSet *set, const SettleLine *line);
 
 extern const SettleRounding *settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit);
 

@@ -485,6 +485,14 @@ compute_field(SettleSet *set, TicketField field)
 		value = set->slot->tts_values[set->t0 - 1 + T_READY_AT];
 		isnull = set->slot->tts_isnull[set->t0 - 1 + T_READY_AT];
 	}
+	else if (field == T_DUPLICATE_OF && set->duplicate_of != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+
+		value = CStringGetTextDatum(set->duplicate_of);
+		isnull = false;
+		MemoryContextSwitchTo(old);
+	}
 	put_name(set, set->t0 + field, value, isnull);
 }
 
@@ -1050,6 +1058,7 @@ static void
 price_ticket(SettleSet *set, SettleTicket *ticket)
 {
 	int			ncandidates = settle_candidates(set->matcher, set->slot, ticket->rules_at, set->candidates);
+	bool		is_repeat = ticket->rework_of != NULL || ticket->duplicate_of != NULL;
 	int			nhits = 0;
 	int			choice = -1;
 
@@ -1058,6 +1067,8 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 		int			i = set->candidates[c];
 		CompiledRule *rule = set->rules[i];
 
+		if (rule->repeats != SETTLE_REPEATS_PAY && (rule->repeats == SETTLE_REPEATS_ONLY) != is_repeat)
+			continue;
 		if (rule->choice != choice)
 		{
 			if (nhits > 0)
@@ -1168,6 +1179,51 @@ ticket_currency(SettleSet *set)
 }
 
 /*
+ * Gives a text that tells tickets of an order or of rework from others; NULL
+ * where it is not mapped, null or empty.
+ */
+static const char *
+reference_field(SettleSet *set, TicketField field)
+{
+	Datum		value;
+	text	   *reference;
+
+	if (set->fields[field] == NULL || !field_value(set, field, &value))
+		return NULL;
+	reference = DatumGetTextPP(value);
+	if (VARSIZE_ANY_EXHDR(reference) > SETTLE_MAX_REFERENCE)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("%s of a ticket has %d bytes", set->failing, (int) VARSIZE_ANY_EXHDR(reference)),
+				 errdetail("A reference has at most %d bytes.", SETTLE_MAX_REFERENCE)));
+	return VARSIZE_ANY_EXHDR(reference) == 0 ? NULL : text_to_cstring(reference);
+}
+
+/*
+ * Reads what makes a ticket a repeat of another one.
+ */
+static void
+read_references(SettleSet *set, SettleTicket *ticket)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+
+	set->failing = "order_ref";
+	ticket->order_ref = reference_field(set, T_ORDER_REF);
+	set->failing = "rework_of";
+	ticket->rework_of = reference_field(set, T_REWORK_OF);
+	ticket->duplicate_of = set->duplicate_of;
+	if (ticket->rework_of != NULL)
+	{
+		Datum		key;
+
+		/* a ticket is no rework of itself */
+		if (field_value(set, T_KEY, &key) && strcmp(TextDatumGetCString(key), ticket->rework_of) == 0)
+			ticket->rework_of = NULL;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
  * Begins the ticket in the slot: its times, from which the rules follow.
  * Returns false where it is not ready and need not be.
  */
@@ -1225,6 +1281,7 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 	ticket->tax = amount_field(set, T_TAX);
 	set->failing = "currency";
 	ticket->currency = ticket_currency(set);
+	read_references(set, ticket);
 
 	set->failing = NULL;
 	{

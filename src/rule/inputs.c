@@ -3,7 +3,8 @@
  *		What the rules have read of a ticket, as a text that it can be priced from
  *		again.
  *
- * {"c": {column: value}, "f": {fact: value, "USD/CNY": rate}}: numbers and
+ * {"c": {column: value}, "f": {fact: value, "USD/CNY": rate}}, and in "d" the
+ * ticket that it is a duplicate of, where it is one: numbers and
  * booleans as they are printed, all other types as the text that their input
  * function takes, in the pinned environment both ways.  The text is appended
  * by hand: it is written for every ticket of a run.
@@ -211,7 +212,13 @@ settle_ticket_inputs(SettleSet *set, StringInfo out)
 			append_number(out, set->rates[i].value);
 			first = false;
 		}
-	appendBinaryStringInfo(out, "}}", 2);
+	appendStringInfoCharMacro(out, '}');
+	if (set->duplicate_of != NULL)
+	{
+		appendBinaryStringInfo(out, ",\"d\":", 5);
+		append_text(out, set->duplicate_of, (int) strlen(set->duplicate_of));
+	}
+	appendStringInfoCharMacro(out, '}');
 	MemoryContextSwitchTo(old);
 }
 
@@ -233,9 +240,11 @@ Jsonb *
 settle_set_fill(SettleSet *set, Jsonb *inputs)
 {
 	Jsonb	   *columns = member_of(inputs, "c");
+	JsonbValue *original = getKeyJsonValueFromContainer(&inputs->root, "d", 1, NULL);
 	TupleTableSlot *slot = set->slot;
 	int			position = -1;
 
+	settle_set_duplicate_of(set, original != NULL && original->type == jbvString ? pnstrdup(original->val.string.val, original->val.string.len) : NULL);
 	while ((position = bms_next_member(set->uses, position)) >= 0)
 	{
 		const SettleName *name = &set->scope.names[position - 1];

@@ -30,6 +30,8 @@ uses_of_name(SettleSet *set, int position)
 
 		if (set->fields[field] != NULL)
 			return set->fields[field]->expr->uses;
+		if (field == T_DUPLICATE_OF)
+			return bms_add_member(bms_add_member(bms_make_singleton(set->t0 + T_ORDER_REF), set->t0 + T_PROJECT), set->t0 + T_READY_AT);
 		/* the other times default to ready_at */
 		return field == T_RULES_AT || field == T_PERIOD_AT ? bms_make_singleton(set->t0 + T_READY_AT) : NULL;
 	}

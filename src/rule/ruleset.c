@@ -55,6 +55,10 @@ static const EnumName clocks[] = {
 	{"ticket", SETTLE_CLOCK_TICKET}, {"posting", SETTLE_CLOCK_POSTING}, {NULL, 0}
 };
 
+static const EnumName repeats[] = {
+	{"skip", SETTLE_REPEATS_SKIP}, {"pay", SETTLE_REPEATS_PAY}, {"only", SETTLE_REPEATS_ONLY}, {NULL, 0}
+};
+
 /*
  * Finds a name in a list; what says what the list is of.
  */
@@ -104,6 +108,12 @@ SettleClock
 settle_clock_in(const char *name)
 {
 	return name_in(clocks, "clock", name);
+}
+
+SettleRepeats
+settle_repeats_in(const char *name)
+{
+	return name_in(repeats, "value of repeats", name);
 }
 
 /* ---- reading the document ---- */
@@ -390,6 +400,9 @@ read_source(SettleRulesetDef *def, int at, const char *key, JsonbContainer *memb
 	source->cost = get_text(&o, "cost");
 	source->tax = get_text(&o, "tax");
 	source->currency = get_text(&o, "currency");
+	source->reverses = get_text(&o, "reverses");
+	source->order_ref = get_text(&o, "order_ref");
+	source->rework_of = get_text(&o, "rework_of");
 	close_object(&o);
 }
 
@@ -575,6 +588,8 @@ read_rule(SettleRulesetDef *def, int at, const char *key, JsonbContainer *member
 	rule->rounding = need_text(&o, "rounding");
 	rule->unit = get_text(&o, "unit");
 	rule->choice = get_text(&o, "choice");
+	text = get_text(&o, "repeats");
+	rule->repeats = text == NULL ? SETTLE_REPEATS_SKIP : settle_repeats_in(text);
 	rule->priority = get_int(&o, "priority");
 	rule->noverrides = get_list(&o, "overrides", &rule->overrides);
 	rule->pack = get_pack(&o);

@@ -76,6 +76,14 @@ typedef enum SettleShare
 	SETTLE_SHARE_BASE
 } SettleShare;
 
+/* Which tickets a rule is for: repeats are rework and duplicates. */
+typedef enum SettleRepeats
+{
+	SETTLE_REPEATS_SKIP,		/* not for repeats */
+	SETTLE_REPEATS_PAY,			/* for all */
+	SETTLE_REPEATS_ONLY			/* for repeats alone */
+} SettleRepeats;
+
 /* How a relation is read as tickets; SQL expressions over its columns, NULL where not mapped. */
 typedef struct SettleSourceDef
 {
@@ -90,6 +98,9 @@ typedef struct SettleSourceDef
 	char	   *cost;
 	char	   *tax;
 	char	   *currency;
+	char	   *reverses;		/* key of the ticket that a row takes back; NULL for a ticket */
+	char	   *order_ref;
+	char	   *rework_of;
 } SettleSourceDef;
 
 /* A value that comes from another relation; all but fact, source and type are SQL expressions. */
@@ -171,6 +182,7 @@ typedef struct SettleRuleDef
 	char	   *unit;
 	char	   *choice;
 	SettleShare share;
+	SettleRepeats repeats;
 	int			priority;
 	int			noverrides;
 	char	  **overrides;
@@ -223,5 +235,6 @@ extern SettleChoicePolicy settle_choice_policy_in(const char *name);
 extern SettleHitPolicy settle_hit_policy_in(const char *name);
 extern SettleShare settle_share_in(const char *name);
 extern SettleClock settle_clock_in(const char *name);
+extern SettleRepeats settle_repeats_in(const char *name);
 
 #endif							/* SETTLE_RULESET_H */

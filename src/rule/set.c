@@ -73,6 +73,7 @@ settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 		{
 			sets[i]->pins++;
 			sets[i]->last_use = ++use_counter;
+			sets[i]->duplicate_of = NULL;
 			/* whoever answered before may be gone */
 			sets[i]->reader = settle_given_facts(NULL);
 			return sets[i];
@@ -187,6 +188,18 @@ settle_set_time(const SettleSet *set)
 	return term->expr->canonical;
 }
 
+/*
+ * Gives the expression for the time whose rules a ticket is settled by, NULL
+ * where it needs more than the ticket's columns.
+ */
+const char *
+settle_set_rules_at(const SettleSet *set)
+{
+	Term	   *term = set->fields[T_RULES_AT] != NULL ? set->fields[T_RULES_AT] : set->fields[T_READY_AT];
+
+	return term->nneeds > 0 ? NULL : term->expr->canonical;
+}
+
 int
 settle_set_nrules(const SettleSet *set)
 {
@@ -200,14 +213,13 @@ settle_set_rule(const SettleSet *set, int ordinal)
 }
 
 /*
- * Gives the key expression in its canonical text.  Where it only spells one
+ * Gives an expression of a key in its canonical text.  Where it only spells one
  * column, an integer or a uuid, as text, tells the column and its type, so
  * that tickets are looked up by the column and its index.
  */
-const char *
-settle_set_key(const SettleSet *set, const char **column, Oid *type)
+static const char *
+key_text(const SettleSet *set, const SettleExpr *key, const char **column, Oid *type)
 {
-	const SettleExpr *key = set->fields[T_KEY]->expr;
 	Node	   *node = (Node *) key->node;
 
 	*column = NULL;
@@ -234,6 +246,42 @@ settle_set_key(const SettleSet *set, const char **column, Oid *type)
 		}
 	}
 	return key->canonical;
+}
+
+const char *
+settle_set_key(const SettleSet *set, const char **column, Oid *type)
+{
+	return key_text(set, set->fields[T_KEY]->expr, column, type);
+}
+
+const char *
+settle_set_reverses(const SettleSet *set, const char **column, Oid *type)
+{
+	return set->reverses == NULL ? NULL : key_text(set, set->reverses->expr, column, type);
+}
+
+const Bitmapset *
+settle_set_amounts(const SettleSet *set)
+{
+	return set->amounts;
+}
+
+bool
+settle_set_has_orders(const SettleSet *set)
+{
+	return set->fields[T_ORDER_REF] != NULL;
+}
+
+bool
+settle_set_has_repeats(const SettleSet *set)
+{
+	return set->fields[T_ORDER_REF] != NULL || set->fields[T_REWORK_OF] != NULL;
+}
+
+void
+settle_set_duplicate_of(SettleSet *set, const char *key)
+{
+	set->duplicate_of = key;
 }
 
 const char *

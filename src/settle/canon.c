@@ -17,7 +17,6 @@
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 /* Sheets that are read at once. */
@@ -362,14 +361,13 @@ settle_seal_scan_runs(SealScan *scan, ArrayType *runs)
 {
 	Oid			type = INT8ARRAYOID;
 	Datum		value = PointerGetDatum(runs);
-	const char *inputs = get_attnum(get_relname_relid("sheet", scan->book.schema), "inputs") != InvalidAttrNumber ? "s.inputs::text" : "NULL::text";
 
 	/* the bounds are for the index, which knows ranges only */
 	scan->portal = SPI_cursor_open_with_args(NULL, psprintf(
 		"SELECT s.run_id, s.sheet_id, s.source_id, s.ticket_key, s.revision, s.ticket_time, s.period, s.corrects_period, s.project::text, s.region::text, "
-		"s.currency, s.revenue, s.cost, s.payout, s.tickets, s.lines, %s FROM %s.sheet AS s "
+		"s.currency, s.revenue, s.cost, s.payout, s.tickets, s.lines, s.inputs::text FROM %s.sheet AS s "
 		"WHERE s.run_id BETWEEN (SELECT min(u) FROM unnest($1) AS u) AND (SELECT max(u) FROM unnest($1) AS u) AND s.run_id = ANY ($1) "
-		"ORDER BY s.run_id, s.sheet_id", inputs, scan->book.name), 1, &type, &value, NULL, false, 0);
+		"ORDER BY s.run_id, s.sheet_id", scan->book.name), 1, &type, &value, NULL, false, 0);
 	scan->nrows = scan->at = 0;
 	scan->rows = NULL;
 	scan->hash = settle_hash_begin();

@@ -91,7 +91,7 @@ descends_from(Oid relid, Oid ancestor)
  * Reads the registration of a source; false where the relation is not it.
  */
 static bool
-read_registration(Capture *capture, Oid relid, const char *source, char **key)
+read_registration(Capture *capture, Oid relid, const char *source, char **key, char **reverses)
 {
 	Relation	relation;
 	TableScanDesc scan;
@@ -100,6 +100,7 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key)
 	Oid			sources = get_relname_relid("source", capture->schema);
 	Oid			book = get_relname_relid("book", capture->schema);
 	AttrNumber	columns[4];
+	AttrNumber	reverses_column;
 	bool		found = false;
 
 	/*
@@ -118,6 +119,7 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key)
 	columns[1] = book_column(relation, "source", NAMEOID);
 	columns[2] = book_column(relation, "relation", REGCLASSOID);
 	columns[3] = book_column(relation, "key", TEXTOID);
+	reverses_column = book_column(relation, "reverses", TEXTOID);
 	slot = table_slot_create(relation, NULL);
 	scan = table_beginscan(relation, snapshot, 0, NULL);
 	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
@@ -132,6 +134,8 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key)
 			continue;
 		capture->source_id = DatumGetInt16(values[0]);
 		*key = TextDatumGetCString(values[3]);
+		values[0] = slot_getattr(slot, reverses_column, &isnull);
+		*reverses = isnull ? NULL : TextDatumGetCString(values[0]);
 		found = true;
 	}
 	table_endscan(scan);
@@ -164,10 +168,11 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key)
 /* ---- the key ---- */
 
 /*
- * Compiles the key's expression for the row type of a relation.
+ * Compiles, for the row type of a relation, the key of the ticket that a row is
+ * or takes back.
  */
 static void
-compile_key(Capture *capture, TupleDesc desc, const char *key)
+compile_key(Capture *capture, TupleDesc desc, const char *key, const char *reverses)
 {
 	SettleScope scope = {.nnames = desc->natts, .names = palloc0(sizeof(SettleName) * Max(desc->natts, 1))};
 	SettleExpr *expr;
@@ -183,7 +188,7 @@ compile_key(Capture *capture, TupleDesc desc, const char *key)
 		scope.names[i].collation = a->attcollation;
 	}
 	nestlevel = settle_env_enter(capture->time_zone);
-	expr = settle_expr_read(psprintf("(%s\n)::text", key), &scope, TEXTOID, "key of the source");
+	expr = settle_expr_read(reverses == NULL ? psprintf("(%s\n)::text", key) : psprintf("coalesce((%s\n)::text, (%s\n)::text)", reverses, key), &scope, TEXTOID, "key of the source");
 	settle_env_leave(nestlevel);
 	capture->key = settle_expr_init(expr);
 	capture->needs_zone = contain_mutable_functions((Node *) expr->node);
@@ -209,6 +214,7 @@ find_capture(TriggerData *trigger)
 	MemoryContext context;
 	MemoryContext old;
 	char	   *key;
+	char	   *reverses;
 	bool		found;
 
 	if (trigger->tg_trigger->tgnargs < 2)
@@ -247,12 +253,12 @@ find_capture(TriggerData *trigger)
 	fresh.trigger = id;
 	fresh.row_type = row_type;
 	fresh.context = context;
-	if (!read_registration(&fresh, RelationGetRelid(relation), args[1], &key))
+	if (!read_registration(&fresh, RelationGetRelid(relation), args[1], &key, &reverses))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("\"%s\" is not the source \"%s\" of book \"%s\"", RelationGetRelationName(relation), args[1], args[0]),
 				 errhint("settle.add_source registers a source and makes its triggers.")));
-	compile_key(&fresh, RelationGetDescr(relation), key);
+	compile_key(&fresh, RelationGetDescr(relation), key, reverses);
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, CacheMemoryContext);
 	capture = hash_search(captures, &id, HASH_ENTER, &found);

@@ -22,9 +22,14 @@ typedef struct Invariant
 
 /* The lines of all sheets; used by several invariants. */
 #define ALL_LINES \
-	"(SELECT s.source_id, s.ticket_key, s.period, s.tickets, coalesce(r.unit, s.currency) AS unit, r.code, r.remainder, r.clock, l.* " \
+	"(SELECT s.source_id, s.ticket_key, s.period, s.tickets, coalesce(r.unit, s.currency) AS unit, r.code, r.remainder, r.clock, r.repeats, l.* " \
 	"FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l " \
 	"LEFT JOIN %1$s.rule AS r ON r.rule_id = l.rule_id)"
+
+/* What capture's triggers on a source s are called with: strings that end with a zero byte. */
+#define TRIGGER_ARGS \
+	"(SELECT convert_to(n.nspname, getdatabaseencoding()) || '\\x00' || convert_to(s.source, getdatabaseencoding()) || '\\x00' " \
+	"FROM pg_namespace AS n WHERE n.oid = $1)"
 
 static const Invariant invariants[] = {
 	{
@@ -90,6 +95,25 @@ static const Invariant invariants[] = {
 		"SELECT 'run ' || r.run_id, 'recorded ' || r.lines || ' lines, sheets have ' || count(l.line) "
 		"FROM %1$s.run AS r LEFT JOIN %1$s.sheet AS s ON s.run_id = r.run_id LEFT JOIN LATERAL settle._unpack(s.lines) AS l ON true "
 		"GROUP BY r.run_id, r.lines HAVING r.lines <> count(l.line)"
+	},
+	{
+		"a sheet corrects an earlier period than the one it stands in",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = s.source_id) || ' ' || s.ticket_key, 'sheet ' || s.sheet_id || ' of ' || s.period || ' corrects ' || s.corrects_period "
+		"FROM %1$s.sheet AS s WHERE s.corrects_period >= s.period"
+	},
+	{
+		/* a period is closed under the gate: whoever posted before had begun before */
+		"nothing is posted in a period after it was closed",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = s.source_id) || ' ' || s.ticket_key, "
+		"'sheet ' || s.sheet_id || ' of run ' || s.run_id || ' stands in ' || s.period || ', closed at ' || c.changed_at "
+		"FROM %1$s.sheet AS s JOIN %1$s.run AS r ON r.run_id = s.run_id "
+		"CROSS JOIN LATERAL (SELECT min(p.changed_at) AS changed_at FROM %1$s.period AS p WHERE p.state = 'closed' AND p.period >= s.period) AS c "
+		"WHERE r.started_at > c.changed_at"
+	},
+	{
+		"a held correction is one of a ticket that has been settled",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = h.source_id) || ' ' || h.ticket_key, 'held by run ' || h.run_id "
+		"FROM %1$s.held AS h WHERE NOT EXISTS (SELECT FROM %1$s.sheet AS s WHERE s.source_id = h.source_id AND s.ticket_key = h.ticket_key)"
 	},
 	{
 		"a run is sealed once or waits for it",
@@ -177,12 +201,37 @@ static const Invariant invariants[] = {
 		"FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation AND c.relkind IN ('r', 'p') "
 		"CROSS JOIN LATERAL (WITH RECURSIVE family(relid) AS (SELECT c.oid UNION SELECT i.inhrelid FROM pg_inherits AS i JOIN family AS f ON i.inhparent = f.relid) "
 		"SELECT f.relid FROM family AS f) AS m "
-		/* arguments of a trigger are kept as strings that end with a zero byte */
-		"CROSS JOIN LATERAL (SELECT convert_to(n.nspname, getdatabaseencoding()) || '\\x00' || convert_to(s.source, getdatabaseencoding()) || '\\x00' AS args "
-		"FROM pg_namespace AS n WHERE n.oid = $1) AS a "
 		"LEFT JOIN pg_trigger AS t ON t.tgrelid = m.relid AND t.tgfoid = 'settle.capture()'::regprocedure AND t.tgtype & 1 = 1 "
-		"AND substring(t.tgargs FOR length(a.args)) = a.args "
+		"AND substring(t.tgargs FOR length(" TRIGGER_ARGS ")) = " TRIGGER_ARGS " "
 		"WHERE t.oid IS NULL OR t.tgenabled <> 'A'"
+	},
+	{
+		"a TRUNCATE of a source is noted",
+		"SELECT s.source || ' ' || m.relid::regclass, 'has no enabled trigger for it: settle.complete_capture' "
+		"FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation AND c.relkind IN ('r', 'p') "
+		"CROSS JOIN LATERAL (WITH RECURSIVE family(relid) AS (SELECT c.oid UNION SELECT i.inhrelid FROM pg_inherits AS i JOIN family AS f ON i.inhparent = f.relid) "
+		"SELECT f.relid FROM family AS f JOIN pg_class AS r ON r.oid = f.relid WHERE r.relkind <> 'f') AS m "
+		"WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = m.relid AND t.tgfoid = 'settle.capture()'::regprocedure "
+		"AND t.tgtype & 32 = 32 AND t.tgenabled = 'A' AND substring(t.tgargs FOR length(" TRIGGER_ARGS ")) = " TRIGGER_ARGS ")"
+	},
+	{
+		"the first ticket of an order and project is the original",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = o.source_id) || ' ' || o.ticket_key, "
+		"'taken for ' || coalesce('a duplicate of ' || o.duplicate_of, 'the original') || ', the first is ' || o.first "
+		"FROM (SELECT x.source_id, x.ticket_key, x.duplicate_of, first_value(x.ticket_key) OVER w AS first FROM %1$s.order_ticket AS x "
+		"WINDOW w AS (PARTITION BY x.source_id, x.order_ref, x.project ORDER BY x.ready_at, x.ticket_key COLLATE \"C\")) AS o "
+		"WHERE coalesce(o.duplicate_of, o.ticket_key) <> o.first"
+	},
+	{
+		"no duplicate is paid by a rule that skips repeats",
+		"SELECT so.source || ' ' || l.ticket_key, 'rule ' || l.code || ' pays ' || sum(l.amount) "
+		"FROM %1$s.order_ticket AS o JOIN %1$s.source AS so ON so.source_id = o.source_id "
+		"JOIN " ALL_LINES " AS l ON l.source_id = o.source_id AND l.ticket_key = o.ticket_key AND l.repeats = 'skip' "
+		"WHERE o.duplicate_of IS NOT NULL "
+		"AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id = o.source_id AND (p.ticket_key IS NULL OR p.ticket_key = o.ticket_key)) "
+		"AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source = so.source AND p.ticket_key = o.ticket_key) "
+		"AND NOT EXISTS (SELECT FROM %1$s.held AS h WHERE h.source_id = o.source_id AND h.ticket_key = o.ticket_key) "
+		"GROUP BY so.source, l.ticket_key, l.code, l.payer_id, l.payee_id, l.unit HAVING sum(l.amount) <> 0"
 	},
 	{
 		"a source has its relation",
@@ -303,6 +352,39 @@ settle_tally_fee_sql(PG_FUNCTION_ARGS)
 	PG_RETURN_NUMERIC(settle_dec_to_numeric(settle_ratio_round(settle_tally_fee(parts, n), &rounding)));
 }
 
+/*
+ * Reports rows that take back a ticket which is not there, and no problem yet.
+ */
+static void
+check_reversals(Run *run, Reader *reader, Tuplestorestate *store, TupleDesc desc)
+{
+	RunSource  *source = reader->source;
+	Oid			types[] = {INT2OID, TEXTOID};
+	Datum		values[] = {Int16GetDatum(source->id), CStringGetTextDatum(source->name)};
+	const char *lookup_type;
+	uint64		n;
+
+	n = settle_book_execute(psprintf("SELECT DISTINCT a.source_key FROM (%2$s) AS a "
+									 "WHERE a.source_key IS NOT NULL AND NOT EXISTS (SELECT FROM (%3$s) AS s WHERE s.source_key OPERATOR(pg_catalog.=) a.source_key) "
+									 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND (p.ticket_key IS NULL OR p.ticket_key OPERATOR(pg_catalog.=) a.source_key)) "
+									 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) a.source_key) "
+									 "ORDER BY 1 LIMIT 100",
+									 run->book.name, settle_source_keys(source), settle_source_query(reader, &lookup_type)),
+							lengthof(types), types, values, NULL, SPI_OK_SELECT);
+	for (uint64 row = 0; row < n; row++)
+	{
+		bool		nulls[3] = {false};
+		Datum		key = settle_spi_datum((int) row, 1, &nulls[1]);
+		Datum		cells[] = {
+			CStringGetTextDatum("a row that reverses names a ticket, or stands in problem"),
+			CStringGetTextDatum(psprintf("%s %s", source->name, TextDatumGetCString(key))),
+			CStringGetTextDatum("is taken back and is not there: settle.rescan")
+		};
+
+		tuplestore_putvalues(store, desc, cells, nulls);
+	}
+}
+
 void
 settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
 {
@@ -333,7 +415,10 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 										 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND (p.ticket_key IS NULL OR p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key))) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.unpaid AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 "AND NOT EXISTS (SELECT FROM %1$s.held AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.waiting AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 /* a repeat that nothing pays has its alert */
+										 "AND NOT EXISTS (SELECT FROM %1$s.alert AS p WHERE p.kind OPERATOR(pg_catalog.=) ANY ('{duplicate,rework}') AND p.object OPERATOR(pg_catalog.=) pg_catalog.concat($2, ' ', s.source_key)) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.source AS o WHERE o.source_id OPERATOR(pg_catalog.=) $1 AND o.on_delete OPERATOR(pg_catalog.=) 'ignore' AND s.source_key IS NULL) "
 										 "ORDER BY 1 LIMIT 100",
 										 book->name, settle_source_query(&reader, &lookup_type),
@@ -359,6 +444,8 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 										   : "is settled and has no row any more, or is not ready: settle.rescan");
 			tuplestore_putvalues(store, desc, cells, nulls);
 		}
+		if (reader.has_reversals)
+			check_reversals(&run, &reader, store, desc);
 	}
 	settle_release_sources(&run);
 }

@@ -9,8 +9,8 @@
 
 #include "utils/builtins.h"
 
-static void
-remember_side(Run *run, int party, const char *side)
+void
+settle_remember_side(Run *run, int party, const char *side)
 {
 	if (party >= run->sides_space)
 	{
@@ -45,7 +45,7 @@ settle_load_sides(Run *run, const int *parties, int n)
 		settle_book_execute(psprintf("SELECT p.party_id, p.side FROM %s.party AS p WHERE p.party_id OPERATOR(pg_catalog.=) ANY ($1)", run->book.name),
 							1, &type, &value, NULL, SPI_OK_SELECT);
 		for (uint64 row = 0; row < SPI_processed; row++)
-			remember_side(run, DatumGetInt32(settle_spi_datum((int) row, 1, &isnull)),
+			settle_remember_side(run, DatumGetInt32(settle_spi_datum((int) row, 1, &isnull)),
 						  TextDatumGetCString(settle_spi_datum((int) row, 2, &isnull)));
 		SPI_freetuptable(SPI_tuptable);
 	}
@@ -126,7 +126,7 @@ settle_intern_parties(Run *run, RunSource *source)
 		bool		all = true;
 
 		/* WITH ORDINALITY keeps the order of the array */
-		settle_book_execute(psprintf("SELECT p.party_id, p.side FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(code, at) "
+		settle_book_execute(psprintf("SELECT p.party_id, coalesce(p.side, settle.side_of(u.code)) FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(code, at) "
 									 "LEFT JOIN %s.party AS p ON p.party OPERATOR(pg_catalog.=) u.code ORDER BY u.at", name),
 							1, types, values, NULL, SPI_OK_SELECT);
 		for (int i = 0; i < n; i++)
@@ -134,13 +134,19 @@ settle_intern_parties(Run *run, RunSource *source)
 			bool		isnull;
 			int			id = DatumGetInt32(settle_spi_datum(i, 1, &isnull));
 
+			/* a look ahead gives it a number of its own */
+			if (isnull && run->plan != NULL)
+			{
+				id = settle_plan_party(run, unknown[i]->code);
+				isnull = false;
+			}
 			if (isnull)
 			{
 				all = false;
 				continue;
 			}
 			source->party_ids[unknown[i]->ordinal] = id;
-			remember_side(run, id, TextDatumGetCString(settle_spi_datum(i, 2, &isnull)));
+			settle_remember_side(run, id, TextDatumGetCString(settle_spi_datum(i, 2, &isnull)));
 		}
 		if (all)
 			break;

@@ -5,6 +5,8 @@
  * A row of pending names a ticket, or, with a null key, all tickets of its
  * source.  A run that is not limited takes keys a window at a time and reads a
  * source that is marked in one pass; a limited one first spells the mark out.
+ * What new rules, an edit of the past or the time of day asks to look at again
+ * is queued as if it had changed.
  */
 #include "settle/run.h"
 
@@ -29,6 +31,7 @@ settle_check_snapshot(Run *run, RunSource *source, ArrayType *keys)
 	bool		isnull;
 
 	settle_run_check_rules(run);
+	settle_run_check_periods(run);
 	settle_book_execute(sql, 2, types, values, NULL, SPI_OK_SELECT);
 	if (DatumGetInt64(settle_spi_datum(0, 1, &isnull)) != settle_latest_number(sql, 2, types, values))
 		ereport(ERROR,
@@ -56,35 +59,123 @@ keys_of_result(MemoryContext context)
 }
 
 /*
- * Queues again what new rules may settle, and what has become due.  Rules are
- * new since the last scheduled run: tickets that settle at commit look at
- * nobody but themselves.
+ * Tells whether the rules are new since the last scheduled run: tickets that
+ * settle at commit look at nobody but themselves.
  */
-static void
-queue_again(Run *run)
+static bool
+rules_are_new(Run *run)
 {
 	Oid			types[] = {BYTEAOID};
 	Datum		values[1];
 	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
-	const char *book = run->book.name;
 
 	SET_VARSIZE(digest, VARHDRSZ + SETTLE_DIGEST_LEN);
 	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
 	values[0] = PointerGetDatum(digest);
-	settle_book_execute(psprintf("WITH new_rules AS (SELECT WHERE NOT EXISTS ("
-								 "SELECT FROM (SELECT r.digest FROM %1$s.run AS r WHERE r.settled_on OPERATOR(pg_catalog.=) 'schedule' ORDER BY r.run_id DESC LIMIT 1) AS last WHERE last.digest OPERATOR(pg_catalog.=) $1)) "
-								 "INSERT INTO %1$s.pending (source_id, ticket_key, scanned) "
-								 "SELECT s.source_id, p.ticket_key, false FROM %1$s.problem AS p JOIN %1$s.source AS s ON s.source OPERATOR(pg_catalog.=) p.source "
-								 "WHERE EXISTS (TABLE new_rules) AND p.sqlstate OPERATOR(pg_catalog.<>) 'ST005' AND pg_catalog.octet_length(p.ticket_key) OPERATOR(pg_catalog.<=) %2$d "
-								 "UNION ALL "
-								 "SELECT s.source_id, u.ticket_key, false FROM %1$s.unpaid AS u JOIN %1$s.source AS s ON s.source OPERATOR(pg_catalog.=) u.source "
-								 "WHERE EXISTS (TABLE new_rules)", book, SETTLE_MAX_KEY),
-						1, types, values, NULL, SPI_OK_INSERT);
-	types[0] = TIMESTAMPTZOID;
-	values[0] = TimestampTzGetDatum(run->now);
-	settle_book_execute(psprintf("WITH due AS (DELETE FROM %1$s.waiting AS w WHERE w.due_at OPERATOR(pg_catalog.<=) $1 RETURNING w.source_id, w.ticket_key) "
-								 "INSERT INTO %1$s.pending (source_id, ticket_key, scanned) SELECT d.source_id, d.ticket_key, false FROM due AS d", book),
-						1, types, values, NULL, SPI_OK_INSERT);
+	return settle_book_execute(psprintf("SELECT FROM (SELECT r.digest FROM %s.run AS r WHERE r.settled_on OPERATOR(pg_catalog.=) 'schedule' ORDER BY r.run_id DESC LIMIT 1) AS last "
+										"WHERE last.digest OPERATOR(pg_catalog.=) $1", run->book.name),
+							   1, types, values, NULL, SPI_OK_SELECT) == 0;
+}
+
+/*
+ * Tells whether an edit in the past touches a source.
+ */
+static bool
+is_edited(Run *run, RunSource *source)
+{
+	Oid			types[] = {NAMEOID, INT8ARRAYOID};
+	NameData	name;
+	Datum		values[] = {NameGetDatum(&name), run->edits};
+
+	namestrcpy(&name, source->name);
+	return run->edits != (Datum) 0 &&
+		settle_book_execute(psprintf("SELECT FROM %s.edit AS e WHERE e.edit_id OPERATOR(pg_catalog.=) ANY ($2) AND (e.source IS NULL OR e.source OPERATOR(pg_catalog.=) $1) LIMIT 1", run->book.name),
+							2, types, values, NULL, SPI_OK_SELECT) > 0;
+}
+
+/*
+ * Makes the query for the keys of a source that are to be looked at again:
+ * problems and unpaid tickets under new rules, settled tickets whose rules an
+ * edit has changed, waiting tickets that have become due.  Its parameters are
+ * those of again_values.
+ */
+static const char *
+again_query(Run *run, RunSource *source, bool new_rules)
+{
+	const char *book = run->book.name;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT w.ticket_key FROM %s.waiting AS w WHERE w.source_id OPERATOR(pg_catalog.=) $1 AND w.due_at OPERATOR(pg_catalog.<=) $3", book);
+	if (new_rules)
+		appendStringInfo(&sql, " UNION ALL SELECT p.ticket_key FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 "
+						 "AND p.sqlstate OPERATOR(pg_catalog.<>) 'ST005' AND pg_catalog.octet_length(p.ticket_key) OPERATOR(pg_catalog.<=) %2$d "
+						 "UNION ALL SELECT u.ticket_key FROM %1$s.unpaid AS u WHERE u.source OPERATOR(pg_catalog.=) $2", book, SETTLE_MAX_KEY);
+	if (is_edited(run, source))
+	{
+		Reader		reader = {.run = run, .source = source};
+		const char *lookup_type;
+		const char *rows;
+		const char *rules_at;
+
+		if (!run->prepared)
+			settle_prepare_run(run);
+		rows = settle_source_query(&reader, &lookup_type);
+		/* a time that depends on decisions cannot be asked of the table: then every ticket is looked at */
+		rules_at = settle_set_rules_at(source->set);
+		appendStringInfo(&sql, " UNION ALL SELECT s.source_key FROM (%2$s%3$s) AS s WHERE EXISTS (SELECT FROM %1$s.sheet AS h "
+						 "WHERE h.source_id OPERATOR(pg_catalog.=) $1 AND h.ticket_key OPERATOR(pg_catalog.=) s.source_key)", book, rows,
+						 rules_at == NULL ? "" : psprintf(" WHERE (%2$s) OPERATOR(pg_catalog.<@) (SELECT pg_catalog.range_agg(e.during) FROM %1$s.edit AS e "
+														  "WHERE e.edit_id OPERATOR(pg_catalog.=) ANY ($4) AND (e.source IS NULL OR e.source OPERATOR(pg_catalog.=) $2))", book, rules_at));
+	}
+	return sql.data;
+}
+
+typedef struct Again
+{
+	NameData	name;
+	Oid			types[4];
+	Datum		values[4];
+	char		nulls[5];
+} Again;
+
+static void
+again_values(Run *run, RunSource *source, Again *again)
+{
+	namestrcpy(&again->name, source->name);
+	again->types[0] = INT2OID;
+	again->types[1] = NAMEOID;
+	again->types[2] = TIMESTAMPTZOID;
+	again->types[3] = INT8ARRAYOID;
+	again->values[0] = Int16GetDatum(source->id);
+	again->values[1] = NameGetDatum(&again->name);
+	again->values[2] = TimestampTzGetDatum(run->now);
+	again->values[3] = run->edits;
+	strcpy(again->nulls, run->edits == (Datum) 0 ? "   n" : "    ");
+}
+
+/*
+ * Queues what is to be looked at again, and forgets why.
+ */
+static void
+queue_again(Run *run)
+{
+	bool		new_rules = rules_are_new(run);
+	const char *book = run->book.name;
+	Again		again;
+
+	for (int i = 0; i < run->nsources; i++)
+	{
+		again_values(run, run->sources[i], &again);
+		settle_book_execute(psprintf("INSERT INTO %s.pending (source_id, ticket_key, scanned) SELECT $1, a.ticket_key, false FROM (%s) AS a",
+									 book, again_query(run, run->sources[i], new_rules)),
+							4, again.types, again.values, again.nulls, SPI_OK_INSERT);
+		settle_book_execute(psprintf("DELETE FROM %s.waiting AS w WHERE w.source_id OPERATOR(pg_catalog.=) $1 AND w.due_at OPERATOR(pg_catalog.<=) $3", book),
+							4, again.types, again.values, again.nulls, SPI_OK_DELETE);
+	}
+	if (run->edits != (Datum) 0)
+		settle_book_execute(psprintf("DELETE FROM %s.edit AS e WHERE e.edit_id OPERATOR(pg_catalog.=) ANY ($4)", book),
+							4, again.types, again.values, again.nulls, SPI_OK_DELETE);
 }
 
 /*
@@ -132,9 +223,9 @@ take_keys(Run *run, RunSource *source, bool scanned, uint64 limit)
 	context = AllocSetContextCreate(run->context, "scrm_settle keys", ALLOCSET_DEFAULT_SIZES);
 	keys = keys_of_result(context);
 	SPI_freetuptable(SPI_tuptable);
-	if (run->run_id == 0)
+	if (!run->prepared)
 		settle_prepare_run(run);
-	run->hold_vanished = scanned && scan_is_thin(run, source, keys);
+	run->hold_vanished = scanned && (source->is_captured || scan_is_thin(run, source, keys));
 	settle_keys(run, source, keys);
 	MemoryContextDelete(context);
 	return n;
@@ -157,14 +248,16 @@ take_marks(Run *run, RunSource *source, bool scanned)
 
 /*
  * Looks at all tickets of a source in one pass.  What a TRUNCATE took away is
- * held, and so is what a scan misses where it misses too much.
+ * held, and so is what a scan misses of a table: a deleted row is told of by
+ * its trigger, so that what is gone without a word went with a partition, or
+ * while nobody listened.  Of what has no triggers a scan may miss a little.
  */
 static void
 settle_source(Run *run, RunSource *source, bool hold)
 {
-	if (run->run_id == 0)
+	if (!run->prepared)
 		settle_prepare_run(run);
-	run->hold_vanished = hold || scan_is_thin(run, source, NULL);
+	run->hold_vanished = hold || source->is_captured || scan_is_thin(run, source, NULL);
 	settle_all(run, source);
 }
 
@@ -175,19 +268,17 @@ settle_source(Run *run, RunSource *source, bool hold)
 static void
 spell_out_marks(Run *run, RunSource *source)
 {
-	Reader		reader = {.run = run, .source = source};
-	const char *lookup_type;
 	Oid			types[] = {INT2OID};
 	Datum		values[] = {Int16GetDatum(source->id)};
 
 	if (!take_marks(run, source, true))
 		return;
-	if (run->run_id == 0)
+	if (!run->prepared)
 		settle_prepare_run(run);
 	settle_book_execute(psprintf("INSERT INTO %1$s.pending (source_id, ticket_key, scanned) "
 								 "SELECT $1, s.source_key, true FROM (%2$s) AS s WHERE s.source_key IS NOT NULL "
 								 "UNION SELECT $1, h.ticket_key, true FROM %1$s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1",
-								 run->book.name, settle_source_query(&reader, &lookup_type)),
+								 run->book.name, settle_source_keys(source)),
 						1, types, values, NULL, SPI_OK_INSERT);
 }
 
@@ -239,10 +330,83 @@ settle_run_pending(Run *run, int64 max_tickets)
 		if (take_marks(run, source, true))
 			settle_source(run, source, false);
 	}
-	if (run->run_id == 0)
+	if (!run->prepared)
 		return;
 	settle_post_tallies(run);
 	settle_record_run(run);
+}
+
+/*
+ * Looks at what is pending as a run does, and takes nothing.
+ */
+void
+settle_plan_pending(Run *run)
+{
+	bool		new_rules = rules_are_new(run);
+	const char *book = run->book.name;
+
+	settle_prepare_run(run);
+	for (int i = 0; i < run->nsources; i++)
+	{
+		RunSource  *source = run->sources[i];
+		const char *queued = psprintf("SELECT p.ticket_key FROM %s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1", book);
+		Again		again;
+		bool		isnull;
+		bool		is_marked;
+
+		again_values(run, source, &again);
+		settle_book_execute(psprintf("SELECT coalesce(pg_catalog.bool_or(NOT p.scanned), false), pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 "
+									 "FROM %s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key IS NULL", book),
+							1, again.types, again.values, NULL, SPI_OK_SELECT);
+		run->hold_vanished = DatumGetBool(settle_spi_datum(0, 1, &isnull));
+		is_marked = DatumGetBool(settle_spi_datum(0, 2, &isnull));
+		if (is_marked)
+		{
+			settle_source(run, source, run->hold_vanished);
+			continue;
+		}
+		for (int scanned = 0; scanned < 2; scanned++)
+		{
+			const char *changed = psprintf("%s AND NOT p.scanned UNION ALL %s%s", queued, again_query(run, source, new_rules),
+										   !run->with_held ? "" : psprintf(" UNION ALL SELECT h.ticket_key FROM %s.held AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1", book));
+			ArrayType  *keys;
+
+			settle_book_execute(scanned == 0 ? changed : psprintf("%s AND p.scanned EXCEPT (%s)", queued, changed),
+								4, again.types, again.values, again.nulls, SPI_OK_SELECT);
+			if (SPI_processed == 0)
+				continue;
+			keys = keys_of_result(run->context);
+			run->hold_vanished = scanned == 1 && scan_is_thin(run, source, keys);
+			settle_keys(run, source, keys);
+		}
+	}
+	settle_post_tallies(run);
+}
+
+/*
+ * Makes the query for the keys of a source whose time lies from $2 to before
+ * $3: rows that it has, and tickets that have sheets.
+ */
+static const char *
+span_query(Run *run, RunSource *source)
+{
+	return psprintf("SELECT s.source_key AS ticket_key FROM (%2$s WHERE (%3$s) OPERATOR(pg_catalog.>=) $2 AND (%3$s) OPERATOR(pg_catalog.<) $3) AS s WHERE s.source_key IS NOT NULL "
+					"UNION SELECT h.ticket_key FROM %1$s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 "
+					"AND h.ticket_time OPERATOR(pg_catalog.>=) $2 AND h.ticket_time OPERATOR(pg_catalog.<) $3",
+					run->book.name, settle_source_keys(source), settle_set_time(source->set));
+}
+
+/*
+ * Settles the tickets of a time span, whatever is pending.
+ */
+void
+settle_span(Run *run, RunSource *source, Datum since, Datum until)
+{
+	Oid			types[] = {INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[] = {Int16GetDatum(source->id), since, until};
+
+	if (settle_book_execute(span_query(run, source), 3, types, values, NULL, SPI_OK_SELECT) > 0)
+		settle_keys(run, source, keys_of_result(run->context));
 }
 
 /*
@@ -273,28 +437,25 @@ settle_rescan(PG_FUNCTION_ARGS)
 	for (int i = 0; i < run.nsources; i++)
 	{
 		RunSource  *source = run.sources[i];
-		Reader		reader = {.run = &run, .source = source};
 		Oid			types[] = {INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-		Datum		values[] = {Int16GetDatum(source->id), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
-		char		nulls[] = {' ', PG_ARGISNULL(1) ? 'n' : ' ', PG_ARGISNULL(2) ? 'n' : ' '};
-		const char *lookup_type;
+		Datum		values[] = {
+			Int16GetDatum(source->id),
+			PG_ARGISNULL(1) ? TimestampTzGetDatum(DT_NOBEGIN) : PG_GETARG_DATUM(1),
+			PG_ARGISNULL(2) ? TimestampTzGetDatum(DT_NOEND) : PG_GETARG_DATUM(2)
+		};
 
 		if (!PG_ARGISNULL(3) && strcmp(source->name, NameStr(*PG_GETARG_NAME(3))) != 0)
 			continue;
 		if (PG_ARGISNULL(1) && PG_ARGISNULL(2))
 		{
 			settle_book_execute(psprintf("INSERT INTO %s.pending (source_id, scanned) VALUES ($1, true)", book.name),
-								1, types, values, nulls, SPI_OK_INSERT);
+								1, types, values, NULL, SPI_OK_INSERT);
 			continue;
 		}
 		settle_compile_source(&run, source);
-		settle_book_execute(psprintf("INSERT INTO %1$s.pending (source_id, ticket_key, scanned) "
-									 "SELECT $1, s.source_key, true FROM (%2$s WHERE (%3$s) OPERATOR(pg_catalog.>=) coalesce($2, '-infinity') "
-									 "AND (%3$s) OPERATOR(pg_catalog.<) coalesce($3, 'infinity')) AS s WHERE s.source_key IS NOT NULL "
-									 "UNION SELECT $1, h.ticket_key, true FROM %1$s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 "
-									 "AND h.ticket_time OPERATOR(pg_catalog.>=) coalesce($2, '-infinity') AND h.ticket_time OPERATOR(pg_catalog.<) coalesce($3, 'infinity')",
-									 book.name, settle_source_query(&reader, &lookup_type), settle_set_time(source->set)),
-							3, types, values, nulls, SPI_OK_INSERT);
+		settle_book_execute(psprintf("INSERT INTO %s.pending (source_id, ticket_key, scanned) SELECT $1, k.ticket_key, true FROM (%s) AS k",
+									 book.name, span_query(&run, source)),
+							3, types, values, NULL, SPI_OK_INSERT);
 	}
 	settle_release_sources(&run);
 	SPI_finish();

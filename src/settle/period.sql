@@ -104,7 +104,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.party_period.team_base IS 'base, summed over the team';
 		COMMENT ON COLUMN %1$I.party_period.team_tickets IS 'tickets, summed over the team: one of two members counts twice';
 		COMMENT ON COLUMN %1$I.party_period.carried IS 'by component, what rules of the source period gave the party less what they took for all earlier periods, in the currency of the book: a draw that is not recovered yet';
-		COMMENT ON COLUMN %1$I.party_period.brought IS 'what the party received less what it gave in all earlier periods, in the currency of the book';
+		COMMENT ON COLUMN %1$I.party_period.brought IS 'what the statement before it leaves: a negative balance, what is in dispute; in the currency of the book';
 	$tables$, book, ops);
 	PERFORM settle._journal(book, 'roster', '{party,valid}');
 	EXECUTE format('CREATE TRIGGER journal AFTER UPDATE OF deferred_at ON %I.problem FOR EACH ROW WHEN (OLD.deferred_at IS DISTINCT FROM NEW.deferred_at) EXECUTE FUNCTION settle.journal(''{source,ticket_key}'', ''{}'')', book);
@@ -204,9 +204,9 @@ BEGIN
 		), size AS (
 			SELECT m.team, count(*) AS parties FROM member AS m GROUP BY m.team
 		), brought AS (
-			SELECT p.party, sum(d.received - d.given) AS amount
-			FROM %1$s.party_delta AS d JOIN %1$s.party AS p ON p.party_id = d.party_id JOIN %1$s.book AS b ON b.currency = d.unit
-			WHERE d.period < $1 GROUP BY p.party
+			SELECT s.party, s.held + s.carried AS amount
+			FROM %1$s.statement AS s JOIN %1$s.book AS b ON b.currency = s.unit
+			WHERE s.period = (SELECT max(o.period) FROM %1$s.statement AS o WHERE o.period < $1)
 		), gone AS (
 			DELETE FROM %1$s.party_period AS p WHERE p.period = $1 AND p.party NOT IN (SELECT m.party FROM member AS m)
 		)
@@ -389,7 +389,7 @@ COMMENT ON FUNCTION settle._settle_period(regnamespace, date) IS
 CREATE FUNCTION settle.period_obstacles(book regnamespace, period date, OUT kind text, OUT source text, OUT ticket_key text, OUT detail text)
 	RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_as_reader' LANGUAGE C STABLE STRICT;
 COMMENT ON FUNCTION settle.period_obstacles(regnamespace, date) IS
-	'tickets that keep a period from closing: in problem and not deferred, or unpaid and not excused, of the period, an earlier one or an unknown one';
+	'tickets that keep a period from closing: in problem and not deferred, unpaid and not excused, or held by the brake, of the period, an earlier one or an unknown one';
 CREATE FUNCTION settle._period_obstacles(book regnamespace, period date, OUT kind text, OUT source text, OUT ticket_key text, OUT detail text)
 	RETURNS SETOF record
 	LANGUAGE plpgsql STABLE STRICT
@@ -402,6 +402,9 @@ BEGIN
 		UNION ALL
 		SELECT 'unpaid', u.source::text, u.ticket_key, 'no rule gives it a line' FROM %1$s.unpaid AS u
 		WHERE u.excused_at IS NULL AND u.period <= $1
+		UNION ALL
+		SELECT 'held', so.source::text, h.ticket_key, 'the brake holds its correction' FROM %1$s.held AS h JOIN %1$s.source AS so ON so.source_id = h.source_id
+		WHERE EXISTS (SELECT FROM %1$s.sheet AS s WHERE s.source_id = h.source_id AND s.ticket_key = h.ticket_key AND coalesce(s.corrects_period, s.period) <= $1)
 		ORDER BY 1, 2, 3$sql$, book)
 	USING period;
 END
@@ -468,7 +471,7 @@ BEGIN
 			ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('period %s of book "%s" cannot be closed: %s %s in its way', period, book::text, total, CASE total WHEN 1 THEN 'ticket stands' ELSE 'tickets stand' END),
 			DETAIL = list || CASE WHEN total > 10 THEN format(E'\nand %s more.', total - 10) ELSE '' END,
-			HINT = 'After settle.run, settle.period_obstacles lists them all. Mend them, or put them off: settle.defer for a problem, settle.excuse for a ticket that nobody pays.';
+			HINT = 'After settle.run, settle.period_obstacles lists them all. Mend them, or put them off: settle.defer for a problem, settle.excuse for a ticket that nobody pays; settle.release lets a held correction go.';
 	END IF;
 
 	EXECUTE format('UPDATE %s.period SET state = ''closed'', changed_at = clock_timestamp(), reason = $2 WHERE period = $1', book) USING period, reason;

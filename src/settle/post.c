@@ -6,7 +6,7 @@
  * A sheet is never changed: what is posted for a ticket is the sum of its
  * revisions.  Where only lines or figures differ, one further revision holds
  * the difference; where the ticket moved to another project, region, currency
- * or period, one takes all back where it stood and one posts it anew.
+ * or period of its own, one takes all back where it stood and one posts it anew.
  */
 #include "settle/post.h"
 
@@ -71,7 +71,7 @@ same_path(const struct varlena *a, const struct varlena *b)
 }
 
 /*
- * What of the payout settle_stays though a line is taken back: by posting time it may
+ * What of the payout stays though a line is taken back: by posting time it may
  * go at another price than it came.
  */
 static SettleDec
@@ -79,7 +79,10 @@ payout_left(Run *run, const RunSource *source, const RunTicket *ticket)
 {
 	const Posted *posted = ticket->posted;
 	SettleDec	left = settle_dec_int(0);
+	ListCell   *lc;
 
+	foreach(lc, posted->gone)
+		left = settle_dec_add(left, settle_payout_of(run, source, lfirst(lc), 1, posted->currency));
 	for (int i = 0; i < posted->nlines; i++)
 	{
 		RunLine		line = posted->lines[i];
@@ -105,7 +108,8 @@ draft_withdrawal(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 	draft->source_id = source->id;
 	draft->revision = posted->revision + 1;
 	draft->ticket_time = posted->ticket_time;
-	draft->period = posted->period;
+	draft->own_period = posted->period;
+	draft->ticket = ticket;
 	draft->project = posted->project;
 	draft->region = posted->region;
 	draft->currency = posted->currency;
@@ -127,7 +131,8 @@ draft_ticket(Drafts *drafts, RunSource *source, const RunTicket *ticket, int rev
 	draft->source_id = source->id;
 	draft->revision = revision;
 	draft->ticket_time = ticket->ticket_time;
-	draft->period = ticket->period;
+	draft->own_period = ticket->period;
+	draft->ticket = ticket;
 	draft->project = ticket->project;
 	draft->region = ticket->region;
 	draft->currency = ticket->currency;
@@ -137,6 +142,61 @@ draft_ticket(Drafts *drafts, RunSource *source, const RunTicket *ticket, int rev
 	draft->cost = ticket->cost;
 	draft->tickets = 1;
 	return draft;
+}
+
+/*
+ * Tells whether a settled ticket stands somewhere else than what is posted for it.
+ */
+static bool
+has_moved(const RunTicket *ticket)
+{
+	const Posted *posted = ticket->posted;
+
+	return posted->period != ticket->period || !same_path(posted->project, ticket->project) ||
+		!same_path(posted->region, ticket->region) || strcmp(posted->currency, ticket->currency) != 0;
+}
+
+/*
+ * Tells whether a line says nothing: where what was posted for it has been
+ * taken back, it is as if it had never been there.
+ */
+static bool
+is_void(const RunLine *line)
+{
+	return !line->in_tally && settle_dec_sign(line->base) == 0 && settle_dec_sign(line->amount) == 0;
+}
+
+/*
+ * Tells whether a settled ticket is to become anything else than what is
+ * posted: known before its lines are priced in their tallies, since a line
+ * that says the same keeps its amount.
+ */
+static bool
+has_changed(Run *run, const RunSource *source, const RunTicket *ticket)
+{
+	const Posted *posted = ticket->posted;
+	bool	   *matched;
+
+	if (has_moved(ticket) || settle_dec_cmp(ticket->revenue, posted->revenue) != 0 || settle_dec_cmp(ticket->cost, posted->cost) != 0)
+		return true;
+	matched = palloc0(sizeof(bool) * Max(posted->nlines, 1));
+	for (int i = 0; i < ticket->nlines; i++)
+	{
+		int			k = 0;
+
+		while (k < posted->nlines && (matched[k] || !settle_same_line(&ticket->lines[i], &posted->lines[k])))
+			k++;
+		if (k < posted->nlines)
+			matched[k] = true;
+		else if (!is_void(&ticket->lines[i]))
+			return true;
+	}
+	for (int k = 0; k < posted->nlines; k++)
+		if (!matched[k] && !is_void(&posted->lines[k]))
+			return true;
+	/* the same lines may count otherwise: a party's side, what is tax */
+	return settle_dec_cmp(posted->payout, settle_dec_add(payout_left(run, source, ticket),
+														 settle_payout_of(run, source, posted->lines, posted->nlines, posted->currency))) != 0;
 }
 
 /*
@@ -151,9 +211,7 @@ draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 	SettleDec	payout = settle_payout_of(run, source, ticket->lines, ticket->nlines, ticket->currency);
 	Draft	   *draft;
 
-	if (posted->tickets == 1 &&
-		(posted->period != ticket->period || !same_path(posted->project, ticket->project) ||
-		 !same_path(posted->region, ticket->region) || strcmp(posted->currency, ticket->currency) != 0))
+	if (posted->tickets == 1 && has_moved(ticket))
 	{
 		draft_withdrawal(run, drafts, source, ticket);
 		draft = draft_ticket(drafts, source, ticket, posted->revision + 2);
@@ -190,11 +248,11 @@ draft_correction(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 			line.count -= old->count;
 			break;
 		}
-		if (!unchanged)
+		if (!unchanged && !is_void(&line))
 			settle_add_draft_line(draft, &line);
 	}
 	for (int k = 0; k < posted->nlines; k++)
-		if (!matched[k])
+		if (!matched[k] && !is_void(&posted->lines[k]))
 			add_reversal(draft, &posted->lines[k]);
 	if (draft->nlines == 0 && draft->tickets == 0 && settle_dec_sign(draft->revenue) == 0 &&
 		settle_dec_sign(draft->cost) == 0 && settle_dec_sign(draft->payout) == 0)
@@ -213,11 +271,18 @@ settle_post_batch(Run *run, RunSource *source)
 	KeyList		unpaid = {0};
 	KeyList		waiting = {0};
 	KeyList		arrived = {0};
+	KeyList		held = {0};
+	KeyList		freed = {0};
 
+	if (run->at_commit)
+		settle_lock_orders(run, source);
 	settle_load_posted(run, source);
 	settle_check_keys(run, source);
+	if (run->plan == NULL)
+		settle_sort_out_repeats(run, source);
 	settle_intern_parties(run, source);
 	settle_number_lines(run, source);
+	settle_load_held(run, source);
 
 	/* what each ticket is to become */
 	for (int i = 0; i < run->ntickets; i++)
@@ -231,11 +296,11 @@ settle_post_batch(Run *run, RunSource *source)
 			case TICKET_PRICED:
 				settle_add_key(&solved, ticket->key, 0);
 				settle_add_key(&arrived, ticket->key, 0);
-				if (ticket->nlines > 0)
+				if (ticket->nlines > 0 || settle_is_repeat(ticket))
 					settle_add_key(&paid, ticket->key, 0);
 				else if (!source->is_period)
 					settle_add_ticket(&unpaid, ticket);
-				moves = ticket->nlines > 0 || settled;
+				moves = settled ? ticket->nlines == 0 || has_changed(run, source, ticket) : ticket->nlines > 0;
 				break;
 			case TICKET_NOT_READY:
 			case TICKET_WAITING:
@@ -249,13 +314,20 @@ settle_post_batch(Run *run, RunSource *source)
 				{
 					settle_note_failure(run, source, ticket, NULL, ERRCODE_SETTLE_VANISHED,
 								 psprintf("ticket \"%s\" is settled and has no row any more", ticket->key),
-								 run->hold_vanished ? "Too many tickets are missing at once to be cancellations." : NULL,
+								 !run->hold_vanished ? NULL : source->is_captured
+								 ? "No DELETE was noted: it went with a TRUNCATE or a partition, or while its trigger did not fire."
+								 : "Too many tickets are missing at once to be cancellations.",
 								 "Write the row again; to take the money back set on_delete of the source to reverse and delete the row then.");
 					run->held++;
 				}
 				else
 				{
-					settle_add_key(&solved, ticket->key, 0);
+					if (ticket->reversed)
+						settle_note_failure(run, source, ticket, "reverses", ERRCODE_SETTLE_REVERSAL,
+											psprintf("a row takes back ticket \"%s\", which is not there", ticket->key), NULL,
+											"It is settled as soon as the ticket comes.");
+					else
+						settle_add_key(&solved, ticket->key, 0);
 					moves = settled && source->on_delete == 'r';
 				}
 				settle_add_key(&paid, ticket->key, 0);
@@ -266,8 +338,20 @@ settle_post_batch(Run *run, RunSource *source)
 							 ticket->error->message, ticket->error->detail, ticket->error->hint);
 				break;
 			case TICKET_REPEATED:
+			case TICKET_AGAIN:
 				break;
 		}
+		/* rows of a period follow from tickets whose corrections were let go */
+		if (moves && ticket->posted != NULL && !source->is_period && settle_brake_holds(run, ticket))
+		{
+			settle_add_key(&held, ticket->key, 0);
+			run->held++;
+			moves = false;
+		}
+		else if (ticket->hold != HOLD_NONE && ticket->state != TICKET_FAILED && ticket->state != TICKET_REPEATED && ticket->state != TICKET_AGAIN)
+			settle_add_key(&freed, ticket->key, 0);
+		if (run->plan != NULL && ticket->posted != NULL)
+			settle_plan_posted(run, ticket);
 		if (moves)
 			moving[nmoving++] = ticket;
 	}
@@ -297,6 +381,11 @@ settle_post_batch(Run *run, RunSource *source)
 		}
 	}
 	settle_write_drafts(run, &drafts);
-	settle_note_states(run, source, &solved, &paid, &unpaid, &waiting, &arrived);
+	if (run->plan == NULL)
+	{
+		settle_note_states(run, source, &solved, &paid, &unpaid, &waiting, &arrived);
+		settle_note_repeats(run, source);
+		settle_note_held(run, source, &held, &freed);
+	}
 	MemoryContextSwitchTo(old);
 }

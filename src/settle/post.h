@@ -6,8 +6,10 @@
  *		parties.c	numbers and sides of parties
  *		tallies.c	tallies: state, pricing, what is left
  *		post.c		what each ticket is to become, as drafts of sheets
+ *		brake.c		corrections that are held
  *		write.c		COPY of the drafts and of the sums of parties
  *		states.c	problem, unpaid, waiting
+ *		repeats.c	duplicates and rework
  */
 #ifndef SETTLE_POST_H
 #define SETTLE_POST_H
@@ -21,7 +23,8 @@ typedef struct Draft
 	int16		source_id;
 	int			revision;
 	TimestampTz ticket_time;
-	DateADT		period;
+	DateADT		own_period;		/* of what it corrects */
+	DateADT		period;			/* the same, or the oldest open one where that is closed */
 	struct varlena *project;
 	struct varlena *region;
 	const char *currency;
@@ -36,6 +39,7 @@ typedef struct Draft
 	RunLine    *lines;
 	int64		sheet_id;
 	bool		is_retier;
+	const RunTicket *ticket;	/* NULL: of a tally */
 } Draft;
 
 typedef struct Drafts
@@ -55,6 +59,7 @@ typedef struct KeyList
 } KeyList;
 
 /* ---- parties.c ---- */
+extern void settle_remember_side(Run *run, int party, const char *side);
 extern void settle_load_sides(Run *run, const int *parties, int n);
 extern void settle_intern_parties(Run *run, RunSource *source);
 extern void settle_number_lines(Run *run, RunSource *source);
@@ -80,6 +85,26 @@ extern void settle_add_key(KeyList *list, const char *key, TimestampTz time);
 extern void settle_add_ticket(KeyList *list, const RunTicket *ticket);
 extern void settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const char *rule, int sqlerrcode, const char *message, const char *detail, const char *hint);
 extern void settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *unpaid, KeyList *waiting, KeyList *arrived);
+
+/* ---- brake.c ---- */
+extern void settle_load_held(Run *run, RunSource *source);
+extern bool settle_brake_holds(Run *run, const RunTicket *ticket);
+extern void settle_note_held(Run *run, RunSource *source, KeyList *held, KeyList *freed);
+
+/* ---- plan.c ---- */
+extern void settle_plan_drafts(Run *run, const Drafts *drafts);
+extern void settle_plan_posted(Run *run, const RunTicket *ticket);
+extern int	settle_plan_party(Run *run, const char *code);
+
+/* ---- repeats.c ---- */
+
+/* Waits, at commit, for others that settle tickets of the same orders; before what is posted is read. */
+extern void settle_lock_orders(Run *run, RunSource *source);
+
+/* Finds the duplicates of the orders that the batch touches; tickets that change are taken out and settled after it. */
+extern void settle_sort_out_repeats(Run *run, RunSource *source);
+extern bool settle_is_repeat(const RunTicket *ticket);
+extern void settle_note_repeats(Run *run, RunSource *source);
 
 /* ---- post.c ---- */
 extern Draft *settle_new_draft(Drafts *drafts);

@@ -48,7 +48,16 @@ add_posted_line(Posted *posted, const RunLine *line)
 			have->quantity = settle_dec_add(have->quantity, line->quantity);
 		/* by posting time it may have come at one price and gone at another */
 		if (settle_dec_sign(have->base) == 0 && have->count == 0 && (have->by_posting || settle_dec_sign(have->amount) == 0))
+		{
+			if (settle_dec_sign(have->amount) != 0)
+			{
+				RunLine    *gone = palloc(sizeof(RunLine));
+
+				*gone = *have;
+				posted->gone = lappend(posted->gone, gone);
+			}
 			*have = posted->lines[--posted->nlines];
+		}
 		return;
 	}
 	if (posted->nlines == posted->space)
@@ -182,7 +191,7 @@ settle_load_posted(Run *run, RunSource *source)
 		keys[i] = CStringGetTextDatum(known[i]->key);
 	values[0] = Int16GetDatum(source->id);
 	values[1] = settle_array_of(TEXTOID, keys, n);
-	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, s.period, s.project, s.region, s.currency, "
+	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, coalesce(s.corrects_period, s.period), s.project, s.region, s.currency, "
 										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id "
 										 "FROM pg_catalog.unnest($2) AS u(ticket_key) JOIN %s.sheet AS s "
 										 "ON s.source_id OPERATOR(pg_catalog.=) $1 AND s.ticket_key OPERATOR(pg_catalog.=) u.ticket_key "
@@ -247,7 +256,7 @@ settle_check_keys(Run *run, RunSource *source)
 }
 
 /*
- * Tells whether a posted line is what the rules say now, and settle_stays.
+ * Tells whether a posted line is what the rules say now, and stays.
  */
 bool
 settle_stays(const RunTicket *ticket, const RunLine *posted)
@@ -260,7 +269,7 @@ settle_stays(const RunTicket *ticket, const RunLine *posted)
 
 /*
  * Finds the posted line that says the same as a line does now, so that it
- * settle_stays: a ticket that did not change keeps its place in its tally.
+ * stays: a ticket that did not change keeps its place in its tally.
  */
 const RunLine *
 settle_posted_same(const RunTicket *ticket, const RunLine *line)

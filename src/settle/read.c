@@ -5,6 +5,10 @@
  * Tickets are evaluated in chunks, each inside a subtransaction that writes
  * nothing.  Where one fails, the chunk is repeated ticket by ticket.  Only the
  * columns that some expression uses are read.
+ *
+ * Where a source has rows that take back others, "reverses" names the ticket
+ * of each: such a row is no ticket, and what it says below zero is taken from
+ * the ticket's own row before that is evaluated.
  */
 #include "settle/run.h"
 
@@ -15,6 +19,8 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 
 /* Tickets evaluated in one subtransaction. */
 #define CHUNK			256
@@ -67,6 +73,8 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 	into->revenue = ticket->revenue;
 	into->cost = ticket->cost;
 	into->currency = ticket->currency;
+	into->order_ref = ticket->order_ref == NULL ? NULL : pstrdup(ticket->order_ref);
+	into->rework_of = ticket->rework_of == NULL ? NULL : pstrdup(ticket->rework_of);
 	into->nlines = ticket->nlines;
 	into->lines = palloc0(sizeof(RunLine) * Max(ticket->nlines, 1));
 	/* revenue is what the source says less the tax inside it */
@@ -98,27 +106,73 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 
 /*
  * How rows of a source come in: the ticket's key, whether it has sheets, the
- * key again as the source gives it (null: vanished), then the columns in use.
+ * key again as the source gives it (null: vanished), where it stands in its
+ * order, whether rows take from it, then the columns in use and what is taken
+ * from them.
  */
 #define ROW_KEY		1
 #define ROW_KNOWN	2
 #define ROW_SOURCE	3
-#define ROW_COLUMNS	4
+#define ROW_DUPLICATE	4
+#define ROW_ORDER	5
+#define ROW_PROJECT	6
+#define ROW_READY_AT	7
+#define ROW_REVERSED	8
+#define ROW_COLUMNS	9
+
+/*
+ * Takes from a column what reversing rows say below zero in it.
+ */
+static Datum
+take_back(Datum value, Oid type, Numeric amount)
+{
+	static const PGFunction widen[] = {int2_numeric, int4_numeric, int8_numeric};
+	static const PGFunction narrow[] = {numeric_int2, numeric_int4, numeric_int8};
+	int			width = type == INT2OID ? 0 : type == INT4OID ? 1 : type == INT8OID ? 2 : -1;
+	Datum		number = width < 0 ? value : DirectFunctionCall1(widen[width], value);
+
+	number = DirectFunctionCall2(numeric_add, number, NumericGetDatum(amount));
+	return width < 0 ? number : DirectFunctionCall1(narrow[width], number);
+}
 
 /*
  * Puts the columns of the row, from the given one on, where the engine reads
- * them, and says who answers for facts.
+ * them, less what is taken from them, and says who answers for facts.
  */
 static void
-fill_slot(Reader *reader, TupleTableSlot *slot, int first)
+fill_slot(Reader *reader, TupleTableSlot *slot, int first, bool reversed)
 {
 	for (int i = 0; i < reader->ncolumns; i++)
 	{
 		slot->tts_values[reader->columns[i] - 1] = reader->values[first - 1 + i];
 		slot->tts_isnull[reader->columns[i] - 1] = reader->nulls[first - 1 + i];
 	}
+	for (int i = 0; reversed && i < reader->namounts; i++)
+	{
+		int			column = reader->columns[reader->amounts[i]] - 1;
+		int			taken = first - 1 + reader->ncolumns + i;
+
+		if (!slot->tts_isnull[column] && !reader->nulls[taken])
+			slot->tts_values[column] = take_back(slot->tts_values[column], reader->amount_types[i], DatumGetNumeric(reader->values[taken]));
+	}
 	/* a row that was fetched since may have been a view's, which evaluates with other facts */
 	settle_set_ask(reader->source->set, reader->run->reader);
+}
+
+/*
+ * Makes the ticket one that cannot be settled as it stands.
+ */
+static void
+fail_ticket(RunTicket *ticket, const char *failing, int sqlerrcode, const char *message, const char *detail, const char *hint)
+{
+	ticket->state = TICKET_FAILED;
+	ticket->nlines = 0;
+	ticket->failing = failing;
+	ticket->error = palloc0(sizeof(ErrorData));
+	ticket->error->sqlerrcode = sqlerrcode;
+	ticket->error->message = unconstify(char *, message);
+	ticket->error->detail = unconstify(char *, detail);
+	ticket->error->hint = unconstify(char *, hint);
 }
 
 /*
@@ -158,6 +212,16 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	ticket->key = TextDatumGetCString(reader->values[reader->nulls[ROW_KEY - 1] ? ROW_SOURCE - 1 : ROW_KEY - 1]);
 	is_long = clip_key(ticket);
 	ticket->known = DatumGetBool(reader->values[ROW_KNOWN - 1]);
+	ticket->reversed = DatumGetBool(reader->values[ROW_REVERSED - 1]);
+	if (!reader->nulls[ROW_ORDER - 1])
+	{
+		ticket->place = palloc(sizeof(OrderPlace));
+		ticket->place->order_ref = TextDatumGetCString(reader->values[ROW_ORDER - 1]);
+		ticket->place->project = TextDatumGetCString(reader->values[ROW_PROJECT - 1]);
+		ticket->place->ready_at = DatumGetTimestampTz(reader->values[ROW_READY_AT - 1]);
+		if (!reader->nulls[ROW_DUPLICATE - 1])
+			ticket->duplicate_of = TextDatumGetCString(reader->values[ROW_DUPLICATE - 1]);
+	}
 	if (reader->nulls[ROW_SOURCE - 1])
 	{
 		ticket->state = TICKET_VANISHED;
@@ -166,20 +230,21 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 	}
 	if (is_long)
 	{
-		ticket->state = TICKET_FAILED;
-		ticket->failing = "key";
-		ticket->error = palloc0(sizeof(ErrorData));
-		ticket->error->sqlerrcode = ERRCODE_SETTLE_BAD_TICKET;
-		ticket->error->message = psprintf("a key of source \"%s\" is too long", reader->source->name);
-		ticket->error->detail = psprintf("A key has at most %d bytes.", SETTLE_MAX_KEY);
+		fail_ticket(ticket, "key", ERRCODE_SETTLE_BAD_TICKET, psprintf("a key of source \"%s\" is too long", reader->source->name),
+					psprintf("A key has at most %d bytes.", SETTLE_MAX_KEY), NULL);
 		run->ntickets++;
 		return;
 	}
-	fill_slot(reader, slot, ROW_COLUMNS);
+	fill_slot(reader, slot, ROW_COLUMNS, ticket->reversed);
+	settle_set_duplicate_of(reader->source->set, ticket->duplicate_of);
 
 	if (settle_evaluate_ticket(reader->source->set, run->now, false, said, NULL))
 	{
 		keep_ticket(ticket, said, run->now);
+		if (ticket->reversed && settle_dec_sign(said->revenue) < 0)
+			fail_ticket(ticket, "reverses", ERRCODE_SETTLE_REVERSAL, psprintf("rows take back more than ticket \"%s\" had", ticket->key),
+						psprintf("Its revenue would be %s.", settle_dec_out(settle_dec_trim(said->revenue))),
+						"Look for a refund that was entered twice.");
 		keep_inputs(run, reader->source, ticket);
 	}
 	else
@@ -193,8 +258,8 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 /*
  * Tells whether an error is one of a ticket, which the run goes on after.
  */
-static bool
-is_error_of_ticket(int sqlerrcode)
+bool
+settle_is_error_of_ticket(int sqlerrcode)
 {
 	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
 
@@ -238,7 +303,7 @@ evaluate_rows(Reader *reader, SPITupleTable *rows, uint64 from, uint64 to)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(old);
 		CurrentResourceOwner = owner;
-		if (!is_error_of_ticket(error->sqlerrcode))
+		if (!settle_is_error_of_ticket(error->sqlerrcode))
 			ReThrowError(error);
 		ok = false;
 		run->ntickets = start;
@@ -344,13 +409,32 @@ mark_keys(Run *run)
 	}
 }
 
+static void
+settle_again(Run *run, RunSource *source)
+{
+	List	   *keys = run->again;
+	Datum	   *datums;
+	int			n = 0;
+	ListCell   *lc;
+
+	run->again = NIL;
+	if (keys == NIL)
+		return;
+	datums = palloc(sizeof(Datum) * list_length(keys));
+	foreach(lc, keys)
+		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	settle_keys(run, source, construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
+	list_free_deep(keys);
+}
+
 /*
- * Evaluates and posts all rows of a query that gives rows of the source.
+ * Evaluates and posts all rows of a query that gives rows of the source, then
+ * the tickets that others of their order have made duplicates, or none any more.
  */
 static void
 settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int nargs, Oid *types, Datum *values)
 {
-	Portal		portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, false, 0);
+	Portal		portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, settle_book_reads_only, 0);
 
 	/* a key that comes again within one pass is two rows; in the next pass it is the same ticket again */
 	run->pass_after = run->last_sheet;
@@ -388,11 +472,12 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 	if (run->marks != NULL)
 		pfree(run->marks);
 	run->marks = NULL;
+	settle_again(run, source);
 }
 
 /*
- * Makes the part of a query that gives the source's rows: key as text, what it
- * is looked up by, and the columns in use, numbered.
+ * Makes the part of a query that gives the source's tickets: key as text, what
+ * it is looked up by, and the columns in use, numbered.  A WHERE may follow.
  */
 char *
 settle_source_query(Reader *reader, const char **lookup_type)
@@ -401,6 +486,8 @@ settle_source_query(Reader *reader, const char **lookup_type)
 	StringInfoData sql;
 	const char *column;
 	Oid			type;
+	Oid			reverses_type;
+	const char *reverses = settle_set_reverses(source->set, &column, &reverses_type);
 	const char *key = settle_set_key(source->set, &column, &type);
 	const Bitmapset *uses = settle_set_uses(source->set);
 	TupleDesc	desc = settle_set_slot(source->set)->tts_tupleDescriptor;
@@ -412,23 +499,148 @@ settle_source_query(Reader *reader, const char **lookup_type)
 					 column == NULL ? psprintf("(%s)::pg_catalog.text", key) : quote_identifier(column));
 	*lookup_type = column == NULL ? "pg_catalog.text" : format_type_be_qualified(type);
 	reader->columns = palloc(sizeof(AttrNumber) * (bms_num_members(uses) + 1));
-	reader->values = palloc(sizeof(Datum) * (bms_num_members(uses) + ROW_COLUMNS));
-	reader->nulls = palloc(sizeof(bool) * (bms_num_members(uses) + ROW_COLUMNS));
-	reader->ncolumns = 0;
+	reader->values = palloc(sizeof(Datum) * (2 * bms_num_members(uses) + ROW_COLUMNS));
+	reader->nulls = palloc(sizeof(bool) * (2 * bms_num_members(uses) + ROW_COLUMNS));
+	reader->ncolumns = reader->namounts = 0;
+	reader->has_reversals = reverses != NULL;
+	reader->amounts = palloc(sizeof(int) * (bms_num_members(uses) + 1));
+	reader->amount_types = palloc(sizeof(Oid) * (bms_num_members(uses) + 1));
 	while ((position = bms_next_member(uses, position)) >= 0)
 	{
+		if (reverses != NULL && bms_is_member(position, settle_set_amounts(source->set)))
+		{
+			reader->amounts[reader->namounts] = reader->ncolumns;
+			reader->amount_types[reader->namounts++] = getBaseType(TupleDescAttr(desc, position - 1)->atttypid);
+		}
 		reader->columns[reader->ncolumns++] = position;
 		appendStringInfo(&sql, ", %s AS c%d", quote_identifier(NameStr(TupleDescAttr(desc, position - 1)->attname)), position);
 	}
-	appendStringInfo(&sql, " FROM %s", source->relation_name);
+	/* a row that takes a ticket back is none itself */
+	if (reverses != NULL)
+		appendStringInfo(&sql, " FROM (SELECT * FROM %s WHERE (%s) IS NULL) AS tickets", source->relation_name, reverses);
+	else
+		appendStringInfo(&sql, " FROM %s", source->relation_name);
 	return sql.data;
 }
 
-static void
-append_columns(StringInfo sql, Reader *reader)
+/*
+ * Makes the part of a query that gives, for every row of the source, the key of
+ * the ticket that it is or takes from.  A WHERE may follow.
+ */
+char *
+settle_source_keys(const RunSource *source)
 {
+	const char *column;
+	Oid			type;
+	const char *key = settle_set_key(source->set, &column, &type);
+	const char *reverses = settle_set_reverses(source->set, &column, &type);
+
+	if (reverses != NULL)
+		key = psprintf("coalesce((%s)::pg_catalog.text, (%s)::pg_catalog.text)", reverses, key);
+	return psprintf("SELECT (%s)::pg_catalog.text COLLATE pg_catalog.\"C\" AS source_key FROM %s", key, source->relation_name);
+}
+
+/*
+ * Spells a key as what it is looked up by.  Keys of one column may come from
+ * another one, of another type: then some of them name nothing.
+ */
+static const char *
+key_as(const RunSource *source, const char *key, Oid type)
+{
+	const char *column;
+	Oid			key_type;
+	Oid			reverses_type = InvalidOid;
+	const char *name = format_type_be_qualified(type);
+
+	(void) settle_set_key(source->set, &column, &key_type);
+	if (settle_set_reverses(source->set, &column, &reverses_type) == NULL || key_type == reverses_type || type == TEXTOID || type == VARCHAROID)
+		return psprintf("%s::%s", key, name);
+	if (type == UUIDOID)
+		return psprintf("CASE WHEN %1$s OPERATOR(pg_catalog.~) '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN %1$s::%2$s END", key, name);
+	return psprintf("CASE WHEN %1$s OPERATOR(pg_catalog.~) '^-?[0-9]{1,18}$' OR %1$s OPERATOR(pg_catalog.~) '^-?[0-9]{19}$' "
+					"AND pg_catalog.ltrim(%1$s, '-') COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.<=) '9223372036854775807' "
+					"THEN %1$s::pg_catalog.int8 END", key);
+}
+
+/*
+ * Appends what is read of a ticket whose key is given: known to read_ticket.
+ */
+static void
+append_columns(StringInfo sql, Reader *reader, bool with_orders)
+{
+	appendStringInfo(sql, ", s.source_key, %s, %s", with_orders ? "o.duplicate_of, o.order_ref, o.project, o.ready_at" : "NULL, NULL, NULL, NULL",
+					 reader->has_reversals ? "x.reversed IS NOT NULL" : "false");
 	for (int i = 0; i < reader->ncolumns; i++)
 		appendStringInfo(sql, ", s.c%d", reader->columns[i]);
+	for (int i = 0; i < reader->namounts; i++)
+		appendStringInfo(sql, ", x.c%d", reader->columns[reader->amounts[i]]);
+}
+
+/*
+ * Appends the sums that reversing rows take, by ticket; those of the keys in
+ * $2, where there are such.
+ */
+static void
+append_reversals(StringInfo sql, Reader *reader, bool of_keys)
+{
+	const char *column;
+	Oid			type;
+	const char *reverses = settle_set_reverses(reader->source->set, &column, &type);
+	TupleDesc	desc = settle_set_slot(reader->source->set)->tts_tupleDescriptor;
+
+	appendStringInfoString(sql, "(SELECT r.reversed");
+	for (int i = 0; i < reader->namounts; i++)
+		appendStringInfo(sql, ", sum(least(r.c%1$d, 0))::pg_catalog.numeric AS c%1$d", reader->columns[reader->amounts[i]]);
+	appendStringInfo(sql, " FROM (SELECT (%s)::pg_catalog.text COLLATE pg_catalog.\"C\" AS reversed, %s AS lookup", reverses,
+					 column == NULL ? psprintf("(%s)::pg_catalog.text", reverses) : quote_identifier(column));
+	for (int i = 0; i < reader->namounts; i++)
+	{
+		int			position = reader->columns[reader->amounts[i]];
+
+		appendStringInfo(sql, ", %s AS c%d", quote_identifier(NameStr(TupleDescAttr(desc, position - 1)->attname)), position);
+	}
+	appendStringInfo(sql, " FROM %s) AS r ", reader->source->relation_name);
+	if (of_keys)
+		appendStringInfo(sql, "JOIN (SELECT DISTINCT u.ticket_key FROM pg_catalog.unnest($2) AS u(ticket_key)) AS q "
+						 "ON r.lookup OPERATOR(pg_catalog.=) %s AND r.reversed OPERATOR(pg_catalog.=) q.ticket_key",
+						 key_as(reader->source, "q.ticket_key", column == NULL ? TEXTOID : type));
+	else
+		appendStringInfoString(sql, "WHERE r.reversed IS NOT NULL");
+	appendStringInfoString(sql, " GROUP BY r.reversed) AS x");
+}
+
+/*
+ * Makes the query that gives the tickets of the keys in $2 of the source in $1.
+ */
+static char *
+keys_query(Reader *reader)
+{
+	RunSource  *source = reader->source;
+	const char *book = reader->run->book.name;
+	bool		with_orders = settle_source_has_orders(reader->run, source);
+	const char *column;
+	Oid			type;
+	const char *lookup_type;
+	const char *rows = settle_source_query(reader, &lookup_type);
+	StringInfoData sql;
+
+	(void) settle_set_key(source->set, &column, &type);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT k.ticket_key, EXISTS (SELECT FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 "
+					 "AND h.ticket_key OPERATOR(pg_catalog.=) k.ticket_key) AS known", book);
+	append_columns(&sql, reader, with_orders);
+	appendStringInfo(&sql, " FROM (SELECT DISTINCT u.ticket_key FROM pg_catalog.unnest($2) AS u(ticket_key)) AS k "
+					 "LEFT JOIN (%s) AS s ON s.lookup OPERATOR(pg_catalog.=) %s "
+					 "AND s.source_key OPERATOR(pg_catalog.=) k.ticket_key", rows, key_as(source, "k.ticket_key", column == NULL ? TEXTOID : type));
+	if (with_orders)
+		appendStringInfo(&sql, " LEFT JOIN %s.order_ticket AS o ON o.source_id OPERATOR(pg_catalog.=) $1 AND o.ticket_key OPERATOR(pg_catalog.=) k.ticket_key", book);
+	if (reader->has_reversals)
+	{
+		appendStringInfoString(&sql, " LEFT JOIN ");
+		append_reversals(&sql, reader, true);
+		appendStringInfoString(&sql, " ON x.reversed OPERATOR(pg_catalog.=) k.ticket_key");
+	}
+	return sql.data;
 }
 
 /*
@@ -440,23 +652,13 @@ settle_keys(Run *run, RunSource *source, ArrayType *keys)
 	Reader		reader = {.run = run, .source = source};
 	Oid			types[] = {INT2OID, TEXTARRAYOID};
 	Datum		values[] = {Int16GetDatum(source->id), PointerGetDatum(keys)};
-	const char *lookup_type;
-	const char *rows = settle_source_query(&reader, &lookup_type);
-	StringInfoData sql;
 
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT k.ticket_key, EXISTS (SELECT FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 "
-					 "AND h.ticket_key OPERATOR(pg_catalog.=) k.ticket_key) AS known, s.source_key", run->book.name);
-	append_columns(&sql, &reader);
-	appendStringInfo(&sql, " FROM (SELECT DISTINCT u.ticket_key FROM pg_catalog.unnest($2) AS u(ticket_key)) AS k "
-					 "LEFT JOIN (%s) AS s ON s.lookup OPERATOR(pg_catalog.=) k.ticket_key::%s "
-					 "AND s.source_key OPERATOR(pg_catalog.=) k.ticket_key", rows, lookup_type);
-	settle_rows(run, source, &reader, sql.data, 2, types, values);
+	settle_rows(run, source, &reader, keys_query(&reader), 2, types, values);
 }
 
 /*
  * Settles all tickets of a source: every row it has, and every ticket that has
- * sheets and no row any more.
+ * sheets or is taken from and has no row.
  */
 void
 settle_all(Run *run, RunSource *source)
@@ -464,16 +666,26 @@ settle_all(Run *run, RunSource *source)
 	Reader		reader = {.run = run, .source = source};
 	Oid			types[] = {INT2OID};
 	Datum		values[] = {Int16GetDatum(source->id)};
+	bool		with_orders = settle_source_has_orders(run, source);
 	const char *lookup_type;
 	const char *rows = settle_source_query(&reader, &lookup_type);
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT k.ticket_key, k.ticket_key IS NOT NULL AS known, s.source_key");
-	append_columns(&sql, &reader);
+	appendStringInfo(&sql, "SELECT %s, k.ticket_key IS NOT NULL AS known", reader.has_reversals ? "coalesce(k.ticket_key, x.reversed)" : "k.ticket_key");
+	append_columns(&sql, &reader, with_orders);
 	/* a row without a key is no ticket; settle.check tells of it */
 	appendStringInfo(&sql, " FROM (SELECT DISTINCT h.ticket_key FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1) AS k "
 					 "FULL JOIN (SELECT * FROM (%s) AS a WHERE a.source_key IS NOT NULL) AS s ON s.source_key OPERATOR(pg_catalog.=) k.ticket_key", run->book.name, rows);
+	if (reader.has_reversals)
+	{
+		appendStringInfoString(&sql, " FULL JOIN ");
+		append_reversals(&sql, &reader, false);
+		appendStringInfoString(&sql, " ON x.reversed OPERATOR(pg_catalog.=) coalesce(k.ticket_key, s.source_key)");
+	}
+	if (with_orders)
+		appendStringInfo(&sql, " LEFT JOIN %s.order_ticket AS o ON o.source_id OPERATOR(pg_catalog.=) $1 "
+						 "AND o.ticket_key OPERATOR(pg_catalog.=) coalesce(k.ticket_key, s.source_key)", run->book.name);
 	settle_rows(run, source, &reader, sql.data, 1, types, values);
 }
 
@@ -485,21 +697,16 @@ bool
 settle_fetch_row(Run *run, RunSource *source, const char *key)
 {
 	Reader		reader = {.run = run, .source = source};
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(key)};
-	const char *lookup_type;
-	const char *rows = settle_source_query(&reader, &lookup_type);
-	TupleTableSlot *slot = settle_set_slot(source->set);
-	StringInfoData sql;
+	Datum		keys[] = {CStringGetTextDatum(key)};
+	Oid			types[] = {INT2OID, TEXTARRAYOID};
+	Datum		values[] = {Int16GetDatum(source->id), settle_array_of(TEXTOID, keys, 1)};
 
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT s.source_key");
-	append_columns(&sql, &reader);
-	appendStringInfo(&sql, " FROM (%s) AS s WHERE s.lookup OPERATOR(pg_catalog.=) $1::%s AND s.source_key OPERATOR(pg_catalog.=) $1", rows, lookup_type);
-	if (settle_book_execute(sql.data, 1, types, values, NULL, SPI_OK_SELECT) == 0)
-		return false;
+	settle_book_execute(keys_query(&reader), 2, types, values, NULL, SPI_OK_SELECT);
 	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, reader.values, reader.nulls);
-	fill_slot(&reader, slot, 2);
+	if (reader.nulls[ROW_SOURCE - 1])
+		return false;
+	fill_slot(&reader, settle_set_slot(source->set), ROW_COLUMNS, DatumGetBool(reader.values[ROW_REVERSED - 1]));
+	settle_set_duplicate_of(source->set, reader.nulls[ROW_DUPLICATE - 1] ? NULL : TextDatumGetCString(reader.values[ROW_DUPLICATE - 1]));
 	return true;
 }
 
@@ -520,7 +727,8 @@ settle_evaluate_all(Run *run, RunSource *source)
 	initStringInfo(&sql);
 	rows = settle_source_query(&reader, &lookup_type);
 	appendStringInfoString(&sql, "SELECT 1");
-	append_columns(&sql, &reader);
+	for (int i = 0; i < reader.ncolumns; i++)
+		appendStringInfo(&sql, ", s.c%d", reader.columns[i]);
 	appendStringInfo(&sql, " FROM (%s) AS s", rows);
 	portal = SPI_cursor_open_with_args(NULL, sql.data, 0, NULL, NULL, NULL, true, 0);
 	for (;;)
@@ -534,7 +742,7 @@ settle_evaluate_all(Run *run, RunSource *source)
 			SettleTicket ticket;
 
 			heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, reader.values, reader.nulls);
-			fill_slot(&reader, slot, 2);
+			fill_slot(&reader, slot, 2, false);
 			if (settle_evaluate_ticket(source->set, run->now, false, &ticket, NULL))
 				nlines += ticket.nlines;
 		}

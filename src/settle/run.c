@@ -18,6 +18,7 @@
 #include "funcapi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -102,6 +103,24 @@ settle_run_check_rules(Run *run)
 }
 
 /*
+ * Raises 40001 where periods have been closed, or opened again, since the
+ * snapshot of a poster at commit was taken: he would post where nothing is to
+ * be posted any more.  A period is closed under the gate, which he has passed.
+ */
+void
+settle_run_check_periods(Run *run)
+{
+	const char *sql = psprintf("SELECT coalesce((" SETTLE_OPEN_PERIOD " OPERATOR(pg_catalog.-) '2000-01-01'::pg_catalog.date)::pg_catalog.int8, %2$d) FROM %1$s.book AS b",
+							   run->book.name, DATEVAL_NOBEGIN);
+
+	if (settle_latest_number(sql, 0, NULL, NULL) != run->open_period)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access: a period of book \"%s\" has been closed or opened again", run->book.label),
+				 errhint("Repeat the transaction.")));
+}
+
+/*
  * Compiles the rules for a source that takes part and maps its rules to the
  * numbers they have in the book.
  */
@@ -119,6 +138,7 @@ open_source(Run *run, int row)
 	on_delete = TextDatumGetCString(settle_spi_datum(row, 4, &isnull));
 	source->on_delete = on_delete[0];
 	source->tax_is_mapped = DatumGetBool(settle_spi_datum(row, 5, &isnull));
+	source->is_captured = DatumGetBool(settle_spi_datum(row, 6, &isnull));
 	source->is_period = strcmp(source->name, SETTLE_PERIOD_SOURCE) == 0;
 	MemoryContextSwitchTo(old);
 	return source;
@@ -156,10 +176,15 @@ void
 settle_number_rules(Run *run)
 {
 	/* a version that ended before its pack began is in no ruleset */
-	uint64		n = settle_query(psprintf("SELECT r.rule_id, r.code, greatest(pg_catalog.lower(r.valid), pg_catalog.lower(k.valid)), nullif(r.pack, 'base') "
-										  "FROM %1$s.rule AS r JOIN %1$s.pack AS k ON k.pack OPERATOR(pg_catalog.=) r.pack "
-										  "WHERE (pg_catalog.upper(r.valid) OPERATOR(pg_catalog.<=) pg_catalog.lower(k.valid)) IS NOT TRUE "
-										  "ORDER BY r.rule_id DESC", run->book.name));
+	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {run->with_pack == NULL ? (Datum) 0 : CStringGetTextDatum(run->with_pack), TimestampTzGetDatum(run->with_since)};
+	const char	nulls[] = {run->with_pack == NULL ? 'n' : ' ', TIMESTAMP_IS_NOBEGIN(run->with_since) ? 'n' : ' ', '\0'};
+	uint64		n = settle_book_execute(psprintf("SELECT r.rule_id, r.code, greatest(pg_catalog.lower(r.valid), k.starts), nullif(r.pack, 'base') "
+												 "FROM %1$s.rule AS r JOIN (SELECT p.pack, CASE WHEN p.pack OPERATOR(pg_catalog.=) $1 THEN $2 ELSE pg_catalog.lower(p.valid) END AS starts "
+												 "FROM %1$s.pack AS p) AS k ON k.pack OPERATOR(pg_catalog.=) r.pack "
+												 "WHERE (pg_catalog.upper(r.valid) OPERATOR(pg_catalog.<=) k.starts) IS NOT TRUE "
+												 "ORDER BY r.rule_id DESC", run->book.name),
+										2, types, values, nulls, SPI_OK_SELECT);
 	bool		isnull;
 
 	run->nrule_ids = n == 0 ? 1 : DatumGetInt32(settle_spi_datum(0, 1, &isnull)) + 1;
@@ -212,6 +237,9 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	uint64		n;
 	const char *wanted;
 	const char *time_zone = "UTC";
+	static const char settings[] =
+		"SELECT b.currency, b.time_zone, b.rule_revision, b.max_correction, " SETTLE_OPEN_PERIOD ", EXISTS (SELECT FROM %1$s.held), "
+		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}'), b.keep_inputs FROM %1$s.book AS b";
 
 	memset(run, 0, sizeof(*run));
 	run->book = *book;
@@ -229,13 +257,30 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 		MemoryContextSwitchTo(old);
 	}
 
-	/* the revision is read before the rules, which are then of this one or a later */
-	if (settle_query(psprintf("SELECT b.currency, b.time_zone, b.rule_revision, b.keep_inputs FROM %s.book AS b", book->name)) == 1)
+	run->max_correction = -1;
+	run->open_period = DATEVAL_NOBEGIN;
+
+	/* revision and edits are read before the rules, which are then of this one or a later, and contain those edits */
+	if (settle_query(psprintf(settings, book->name)) == 1)
 	{
-		run->currency = MemoryContextStrdup(run->context, TextDatumGetCString(settle_spi_datum(0, 1, &isnull)));
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+		Datum		value;
+
+		run->currency = TextDatumGetCString(settle_spi_datum(0, 1, &isnull));
 		time_zone = TextDatumGetCString(settle_spi_datum(0, 2, &isnull));
 		run->rule_revision = DatumGetInt64(settle_spi_datum(0, 3, &isnull));
-		run->keep_inputs = DatumGetBool(settle_spi_datum(0, 4, &isnull));
+		value = settle_spi_datum(0, 4, &isnull);
+		if (!isnull && !at_commit)
+			run->max_correction = DatumGetInt32(value);
+		value = settle_spi_datum(0, 5, &isnull);
+		if (!isnull)
+			run->open_period = DatumGetDateADT(value);
+		run->any_held = DatumGetBool(settle_spi_datum(0, 6, &isnull));
+		value = settle_spi_datum(0, 7, &isnull);
+		if (!isnull && !at_commit)
+			run->edits = datumCopy(value, false, -1);
+		run->keep_inputs = DatumGetBool(settle_spi_datum(0, 8, &isnull));
+		MemoryContextSwitchTo(old);
 	}
 	run->ruleset = settle_book_ruleset(book);
 	/* book time for all that follows; settle_book_leave ends this one with its own */
@@ -243,7 +288,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 
 	/* a relation that is gone can tell nothing; settle.check tells of it */
 	wanted = psprintf("SELECT s.source_id, s.source, s.relation::pg_catalog.oid, s.on_delete, "
-					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0' "
+					  "coalesce(s.tax, '0') OPERATOR(pg_catalog.<>) '0', c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') "
 					  "FROM %s.source AS s JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid ORDER BY s.source_id", book->name);
 	n = settle_query(wanted);
 	run->sources = MemoryContextAlloc(run->context, sizeof(RunSource *) * (n + 1));
@@ -268,6 +313,9 @@ settle_prepare_run(Run *run)
 	for (int i = 0; i < run->nsources; i++)
 		settle_compile_source(run, run->sources[i]);
 	settle_number_rules(run);
+	run->prepared = true;
+	if (run->plan != NULL)
+		return;
 	settle_query(psprintf("SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence(%s, 'run_id')), "
 				   "pg_catalog.pg_get_serial_sequence(%s, 'sheet_id')::pg_catalog.regclass::pg_catalog.oid",
 				   quote_literal_cstr(psprintf("%s.run", run->book.name)),
@@ -366,8 +414,7 @@ settle_run(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_pass_gate(&book, false);
-	settle_begin_run(&run, &book, false);
-	settle_run_pending(&run, max_tickets);
+	settle_run_braked(&run, &book, max_tickets);
 	settle_release_sources(&run);
 	/* the run's memory goes with SPI's */
 	MemoryContextSwitchTo(caller);

@@ -21,6 +21,10 @@ typedef struct Reader
 	RunSource  *source;
 	int			ncolumns;
 	AttrNumber *columns;		/* attribute of the source, by column of the row */
+	bool		has_reversals;	/* rows of the source may take from a ticket */
+	int			namounts;
+	int		   *amounts;		/* the columns that they take from */
+	Oid		   *amount_types;
 	Datum	   *values;			/* of the row */
 	bool	   *nulls;
 	SettleTicket said;			/* by the engine of the row that was read last, as far as it came */
@@ -39,14 +43,26 @@ extern RunSource *settle_find_source(const Run *run, const char *name);
 extern void settle_record_run(Run *run);
 
 /* ---- read.c ---- */
+
+/* Tells whether an error is one of the ticket, which makes it a problem, and not one of the machine. */
+extern bool settle_is_error_of_ticket(int sqlerrcode);
 extern char *settle_source_query(Reader *reader, const char **lookup_type);
+extern char *settle_source_keys(const RunSource *source);
 extern void settle_keys(Run *run, RunSource *source, ArrayType *keys);
 extern void settle_all(Run *run, RunSource *source);
 extern bool settle_fetch_row(Run *run, RunSource *source, const char *key);
 extern int64 settle_evaluate_all(Run *run, RunSource *source);
 
+/* ---- repeats.c ---- */
+extern bool settle_source_has_orders(Run *run, RunSource *source);
+
 /* ---- pending.c ---- */
 extern void settle_check_snapshot(Run *run, RunSource *source, ArrayType *keys);
 extern void settle_run_pending(Run *run, int64 max_tickets);
+extern void settle_plan_pending(Run *run);
+extern void settle_span(Run *run, RunSource *source, Datum since, Datum until);
+
+/* ---- brake.c ---- */
+extern void settle_run_braked(Run *run, const SettleBook *book, int64 max_tickets);
 
 #endif							/* SETTLE_RUN_H */

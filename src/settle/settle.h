@@ -5,11 +5,13 @@
  *		run.c		gate, setting a run up, its record, entry points
  *		read.c		reading rows of a source and evaluating them
  *		pending.c	taking tickets, rescan
+ *		repeats.c	which tickets of an order are duplicates, alerts of repeats
  *		post.h		posting: comparing with what is posted, tallies, writing
+ *		plan.c		looks ahead: plan, simulate
  *		copy.c		COPY into a table of the book
  *		period.c	what closing a period needs of C; the rest stands in period.sql
  *		capture.c	triggers on the source
- *		explain.c	the steps of one ticket
+ *		explain.h	the steps of one ticket, and what stands in the book for it
  *		seal.h		seals: canon.c, seal.c, verify.c
  *		check.c		what must always hold
  */
@@ -33,6 +35,7 @@ typedef struct RunSource
 	const char *relation_name;	/* quoted */
 	char		on_delete;		/* 'h'old, 'r'everse, 'i'gnore */
 	bool		tax_is_mapped;
+	bool		is_captured;	/* a table: its triggers tell of every row that is deleted */
 	bool		is_period;		/* the built-in one: a row that no rule pays is none to worry about */
 	SettleSet  *set;
 	int		   *rule_ids;		/* by ordinal of the rule */
@@ -48,7 +51,8 @@ typedef enum TicketState
 	TICKET_WAITING,				/* ready at a known time in the future */
 	TICKET_VANISHED,
 	TICKET_FAILED,
-	TICKET_REPEATED				/* of another row with the same key */
+	TICKET_REPEATED,			/* of another row with the same key */
+	TICKET_AGAIN				/* became a duplicate, or none any more: settled after the batch */
 } TicketState;
 
 /* One line that a ticket's rules give, or that is posted, by the book's numbers. */
@@ -76,11 +80,33 @@ typedef struct RunLine
 	SettleDec	back_amount;
 } RunLine;
 
+/* Whether the brake holds a ticket's correction. */
+typedef enum TicketHold
+{
+	HOLD_NONE,
+	HOLD_HELD,
+	HOLD_RELEASED				/* somebody let it go: the next run makes it */
+} TicketHold;
+
+/* Where <book>.order_ticket has a ticket. */
+typedef struct OrderPlace
+{
+	const char *order_ref;
+	const char *project;
+	TimestampTz ready_at;
+} OrderPlace;
+
 typedef struct RunTicket
 {
 	const char *key;
 	TicketState state;
+	TicketHold	hold;
 	bool		known;			/* has sheets */
+	bool		reversed;		/* rows of the source take from it */
+	const char *order_ref;		/* as in SettleTicket */
+	const char *rework_of;
+	const char *duplicate_of;
+	OrderPlace *place;			/* NULL: in no order */
 	TimestampTz ready_at;
 	TimestampTz ticket_time;
 	DateADT		period;			/* -infinity where it is not known */
@@ -108,7 +134,7 @@ typedef struct Posted
 	int64		sheet_id;
 	int			tickets;		/* 1 while it is settled */
 	TimestampTz ticket_time;
-	DateADT		period;
+	DateADT		period;			/* its own, wherever it was posted */
 	struct varlena *project;
 	struct varlena *region;
 	const char *currency;
@@ -118,6 +144,7 @@ typedef struct Posted
 	int			nlines;
 	int			space;
 	RunLine    *lines;
+	List	   *gone;			/* lines by posting time that were taken back, at another price */
 } Posted;
 
 /* A tally that the run has touched. */
@@ -135,7 +162,7 @@ typedef struct Tally
 	RunSource  *source;
 	int			payer;
 	int			payee;			/* of its retier lines: the payee of its tickets' lines, where they have one */
-	DateADT		moved;			/* latest period that the run has moved a ticket of it in */
+	DateADT		moved;			/* latest period of tickets' own that the run has moved a ticket of */
 	bool		is_new;			/* not loaded yet */
 	SettleTallyPart *parts;		/* by version */
 	SettleDec  *amounts;		/* posted, by version */
@@ -158,6 +185,12 @@ typedef struct Run
 	TimestampTz now;
 	TimestampTz started_at;
 	bool		at_commit;
+	bool		prepared;		/* sources are compiled, rules numbered */
+	DateADT		open_period;	/* the oldest; what is due to one before it is posted in it */
+	Datum		edits;			/* numbers of the edits that the rules contain, of a run that takes them */
+	struct RunPlan *plan;		/* of a look ahead, which collects sheets instead of writing them */
+	const char *with_pack;		/* that it takes to be in force, from with_since on */
+	TimestampTz with_since;
 	int			nsources;
 	RunSource **sources;
 
@@ -175,6 +208,16 @@ typedef struct Run
 	int64		last_sheet;		/* that the run has written */
 	uint8	   *marks;			/* bits of keys that came in this pass, where it has several batches */
 	int64		pass_after;		/* sheets beyond this one were written by this pass over a source */
+	List	   *again;			/* keys of the source to be settled once more, in the run's memory */
+
+	/* the brake */
+	bool		any_held;		/* the book holds corrections */
+	bool		with_held;		/* a look ahead at those, too */
+	int64		max_correction; /* -1: no brake */
+	bool		share_known;	/* max_correction is what it is of the tickets settled */
+	bool		brakes;			/* holds every correction that is not released */
+	bool		tripped;		/* too many: go back, and brake */
+	int64		braked;			/* corrections that count */
 
 	/* figures of the run */
 	int64		settled;
@@ -216,11 +259,6 @@ extern void settle_copy_null(StringInfo buf);
 extern void settle_copy_dec(StringInfo buf, SettleDec value);
 extern void settle_copy_ltree(StringInfo buf, struct varlena *path);
 
-/* ---- explain.c ---- */
-
-/* Explains the ticket in the slot of its source. */
-extern void settle_explain_ticket(Run *run, RunSource *source, const char *key, Tuplestorestate *store, TupleDesc desc);
-
 /* ---- replay.c ---- */
 
 /* Reports tickets of a sample whose kept inputs do not give what is posted. */
@@ -233,6 +271,9 @@ extern void settle_check_sources(const SettleBook *book, Tuplestorestate *store,
 
 /* Raises 40001 where the rules of a poster at commit are no longer those of the book. */
 extern void settle_run_check_rules(Run *run);
+
+/* Raises 40001 where a poster at commit does not know of a period that was closed or opened again. */
+extern void settle_run_check_periods(Run *run);
 
 /* Settles the given tickets of one source, for capture at commit. */
 extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);

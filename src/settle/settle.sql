@@ -47,6 +47,14 @@ CREATE FUNCTION settle.explain(
 COMMENT ON FUNCTION settle.explain(regnamespace, name, text) IS
 	'the steps that give the lines of one ticket: mapped values, decisions, rules that applied or were beaten, tiers, tallies';
 
+CREATE FUNCTION settle.explain(
+	book regnamespace, ticket_key text,
+	OUT step integer, OUT kind text, OUT name text, OUT payer text, OUT payee text,
+	OUT base numeric, OUT factor numeric, OUT amount numeric, OUT unit text, OUT detail text
+) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_explain_key' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle.explain(regnamespace, text) IS
+	'the steps that give the lines of one ticket, of the source "ticket" or of the only one that has the key';
+
 CREATE FUNCTION settle.check(book regnamespace, OUT invariant text, OUT object text, OUT detail text)
 	RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_check' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle.check(regnamespace) IS 'one row for each place where an invariant of the book does not hold; no row when all is well';

@@ -65,6 +65,9 @@ settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const 
 	DateADT		period = period_of_failure(ticket);
 	NameData	name;
 
+	run->problems++;
+	if (run->plan != NULL)
+		return;
 	namestrcpy(&name, source->name);
 	values[0] = NameGetDatum(&name);
 	for (int i = 0; i < 6; i++)
@@ -83,7 +86,6 @@ settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const 
 								 "hint = excluded.hint, period = excluded.period, last_seen = excluded.last_seen",
 								 run->book.name),
 						8, types, values, nulls, SPI_OK_INSERT);
-	run->problems++;
 }
 
 static void

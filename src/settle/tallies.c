@@ -144,7 +144,7 @@ load_tallies(Run *run, RunSource *source)
 										 "FROM %s.tally_state AS t JOIN unnest($1, $2, $3, $4) WITH ORDINALITY AS u(r, o, p, u, at) "
 										 "ON t.rule_id OPERATOR(pg_catalog.=) u.r AND t.owner_id OPERATOR(pg_catalog.=) u.o "
 										 "AND t.period OPERATOR(pg_catalog.=) u.p AND t.unit OPERATOR(pg_catalog.=) u.u "
-										 "ORDER BY t.rule_id, t.owner_id, t.period, t.unit FOR NO KEY UPDATE OF t", run->book.name),
+										 "ORDER BY t.rule_id, t.owner_id, t.period, t.unit%s", run->book.name, run->plan != NULL ? "" : " FOR NO KEY UPDATE OF t"),
 								4, types, values, NULL, SPI_OK_SELECT);
 	for (uint64 row = 0; row < nrows; row++)
 	{
@@ -250,7 +250,7 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 			{
 				RunLine		back = *posted;
 
-				back.tally_period = posted->back_period = settle_span_start(posted->rule->def->accumulate, run->now);
+				back.tally_period = settle_span_start(posted->rule->def->accumulate, run->now);
 				find_tally(run, source, &back);
 			}
 		}
@@ -278,7 +278,7 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 				RunLine		back = *posted;
 
 				settle_negate_line(&back);
-				back.tally_period = posted->back_period;
+				back.tally_period = posted->back_period = settle_span_start(posted->rule->def->accumulate, run->now);
 				arrive_at_tally(run, source, &back, ticket->posted->period);
 				posted->back_amount = back.amount;
 			}
@@ -436,7 +436,7 @@ draft_retier(Run *run, Drafts *drafts, const Retier *retier)
 	draft->is_retier = true;
 	draft->revision = retier->revision;
 	draft->ticket_time = run->now;
-	draft->period = tally->moved;
+	draft->own_period = tally->moved;
 	draft->currency = tally->key.unit;
 	draft->revenue = draft->cost = settle_dec_int(0);
 	settle_add_draft_line(draft, &line);
@@ -533,11 +533,13 @@ settle_post_tallies(Run *run)
 	if (nretiers > 0)
 	{
 		settle_load_sides(run, parties, 2 * nretiers);
-		name_retiers(run, retiers, nretiers);
+		if (run->plan == NULL)
+			name_retiers(run, retiers, nretiers);
 	}
 	for (int i = 0; i < nretiers; i++)
 		draft_retier(run, &drafts, &retiers[i]);
 	settle_write_drafts(run, &drafts);
-	write_tallies(run);
+	if (run->plan == NULL)
+		write_tallies(run);
 	MemoryContextSwitchTo(old);
 }

@@ -3,7 +3,8 @@
  *		Writes sheets and what they change for parties.
  *
  * Both go in through COPY.  A sheet's number is its place in the order of
- * arrival, which settle.explain relies on.
+ * arrival, which settle.explain relies on.  What is due to a closed period is
+ * posted in the oldest open one and says which it corrects.
  */
 #include "settle/post.h"
 
@@ -80,6 +81,10 @@ write_sheet(StringInfo buf, void *arg)
 	settle_copy_int32(buf, draft->revision);
 	settle_copy_int64(buf, draft->ticket_time);
 	settle_copy_int32(buf, draft->period);
+	if (draft->own_period == draft->period)
+		settle_copy_null(buf);
+	else
+		settle_copy_int32(buf, draft->own_period);
 	settle_copy_ltree(buf, draft->project);
 	settle_copy_ltree(buf, draft->region);
 	settle_copy_text(buf, draft->currency);
@@ -196,7 +201,7 @@ void
 settle_write_drafts(Run *run, Drafts *drafts)
 {
 	static const char *const sheet_columns[] = {
-		"sheet_id", "source_id", "ticket_key", "revision", "ticket_time", "period", "project", "region", "currency",
+		"sheet_id", "source_id", "ticket_key", "revision", "ticket_time", "period", "corrects_period", "project", "region", "currency",
 		"revenue", "cost", "payout", "tickets", "lines", "run_id", "inputs"
 	};
 	static const char *const delta_columns[] = {
@@ -209,6 +214,13 @@ settle_write_drafts(Run *run, Drafts *drafts)
 
 	if (drafts->n == 0)
 		return;
+	for (int i = 0; i < drafts->n; i++)
+		drafts->items[i].period = Max(drafts->items[i].own_period, run->open_period);
+	if (run->plan != NULL)
+	{
+		settle_plan_drafts(run, drafts);
+		return;
+	}
 	memset(&control, 0, sizeof(control));
 	control.hcxt = CurrentMemoryContext;
 	control.keysize = sizeof(DeltaKey);

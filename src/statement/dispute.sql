@@ -47,10 +47,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a dispute of a source or a component needs a ticket_key';
 	END IF;
 	move := settle._begin_move(book, party, period, unit, 'dispute');
-	EXECUTE format('SELECT max(s.period) FROM %1$s.statement AS s WHERE s.period > $1 AND s.party = $2 AND s.unit = $3', book) INTO later USING period, party, move.unit;
+	-- what the next statements bring forward has been said
+	EXECUTE format('SELECT max(s.period) FROM %1$s.statement AS s WHERE s.period > $1', book) INTO later USING period;
 	IF later IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('cannot dispute the statement of "%s" for %s in %s: that of %s follows it', party, period, move.unit, later),
+			MESSAGE = format('cannot dispute the statement of "%s" for %s in %s: statements of %s are made', party, period, move.unit, later),
 			HINT = 'Reject the statement, or let the ticket be corrected.';
 	END IF;
 

@@ -40,6 +40,7 @@ BEGIN
 			CONSTRAINT statement_adds_up CHECK (brought_forward + earned + corrections + withheld = payable + held + carried)
 		);
 		COMMENT ON TABLE %1$I.statement IS 'what one party gets for one period in one unit; what is not payable is brought forward by the next one';
+		COMMENT ON COLUMN %1$I.statement.party IS 'whoever gets it, an outside or a tax party';
 		COMMENT ON COLUMN %1$I.statement.period IS 'first day of the period';
 		COMMENT ON COLUMN %1$I.statement.unit IS 'currency, or a unit such as POINTS';
 		COMMENT ON COLUMN %1$I.statement.state IS 'draft, submitted, approved, paid, disputed or rejected; statement_move says what may follow';
@@ -52,6 +53,8 @@ BEGIN
 		COMMENT ON COLUMN %1$I.statement.carried IS 'what the next one takes over beside held: a negative balance, or less than a minor unit';
 		COMMENT ON COLUMN %1$I.statement.paid IS 'payable once it is paid, else 0';
 		COMMENT ON COLUMN %1$I.statement.content IS 'sha256 of what was submitted';
+		COMMENT ON COLUMN %1$I.statement.submitted_by IS 'who submitted it last';
+		COMMENT ON COLUMN %1$I.statement.submitted_at IS 'and when';
 		COMMENT ON COLUMN %1$I.statement.made_at IS 'when the period was closed, for the last time';
 
 		CREATE TABLE %1$I.statement_item (
@@ -66,6 +69,9 @@ BEGIN
 			CONSTRAINT statement_item_once UNIQUE NULLS NOT DISTINCT (period, party, unit, kind, component, corrects_period)
 		);
 		COMMENT ON TABLE %1$I.statement_item IS 'what a statement consists of: one row a kind, component and corrected period';
+		COMMENT ON COLUMN %1$I.statement_item.party IS 'party of the statement';
+		COMMENT ON COLUMN %1$I.statement_item.period IS 'period of the statement';
+		COMMENT ON COLUMN %1$I.statement_item.unit IS 'unit of the statement';
 		COMMENT ON COLUMN %1$I.statement_item.kind IS 'earned, correction of an earlier period, or withheld for a tax party';
 		COMMENT ON COLUMN %1$I.statement_item.component IS 'component of the lines, with .retier for what a tally owes beyond its tickets';
 		COMMENT ON COLUMN %1$I.statement_item.corrects_period IS 'period that a correction corrects';

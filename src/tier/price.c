@@ -156,6 +156,17 @@ less_free(const SettlePricer *pricer, SettleDec units)
 	return settle_dec_sub(units, pricer->free);
 }
 
+SettleDec
+settle_price_free(const SettlePricer *pricer, SettleDec quantity)
+{
+	bool		negative = settle_dec_sign(quantity) < 0;
+	SettleDec	units = settle_to_units(pricer, negative ? settle_dec_neg(quantity) : quantity);
+	SettleDec	divisor = pricer->rounds_units ? settle_dec_int(1) : pricer->divisor;
+	SettleDec	free = settle_ratio_dec((SettleRatio) {settle_dec_sub(units, less_free(pricer, units)), divisor});
+
+	return negative ? settle_dec_neg(free) : free;
+}
+
 /*
  * Prices scaled units that are not free, before floor and cap.
  */

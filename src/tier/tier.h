@@ -44,6 +44,9 @@ extern bool settle_pricer_is_volume(const SettlePricer *pricer);
 
 extern bool settle_pricer_is_rate(const SettlePricer *pricer, SettleDec *rate);
 
+/* What of a quantity, in units, is free; zero where the scale has no allowance. */
+extern SettleDec settle_price_free(const SettlePricer *pricer, SettleDec quantity);
+
 /* One step of a fee, as settle.fee_steps shows it. */
 typedef struct SettleFeeStep
 {

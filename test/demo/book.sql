@@ -28,38 +28,38 @@ SELECT settle.add_outcome('chain', 'rebate', $$level <> 'normal' AND done_at >= 
 -- The chain's own technicians: commission by the month's volume, in the price of
 -- their region.
 SELECT settle.add_rule('chain', 'install_commission', component => 'commission', payer => 'hq', payee => 'staff:{worker}',
-    base => 'amount', applies_when => $$project <@ 'install' AND dealer IS NULL AND rework_of IS NULL$$,
+    base => 'amount', applies_when => $$project <@ 'install' AND dealer IS NULL$$,
     tiers => '12% to 3000, 15% to 8000, 18% to 15000, 20%', factors => '{region}', accumulate => 'month');
 SELECT settle.add_rule('chain', 'repair_commission', component => 'commission', payer => 'hq', payee => 'staff:{worker}',
-    base => 'amount', applies_when => $$project <@ 'repair' AND dealer IS NULL AND rework_of IS NULL$$,
+    base => 'amount', applies_when => $$project <@ 'repair' AND dealer IS NULL$$,
     tiers => '18% to 2000, 22% to 6000, 26%', factors => '{region}', accumulate => 'month');
 SELECT settle.add_rule('chain', 'maintain_commission', component => 'commission', payer => 'hq', payee => 'staff:{worker}',
-    base => 'amount', applies_when => $$project <@ 'maintain' AND dealer IS NULL AND rework_of IS NULL$$,
+    base => 'amount', applies_when => $$project <@ 'maintain' AND dealer IS NULL$$,
     tiers => '15% to 1500, 18%', factors => '{region}', accumulate => 'month');
 SELECT settle.add_rule('chain', 'consult_fee', component => 'commission', payer => 'hq', payee => 'staff:{worker}',
-    base => 'amount', applies_when => $$project <@ 'consult' AND dealer IS NULL AND rework_of IS NULL$$, tiers => '12 flat');
+    base => 'amount', applies_when => $$project <@ 'consult' AND dealer IS NULL$$, tiers => '12 flat');
 
 -- For coming at all, in a hurry, at night, far away, with two.
 SELECT settle.add_rule('chain', 'visit', component => 'service_fee', payer => 'hq', payee => 'staff:{worker}',
-    base => 'd.visit', applies_when => $$NOT project <@ 'consult' AND dealer IS NULL AND rework_of IS NULL$$);
+    base => 'd.visit', applies_when => $$NOT project <@ 'consult' AND dealer IS NULL$$);
 SELECT settle.add_rule('chain', 'rush', component => 'rush', payer => 'hq', payee => 'staff:{worker}',
     base => 'c.service_fee * 0.3', applies_when => 'rush AND c.service_fee > 0');
 SELECT settle.add_rule('chain', 'night', component => 'night', payer => 'hq', payee => 'staff:{worker}',
-    base => '20', applies_when => $$night AND NOT project <@ 'consult' AND dealer IS NULL$$);
+    base => '20', applies_when => $$night AND NOT project <@ 'consult' AND dealer IS NULL$$, repeats => 'pay');
 SELECT settle.add_rule('chain', 'crew', component => 'crew', payer => 'hq',
     payees => $$ARRAY['staff:' || worker, 'staff:' || (details ->> 'helper')]$$,
-    base => 'amount', applies_when => $$project <@ 'install.ac.central' AND dealer IS NULL AND rework_of IS NULL$$, tiers => '4%');
+    base => 'amount', applies_when => $$project <@ 'install.ac.central' AND dealer IS NULL$$, tiers => '4%');
 
 -- A rework pays nothing: whoever did it badly pays the colleague's way.
 SELECT settle.add_rule('chain', 'rework', component => 'rework', payer => $$staff:{details ->> 'first_worker'}$$, payee => 'staff:{worker}',
-    base => '30', applies_when => 'rework_of IS NOT NULL AND dealer IS NULL');
+    base => '30', applies_when => 'dealer IS NULL', repeats => 'only');
 SELECT settle.add_rule('chain', 'dealer_rework', component => 'rework', payer => 'dealer:{dealer}', payee => 'hq',
-    base => '30', applies_when => 'rework_of IS NOT NULL AND dealer IS NOT NULL');
+    base => '30', applies_when => 'dealer IS NOT NULL', repeats => 'only');
 
 -- Where a dealer does the work: the customer's money comes in, the chain's fee
 -- and the tax inside the price go out, the rest is the dealer's to the cent.
 SELECT settle.add_rule('chain', 'intake', component => 'intake', payer => 'customer', payee => 'escrow',
-    base => 'amount', applies_when => 'dealer IS NOT NULL AND rework_of IS NULL');
+    base => 'amount', applies_when => 'dealer IS NOT NULL');
 SELECT settle.add_rule('chain', 'channel_fee', component => 'channel_fee', payer => 'escrow', payee => 'hq',
     base => 'c.intake', applies_when => 'c.intake > 0', tiers => '15%');
 SELECT settle.add_rule('chain', 'vat', component => 'vat', payer => 'escrow', payee => 'tax:vat',
@@ -71,6 +71,6 @@ SELECT settle.add_rule('chain', 'dealer_bonus', component => 'dealer_bonus', pay
 
 -- What the channel keeps and what the member gets back.
 SELECT settle.add_rule('chain', 'platform_fee', component => 'platform_fee', payer => 'hq', payee => 'platform:{channel}',
-    base => 'amount * d.platform', applies_when => $$channel IN ('tmall', 'douyin', 'youzan') AND rework_of IS NULL$$);
+    base => 'amount * d.platform', applies_when => $$channel IN ('tmall', 'douyin', 'youzan')$$);
 SELECT settle.add_rule('chain', 'rebate', component => 'rebate', payer => 'hq', payee => 'customer:{customer}',
-    base => 'amount * d.rebate', applies_when => 'd.rebate > 0 AND rework_of IS NULL');
+    base => 'amount * d.rebate', applies_when => 'd.rebate > 0');

@@ -75,7 +75,7 @@ ROLLBACK;
 
 -- what a level reads without a function
 SELECT is((SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class AS c WHERE c.relnamespace = 'repairs'::regnamespace AND c.relkind = 'r' AND has_table_privilege('access_' || l, c.oid, 'SELECT')),
-    CASE WHEN l <> 'staff' THEN 'alert approval dispute external_figure job_run leg leg_return party_period payment period problem roster run statement statement_item statement_log unpaid' END, format('tables that level %s reads', l)) FROM unnest('{reader,clerk,approver,staff,delegate,admin}'::text[]) AS l;
+    CASE WHEN l <> 'staff' THEN 'alert approval dispute external_figure held job_run leg leg_return party_period payment period problem release roster run statement statement_item statement_log unpaid' END, format('tables that level %s reads', l)) FROM unnest('{reader,clerk,approver,staff,delegate,admin}'::text[]) AS l;
 SELECT is_empty($$ SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'repairs'::regnamespace AND c.relkind = 'v' AND NOT has_table_privilege('access_reader', c.oid, 'SELECT') $$, 'a reader reads every view');
 SET ROLE access_reader;
 SELECT is((SELECT count(*) FROM repairs.line_detail), 0::bigint, 'indeed');

@@ -200,7 +200,7 @@ CREATE FUNCTION shop.enable(name text, at timestamptz DEFAULT '2025-01-01') RETU
 	SELECT public.by('packs_checker', format('SELECT settle.approve_pack(''shop'', %L, ''test'')', name));
 	SELECT settle.enable_pack('shop', name, at) $$;
 CREATE FUNCTION shop.says(amount numeric, region ltree DEFAULT 'cn.east', done timestamptz DEFAULT '2025-11-11', channel text DEFAULT 'web') RETURNS text LANGUAGE sql AS $$
-	SELECT string_agg(u.rule || ' ' || trim_scale(u.amount), ', ' ORDER BY u.rule) FROM (SELECT amount, done AS done_at, region, region AS project, '1' AS ticket_id, 0 AS cost, 0 AS tax, NULL AS currency, channel, false AS rush) AS t,
+	SELECT string_agg(u.rule || ' ' || trim_scale(u.amount), ', ' ORDER BY u.rule) FROM (SELECT amount, done AS done_at, region, region AS project, '1' AS ticket_id, 0 AS cost, 0 AS tax, NULL AS currency, NULL AS order_ref, NULL AS rework_of, channel, false AS rush) AS t,
 	settle.evaluate(settle.rules('shop'), t) AS l, settle.unnest(l) AS u $$;
 SELECT settle.add_pack('shop', 'double11', $$done_at >= '2025-11-11' AND done_at < '2025-11-12'$$, choice => 'season', priority => 10),
 	settle.add_pack('shop', 'autumn', $$done_at >= '2025-09-01' AND done_at < '2025-12-01'$$, choice => 'season', priority => 5) \g /dev/null
@@ -213,7 +213,7 @@ SELECT is(shop.says(10), 'fee 0.1', 'whether its rules hit or not');
 SELECT is(shop.says(1000, done => '2025-11-12'), 'autumn 5, fee 10', 'the other where its scope does not hold');
 SELECT is(shop.says(1000, done => '2025-09-12'), 'fee 10', 'and none before it is in force');
 SELECT is((SELECT string_agg(settle.decide('shop', 'season', t, 'ticket')::text, ' ' ORDER BY n) FROM (VALUES (1, '2025-11-11'::timestamptz), (2, '2025-11-12'), (3, '2025-09-12')) AS v(n, done),
-	LATERAL (SELECT 10 AS amount, v.done AS done_at, 'a'::ltree AS region, 'a'::ltree AS project, '1' AS ticket_id, 0 AS cost, 0 AS tax, NULL::text AS currency, ''::text AS channel) AS t),
+	LATERAL (SELECT 10 AS amount, v.done AS done_at, 'a'::ltree AS region, 'a'::ltree AS project, '1' AS ticket_id, 0 AS cost, 0 AS tax, NULL::text AS currency, NULL::text AS order_ref, NULL::text AS rework_of, ''::text AS channel) AS t),
 	'"double" "autumn" "none"', 'outcomes of packs that do not count do not hold');
 INSERT INTO shop.ticket (ticket_id, done_at, project, region, amount) VALUES ('1', '2025-11-11', 'a', 'cn.east', 1000);
 SELECT * FROM settle.run('shop') \g /dev/null

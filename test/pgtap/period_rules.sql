@@ -54,14 +54,14 @@ SELECT settle.add_rule('pay', 'flat', 'flat', 'hq', '{party}', source => 'period
 -- The rows
 ----------------------------------------------------------------------------------------------------
 SELECT settle.add_to_roster('pay', 'staff:ann', 'north'), settle.add_to_roster('pay', 'staff:bob', 'north'), settle.add_to_roster('pay', 'staff:cid', 'south', '[2023-01-01,2023-11-16)'),
-	settle.add_to_roster('pay', 'staff:cid', 'north', '[2023-11-16,)'), settle.add_to_roster('pay', 'staff:dan', valid => '[2023-11-21,)'), settle.add_to_roster('pay', 'staff:eve', valid => '[2023-12-01,)') \g /dev/null
+	settle.add_to_roster('pay', 'staff:cid', 'north', '[2023-11-16,)'), settle.add_to_roster('pay', 'staff:dan', valid => '[2023-11-21,)'), settle.add_to_roster('pay', 'staff:eve', valid => '[2023-12-01,)'), settle.add_to_roster('pay', 'staff:fay', valid => '[2023-12-01,2024-01-01)') \g /dev/null
 SELECT throws_ok($$ SELECT settle.add_to_roster('pay', 'staff:ann', 'south', '[2023-06-01,)') $$, '23P01', NULL, 'a party is in one team at a time');
 SELECT throws_ok($$ SELECT settle.add_to_roster('pay', 'staff:zoe', 'south', 'empty') $$, '23514', NULL, 'an empty range of days');
 SELECT throws_ok($$ SELECT settle.leave_roster('pay', 'staff:zoe', '2023-12-01') $$, 'P0002', 'party "staff:zoe" is not on the roster before and on 2023-12-01');
 
--- ann: two installs of 10,000, one of them in half an hour; bob: a sale; cid an install; hal is on no roster
+-- ann: two installs of 10,000, one of them in half an hour; bob: a sale; cid an install; hal is on no roster, nor fay yet, who pays an install back
 SELECT pg_temp.ticket('2023-11-03', 'ann', 10000), pg_temp.ticket('2023-11-04', 'ann', 10000, details => '{"minutes": "20"}'), pg_temp.ticket('2023-11-05', 'bob', 50000, 'shop'),
-	pg_temp.ticket('2023-11-06', 'cid', 5000), pg_temp.ticket('2023-11-07', 'hal', 1000), pg_temp.ticket('2023-12-07', 'ann', 90000) \g /dev/null
+	pg_temp.ticket('2023-11-06', 'cid', 5000), pg_temp.ticket('2023-11-07', 'hal', 1000), pg_temp.ticket('2023-11-08', 'fay', -1000), pg_temp.ticket('2023-12-07', 'ann', 90000) \g /dev/null
 SELECT settle.run('pay') \g /dev/null
 SELECT settle.refresh_period('pay', '2023-11-01') \g /dev/null
 SELECT is((SELECT string_agg(concat_ws(' ', party, days, days_in_force, coalesce(team, '-'), team_size), E'\n' ORDER BY party) FROM pay.party_period),
@@ -115,6 +115,7 @@ SELECT is(pg_temp.given('accelerator', '2023-12-01'), 'staff:bob 6000.00, staff:
 SELECT is(pg_temp.given('team', '2023-12-01'), 'staff:ann 200.00, staff:bob 200.00, staff:cid 200.00', 'a bonus of the team: 600 / 3, for 9000 + 1500 + 900');
 SELECT is(pg_temp.given('response', '2023-12-01'), 'staff:eve 300.00', 'a bonus for two of two in time');
 SELECT is(pg_temp.given('guarantee', '2023-12-01'), NULL, 'the guarantee has ended');
+SELECT is((SELECT string_agg(party || ' ' || brought::numeric(9,2), ', ') FROM pay.party_period WHERE brought <> 0), 'staff:fay -100.00', 'what a statement leaves is brought forward');
 -- a sale is taken back while the month is open: 115 % of the target
 SELECT settle.reopen_period('pay', '2023-12-01', 'a sale was returned') \g /dev/null
 UPDATE pay.ticket SET amount = 80000 WHERE amount = 90000 AND channel = 'shop';

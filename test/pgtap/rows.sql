@@ -85,7 +85,7 @@ SELECT results_eq($$ SELECT left(ticket_key, 15), rule_code, sqlstate, message F
     ('long label', 'project', '42622', 'label string is too long'),
     ('never', 'rules_at', 'ST006', 'rules_at of a ready ticket is infinite') $$, 'each says why');
 SELECT settle.add_rule('odds', 'r2', 'c2', 'hq', 'p', base => '1', source => 'odd') \g /dev/null
-SELECT is(ROW(tickets, problems)::text, '(0,4)', 'new rules look at them again') FROM settle.run('odds');
+SELECT is(ROW(tickets, problems)::text, '(1,4)', 'new rules look at them again, and pay the good one more') FROM settle.run('odds');
 SELECT is((SELECT count(*) FROM odds.problem), 5::bigint, 'and the one whose key is too long stays');
 UPDATE odd SET code = 'short' WHERE id = 2;
 SELECT is(ROW(tickets, problems)::text, '(1,0)', 'with another key it is settled') FROM settle.run('odds');

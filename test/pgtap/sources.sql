@@ -131,7 +131,11 @@ INSERT INTO company.job_west (id, region, at, amount) VALUES (3, 'west', '2025-1
 INSERT INTO company.job_north_1 VALUES (4, 'north', '2025-11-11', 40);
 UPDATE company.job_west SET amount = 21 WHERE id = 2;
 SELECT is(company.noted(), '1 2 3 4', 'through the parent and into partitions, by name of the column');
-SELECT is((SELECT string_agg(object, ' ') FROM settle.check('books') WHERE object LIKE 'job%'), 'job 1 job 100 job 2 job 3 job 4', 'check misses what was taken from pending, and what an attached partition brought along');
+SELECT is((SELECT string_agg(object, ' ') FROM settle.check('books') WHERE object LIKE 'job%' AND invariant LIKE 'every ready ticket%'), 'job 1 job 100 job 2 job 3 job 4', 'check misses what was taken from pending, and what an attached partition brought along');
+SELECT is((SELECT string_agg(object, ' ' ORDER BY object) FROM settle.check('books') WHERE invariant = 'a TRUNCATE of a source is noted'),
+	'job company.job_north job company.job_north_1 job company.job_west', 'nobody would hear of a TRUNCATE of these');
+SELECT is(settle.complete_capture('books'), 3, 'they are given the trigger for it');
+SELECT is(settle.complete_capture('books'), 0, 'once');
 SELECT settle.rescan('books', source => 'job') \g /dev/null
 SELECT is(company.run('books'), '5 tickets, 106.00, 0 corrections, 0 held, 0 problems', 'a scan finds all');
 UPDATE company.job SET region = 'east' WHERE id = 3;
@@ -168,6 +172,12 @@ SELECT is(company.run('books'), '3 tickets, 6.00, 0 corrections, 0 held, 0 probl
 CREATE TABLE company.next_visit () INHERITS (company.visit);
 CREATE TABLE company.last_visit () INHERITS (company.farther_visit);
 SELECT is((SELECT string_agg(object, ' ' ORDER BY object) FROM settle.check('books') WHERE invariant = 'a source is captured'), 'visit company.last_visit visit company.next_visit', 'check finds children that came later, at any depth');
+SELECT is(settle.complete_capture('books'), 2, 'and they are given triggers');
+INSERT INTO company.next_visit VALUES (4, '2025-11-11', 4);
+INSERT INTO company.last_visit (id, at, amount) VALUES (5, '2025-11-11', 5);
+SELECT is(company.run('books'), '2 tickets, 9.00, 0 corrections, 0 held, 0 problems', 'that work');
+DELETE FROM company.visit WHERE id > 3;
+SELECT is(company.run('books'), '0 tickets, 0, 0 corrections, 2 held, 2 problems', 'and tell of deletions');
 DROP TABLE company.last_visit, company.next_visit;
 
 ----------------------------------------------------------------------------------------------------
@@ -288,7 +298,7 @@ SELECT is(company.run('books'), '1 tickets, 40.00, 0 corrections, 0 held, 0 prob
 BEGIN;
 SELECT settle.add_rule('books', 'draft', 'draft', 'hq', 'p', base => '1000000', source => 'sale') \g /dev/null
 INSERT INTO public.sales (id, at, amount) VALUES (23, '2025-11-11', 1);
-SELECT is(company.run('books'), '1 tickets, 1000001.00, 0 corrections, 0 held, 0 problems', 'a draft of a rule is in force inside its transaction');
+SELECT is(company.run('books'), '10 tickets, 10000001.00, 9 corrections, 0 held, 0 problems', 'a draft of a rule is in force inside its transaction');
 ROLLBACK;
 INSERT INTO public.sales (id, at, amount) VALUES (24, '2025-11-11', 1);
 SELECT is(company.run('books'), '1 tickets, 1.00, 0 corrections, 0 held, 0 problems', 'rolled back, it never pays');
@@ -299,7 +309,7 @@ SELECT settle.digest(settle.rules('books')) AS draft \gset
 ROLLBACK TO a;
 SELECT settle.add_rule('books', 'other', 'other', 'hq', 'p', base => '2', source => 'sale') \g /dev/null
 INSERT INTO public.sales (id, at, amount) VALUES (25, '2025-11-11', 1);
-SELECT is(company.run('books'), '1 tickets, 3.00, 0 corrections, 0 held, 0 problems', 'nor after another edit of the same transaction');
+SELECT is(company.run('books'), '11 tickets, 23.00, 10 corrections, 0 held, 0 problems', 'nor after another edit of the same transaction');
 COMMIT;
 SELECT isnt(settle.digest(settle.rules('books')), :'draft'::bytea, 'the draft is gone');
 SELECT is((SELECT count(*) FROM books.ruleset_used WHERE digest = :'draft'), 0::bigint, 'no ticket was priced by it');

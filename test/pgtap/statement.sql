@@ -175,7 +175,8 @@ SELECT is(pg_temp.totals('staff:w1', '2025-12-01'), '48.5 10 0 -0.3 = 9.7 48.5 0
 SELECT is(pg_temp.totals('staff:w2', '2025-12-01'), '77.6 0 0 0 = 0 77.6 0', 'a party without lines has a statement while something is left');
 SELECT is(pg_temp.totals('staff:w3', '2025-12-01'), '-20.9 100 0 -3 = 76.1 0 0', 'a negative balance is made good first');
 SELECT is_empty($$ SELECT party FROM pay.statement WHERE period = '2025-12-01' AND party = 'staff:w4' $$, 'what is payable stays due under its own statement');
-SELECT throws_ok($$ SELECT settle.dispute_statement('pay', 'staff:w1', '2025-11-01', reason => 'x', ticket_key => '1') $$, '55000', 'cannot dispute the statement of "staff:w1" for 2025-11-01 in CNY: that of 2025-12-01 follows it', 'what was carried on is not changed');
+SELECT throws_ok($$ SELECT settle.dispute_statement('pay', 'staff:w1', '2025-11-01', reason => 'x', ticket_key => '1') $$, '55000', 'cannot dispute the statement of "staff:w1" for 2025-11-01 in CNY: statements of 2025-12-01 are made', 'what was carried on is not changed');
+SELECT throws_ok($$ SELECT settle.dispute_statement('pay', 'staff:w4', '2025-11-01', reason => 'x') $$, '55000', 'cannot dispute the statement of "staff:w4" for 2025-11-01 in CNY: statements of 2025-12-01 are made', 'nor where the party has none in the next period: nobody would bring forward what is held');
 -- resolved by another, once, with an outcome
 SET SESSION AUTHORIZATION statement_lead;
 SELECT throws_ok(format($$ SELECT settle.resolve_dispute('pay', %s, 'maybe', 'x') $$, :dispute), '22023', 'unknown outcome "maybe" of a dispute', 'an outcome');

@@ -45,7 +45,7 @@ RESET ROLE;
 -- registrations that hold nulls, other types, or no key that can be read
 SET ROLE strangers_mallory;
 CREATE TABLE mallory.book (time_zone text);
-CREATE TABLE mallory.source (source_id int2, source name, relation regclass, key text);
+CREATE TABLE mallory.source (source_id int2, source name, relation regclass, key text, reverses text);
 CREATE TABLE mallory.pending (source_id int2 NOT NULL, ticket_key text, scanned boolean NOT NULL);
 CREATE TRIGGER t AFTER INSERT ON mallory.ticket FOR EACH ROW EXECUTE FUNCTION settle.capture('mallory', 's');
 INSERT INTO mallory.source VALUES (NULL, NULL, NULL, NULL), (1, 's', NULL, 'ticket_id'), (NULL, 's', 'mallory.ticket', 'ticket_id'), (1, 's', 'mallory.ticket', NULL);
@@ -255,7 +255,7 @@ SET ROLE strangers_mallory;
 CREATE SCHEMA going;
 CREATE TABLE going.book (time_zone text);
 INSERT INTO going.book VALUES ('UTC');
-CREATE TABLE going.source (source_id int2, source name, relation regclass, key text);
+CREATE TABLE going.source (source_id int2, source name, relation regclass, key text, reverses text);
 INSERT INTO going.source VALUES (1, 's', 'public.secret', 'pin');
 CREATE TABLE going.pending (source_id int2 NOT NULL, ticket_key text, scanned boolean NOT NULL);
 RESET ROLE;

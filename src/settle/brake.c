@@ -1,0 +1,194 @@
+/*
+ * brake.c
+ *		The brake: a run that would correct too many settled tickets at once posts
+ *		what is new and holds the corrections.
+ *
+ * How many a run corrects is only known at its end, so a run goes on until it
+ * is too many, goes back by a subtransaction, and is made once more with the
+ * brake on.  Only a run that brakes pays twice.  A held ticket stands in
+ * <book>.held, once, until its correction is released; then the next run makes
+ * it, however it looks by then.  Tickets that settle at commit are not braked:
+ * whoever changes one sees what he does.
+ */
+#include "settle/post.h"
+#include "settle/run.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
+
+/*
+ * Tells which tickets of the batch are held.
+ */
+void
+settle_load_held(Run *run, RunSource *source)
+{
+	Oid			types[] = {INT2OID, TEXTARRAYOID};
+	Datum		values[] = {Int16GetDatum(source->id), 0};
+	Datum	   *keys;
+	RunTicket **known;
+	int			n = 0;
+
+	if (!run->any_held)
+		return;
+	keys = palloc(sizeof(Datum) * Max(run->ntickets, 1));
+	known = palloc(sizeof(RunTicket *) * Max(run->ntickets, 1));
+	for (int i = 0; i < run->ntickets; i++)
+		if (run->tickets[i].posted != NULL)
+		{
+			known[n] = &run->tickets[i];
+			keys[n++] = CStringGetTextDatum(run->tickets[i].key);
+		}
+	values[1] = settle_array_of(TEXTOID, keys, n);
+	settle_book_execute(psprintf("SELECT u.at, h.release_id IS NOT NULL FROM pg_catalog.unnest($2) WITH ORDINALITY AS u(ticket_key, at) "
+								 "JOIN %s.held AS h ON h.source_id OPERATOR(pg_catalog.=) $1 AND h.ticket_key OPERATOR(pg_catalog.=) u.ticket_key", run->book.name),
+						2, types, values, NULL, SPI_OK_SELECT);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool		isnull;
+		int			at = (int) DatumGetInt64(settle_spi_datum((int) row, 1, &isnull)) - 1;
+
+		known[at]->hold = DatumGetBool(settle_spi_datum((int) row, 2, &isnull)) ? HOLD_RELEASED : HOLD_HELD;
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Tells how many corrections a run may make: as many as the book says, or 1 %
+ * of the tickets that are settled in what is open, where that is more.
+ */
+static int64
+most_corrections(Run *run)
+{
+	Oid			types[] = {DATEOID, INT8OID};
+	Datum		values[] = {DateADTGetDatum(run->open_period), Int64GetDatum(run->run_id)};
+	bool		isnull;
+
+	settle_book_execute(psprintf("SELECT coalesce(pg_catalog.sum(s.tickets), 0)::pg_catalog.int8 OPERATOR(pg_catalog./) 100 FROM %s.sheet AS s "
+								 "WHERE s.period OPERATOR(pg_catalog.>=) $1 AND s.run_id OPERATOR(pg_catalog.<>) $2", run->book.name),
+						2, types, values, NULL, SPI_OK_SELECT);
+	return Max(run->max_correction, DatumGetInt64(settle_spi_datum(0, 1, &isnull)));
+}
+
+/*
+ * Tells whether the correction of a settled ticket is held.  Raises an error
+ * that ends this attempt of the run where corrections have become too many.
+ */
+bool
+settle_brake_holds(Run *run, const RunTicket *ticket)
+{
+	if (run->at_commit || ticket->hold == HOLD_RELEASED)
+		return false;
+	if (ticket->hold == HOLD_HELD)
+		return !run->with_held;
+	if (run->plan != NULL || run->max_correction < 0)
+		return false;
+	run->braked++;
+	if (run->brakes || run->braked <= run->max_correction)
+		return run->brakes;
+	if (!run->share_known)
+	{
+		run->max_correction = most_corrections(run);
+		run->share_known = true;
+		if (run->braked <= run->max_correction)
+			return false;
+	}
+	run->tripped = true;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("more than %lld settled tickets would be corrected", (long long) run->max_correction)));
+}
+
+/*
+ * Writes down which tickets of a batch are held, and forgets those whose
+ * correction is made or no longer needed.
+ */
+void
+settle_note_held(Run *run, RunSource *source, KeyList *held, KeyList *freed)
+{
+	Oid			types[] = {INT2OID, TEXTARRAYOID, INT8OID};
+	Datum		values[] = {Int16GetDatum(source->id), 0, Int64GetDatum(run->run_id)};
+
+	if (freed->n > 0)
+	{
+		values[1] = settle_array_of(TEXTOID, freed->keys, freed->n);
+		settle_book_execute(psprintf("DELETE FROM %s.held AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 AND h.ticket_key OPERATOR(pg_catalog.=) ANY ($2)", run->book.name),
+							2, types, values, NULL, SPI_OK_DELETE);
+	}
+	if (held->n > 0)
+	{
+		values[1] = settle_array_of(TEXTOID, held->keys, held->n);
+		settle_book_execute(psprintf("INSERT INTO %s.held (source_id, ticket_key, run_id) SELECT $1, u.ticket_key, $3 FROM pg_catalog.unnest($2) AS u(ticket_key) "
+									 "ON CONFLICT DO NOTHING", run->book.name),
+							3, types, values, NULL, SPI_OK_INSERT);
+		run->any_held = true;
+	}
+}
+
+/*
+ * Makes a run in a subtransaction; false, with nothing done, where it would
+ * correct too many tickets.
+ */
+static bool
+try_run(Run *run, int64 max_tickets)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		settle_run_pending(run, max_tickets);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(old);
+		CurrentResourceOwner = owner;
+		if (!run->tripped)
+			ReThrowError(error);
+		FreeErrorData(error);
+		done = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+/*
+ * Makes a run, with the brake on where it needs it.
+ */
+void
+settle_run_braked(Run *run, const SettleBook *book, int64 max_tickets)
+{
+	int64		most;
+
+	settle_begin_run(run, book, false);
+	if (run->max_correction < 0)
+	{
+		settle_run_pending(run, max_tickets);
+		return;
+	}
+	if (try_run(run, max_tickets))
+		return;
+
+	most = run->max_correction;
+	settle_release_sources(run);
+	MemoryContextDelete(run->context);
+	settle_begin_run(run, book, false);
+	run->brakes = true;
+	settle_run_pending(run, max_tickets);
+	settle_raise_alert(book, "max_correction", psprintf("run %lld", (long long) run->run_id),
+					   psprintf("%lld corrections are held: more than %lld settled tickets would be corrected at once",
+								(long long) run->braked, (long long) most));
+}
