@@ -556,12 +556,12 @@ settle_ingest(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("book is null")));
-	if (left < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_rows must not be negative, it is " INT64_FORMAT, left)));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	ingest.book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&ingest.book, SETTLE_CLERK);
+	if (left < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_rows must not be negative, it is " INT64_FORMAT, left)));
 	identity = settle_book_enter(&ingest.book);
 	SPI_connect();
 	MemoryContextSwitchTo(outer);
@@ -636,10 +636,10 @@ settle_map_payload(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("book and platform must be given")));
-	if (PG_ARGISNULL(3) == PG_ARGISNULL(4))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("either payload or raw must be given")));
 	ingest.book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&ingest.book, SETTLE_READER);
+	if (PG_ARGISNULL(3) == PG_ARGISNULL(4))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("either payload or raw must be given")));
 	InitMaterializedSRF(fcinfo, 0);
 	landed.platform = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	landed.kind = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
