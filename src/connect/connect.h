@@ -123,6 +123,27 @@ typedef struct Field
 	int			column;			/* of the entity, from 0; -1 where it serves other fields only */
 } Field;
 
+/* Columns that mean the same in every table that has them. */
+typedef enum Column
+{
+	COLUMN_PLATFORM,
+	COLUMN_SHOP,
+	COLUMN_POSITION,
+	COLUMN_VERSION,
+	COLUMN_PRECEDENCE,
+	COLUMN_STAGING_ID,
+	COLUMN_TIED,
+	COLUMN_FLAGS,
+	COLUMN_LINE_NO,
+	COLUMN_LINE_PAID,
+	COLUMN_ALLOCATED,
+	COLUMN_PAYABLE,
+	COLUMN_FREIGHT,
+	COLUMN_AMOUNT,
+	COLUMN_IN_PRICE,
+	NCOLUMNS
+} Column;
+
 typedef struct Part
 {
 	const char *name;
@@ -136,6 +157,8 @@ typedef struct Part
 	int			nnames;			/* fields, those of the part it stands in, and the staging row's */
 	TupleTableSlot *slot;		/* what expressions read */
 	TupleDesc	desc;			/* of the entity's table, live columns only */
+	int			columns[NCOLUMNS];	/* that are not fields, -1 where the table has none */
+	int			keys[SETTLE_MAX_KEYS];	/* columns of the entity's key */
 	int			version,
 				rank,
 				final,
@@ -188,14 +211,14 @@ typedef struct Mapped
 	int			first;			/* its rows among those of the batch */
 	int			nrows;
 	Problem		problem;
-	List	   *flags;			/* of char * */
-	bytea	   *hash;
+	const char *flags;			/* with commas; NULL for none */
 } Mapped;
 
 typedef struct Batch
 {
 	const Mappings *mappings;
 	MemoryContext context;		/* rows and whatever they point to */
+	MemoryContext scratch;		/* one payload */
 	int			nrows;
 	int			size;
 	MappedRow  *rows;
@@ -208,8 +231,8 @@ typedef struct Landed
 	const char *kind;			/* NULL: found by the markers */
 	const char *shop;			/* NULL: found by the mapping */
 	TimestampTz received_at;
-	Jsonb	   *payload;		/* or */
-	bytea	   *raw;
+	Datum		payload;		/* as it is stored, 0 where there is none */
+	Datum		raw;			/* or */
 } Landed;
 
 extern void settle_map(Batch *batch, const Landed *landed, Mapped *mapped);

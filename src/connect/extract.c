@@ -33,6 +33,7 @@ typedef struct Extraction
 	const Landed *landed;
 	Mapped	   *mapped;
 	const Mapping *mapping;
+	List	   *flags;			/* of char * */
 } Extraction;
 
 /* An element of a part that was read. */
@@ -280,33 +281,15 @@ precedence_of(Extraction *extraction, Element *element, const JsonbValue *json)
 					(unsigned int) Max(0, Min(rank, 0xFFFF)), hash_of(json));
 }
 
-static int
-column_named(TupleDesc desc, const char *name)
-{
-	for (int i = 0; i < desc->natts; i++)
-		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
-			return i;
-	return -1;
-}
-
 static void
-set_column(Element *element, const char *name, Datum value)
+set_column(Element *element, Column column, Datum value)
 {
-	int			column = column_named(element->part->desc, name);
+	int			at = element->part->columns[column];
 
-	if (column < 0)
+	if (at < 0)
 		return;
-	element->row[column] = value;
-	element->row_nulls[column] = false;
-}
-
-static bool
-is_key(const Entity *entity, const char *column)
-{
-	for (int i = 0; i < SETTLE_MAX_KEYS && entity->keys[i] != NULL; i++)
-		if (strcmp(entity->keys[i], column) == 0)
-			return true;
-	return false;
+	element->row[at] = value;
+	element->row_nulls[at] = false;
 }
 
 static void
@@ -338,22 +321,21 @@ fill_row(Extraction *extraction, Element *element, const JsonbValue *json, int p
 			element->row[part->fields[i].column] = element->values[i];
 			element->row_nulls[part->fields[i].column] = element->nulls[i];
 		}
-	set_column(element, "platform", CStringGetTextDatum(landed->platform));
+	set_column(element, COLUMN_PLATFORM, CStringGetTextDatum(landed->platform));
 	if (landed->shop != NULL)
-		set_column(element, "shop", CStringGetTextDatum(landed->shop));
+		set_column(element, COLUMN_SHOP, CStringGetTextDatum(landed->shop));
 	else if (part->shop < 0 || element->nulls[part->shop])
-		set_column(element, "shop", CStringGetTextDatum(""));
-	set_column(element, "position", Int64GetDatum(position));
+		set_column(element, COLUMN_SHOP, CStringGetTextDatum(""));
+	set_column(element, COLUMN_POSITION, Int64GetDatum(position));
 	if (part->entity->parent != NULL)
 	{
-		const Element *outer = element->outer;
+		const Part *outer = element->outer->part;
 
-		for (int i = 0; i < outer->part->desc->natts; i++)
+		/* the key of the parent is how the child's begins */
+		for (int i = 0; i < SETTLE_MAX_KEYS && outer->keys[i] >= 0; i++)
 		{
-			const char *name = NameStr(TupleDescAttr(outer->part->desc, i)->attname);
-
-			if (is_key(outer->part->entity, name))
-				set_column(element, name, outer->row[i]);
+			element->row[part->keys[i]] = element->outer->row[outer->keys[i]];
+			element->row_nulls[part->keys[i]] = false;
 		}
 	}
 	else
@@ -365,13 +347,13 @@ fill_row(Extraction *extraction, Element *element, const JsonbValue *json, int p
 		}
 		else
 			element->precedence = precedence_of(extraction, element, json);
-		set_column(element, "version", TimestampTzGetDatum(element->version));
-		set_column(element, "precedence", CStringGetTextDatum(element->precedence));
-		set_column(element, "staging_id", Int64GetDatum(landed->staging_id));
-		set_column(element, "tied", BoolGetDatum(false));
+		set_column(element, COLUMN_VERSION, TimestampTzGetDatum(element->version));
+		set_column(element, COLUMN_PRECEDENCE, CStringGetTextDatum(element->precedence));
+		set_column(element, COLUMN_STAGING_ID, Int64GetDatum(landed->staging_id));
+		set_column(element, COLUMN_TIED, BoolGetDatum(false));
 	}
-	for (int i = 0; i < SETTLE_MAX_KEYS && part->entity->keys[i] != NULL; i++)
-		if (element->row_nulls[column_named(part->desc, part->entity->keys[i])])
+	for (int i = 0; i < SETTLE_MAX_KEYS && part->keys[i] >= 0; i++)
+		if (element->row_nulls[part->keys[i]])
 		{
 			problem->field = part->entity->keys[i];
 			problem->reason = missing(problem->field);
@@ -388,38 +370,36 @@ add_row(Extraction *extraction, Element *element, int parent)
 	Batch	   *batch = extraction->batch;
 	MappedRow  *row;
 	StringInfoData key;
+	MemoryContext old;
 
-	set_column(element, "flags", flags_datum(element->flags));
+	set_column(element, COLUMN_FLAGS, flags_datum(element->flags));
 	if (batch->nrows == batch->size)
 	{
 		batch->size = batch->size == 0 ? 1024 : batch->size * 2;
-		batch->rows = batch->rows == NULL ? palloc_extended(sizeof(MappedRow) * batch->size, MCXT_ALLOC_HUGE)
+		batch->rows = batch->rows == NULL ? MemoryContextAllocHuge(batch->context, sizeof(MappedRow) * batch->size)
 			: repalloc_huge(batch->rows, sizeof(MappedRow) * batch->size);
 	}
 	row = &batch->rows[batch->nrows++];
 	row->part = element->part;
 	row->parent = parent;
-	row->precedence = element->part->entity->parent == NULL ? element->precedence : NULL;
+	row->precedence = element->part->entity->parent == NULL ? MemoryContextStrdup(batch->context, element->precedence) : NULL;
 	row->version = element->version;
 	initStringInfo(&key);
-	for (int i = 2; i < SETTLE_MAX_KEYS && element->part->entity->parent == NULL && element->part->entity->keys[i] != NULL; i++)
-	{
-		int			column = column_named(element->part->desc, element->part->entity->keys[i]);
-
-		if (TupleDescAttr(element->part->desc, column)->atttypid == TEXTOID)
-			appendStringInfo(&key, "%s%s", i == 2 ? "" : " ", TextDatumGetCString(element->row[column]));
-	}
-	row->key = key.data;
+	for (int i = 2; i < SETTLE_MAX_KEYS && element->part->entity->parent == NULL && element->part->keys[i] >= 0; i++)
+		appendStringInfo(&key, "%s%s", i == 2 ? "" : " ", TextDatumGetCString(element->row[element->part->keys[i]]));
+	row->key = MemoryContextStrdup(batch->context, key.data);
+	old = MemoryContextSwitchTo(batch->context);
 	row->tuple = heap_form_tuple(element->part->desc, element->row, element->row_nulls);
+	MemoryContextSwitchTo(old);
 	extraction->mapped->nrows++;
 }
 
 /* ---- lines ---- */
 
 static SettleDec
-amount_of(const Element *element, const char *column, bool *isnull)
+amount_of(const Element *element, Column column, bool *isnull)
 {
-	int			at = column_named(element->part->desc, column);
+	int			at = element->part->columns[column];
 
 	*isnull = at < 0 || element->row_nulls[at];
 	return settle_dec_from_numeric(*isnull ? DatumGetNumeric(DirectFunctionCall1(int4_numeric, Int32GetDatum(0))) : DatumGetNumeric(element->row[at]));
@@ -430,7 +410,7 @@ static SettleDec
 promotions_of(List *within, const Element *line)
 {
 	SettleDec	sum = settle_dec_in("0", 1);
-	Datum		line_no = line->row[column_named(line->part->desc, "line_no")];
+	Datum		line_no = line->row[line->part->columns[COLUMN_LINE_NO]];
 	ListCell   *cell;
 
 	foreach(cell, within)
@@ -442,11 +422,11 @@ promotions_of(List *within, const Element *line)
 
 		if (strcmp(promotion->part->entity->name, "promotion") != 0)
 			continue;
-		of_line = column_named(promotion->part->desc, "line_no");
-		in_price = column_named(promotion->part->desc, "in_price");
+		of_line = promotion->part->columns[COLUMN_LINE_NO];
+		in_price = promotion->part->columns[COLUMN_IN_PRICE];
 		if (!promotion->row_nulls[of_line] && datumIsEqual(promotion->row[of_line], line_no, false, -1) &&
 			!(!promotion->row_nulls[in_price] && DatumGetBool(promotion->row[in_price])))
-			sum = settle_dec_add(sum, amount_of(promotion, "amount", &isnull));
+			sum = settle_dec_add(sum, amount_of(promotion, COLUMN_AMOUNT, &isnull));
 	}
 	return sum;
 }
@@ -483,8 +463,8 @@ allocate_lines(Element *order, List *within, SettleDec goods)
 	{
 		Element    *line = list_nth(order->lines, i);
 
-		set_column(line, "line_paid", NumericGetDatum(settle_dec_to_numeric(parts[i])));
-		set_column(line, "allocated", BoolGetDatum(true));
+		set_column(line, COLUMN_LINE_PAID, NumericGetDatum(settle_dec_to_numeric(parts[i])));
+		set_column(line, COLUMN_ALLOCATED, BoolGetDatum(true));
 	}
 }
 
@@ -507,15 +487,15 @@ check_lines(Element *order, List *within)
 
 	if (n == 0)
 		return;
-	payable = amount_of(order, "payable_amount", &isnull);
+	payable = amount_of(order, COLUMN_PAYABLE, &isnull);
 	if (isnull)
 		return;
-	goods = settle_dec_sub(payable, amount_of(order, "freight_amount", &no_freight));
+	goods = settle_dec_sub(payable, amount_of(order, COLUMN_FREIGHT, &no_freight));
 	tolerance = settle_dec_in(cents, strlen(cents));
 	difference = goods;
 	foreach(cell, order->lines)
 	{
-		SettleDec	paid = amount_of(lfirst(cell), "line_paid", &isnull);
+		SettleDec	paid = amount_of(lfirst(cell), COLUMN_LINE_PAID, &isnull);
 
 		missing_lines += isnull;
 		difference = settle_dec_sub(difference, paid);
@@ -548,7 +528,7 @@ tell_lines_apart(Element *order)
 	foreach(cell, order->lines)
 	{
 		Element    *line = lfirst(cell);
-		int			column = column_named(line->part->desc, "line_no");
+		int			column = line->part->columns[COLUMN_LINE_NO];
 		char	   *line_no = TextDatumGetCString(line->row[column]);
 		bool		found;
 		char	   *entry = hash_search(seen, line_no, HASH_ENTER, &found);
@@ -674,7 +654,7 @@ read_root(Extraction *extraction, int number, const JsonbValue *json)
 		add_row(extraction, element, element->part->entity->parent == NULL ? -1 : row);
 	}
 	foreach(cell, root->flags)
-		add_flag(&extraction->mapped->flags, lfirst(cell));
+		add_flag(&extraction->flags, lfirst(cell));
 	return true;
 }
 
@@ -726,29 +706,56 @@ document_of(Jsonb *payload)
 	return value;
 }
 
-/*
- * Adds the rows that a payload becomes to a batch, or says why it becomes none.
- *
- * Raises only what an expression raises, or JSON inside a text that does not
- * parse; the rows that were added before stay until the caller takes them back.
- */
-void
-settle_map(Batch *batch, const Landed *landed, Mapped *mapped)
+/* The flags with commas between them; NULL where there are none. */
+static char *
+joined(List *flags)
 {
-	Extraction	extraction = {batch, landed, mapped, NULL};
-	Jsonb	   *payload = landed->payload;
-	JsonbValue	document;
-	int			first = batch->nrows;
+	StringInfoData text;
+	ListCell   *cell;
 
-	CHECK_FOR_INTERRUPTS();
-	memset(mapped, 0, sizeof(*mapped));
-	mapped->first = first;
-	if (payload == NULL)
-		payload = settle_body(landed->raw, &mapped->problem);
+	if (flags == NIL)
+		return NULL;
+	initStringInfo(&text);
+	foreach(cell, flags)
+		appendStringInfo(&text, "%s%s", text.len > 0 ? "," : "", (char *) lfirst(cell));
+	return text.data;
+}
+
+static bool
+read_document(Extraction *extraction, const JsonbValue *document)
+{
+	const Mapping *mapping = extraction->mapping;
+
+	for (int i = 0; i < mapping->nparts; i++)
+	{
+		Found		found;
+
+		if (mapping->parts[i].within >= 0)
+			continue;
+		found = find_elements(&mapping->parts[i], document);
+		for (int j = 0; j < found.n; j++)
+			if (!read_root(extraction, i, &found.values[j]))
+				return false;
+	}
+	return true;
+}
+
+static void
+map_payload(Extraction *extraction)
+{
+	const Landed *landed = extraction->landed;
+	Mapped	   *mapped = extraction->mapped;
+	Jsonb	   *payload;
+	JsonbValue	document;
+
+	if (landed->payload != (Datum) 0)
+		payload = DatumGetJsonbP(landed->payload);
+	else
+		payload = settle_body(DatumGetByteaPP(landed->raw), &mapped->problem);
 	if (payload == NULL)
 		return;
 	document = document_of(payload);
-	mapped->mapping = extraction.mapping = find_mapping(batch->mappings, landed, &document);
+	mapped->mapping = extraction->mapping = find_mapping(extraction->batch->mappings, landed, &document);
 	if (mapped->mapping == NULL)
 	{
 		set_problem(mapped, "mapping", ERRCODE_UNDEFINED_OBJECT,
@@ -764,21 +771,39 @@ settle_map(Batch *batch, const Landed *landed, Mapped *mapped)
 		if (found.n > 0 && found.values[0].type == jbvString)
 			document = document_of(settle_inner_document(found.values[0].val.string.val, found.values[0].val.string.len));
 	}
-	for (int i = 0; i < mapped->mapping->nparts; i++)
+	if (!read_document(extraction, &document))
 	{
-		Found		found;
-
-		if (mapped->mapping->parts[i].within >= 0)
-			continue;
-		found = find_elements(&mapped->mapping->parts[i], &document);
-		for (int j = 0; j < found.n; j++)
-			if (!read_root(&extraction, i, &found.values[j]))
-			{
-				batch->nrows = first;
-				mapped->nrows = 0;
-				return;
-			}
+		extraction->batch->nrows = mapped->first;
+		mapped->nrows = 0;
 	}
-	if (mapped->nrows == 0)
-		set_problem(mapped, "empty", ERRCODE_INVALID_PARAMETER_VALUE, psprintf("the payload holds nothing that mapping %s/%s reads", landed->platform, mapped->mapping->kind));
+	else if (mapped->nrows == 0)
+		set_problem(mapped, "empty", ERRCODE_INVALID_PARAMETER_VALUE,
+					psprintf("the payload holds nothing that mapping %s/%s reads", landed->platform, mapped->mapping->kind));
+}
+
+/*
+ * Adds the rows that a payload becomes to a batch, or says why it becomes none.
+ *
+ * Raises only what an expression raises, or JSON inside a text that does not
+ * parse; the rows that were added before stay until the caller takes them back.
+ */
+void
+settle_map(Batch *batch, const Landed *landed, Mapped *mapped)
+{
+	Extraction	extraction = {batch, landed, mapped, NULL, NIL};
+	MemoryContext old = MemoryContextSwitchTo(batch->scratch);
+
+	CHECK_FOR_INTERRUPTS();
+	memset(mapped, 0, sizeof(*mapped));
+	mapped->first = batch->nrows;
+	map_payload(&extraction);
+	MemoryContextSwitchTo(batch->context);
+	mapped->flags = joined(extraction.flags);
+	if (mapped->problem.reason != NULL)
+	{
+		mapped->problem.reason = pstrdup(mapped->problem.reason);
+		mapped->problem.message = pstrdup(mapped->problem.message);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(batch->scratch);
 }

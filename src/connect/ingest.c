@@ -29,7 +29,7 @@
 #include "utils/tuplestore.h"
 
 /* payloads that are read and merged at a time, and inside one subtransaction */
-#define BATCH_PAYLOADS	5000
+#define BATCH_PAYLOADS	2000
 #define CHUNK_PAYLOADS	250
 
 /* bytes of a precedence before the hash of the content */
@@ -61,6 +61,7 @@ typedef struct Ingest
 	Batch		batch;
 	RowState   *states;			/* by row of the batch */
 	int			npayloads;
+	SPITupleTable *landed_rows;	/* that landed points to */
 	Landed	   *landed;
 	Mapped	   *mapped;
 	int64		counts[lengthof(verdict_names)];
@@ -94,12 +95,10 @@ read_batch(Ingest *ingest, int limit)
 		value = settle_spi_datum(i, 4, &isnull);
 		landed->shop = isnull ? NULL : TextDatumGetCString(value);
 		landed->received_at = DatumGetTimestampTz(settle_spi_datum(i, 5, &isnull));
-		value = settle_spi_datum(i, 6, &isnull);
-		landed->payload = isnull ? NULL : (Jsonb *) PG_DETOAST_DATUM_COPY(value);
-		value = settle_spi_datum(i, 7, &isnull);
-		landed->raw = isnull ? NULL : (bytea *) PG_DETOAST_DATUM_COPY(value);
+		landed->payload = settle_spi_datum(i, 6, &isnull);
+		landed->raw = settle_spi_datum(i, 7, &isnull);
 	}
-	SPI_freetuptable(SPI_tuptable);
+	ingest->landed_rows = SPI_tuptable;
 	MemoryContextSwitchTo(old);
 }
 
@@ -145,6 +144,7 @@ map_payloads(Ingest *ingest, int from, int to)
 		CurrentResourceOwner = owner;
 		if (!is_error_of_payload(error->sqlerrcode))
 			ReThrowError(error);
+		MemoryContextReset(ingest->batch.scratch);
 		ingest->batch.nrows = start;
 		good = false;
 		if (to - from == 1)
@@ -432,18 +432,6 @@ text_or_null(const char *text, bool *isnull)
 	return text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
-static char *
-joined(List *flags)
-{
-	StringInfoData text;
-	ListCell   *cell;
-
-	initStringInfo(&text);
-	foreach(cell, flags)
-		appendStringInfo(&text, "%s%s", text.len > 0 ? "," : "", (char *) lfirst(cell));
-	return text.len == 0 ? NULL : text.data;
-}
-
 static TupleDesc
 verdict_desc(void)
 {
@@ -485,7 +473,7 @@ write_verdicts(Ingest *ingest)
 		values[4] = text_or_null(first == NULL || first->precedence[0] == '\0' ? NULL : first->precedence + strlen(first->precedence) - 64, &nulls[4]);
 		values[5] = CStringGetTextDatum(verdict_names[verdict]);
 		values[6] = text_or_null(mapped->problem.field, &nulls[6]);
-		values[7] = text_or_null(mapped->problem.reason != NULL ? mapped->problem.reason : joined(mapped->flags), &nulls[7]);
+		values[7] = text_or_null(mapped->problem.reason != NULL ? mapped->problem.reason : mapped->flags, &nulls[7]);
 		values[8] = text_or_null(mapped->problem.reason == NULL ? NULL : unpack_sql_state(mapped->problem.sqlstate), &nulls[8]);
 		values[9] = text_or_null(mapped->problem.reason == NULL ? NULL : mapped->problem.message, &nulls[9]);
 		tuplestore_putvalues(store, desc, values, nulls);
@@ -503,6 +491,7 @@ static void
 ingest_batch(Ingest *ingest)
 {
 	map_batch(ingest);
+	SPI_freetuptable(ingest->landed_rows);
 	ingest->states = palloc0(sizeof(RowState) * Max(ingest->batch.nrows, 1));
 	for (int i = 0; i < settle_nentities; i++)
 		if (settle_entities[i].parent == NULL && ingest->batch.mappings->descs[i] != NULL)
@@ -567,7 +556,8 @@ settle_ingest(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(outer);
 	ingest.context = outer;
 	ingest.batch.mappings = take_mappings(&ingest.book, outer, true, &nestlevel);
-	ingest.batch.context = AllocSetContextCreate(outer, "payloads of an ingest", ALLOCSET_DEFAULT_SIZES);
+	ingest.batch.context = AllocSetContextCreate(outer, "rows of an ingest", ALLOCSET_DEFAULT_SIZES);
+	ingest.batch.scratch = AllocSetContextCreate(outer, "payload", ALLOCSET_DEFAULT_SIZES);
 	do
 	{
 		MemoryContext old;
@@ -643,14 +633,15 @@ settle_map_payload(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	landed.platform = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	landed.kind = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
-	landed.payload = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P_COPY(3);
-	landed.raw = PG_ARGISNULL(4) ? NULL : PG_GETARG_BYTEA_P_COPY(4);
+	landed.payload = PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3);
+	landed.raw = PG_ARGISNULL(4) ? (Datum) 0 : PG_GETARG_DATUM(4);
 	landed.received_at = GetCurrentTransactionStartTimestamp();
 	identity = settle_book_enter(&ingest.book);
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	ingest.batch.mappings = take_mappings(&ingest.book, context, false, &nestlevel);
 	ingest.context = ingest.batch.context = context;
+	ingest.batch.scratch = AllocSetContextCreate(context, "scratch", ALLOCSET_DEFAULT_SIZES);
 	ingest.landed = &landed;
 	ingest.mapped = &mapped;
 	ingest.npayloads = 1;

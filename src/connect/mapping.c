@@ -144,6 +144,25 @@ column_of(TupleDesc desc, const char *name)
 	return -1;
 }
 
+static const char *const column_names[NCOLUMNS] = {
+	[COLUMN_PLATFORM] = "platform", [COLUMN_SHOP] = "shop", [COLUMN_POSITION] = "position", [COLUMN_VERSION] = "version",
+	[COLUMN_PRECEDENCE] = "precedence", [COLUMN_STAGING_ID] = "staging_id", [COLUMN_TIED] = "tied", [COLUMN_FLAGS] = "flags",
+	[COLUMN_LINE_NO] = "line_no", [COLUMN_LINE_PAID] = "line_paid", [COLUMN_ALLOCATED] = "allocated",
+	[COLUMN_PAYABLE] = "payable_amount", [COLUMN_FREIGHT] = "freight_amount", [COLUMN_AMOUNT] = "amount", [COLUMN_IN_PRICE] = "in_price"
+};
+
+/*
+ * Finds the columns of a part's table that are not read as fields.
+ */
+static void
+find_columns(Part *part)
+{
+	for (int i = 0; i < NCOLUMNS; i++)
+		part->columns[i] = part->desc == NULL ? -1 : column_of(part->desc, column_names[i]);
+	for (int i = 0; i < SETTLE_MAX_KEYS; i++)
+		part->keys[i] = part->entity->keys[i] == NULL ? -1 : column_of(part->desc, part->entity->keys[i]);
+}
+
 static Path *
 read_paths(Datum array, int *n)
 {
@@ -370,6 +389,7 @@ load_parts(Mappings *mappings, const SettleBook *book, Mapping *mapping, const c
 		if (mappings->descs[part->entity_no] == NULL && part->entity->keys[0] != NULL)
 			mappings->descs[part->entity_no] = entity_desc(book, part->entity->name);
 		part->desc = mappings->descs[part->entity_no];
+		find_columns(part);
 		load_fields(mappings, book, mapping, part, kind);
 	}
 }
