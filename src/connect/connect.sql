@@ -185,3 +185,4 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._load_mappings(regnamespace, text) IS 'body of settle.load_mappings';
+REVOKE ALL ON FUNCTION settle._load_mappings(regnamespace, text) FROM PUBLIC;
