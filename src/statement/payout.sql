@@ -26,7 +26,9 @@ CREATE FUNCTION settle._payout_file(
 AS $function$
 DECLARE
 	state text;
-	changed record;
+	of_party text;
+	in_unit text;
+	submitted bytea;
 BEGIN
 	EXECUTE format('SELECT p.state FROM %1$s.period AS p WHERE p.period = $1', book) INTO state USING period;
 	IF state <> 'closed' THEN
@@ -34,13 +36,15 @@ BEGIN
 			MESSAGE = format('cannot pay out period %s: it is %s', period, state),
 			HINT = 'They are made anew when it is closed.';
 	END IF;
-	FOR changed IN EXECUTE format($sql$
+	EXECUTE format($sql$
 		SELECT s.party, s.unit, s.content FROM %1$s.statement AS s
 		LEFT JOIN settle._statement_content($1, $2) AS c ON c.statement_party = s.party AND c.unit = s.unit
 		WHERE s.period = $2 AND s.state = 'approved' AND s.content IS DISTINCT FROM c.content
-	$sql$, book) USING book, period LOOP
-		PERFORM settle._require_content(book, changed.party, period, changed.unit, changed.content);
-	END LOOP;
+		ORDER BY s.party COLLATE "C" LIMIT 1
+	$sql$, book) INTO of_party, in_unit, submitted USING book, period;
+	IF of_party IS NOT NULL THEN
+		PERFORM settle._require_content(book, of_party, period, in_unit, submitted);
+	END IF;
 	RETURN QUERY EXECUTE format($sql$
 		SELECT (f.n - 1) / 50 + 1, (f.n - 1) %% 50 + 1, settle._payout_reference($1, f.party, $2, f.unit), f.party, f.account,
 			(f.payable * 10::numeric ^ settle._minor_units(f.unit))::bigint, f.unit
