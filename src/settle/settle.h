@@ -218,6 +218,8 @@ typedef struct Run
 	bool		brakes;			/* holds every correction that is not released */
 	bool		tripped;		/* too many: go back, and brake */
 	int64		braked;			/* corrections that count */
+	int64		before;			/* of earlier runs of the same backlog; -1: not asked yet */
+	int64		counted;		/* those that count on in the next run */
 
 	/* figures of the run */
 	int64		settled;

@@ -36,7 +36,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._hold(regnamespace, text, date, text, numeric) IS 'holds an amount of a statement, or frees it where negative; the statement is locked';
-REVOKE ALL ON FUNCTION settle._hold(regnamespace, text, date, text, numeric) FROM PUBLIC;
 
 CREATE FUNCTION settle.dispute_statement(
 	book regnamespace, party text, period date, unit text DEFAULT NULL, reason text DEFAULT NULL,
