@@ -88,6 +88,7 @@ BEGIN
 			settle_on text NOT NULL,
 			rule_revision bigint NOT NULL,
 			keep_inputs boolean NOT NULL DEFAULT true,
+			fx_party text CHECK (fx_party <> ''),
 			max_correction integer DEFAULT 1000 CHECK (max_correction >= 0),
 			created_at timestamptz NOT NULL DEFAULT now(),
 			created_by name NOT NULL DEFAULT session_user,
@@ -95,8 +96,10 @@ BEGIN
 			leg_main_receiver text,
 			leg_return_days integer NOT NULL DEFAULT 180 CHECK (leg_return_days >= 0),
 			audit_percent numeric NOT NULL DEFAULT 5 CHECK (audit_percent >= 0),
-			audit_periods integer NOT NULL DEFAULT 3 CHECK (audit_periods > 0)
+			audit_periods integer NOT NULL DEFAULT 3 CHECK (audit_periods > 0),
+			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
+		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
 
 		CREATE TABLE %1$I.access (

@@ -239,7 +239,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	const char *time_zone = "UTC";
 	static const char settings[] =
 		"SELECT b.currency, b.time_zone, b.rule_revision, b.max_correction, " SETTLE_OPEN_PERIOD ", EXISTS (SELECT FROM %1$s.held), "
-		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}'), b.keep_inputs FROM %1$s.book AS b";
+		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}'), b.keep_inputs, b.fx_party FROM %1$s.book AS b";
 
 	memset(run, 0, sizeof(*run));
 	run->book = *book;
@@ -280,6 +280,9 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 		if (!isnull && !at_commit)
 			run->edits = datumCopy(value, false, -1);
 		run->keep_inputs = DatumGetBool(settle_spi_datum(0, 8, &isnull));
+		value = settle_spi_datum(0, 9, &isnull);
+		if (!isnull)
+			run->fx_party = TextDatumGetCString(value);
 		MemoryContextSwitchTo(old);
 	}
 	run->ruleset = settle_book_ruleset(book);

@@ -144,6 +144,7 @@ typedef struct Posted
 	int			nlines;
 	int			space;
 	RunLine    *lines;
+	const char *inputs;			/* that it was priced with last, where the book names an fx_party */
 	List	   *gone;			/* lines by posting time that were taken back, at another price */
 } Posted;
 
@@ -179,6 +180,7 @@ typedef struct Run
 	int64		rule_revision;	/* that the ruleset has, or an earlier one */
 	SettleReader reader;		/* of the facts and rates of the book */
 	bool		keep_inputs;
+	const char *fx_party;		/* who has what corrections gain or lose by rates; NULL: nobody asks */
 	StringInfoData inputs;		/* those of one ticket */
 	char	   *currency;
 	int64		run_id;
