@@ -9,6 +9,8 @@ UPDATE fx.book SET max_correction = NULL;
 UPDATE fx.source SET on_delete = 'reverse';
 SELECT settle.add_rule('fx', 'licence', 'licence', 'hq', 'dealer:us', base => 'amount', tiers => '10%', unit => 'USD', applies_when => 'project = ''a''') \g /dev/null
 SELECT settle.add_rule('fx', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', tiers => '1%') \g /dev/null
+SELECT settle.add_rule('fx', 'fee', 'fee', 'hq', 'dealer:eu', base => 'amount', tiers => '2%', unit => 'EUR', applies_when => 'project = ''e''') \g /dev/null
+SELECT settle.add_rule('fx', 'bonus', 'bonus', 'hq', 'dealer:{worker}', base => 'amount', tiers => '5% to 10000, 10%', accumulate => 'month', unit => 'USD', applies_when => 'project = ''t''') \g /dev/null
 SELECT settle.set_rate('fx', 'CNY', 'USD', 0.1400, '2025-11-01'), settle.set_rate('fx', 'CNY', 'USD', 0.1500, '2026-01-01') \g /dev/null
 INSERT INTO fx.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('T1', '2025-11-03', 'a', 'b', '1', 10000), ('T2', '2025-11-04', 'a', 'b', '1', 5000);
 SELECT settle.run('fx') \g /dev/null
@@ -32,7 +34,7 @@ SELECT settle.close_period('fx', '2025-11-01') \g /dev/null
 
 -- 10,000 at 10 % and 0.14 were 140.00; 8,000 are 112.00: 28.00 less, which at 0.15 are worth 30.00
 UPDATE fx.ticket SET amount = 8000 WHERE ticket_id = 'T1';
-SELECT results_eq($$ SELECT component, amount, unit, corrected FROM settle.plan('fx') $$, $$ VALUES ('licence', -28.00, 'USD', 1::bigint), ('licence.fx', -2.00, 'USD', 0), ('wage', -20.00, 'CNY', 1) $$, 'a plan shows it before');
+SELECT bag_eq($$ SELECT component, amount, unit, corrected FROM settle.plan('fx') $$, $$ VALUES ('licence', -28.00, 'USD', 1::bigint), ('licence.fx', -2.00, 'USD', 0), ('wage', -20.00, 'CNY', 1) $$, 'a plan shows it before');
 SELECT is((SELECT count(*) FROM fx.party WHERE party = 'hq:fx'), 0::bigint, 'and adds no party');
 SELECT settle.run('fx') \g /dev/null
 SELECT is(pg_temp.posted(), E'tally fx ticket T1 licence.fx hq hq:fx -28.000000 -2.00 USD 2025-12-01 <- 2025-11-01\nticket T1 licence hq dealer:us -2000.000000 -28.00 USD 2025-12-01 <- 2025-11-01', 'the correction at the ticket''s rate, and what today''s adds, on no ticket');
@@ -76,7 +78,6 @@ SELECT is_empty($$ SELECT * FROM settle.simulate('fx', '2025-11-01', '2026-01-01
 ----------------------------------------------------------------------------------------------------
 -- No rate today
 ----------------------------------------------------------------------------------------------------
-SELECT settle.add_rule('fx', 'fee', 'fee', 'hq', 'dealer:eu', base => 'amount', tiers => '2%', unit => 'EUR', applies_when => 'project = ''e''') \g /dev/null
 SELECT settle.set_rate('fx', 'CNY', 'EUR', 0.1200, '2025-12-01') \g /dev/null
 UPDATE fx.rate SET valid = tstzrange('2025-12-01', '2026-01-01') WHERE to_unit = 'EUR';
 INSERT INTO fx.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('E1', '2025-12-03', 'e', 'b', '1', 1000);
@@ -98,7 +99,6 @@ SELECT is((SELECT count(*) FROM fx.problem), 0::bigint, 'and the problem is gone
 ----------------------------------------------------------------------------------------------------
 -- A tally
 ----------------------------------------------------------------------------------------------------
-SELECT settle.add_rule('fx', 'bonus', 'bonus', 'hq', 'dealer:{worker}', base => 'amount', tiers => '5% to 10000, 10%', accumulate => 'month', unit => 'USD', applies_when => 'project = ''t''') \g /dev/null
 SELECT settle.set_rate('fx', 'CNY', 'USD', 0.1400, '2025-12-01') \g /dev/null
 INSERT INTO fx.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('B1', '2025-12-03', 't', 'b', 'm', 8000), ('B2', '2025-12-04', 't', 'b', 'm', 4000);
 SELECT settle.run('fx') \g /dev/null
