@@ -97,14 +97,21 @@ BEGIN
 			leg_return_days integer NOT NULL DEFAULT 180 CHECK (leg_return_days >= 0),
 			audit_percent numeric NOT NULL DEFAULT 5 CHECK (audit_percent >= 0),
 			audit_periods integer NOT NULL DEFAULT 3 CHECK (audit_periods > 0),
+			payout_platform text CHECK (payout_platform <> ''),
+			outbox_attempts integer NOT NULL DEFAULT 12 CHECK (outbox_attempts > 0),
+			outbox_backoff interval NOT NULL DEFAULT '30 seconds' CHECK (outbox_backoff > interval '0'),
+			outbox_backoff_limit interval NOT NULL DEFAULT '1 hour' CHECK (outbox_backoff_limit > interval '0'),
+			outbox_days integer NOT NULL DEFAULT 30 CHECK (outbox_days > 0),
+			tick_interval interval NOT NULL DEFAULT '1 minute' CHECK (tick_interval > interval '0'),
+			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
-		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
+		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
 			role regrole NOT NULL,
-			level text NOT NULL CHECK (level IN ('reader', 'clerk', 'approver', 'staff', 'delegate', 'admin')),
+			level text NOT NULL CHECK (level IN ('reader', 'clerk', 'approver', 'staff', 'connector', 'delegate', 'admin')),
 			granted_at timestamptz NOT NULL DEFAULT now(),
 			granted_by text NOT NULL,
 			reason text,
@@ -382,6 +389,8 @@ BEGIN
 	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_change_table(book);
 	PERFORM settle._watch_parties(book);
+	PERFORM settle._create_outbox_tables(book);
+	PERFORM settle._create_watermark_tables(book);
 	PERFORM settle._create_repeats_tables(book);
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',
 			book, format('%I.rule_revision', book))
@@ -419,6 +428,7 @@ BEGIN
 		order_ref => 'order_ref', rework_of => 'rework_of');
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
+	PERFORM settle._create_connect_tables(book);
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;

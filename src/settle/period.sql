@@ -149,6 +149,10 @@ REVOKE ALL ON FUNCTION settle._leave_roster(regnamespace, text, date) FROM PUBLI
 
 -- The rows of the source period
 
+-- These are sets against sets, of tables that may have been filled in this very
+-- transaction.  Without statistics a nested loop looks cheap, and is quadratic;
+-- so it is taken only where nothing else will do, for what a row is unpacked to.
+
 CREATE FUNCTION settle._period_transfers(
 	book regnamespace, periods date[], posted_until date,
 	OUT period date, OUT party_id integer, OUT rule_id integer, OUT currency text, OUT amount numeric, OUT base numeric, OUT tickets bigint
@@ -160,6 +164,7 @@ CREATE FUNCTION settle._period_sums(book regnamespace, periods date[], posted_un
 	RETURNS TABLE (period date, party text, component text, earned numeric, base numeric, tickets bigint)
 	LANGUAGE plpgsql STABLE STRICT ROWS 20000
 	SET search_path = pg_catalog, pg_temp
+	SET enable_nestloop = off
 AS $function$
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
@@ -179,6 +184,7 @@ COMMENT ON FUNCTION settle._period_sums(regnamespace, date[], date) IS
 CREATE FUNCTION settle._build_period(book regnamespace, period date, posted_until date, ready_at timestamptz) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_nestloop = off
 AS $function$
 BEGIN
 	EXECUTE format($sql$
@@ -239,6 +245,7 @@ COMMENT ON FUNCTION settle._build_period(regnamespace, date, date, timestamptz) 
 CREATE FUNCTION settle._carry_into(book regnamespace, period date, posted_until date) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_nestloop = off
 AS $function$
 BEGIN
 	EXECUTE format($sql$
@@ -539,7 +546,8 @@ BEGIN
 		PERFORM settle._shut_gate(book);
 		each_period := settle._first_open(book, period);
 		IF period < each_period THEN
-			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('period %s of book "%s" is closed already', period, book::text);
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('period %s of book "%s" is closed already', period, book::text),
+				HINT = format('What it gave stands in %s.statement_detail and %s.line_detail.', book, book);
 		END IF;
 		WHILE each_period < period LOOP
 			PERFORM settle._settle_period(book, each_period);
