@@ -70,7 +70,7 @@ COMMENT ON FUNCTION settle._readable(regnamespace) IS 'the relations of a book t
 CREATE FUNCTION settle.grant_access(book regnamespace, role regrole, level text, reason text DEFAULT NULL)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_admin' LANGUAGE C;
 COMMENT ON FUNCTION settle.grant_access(regnamespace, regrole, text, text) IS
-	'gives a role a level in a book: reader, clerk, approver, staff, delegate or admin';
+	'gives a role a level in a book: reader, clerk, approver, staff, connector, delegate or admin';
 
 CREATE FUNCTION settle._grant_access(book regnamespace, role regrole, level text, reason text) RETURNS void
 	LANGUAGE plpgsql
@@ -82,14 +82,14 @@ BEGIN
 	IF role IS NULL OR level IS NULL OR role = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a role and a level must be given';
 	END IF;
-	IF level NOT IN ('reader', 'clerk', 'approver', 'staff', 'delegate', 'admin') THEN
+	IF level NOT IN ('reader', 'clerk', 'approver', 'staff', 'connector', 'delegate', 'admin') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('unknown level "%s"', level),
-			HINT = 'Known are reader, clerk, approver, staff, delegate and admin.';
+			HINT = 'Known are reader, clerk, approver, staff, connector, delegate and admin.';
 	END IF;
 	EXECUTE format('INSERT INTO %s.access (role, level, granted_by, reason) VALUES ($1, $2, settle.actor($3), $4) ON CONFLICT DO NOTHING', book)
 		USING role, level, book, reason;
-	IF level <> 'staff' THEN
+	IF level NOT IN ('staff', 'connector') THEN
 		EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', book, role);
 		FOR relation IN SELECT r FROM settle._readable(book) AS r LOOP
 			EXECUTE format('GRANT SELECT ON %s TO %s', relation, role);
@@ -120,7 +120,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('role "%s" does not have the level "%s" in book "%s"', role, level, book);
 	END IF;
-	EXECUTE format('SELECT EXISTS (SELECT FROM %s.access WHERE role = $1 AND level <> $2)', book) INTO reads USING role, 'staff';
+	EXECUTE format('SELECT EXISTS (SELECT FROM %s.access WHERE role = $1 AND level <> ALL ($2))', book) INTO reads USING role, '{staff,connector}'::text[];
 	IF reads OR NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = role) THEN
 		RETURN;
 	END IF;

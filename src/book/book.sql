@@ -1,5 +1,8 @@
 -- book: a schema of ordinary tables in which one operation is settled
 
+CREATE FUNCTION settle.note_rule_change() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_rule_change' LANGUAGE C;
+COMMENT ON FUNCTION settle.note_rule_change() IS 'statement trigger on the rule tables of a book: refuses rules that do not compile and gives the rules a new revision';
+
 CREATE FUNCTION settle.refuse_change() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_refuse_change' LANGUAGE C;
 COMMENT ON FUNCTION settle.refuse_change() IS 'statement trigger on append-only tables of a book';
 
@@ -78,13 +81,20 @@ BEGIN
 			leg_main_receiver text,
 			leg_return_days integer NOT NULL DEFAULT 180 CHECK (leg_return_days >= 0),
 			audit_percent numeric NOT NULL DEFAULT 5 CHECK (audit_percent >= 0),
-			audit_periods integer NOT NULL DEFAULT 3 CHECK (audit_periods > 0)
+			audit_periods integer NOT NULL DEFAULT 3 CHECK (audit_periods > 0),
+			payout_platform text CHECK (payout_platform <> ''),
+			outbox_attempts integer NOT NULL DEFAULT 12 CHECK (outbox_attempts > 0),
+			outbox_backoff interval NOT NULL DEFAULT '30 seconds' CHECK (outbox_backoff > interval '0'),
+			outbox_backoff_limit interval NOT NULL DEFAULT '1 hour' CHECK (outbox_backoff_limit > interval '0'),
+			outbox_days integer NOT NULL DEFAULT 30 CHECK (outbox_days > 0),
+			tick_interval interval NOT NULL DEFAULT '1 minute' CHECK (tick_interval > interval '0'),
+			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules; a run that would correct more than max_correction settled tickets, and more than 1 %% of them, holds its corrections (null: never)';
 
 		CREATE TABLE %1$I.access (
 			role regrole NOT NULL,
-			level text NOT NULL CHECK (level IN ('reader', 'clerk', 'approver', 'staff', 'delegate', 'admin')),
+			level text NOT NULL CHECK (level IN ('reader', 'clerk', 'approver', 'staff', 'connector', 'delegate', 'admin')),
 			granted_at timestamptz NOT NULL DEFAULT now(),
 			granted_by text NOT NULL,
 			reason text,
@@ -147,6 +157,8 @@ BEGIN
 	PERFORM settle._create_fact_tables(book);
 	PERFORM settle._create_edit_tables(book);
 	PERFORM settle._create_party_table(book);
+	PERFORM settle._create_outbox_tables(book);
+	PERFORM settle._create_watermark_tables(book);
 	PERFORM settle._create_sheet_tables(book);
 	PERFORM settle._create_repeats_tables(book);
 	PERFORM settle._create_brake_tables(book);

@@ -1,8 +1,5 @@
 -- definition: sources, rules, choices and decisions, and how they are added
 
-CREATE FUNCTION settle.note_rule_change() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_rule_change' LANGUAGE C;
-COMMENT ON FUNCTION settle.note_rule_change() IS 'statement trigger on the rule tables of a book: refuses rules that do not compile and gives the rules a new revision';
-
 CREATE FUNCTION settle.keep_used_rule() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_keep_used_rule' LANGUAGE C;
 COMMENT ON FUNCTION settle.keep_used_rule() IS 'row trigger on the rules of a book: refuses to remove or change a version that has settled tickets';
 

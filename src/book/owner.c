@@ -25,13 +25,14 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-static const char *const level_names[] = {"reader", "clerk", "approver", "staff", "delegate", "admin"};
+static const char *const level_names[] = {"reader", "clerk", "approver", "staff", "connector", "delegate", "admin"};
 
 /*
  * Tells whether one level has the rights of another: an admin those of all, and
  * whoever works on the book may read it.  A clerk does not approve and an
  * approver does not enter, so that maker and checker can be told apart.  A
- * delegate, who answers for who his people are, has their rights while he acts
+ * connector, a program that talks to a platform, carries what a clerk could
+ * carry too, and nothing else.  A delegate, who answers for who his people are, has their rights while he acts
  * for one of them; to act for others is a right that nobody has by another.
  */
 static bool
@@ -44,7 +45,8 @@ level_includes(const char *has, SettleLevel wanted, bool acting)
 	if (strcmp(has, "delegate") == 0)
 		return wanted == SETTLE_READER || (acting && wanted != SETTLE_ADMIN);
 	return strcmp(has, "admin") == 0 ||
-		(wanted == SETTLE_READER && (strcmp(has, "clerk") == 0 || strcmp(has, "approver") == 0));
+		(wanted == SETTLE_READER && (strcmp(has, "clerk") == 0 || strcmp(has, "approver") == 0)) ||
+		(wanted == SETTLE_CONNECTOR && strcmp(has, "clerk") == 0);
 }
 
 void
@@ -233,6 +235,13 @@ Datum
 settle_as_approver(PG_FUNCTION_ARGS)
 {
 	return call_as_owner(fcinfo, SETTLE_APPROVER);
+}
+
+PG_FUNCTION_INFO_V1(settle_as_connector);
+Datum
+settle_as_connector(PG_FUNCTION_ARGS)
+{
+	return call_as_owner(fcinfo, SETTLE_CONNECTOR);
 }
 
 PG_FUNCTION_INFO_V1(settle_as_admin);

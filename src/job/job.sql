@@ -16,17 +16,40 @@ BEGIN
 			error text
 		);
 		CREATE INDEX job_run_started ON %1$I.job_run (started_at);
-		COMMENT ON TABLE %1$I.job_run IS 'what settle.tick did in the last thirty days: one row a step that found something to do, or failed';
+		COMMENT ON TABLE %1$I.job_run IS 'what settle.tick did in the last job_days: one row a step that found something to do, or failed';
+
+		CREATE TABLE %1$I.job_step (
+			step text PRIMARY KEY,
+			began_at timestamptz NOT NULL,
+			succeeded_at timestamptz,
+			failures bigint NOT NULL,
+			error text
+		) WITH (fillfactor = 50);
+		COMMENT ON TABLE %1$I.job_step IS 'when each step of settle.tick was done last, whether it found something to do or not, and how often it has failed since it succeeded';
+
+		CREATE VIEW %1$I.job AS
+			SELECT
+				s.step,
+				j.began_at AS last_run,
+				j.succeeded_at AS last_success,
+				greatest(now() - coalesce(j.succeeded_at, b.created_at) - b.tick_interval, interval '0') AS delay,
+				coalesce(j.failures, 0) AS failures,
+				j.error
+			FROM unnest(settle._tick_steps()) WITH ORDINALITY AS s (step, n)
+			CROSS JOIN %1$I.book AS b
+			LEFT JOIN %1$I.job_step AS j ON j.step = s.step
+			ORDER BY s.n;
+		COMMENT ON VIEW %1$I.job IS 'one row a step of settle.tick: when it ran and succeeded last, how much longer ago than tick_interval it succeeded, how often it has failed since and with what error';
 	$table$, book, quote_ident(book));
 END
 $function$;
-COMMENT ON FUNCTION settle._create_job_tables(name) IS 'makes the table of what settle.tick did in a book';
+COMMENT ON FUNCTION settle._create_job_tables(name) IS 'makes the tables of what settle.tick did in a book';
 
 -- A step is a function settle._tick_<step>(book): it does a part of what is due,
 -- and returns figures, null where nothing was due, "more" in them where more is.
 CREATE FUNCTION settle._tick_steps() RETURNS text[]
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN '{run,seal}'::text[];
+	RETURN '{run,seal,clean}'::text[];
 COMMENT ON FUNCTION settle._tick_steps() IS 'the steps of settle.tick, in order';
 
 CREATE FUNCTION settle._tick_run(book regnamespace) RETURNS jsonb
@@ -57,6 +80,59 @@ END
 $function$;
 COMMENT ON FUNCTION settle._tick_seal(regnamespace) IS 'step of settle.tick: seals the runs that are committed';
 
+-- The code of a book runs with row security off, which has a query fail that a
+-- policy would cut short; but what pg_cron shows to a role is all that is its own.
+CREATE FUNCTION settle._clean_cron(book regnamespace, kept interval) RETURNS bigint
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET row_security = on
+AS $function$
+DECLARE
+	removed bigint;
+BEGIN
+	EXECUTE $sql$
+		WITH removed AS (
+			DELETE FROM cron.job_run_details AS d
+			WHERE d.username = current_user AND d.database = current_database() AND d.command = $1 AND d.end_time < now() - $2
+			RETURNING d.runid
+		)
+		SELECT count(*) FROM removed
+	$sql$ INTO removed USING settle._tick_command(book), kept;
+	RETURN removed;
+END
+$function$;
+COMMENT ON FUNCTION settle._clean_cron(regnamespace, interval) IS 'removes what pg_cron, which keeps it for ever, has noted of the job of a book before a time; returns how much';
+
+CREATE FUNCTION settle._tick_clean(book regnamespace) RETURNS jsonb
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	recently boolean;
+	kept interval;
+	runs bigint;
+	cron_runs bigint := 0::bigint;
+	messages bigint;
+BEGIN
+	EXECUTE format($sql$
+		SELECT EXISTS (SELECT FROM %1$s.job_run AS r WHERE r.what = 'clean' AND r.started_at > now() - interval '1 day'), make_interval(days => b.job_days)
+		FROM %1$s.book AS b
+	$sql$, book) INTO recently, kept;
+	IF recently THEN
+		RETURN NULL;
+	END IF;
+	EXECUTE format('WITH removed AS (DELETE FROM %s.job_run AS r WHERE r.started_at < now() - $1 RETURNING r.job_run_id) SELECT count(*) FROM removed', book)
+		INTO runs USING kept;
+	messages := settle._clean_outbox(book);
+	IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_cron') AND has_schema_privilege('cron', 'USAGE') THEN
+		cron_runs := settle._clean_cron(book, kept);
+	END IF;
+	RETURN CASE WHEN runs + cron_runs + messages > 0
+		THEN jsonb_build_object('job_runs', runs, 'cron_runs', cron_runs, 'messages', messages) END;
+END
+$function$;
+COMMENT ON FUNCTION settle._tick_clean(regnamespace) IS 'step of settle.tick: removes, once a day, what is kept for a number of days only';
+
 CREATE FUNCTION settle.work(book regnamespace, what text) RETURNS boolean AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
 COMMENT ON FUNCTION settle.work(regnamespace, text) IS
 	'does a part of what is due in one step of settle.tick and notes it in <book>.job_run; true where more is due';
@@ -86,8 +162,16 @@ BEGIN
 	IF figures IS NOT NULL OR failure IS NOT NULL THEN
 		EXECUTE format('INSERT INTO %s.job_run (what, started_at, figures, error) VALUES ($1, $2, $3, $4)', book)
 			USING what, started, figures - 'more', failure;
-		EXECUTE format('DELETE FROM %s.job_run WHERE started_at < now() - interval ''30 days''', book);
 	END IF;
+	EXECUTE format($sql$
+		INSERT INTO %s.job_step AS s (step, began_at, succeeded_at, failures, error)
+		VALUES ($1, $2, CASE WHEN $3 IS NULL THEN clock_timestamp() END, ($3 IS NOT NULL)::integer, $3)
+		ON CONFLICT (step) DO UPDATE SET
+			began_at = greatest(s.began_at, excluded.began_at),
+			succeeded_at = coalesce(excluded.succeeded_at, s.succeeded_at),
+			failures = CASE WHEN $3 IS NULL THEN 0 ELSE s.failures + 1 END,
+			error = excluded.error
+	$sql$, book) USING what, started, failure;
 	RETURN coalesce((figures ->> 'more')::boolean, false);
 END
 $function$;
@@ -121,19 +205,41 @@ COMMENT ON PROCEDURE settle.tick(regnamespace, integer) IS
 CREATE FUNCTION settle.schedule(book regnamespace, schedule text DEFAULT '* * * * *') RETURNS bigint AS 'MODULE_PATHNAME', 'settle_as_admin' LANGUAGE C;
 COMMENT ON FUNCTION settle.schedule(regnamespace, text) IS 'has pg_cron call settle.tick for a book; returns the number of the job';
 
+CREATE FUNCTION settle._tick_command(book regnamespace) RETURNS text
+	LANGUAGE sql STABLE STRICT
+	RETURN pg_catalog.format('CALL settle.tick(%L)', book);
+COMMENT ON FUNCTION settle._tick_command(regnamespace) IS 'what the job of a book sends';
+
 CREATE FUNCTION settle._schedule(book regnamespace, schedule text) RETURNS bigint
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
 	job bigint;
+	job_name text := format('scrm_settle %s', book);
+	command text := settle._tick_command(book);
+	fields integer;
 BEGIN
 	IF schedule IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a schedule must be given';
 	END IF;
-	PERFORM settle._require_cron();
-	EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-		USING format('scrm_settle %s', book), schedule, format('CALL settle.tick(%L)', book);
+	-- pg_cron reads five fields and lets pass whatever follows them
+	fields := array_length(regexp_split_to_array(btrim(schedule, E' \t'), '\s+'), 1);
+	IF fields > 5 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('schedule "%s" has %s fields, not five', schedule, fields),
+			HINT = 'They are minute, hour, day, month and day of the week, in GMT.';
+	END IF;
+	PERFORM settle._require_cron(
+		format('SELECT cron.schedule_in_database(%L, %L, %L, %L, %L);', job_name, schedule, command, current_database(), current_user),
+		settle._crontab_line(schedule, command));
+	IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = current_user AND r.rolcanlogin) THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('role "%s" cannot log in', current_user),
+			DETAIL = format('pg_cron logs in as the owner of book "%s".', book),
+			HINT = format('ALTER ROLE %I LOGIN.', current_user);
+	END IF;
+	EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job USING job_name, schedule, command;
 	RETURN job;
 END
 $function$;
@@ -146,32 +252,54 @@ COMMENT ON FUNCTION settle.unschedule(regnamespace) IS 'ends the job of settle.s
 CREATE FUNCTION settle._unschedule(book regnamespace) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET row_security = on
 AS $function$
 DECLARE
 	there boolean;
+	job_name text := format('scrm_settle %s', book);
 BEGIN
-	PERFORM settle._require_cron();
+	PERFORM settle._require_cron(format('SELECT cron.unschedule(j.jobid) FROM cron.job AS j WHERE j.jobname = %L AND j.database = %L;', job_name, current_database()));
 	EXECUTE 'SELECT EXISTS (SELECT FROM cron.job AS j WHERE j.jobname = $1 AND j.username = current_user)' INTO there
-		USING format('scrm_settle %s', book);
+		USING job_name;
 	IF NOT there THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" is not scheduled', book);
 	END IF;
-	EXECUTE 'SELECT cron.unschedule($1)' USING format('scrm_settle %s', book);
+	EXECUTE 'SELECT cron.unschedule($1)' USING job_name;
 END
 $function$;
 COMMENT ON FUNCTION settle._unschedule(regnamespace) IS 'body of settle.unschedule';
 REVOKE ALL ON FUNCTION settle._unschedule(regnamespace) FROM PUBLIC;
 
-CREATE FUNCTION settle._require_cron() RETURNS void
+-- a shell ends a quoted word at an apostrophe, cron a command at a per cent sign
+CREATE FUNCTION settle._crontab_line(schedule text, command text) RETURNS text
+	LANGUAGE sql STABLE STRICT
+	RETURN pg_catalog.concat_ws(' ', schedule, pg_catalog.replace(pg_catalog.format('psql -Xq -d ''%s'' -c ''%s''',
+		pg_catalog.replace(pg_catalog.current_database()::pg_catalog.text, '''', '''\'''''),
+		pg_catalog.replace(command, '''', '''\''''')), '%', '\%'));
+COMMENT ON FUNCTION settle._crontab_line(text, text) IS 'the line of a crontab that sends a command to this database';
+
+CREATE FUNCTION settle._require_cron(elsewhere text, crontab text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	-- null to whom the settings of pg_cron are not shown
+	loaded boolean := EXISTS (SELECT FROM pg_settings AS s WHERE s.name = 'cron.database_name') OR CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN false END;
+	home text := (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'cron.database_name');
 BEGIN
 	IF NOT EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_cron') THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('pg_cron is not in database "%s"', current_database()),
-			DETAIL = 'A server has it in one database, which its setting cron.database_name names.',
-			HINT = 'CREATE EXTENSION pg_cron there, or let any other scheduler send CALL settle.tick every minute.';
+			DETAIL = CASE
+				WHEN NOT loaded THEN 'The server does not load it: its setting shared_preload_libraries does not name it.'
+				ELSE concat('A server has it in one database, which its setting cron.database_name names', ': ' || quote_ident(home), '.')
+			END,
+			HINT = CASE
+				WHEN home = current_database() THEN 'CREATE EXTENSION pg_cron.'
+				ELSE concat_ws(' ',
+					CASE WHEN loaded THEN NULL ELSE coalesce('Any other scheduler does, by a line of a crontab: ' || crontab, 'What another scheduler calls is ended there.') END,
+					CASE WHEN loaded IS DISTINCT FROM false THEN 'Where pg_cron is, a superuser says: ' || elsewhere END)
+			END;
 	END IF;
 	IF NOT has_schema_privilege('cron', 'USAGE') THEN
 		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
@@ -180,4 +308,5 @@ BEGIN
 	END IF;
 END
 $function$;
-COMMENT ON FUNCTION settle._require_cron() IS 'raises an error where pg_cron is not there or not for the current user';
+COMMENT ON FUNCTION settle._require_cron(text, text) IS
+	'raises an error where pg_cron is not there or not for the current user, with the statement for the database where it is or the line of a crontab';

@@ -59,10 +59,11 @@ DECLARE
 	move record;
 	in_unit text;
 	known text;
+	platform text;
 	confirmed timestamptz;
 BEGIN
 	PERFORM settle._pass_gate(book);
-	EXECUTE format('SELECT coalesce($1, b.currency) FROM %1$s.book AS b', book) INTO in_unit USING unit;
+	EXECUTE format('SELECT coalesce($1, b.currency), b.payout_platform FROM %1$s.book AS b', book) INTO in_unit, platform USING unit;
 	reference := coalesce(reference, settle._payout_reference(book, party, period, in_unit));
 	-- a provider may tell of a payment more than once
 	EXECUTE format($sql$
@@ -95,6 +96,11 @@ BEGIN
 	EXECUTE format('UPDATE %1$s.statement AS s SET paid = s.payable WHERE s.period = $1 AND s.party = $2 AND s.unit = $3', book)
 		USING period, party, in_unit;
 	PERFORM settle._end_move(book, party, period, in_unit, 'pay', move.to_state, coalesce(reason, reference));
+	IF platform IS NOT NULL THEN
+		PERFORM settle.send(book, platform, 'payout sent', party, jsonb_build_object(
+				'party', party, 'period', period, 'currency', in_unit, 'amount', move.payable, 'reference', reference, 'paid_at', coalesce(paid_at, now())),
+			key => format('payout sent %s', settle._payout_reference(book, party, period, in_unit)));
+	END IF;
 	RETURN reference;
 END
 $function$;

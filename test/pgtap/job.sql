@@ -3,7 +3,7 @@
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 SELECT no_plan();
-DROP ROLE IF EXISTS job_clerk;
+DROP ROLE IF EXISTS job_clerk, job_owner;
 CREATE ROLE job_clerk;
 CREATE EXTENSION IF NOT EXISTS dblink;
 SELECT settle.create_book('repairs') \g /dev/null
@@ -44,11 +44,24 @@ CALL settle.tick('repairs');
 CALL settle.tick('repairs');
 SELECT is((SELECT string_agg(what || ' ' || left(error, 5), ', ' ORDER BY job_run_id) FROM public.job_run), 'run 42703, run 42703', 'a rule that does not compile any more');
 SELECT is((SELECT count(*) || ' ' || min(object) FROM repairs.alert WHERE kind = 'job' AND settled_at IS NULL), '1 run', 'one alert');
+SELECT results_eq($$ SELECT step, failures, error, last_run > last_success FROM repairs.job $$,
+    $$ VALUES ('run', 2::bigint, '42703: name "worker" is not known here', true), ('seal', 0, NULL::text, false), ('clean', 0, NULL, false) $$, 'the view tells which step fails, how often and why');
 SELECT is((SELECT count(*) FROM repairs.sheet WHERE ticket_key = '6'), 0::bigint, 'nothing half done');
 ALTER TABLE repairs.ticket RENAME COLUMN technician TO worker;
 CALL settle.tick('repairs');
 SELECT is((SELECT string_agg(what, ' ' ORDER BY job_run_id) FROM public.job_run WHERE error IS NULL), 'run seal', 'and once it does again');
 SELECT is((SELECT count(*) FROM repairs.sheet WHERE ticket_key = '6'), 1::bigint, 'the ticket is settled');
+
+SELECT results_eq($$ SELECT step, failures, error, delay FROM repairs.job WHERE step = 'run' $$, $$ VALUES ('run', 0::bigint, NULL::text, interval '0') $$, 'and that it does no more');
+-- nobody calls it: the view tells, and what was missed is caught up with
+BEGIN;
+UPDATE repairs.job_step SET succeeded_at = now() - interval '10 minutes' WHERE step = 'run';
+DELETE FROM repairs.job_step WHERE step = 'seal';
+UPDATE repairs.book SET created_at = now() - interval '1 hour';
+SELECT results_eq($$ SELECT step, last_run IS NULL, delay FROM repairs.job WHERE step <> 'clean' $$, $$ VALUES ('run', false, interval '9 minutes'), ('seal', true, interval '59 minutes') $$, 'late by so much more than a minute; one that never ran since the book was made');
+UPDATE repairs.book SET tick_interval = '10 minutes';
+SELECT results_eq($$ SELECT step, delay FROM repairs.job WHERE step <> 'clean' $$, $$ VALUES ('run', interval '0'), ('seal', interval '50 minutes') $$, 'or than what the book says');
+ROLLBACK;
 
 -- old rows go
 UPDATE repairs.job_run SET started_at = now() - interval '31 days';
@@ -56,7 +69,7 @@ UPDATE repairs.ticket SET amount = 200 WHERE ticket_id = '6';
 SET SESSION AUTHORIZATION job_clerk;
 CALL settle.tick('repairs', 1);
 RESET SESSION AUTHORIZATION;
-SELECT results_eq('SELECT what, actor FROM public.job_run ORDER BY 1', $$ VALUES ('run', 'job_clerk'), ('seal', 'job_clerk') $$, 'what is older than thirty days is gone; a clerk may call it, and stands there');
+SELECT results_eq('SELECT what, actor FROM public.job_run ORDER BY job_run_id', $$ VALUES ('run', 'job_clerk'), ('seal', 'job_clerk'), ('clean', 'job_clerk') $$, 'what is older than thirty days is gone; a clerk may call it, and stands there');
 
 ----------------------------------------------------------------------------------------------------
 -- pg_cron
@@ -86,9 +99,23 @@ SELECT :'cron' <> '' AND current_setting('shared_preload_libraries') LIKE '%pg_c
         format('0 4 1 1 *|CALL settle.tick(''"job book"'')|%s|postgres|t', :'cron'), 'as the owner of the book');
     SELECT is(public.cron($$ SELECT settle.unschedule('"job book"') $$), '', 'its end');
     SELECT is(public.cron($$ SELECT count(*) FROM cron.job $$), '0', 'no job is left');
-    SELECT dblink_exec('cron', 'DROP SCHEMA "job book" CASCADE; DROP EXTENSION pg_cron; DROP EXTENSION scrm_settle'), dblink_disconnect('cron') \g /dev/null
+    -- an owner like any other, to whom pg_cron shows what is his own
+    SELECT dblink_exec('cron', format('CREATE ROLE job_owner LOGIN; GRANT USAGE ON SCHEMA cron TO job_owner; GRANT CREATE ON DATABASE %I TO job_owner; SET SESSION AUTHORIZATION job_owner', :'cron')) \g /dev/null
+    SELECT public.cron('SELECT settle.create_book(''job_own'')') \g /dev/null
+    SELECT ok(public.cron('SELECT settle.schedule(''job_own'')') ~ '^\d+$', 'his job');
+    SELECT is(public.cron('SELECT concat_ws(''|'', command, username) FROM cron.job'), 'CALL settle.tick(''job_own'')|job_owner', 'runs as he');
+    SELECT is(public.cron('SELECT settle.unschedule(''job_own'')'), '', 'he ends it');
+    SELECT dblink_exec('cron', $$ RESET SESSION AUTHORIZATION; INSERT INTO cron.job_run_details (jobid, runid, database, username, command, end_time)
+        SELECT 0, n, current_database(), who, 'CALL settle.tick(''job_own'')', now() - days * interval '1 day' FROM (VALUES (-1, 'job_owner', 31), (-2, 'job_owner', 29), (-3, 'postgres', 31)) AS v(n, who, days) $$) \g /dev/null
+    SELECT is(public.cron('SELECT settle.work(''job_own'', ''clean'')'), 'f', 'his tick');
+    SELECT is(public.cron('SELECT figures - ''messages'' FROM job_own.job_run'), '{"job_runs": 0, "cron_runs": 1}', 'cleans');
+    SELECT is(public.cron('SELECT string_agg(runid::text, '' '' ORDER BY runid) FROM cron.job_run_details WHERE jobid = 0'), '-3 -2', 'what is old and his');
+    SELECT dblink_exec('cron', 'DROP SCHEMA job_own CASCADE; DROP OWNED BY job_owner; DROP ROLE job_owner') \g /dev/null
+    -- pg_cron 1.4 notices that it was dropped only where nothing drowns it
+    SELECT dblink_exec('cron', 'DROP EXTENSION pg_cron'), pg_sleep(2) \g /dev/null
+    SELECT dblink_exec('cron', 'DROP SCHEMA "job book" CASCADE; DROP EXTENSION scrm_settle'), dblink_disconnect('cron') \g /dev/null
 \else
-    SELECT skip('pg_cron is not loaded on this server', 6);
+    SELECT skip('pg_cron is not loaded on this server', 12);
 \endif
 DROP OWNED BY job_clerk;
 DROP ROLE job_clerk;

@@ -77,6 +77,6 @@ BEGIN;
 UPDATE shared.leg SET returned = returned - 1 WHERE leg_id = 1;
 SELECT string_agg(invariant || ': ' || object, ', ') AS found FROM settle.check('shared') \gset
 ROLLBACK;
-SELECT is(:'found', 'what came back of a leg equals its returns: leg 1', 'and check tells where not');
+SELECT is(:'found'::text, 'what came back of a leg equals its returns: leg 1', 'and check tells where not');
 DROP SCHEMA shared CASCADE;
 SELECT * FROM finish();

@@ -11,7 +11,7 @@ SELECT p.*, l.lanname FROM our JOIN pg_proc AS p ON classid = 'pg_proc'::regclas
 
 SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname NOT IN ('c', 'sql', 'plpgsql') AND prokind <> 'a' $$, 'functions are C, SQL or PL/pgSQL');
 SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE prosecdef OR proleakproof $$, 'none is SECURITY DEFINER or LEAKPROOF');
-SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname = 'plpgsql' AND prokind = 'f' AND proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}' $$,
+SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname = 'plpgsql' AND prokind = 'f' AND (proconfig IS NULL OR NOT proconfig @> '{"search_path=pg_catalog, pg_temp"}') $$,
     'a function in PL/pgSQL has a path of its own');
 SELECT is_empty($$ SELECT oid::regprocedure FROM our_function WHERE lanname = 'plpgsql' AND prokind = 'p' AND (prosrc ~ '\m(SELECT|INSERT|UPDATE|DELETE|EXECUTE|PERFORM)\M') $$,
     'a procedure, which cannot have one, only calls functions');
@@ -30,16 +30,17 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
     ARRAY['add_source', 'add_fact', 'add_rule', 'add_choice', 'add_decision', 'add_outcome', 'add_table', 'run', 'rescan', 'simulate', 'evaluate', 'evaluate_decision', 'decide', 'act_as', 'because', 'actor', 'reason', 'grant_access', 'revoke_access', 'add_party', 'confirm_party', 'lint', 'check_expression', 'replay', '_replay_ticket', '_matrix_step', '_matrix_combine', '_matrix_final', '_seal', 'anchor', 'verify', 'work', 'schedule', 'unschedule',
         'add_pack', 'submit_pack', 'redraft_pack', 'reject_pack', 'approve_pack', 'enable_pack', 'disable_pack', 'rules', 'load_rules',
         'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout',
-        'add_to_roster', 'close_period', 'reopen_period'],
+        'add_to_roster', 'close_period', 'reopen_period',
+        'send', 'take_outbox', 'fail_outbox', 'set_watermark', 'advance_watermark'],
     'functions that are called with nulls');
 
 -- PL/pgSQL that another program has read
 SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'plpgsql_check') AS there \gset
 \if :there
 	CREATE EXTENSION plpgsql_check;
-	-- what schedules calls pg_cron, which is not there; a parameter of the name reason is taken by who calls the body, RETURN QUERY EXECUTE fills columns that the checker cannot see, and the number of digits that _create_views puts into a type is an integer
+	-- what schedules and cleans calls pg_cron, which is not there; a parameter of the name reason is taken by who calls the body, RETURN QUERY EXECUTE fills columns that the checker cannot see, and the number of digits that _create_views puts into a type is an integer
 	SELECT is_empty($$ SELECT p.oid::regprocedure, c.* FROM our_function AS p, LATERAL plpgsql_check_function(p.oid, extra_warnings => true, performance_warnings => true, security_warnings => p.proname <> '_create_views') AS c
-		WHERE p.lanname = 'plpgsql' AND p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('_schedule', '_unschedule') AND c <> 'warning extra:00000:unused parameter "reason"'
+		WHERE p.lanname = 'plpgsql' AND p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('_schedule', '_unschedule', '_clean_cron') AND c <> 'warning extra:00000:unused parameter "reason"'
 			AND NOT (p.prosrc ~ 'RETURN QUERY EXECUTE' AND c ~ '^warning extra:00000:OUT variable ".*" is maybe unmodified$|^Detail: cannot to determine result of dynamic SQL$') $$, 'plpgsql_check finds nothing');
 \else
 	SELECT skip('plpgsql_check is not installed');
