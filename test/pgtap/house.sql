@@ -1,11 +1,14 @@
 -- The house as a whole: what holds for every object of the extension.
 BEGIN;
-SELECT plan(8);
+SELECT plan(9);
 
 \set version `sed -n "s/^default_version *= *'\(.*\)'/\1/p" scrm_settle.control`
 SELECT is(
     (SELECT extversion FROM pg_extension WHERE extname = 'scrm_settle'), :'version',
     'the installed version is the one of the control file');
+
+\set upwards `test/rooms`
+SELECT is(:'upwards', '', 'rooms use only rooms before them');
 
 -- The extension holds code, a book holds data.
 SELECT is_empty($$
