@@ -4,7 +4,7 @@
 # one word runs through src/<room>/, sql/<room>.sql, expected/<room>.out,
 # test/pgtap/<room>.sql and docs/<room>.md.  The list gives the order in which
 # the install script is assembled and in which the golden tests run.
-ROOMS = core amount tier matrix expr rule book outbox settle statement report job
+ROOMS = core amount tier matrix expr rule book outbox settle statement connect report job
 
 EXTENSION    = scrm_settle
 EXTVERSION   = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
@@ -34,11 +34,12 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make demo-stop     end that server and remove its files
 #: make bench-core    figures on a million tickets, as ratios of one run
 #: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
+#: make payloads DIR=folder  payloads of platforms, see test/payloads/README.md
 #: make fuzz SECONDS=60     random input of the types of tiers, see test/fuzz/run
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core vectors fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-core vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -94,10 +95,12 @@ clean-build:
 	@test/cluster clean
 endif
 
-# Vectors and fuzzing, on private servers like the targets above.
-ifneq ($(filter vectors fuzz,$(MAKECMDGOALS)),)
+# Vectors, payloads and fuzzing, on private servers like the targets above.
+ifneq ($(filter vectors payloads fuzz,$(MAKECMDGOALS)),)
 vectors: stage
 	@test/vectors/run '$(DIR)'
+payloads: stage
+	@test/payloads/run '$(DIR)'
 fuzz: stage
 	@test/fuzz/run '$(SECONDS)'
 endif

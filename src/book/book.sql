@@ -187,6 +187,7 @@ BEGIN
 		order_ref => 'order_ref', rework_of => 'rework_of');
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
+	PERFORM settle._create_connect_tables(book);
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;

@@ -125,3 +125,21 @@ END
 $function$;
 COMMENT ON FUNCTION settle._confirm_party(regnamespace, text, text) IS 'body of settle.confirm_party';
 REVOKE ALL ON FUNCTION settle._confirm_party(regnamespace, text, text) FROM PUBLIC;
+
+CREATE FUNCTION settle._require_confirmed(book regnamespace, party text) RETURNS void
+	LANGUAGE plpgsql
+	STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	confirmed timestamptz;
+BEGIN
+	EXECUTE format('SELECT p.confirmed_at FROM %s.party AS p WHERE p.party = $1', book) INTO confirmed USING party;
+	IF confirmed IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('party "%s" is not confirmed and cannot be paid', party),
+			HINT = 'Somebody confirms it with settle.confirm_party; until then what it gets accrues.';
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION settle._require_confirmed(regnamespace, text) IS 'raises 55000 where a party is not confirmed';

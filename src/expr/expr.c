@@ -522,7 +522,9 @@ analyse_piece(Reader *reader, const char *piece, int offset, Oid wanted,
 						   COERCE_IMPLICIT_CAST, -1);
 		type = TEXTOID;
 	}
-	node = settle_form(node, pstate);
+	/* a constant alone becomes what is wanted, not text */
+	if (type != UNKNOWNOID)
+		node = settle_form(node, pstate);
 	if (own)
 		*own = node;
 	if (OidIsValid(wanted) && type != wanted)

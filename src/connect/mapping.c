@@ -1,0 +1,471 @@
+/*
+ * mapping.c
+ *		The mappings of a book, read from their tables and compiled.
+ *
+ * They are compiled once a call.  Expressions are read by the gateway of rules,
+ * in the pinned environment of the book; the caller stands inside of it.  An
+ * expression sees the fields before its own, the fields of the part its own
+ * stands in as p.<field>, and s.platform, s.shop and s.received_at of the
+ * staging row.
+ */
+#include "connect/connect.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+const Entity settle_entities[] = {
+	{"shop_order", NULL, {"platform", "shop", "order_no"}},
+	{"order_line", "shop_order", {"platform", "shop", "order_no", "line_no"}},
+	{"promotion", "shop_order", {"platform", "shop", "order_no", "position"}},
+	{"refund", NULL, {"platform", "shop", "refund_no"}},
+	{"shop_payment", NULL, {"platform", "shop", "payment_no"}},
+	{"profit_share", NULL, {"platform", "shop", "share_no", "receiver"}},
+	{"shipment", NULL, {"platform", "carrier", "tracking_no"}},
+	{"shipment_event", "shipment", {"platform", "carrier", "tracking_no", "position"}},
+	{"customer_identity", NULL, {"platform", "scope", "key_type", "key_value", "subject"}},
+	{"customer_follow", NULL, {"platform", "shop", "customer_no", "staff_ref"}},
+	{"work_order", NULL, {"platform", "shop", "work_order_no"}},
+	{"work_order_fee", NULL, {"platform", "shop", "work_order_no", "fee_no"}},
+	{"signal", NULL, {"platform", "shop", "signal_no"}},
+	/* makes no row: what stands in it is for the parts within */
+	{"context", NULL, {NULL}},
+};
+const int	settle_nentities = lengthof(settle_entities);
+
+/* What a staging row is to expressions, behind all fields. */
+static const SettleName staging_names[] = {
+	{"s", "platform", TEXTOID, -1, DEFAULT_COLLATION_OID},
+	{"s", "shop", TEXTOID, -1, DEFAULT_COLLATION_OID},
+	{"s", "received_at", TIMESTAMPTZOID, -1, InvalidOid},
+};
+
+typedef struct StatusKey
+{
+	const char *text;			/* platform, map and raw value, a tab in between */
+} StatusKey;
+
+typedef struct StatusEntry
+{
+	StatusKey	key;
+	const char *meaning;
+} StatusEntry;
+
+static uint32
+hash_status(const void *key, Size size)
+{
+	return string_hash(((const StatusKey *) key)->text, 4096);
+}
+
+static int
+match_status(const void *a, const void *b, Size size)
+{
+	return strcmp(((const StatusKey *) a)->text, ((const StatusKey *) b)->text);
+}
+
+/*
+ * Gives what a raw status means; NULL where nobody has said.
+ */
+const char *
+settle_status(const Mappings *mappings, const char *platform, const char *map, const char *raw)
+{
+	StatusKey	key = {psprintf("%s\t%s\t%s", platform, map, raw)};
+	StatusEntry *entry = hash_search(mappings->statuses, &key, HASH_FIND, NULL);
+
+	return entry == NULL ? NULL : entry->meaning;
+}
+
+static void
+load_statuses(Mappings *mappings, const SettleBook *book)
+{
+	HASHCTL		control = {
+		.keysize = sizeof(StatusKey), .entrysize = sizeof(StatusEntry), .hash = hash_status, .match = match_status,
+		.hcxt = CurrentMemoryContext
+	};
+	uint64		n = settle_book_execute(psprintf("SELECT m.platform || E'\\t' || m.map || E'\\t' || m.raw, m.meaning FROM %s.status_map AS m", book->name),
+										0, NULL, NULL, NULL, SPI_OK_SELECT);
+	bool		isnull;
+
+	mappings->statuses = hash_create("statuses of platforms", 256, &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	for (uint64 i = 0; i < n; i++)
+	{
+		StatusKey	key = {TextDatumGetCString(settle_spi_datum(i, 1, &isnull))};
+		StatusEntry *entry = hash_search(mappings->statuses, &key, HASH_ENTER, NULL);
+
+		entry->key = key;
+		entry->meaning = TextDatumGetCString(settle_spi_datum(i, 2, &isnull));
+	}
+}
+
+/*
+ * The columns of an entity's table, without those that were dropped.
+ */
+static TupleDesc
+entity_desc(const SettleBook *book, const char *entity)
+{
+	Oid			relation = get_relname_relid(entity, book->schema);
+	Oid			type = OidIsValid(relation) ? get_rel_type_id(relation) : InvalidOid;
+	TupleDesc	all;
+	TupleDesc	live;
+	int			n = 0;
+
+	if (!OidIsValid(type))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table \"%s\" does not exist in book \"%s\"", entity, book->label)));
+	all = lookup_rowtype_tupdesc(type, -1);
+	for (int i = 0; i < all->natts; i++)
+		n += !TupleDescAttr(all, i)->attisdropped;
+	live = CreateTemplateTupleDesc(n);
+	n = 0;
+	for (int i = 0; i < all->natts; i++)
+		if (!TupleDescAttr(all, i)->attisdropped)
+			TupleDescCopyEntry(live, ++n, all, i + 1);
+	ReleaseTupleDesc(all);
+	return BlessTupleDesc(live);
+}
+
+static int
+column_of(TupleDesc desc, const char *name)
+{
+	for (int i = 0; i < desc->natts; i++)
+		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+			return i;
+	return -1;
+}
+
+static const char *const column_names[NCOLUMNS] = {
+	[COLUMN_PLATFORM] = "platform", [COLUMN_SHOP] = "shop", [COLUMN_POSITION] = "position", [COLUMN_VERSION] = "version",
+	[COLUMN_PRECEDENCE] = "precedence", [COLUMN_STAGING_ID] = "staging_id", [COLUMN_TIED] = "tied", [COLUMN_FLAGS] = "flags",
+	[COLUMN_LINE_NO] = "line_no", [COLUMN_LINE_PAID] = "line_paid", [COLUMN_ALLOCATED] = "allocated",
+	[COLUMN_PAYABLE] = "payable_amount", [COLUMN_FREIGHT] = "freight_amount", [COLUMN_AMOUNT] = "amount", [COLUMN_IN_PRICE] = "in_price"
+};
+
+/*
+ * Finds the columns of a part's table that are not read as fields.
+ */
+static void
+find_columns(Part *part)
+{
+	for (int i = 0; i < NCOLUMNS; i++)
+		part->columns[i] = part->desc == NULL ? -1 : column_of(part->desc, column_names[i]);
+	for (int i = 0; i < SETTLE_MAX_KEYS; i++)
+		part->keys[i] = part->entity->keys[i] == NULL ? -1 : column_of(part->desc, part->entity->keys[i]);
+}
+
+static Path *
+read_paths(Datum array, int *n)
+{
+	Datum	   *items;
+	Path	   *paths;
+
+	deconstruct_array(DatumGetArrayTypeP(array), JSONPATHOID, -1, false, TYPALIGN_INT, &items, NULL, n);
+	paths = palloc0(sizeof(Path) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+		settle_compile_path(&paths[i], PointerGetDatum(PG_DETOAST_DATUM_COPY(items[i])));
+	return paths;
+}
+
+static char *
+spi_text(int row, int column)
+{
+	bool		isnull;
+	Datum		value = settle_spi_datum(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static bool
+spi_bool(int row, int column)
+{
+	bool		isnull;
+
+	return DatumGetBool(settle_spi_datum(row, column, &isnull));
+}
+
+static Take
+take_of(const char *name)
+{
+	return strcmp(name, "list") == 0 ? TAKE_LIST : strcmp(name, "sum") == 0 ? TAKE_SUM :
+		strcmp(name, "count") == 0 ? TAKE_COUNT : TAKE_FIRST;
+}
+
+/*
+ * Prepares what the expressions of a part see and the slot they read it from.
+ */
+static SettleScope
+part_scope(const Mapping *mapping, Part *part)
+{
+	const Part *outer = part->within < 0 ? NULL : &mapping->parts[part->within];
+	int			n = part->nfields + (outer == NULL ? 0 : outer->nfields) + lengthof(staging_names);
+	SettleScope scope = {n, palloc0(sizeof(SettleName) * n)};
+	TupleDesc	desc = CreateTemplateTupleDesc(n);
+	int			at = 0;
+
+	for (int level = 0; level < 2; level++)
+	{
+		const Part *owner = level == 0 ? part : outer;
+
+		for (int i = 0; owner != NULL && i < owner->nfields; i++)
+			scope.names[at++] = (SettleName)
+		{
+			level == 0 ? NULL : "p", owner->fields[i].name, owner->fields[i].type, -1, type_is_collatable(owner->fields[i].type) ? DEFAULT_COLLATION_OID : InvalidOid
+		};
+	}
+	memcpy(scope.names + at, staging_names, sizeof(staging_names));
+	for (int i = 0; i < n; i++)
+	{
+		TupleDescInitEntry(desc, i + 1, scope.names[i].name, scope.names[i].type, -1, 0);
+		TupleDescInitEntryCollation(desc, i + 1, scope.names[i].collation);
+	}
+	part->nnames = n;
+	part->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	return scope;
+}
+
+static void
+check_column(const Part *part, const Field *field)
+{
+	Form_pg_attribute column = field->column < 0 ? NULL : TupleDescAttr(part->desc, field->column);
+
+	if (column != NULL && column->atttypid != field->type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("field \"%s\" of a mapping is %s, its column %s", field->name, format_type_be(field->type), format_type_be(column->atttypid)),
+				 errhint("Choose another form, or another way to take the values.")));
+	if (column == NULL && part->desc != NULL && field->form != FORM_CHECK && field->form != FORM_FLAG && field->name[0] != '_')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\"", part->entity->name, field->name),
+				 errhint("A field that serves only other fields begins with an underscore.")));
+}
+
+/*
+ * Reads the expressions of a part, once all its fields are known.
+ */
+static void
+compile_expressions(Mappings *mappings, const Mapping *mapping, Part *part, char **texts)
+{
+	SettleScope scope = part_scope(mapping, part);
+	const char **hidden = palloc(sizeof(char *) * Max(part->nfields, 1));
+
+	for (int i = 0; i < part->nfields; i++)
+	{
+		hidden[i] = scope.names[i].name;
+		scope.names[i].name = NULL;
+	}
+	for (int i = 0; i < part->nfields; i++)
+	{
+		Field	   *field = &part->fields[i];
+
+		if (texts[i] != NULL)
+			field->state = settle_expr_init(settle_expr_read(texts[i], &scope, field->type,
+															 psprintf("field \"%s\" of mapping %s/%s", field->name, mapping->platform, mapping->kind)));
+		scope.names[i].name = hidden[i];
+	}
+}
+
+static int
+field_named(const Part *part, const char *name)
+{
+	for (int i = 0; i < part->nfields; i++)
+		if (strcmp(part->fields[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+static void
+require_field_type(const Part *part, int field, Oid type)
+{
+	if (field >= 0 && part->fields[field].type != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("field \"%s\" of a mapping must be %s", part->fields[field].name, format_type_be(type))));
+}
+
+static void
+load_fields(Mappings *mappings, const SettleBook *book, Mapping *mapping, Part *part, const char *kind)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(mapping->platform), CStringGetTextDatum(kind), CStringGetTextDatum(part->name)};
+	char	  **texts;
+
+	part->nfields = settle_book_execute(psprintf("SELECT f.field, f.form, f.take, f.path, f.expression, f.map, f.required, f.signed, f.strict "
+												 "FROM %s.mapping_field AS f WHERE f.platform = $1 AND f.kind = $2 AND f.part = $3 ORDER BY f.place, f.field", book->name),
+										3, types, values, NULL, SPI_OK_SELECT);
+	part->fields = palloc0(sizeof(Field) * Max(part->nfields, 1));
+	texts = palloc0(sizeof(char *) * Max(part->nfields, 1));
+	for (int i = 0; i < part->nfields; i++)
+	{
+		Field	   *field = &part->fields[i];
+		bool		isnull;
+		Datum		path = settle_spi_datum(i, 4, &isnull);
+
+		field->name = spi_text(i, 1);
+		field->form = settle_form_named(spi_text(i, 2));
+		field->take = take_of(spi_text(i, 3));
+		field->type = settle_form_type(field->form);
+		if (!isnull)
+			field->paths = read_paths(path, &field->npaths);
+		texts[i] = spi_text(i, 5);
+		field->map = spi_text(i, 6);
+		field->required = spi_bool(i, 7);
+		field->is_signed = spi_bool(i, 8);
+		field->strict = spi_bool(i, 9);
+		field->column = field->form == FORM_CHECK || field->form == FORM_FLAG || part->desc == NULL ? -1 : column_of(part->desc, field->name);
+		if (field->take == TAKE_COUNT)
+			field->type = INT8OID;
+		else if (field->take == TAKE_LIST)
+			field->type = get_array_type(field->type);
+		check_column(part, field);
+	}
+	part->version = field_named(part, "version");
+	part->rank = field_named(part, "_rank");
+	part->final = field_named(part, "_final");
+	part->weight = field_named(part, "_weight");
+	part->shop = field_named(part, "shop");
+	require_field_type(part, part->rank, INT8OID);
+	require_field_type(part, part->final, BOOLOID);
+	require_field_type(part, part->weight, NUMERICOID);
+	compile_expressions(mappings, mapping, part, texts);
+}
+
+static const Entity *
+find_entity(const char *name, int *number)
+{
+	for (*number = 0; *number < settle_nentities; ++*number)
+		if (strcmp(settle_entities[*number].name, name) == 0)
+			return &settle_entities[*number];
+	elog(ERROR, "unknown entity \"%s\"", name);
+}
+
+/*
+ * Reads the parts of a mapping, those that others stand in first.
+ */
+static void
+load_parts(Mappings *mappings, const SettleBook *book, Mapping *mapping, const char *kind)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(mapping->platform), CStringGetTextDatum(kind)};
+
+	mapping->nparts = settle_book_execute(psprintf("SELECT p.part, p.entity, p.within, p.rows FROM %s.mapping_part AS p "
+												   "WHERE p.platform = $1 AND p.kind = $2 ORDER BY p.within IS NOT NULL, p.place, p.part", book->name),
+										  2, types, values, NULL, SPI_OK_SELECT);
+	mapping->parts = palloc0(sizeof(Part) * Max(mapping->nparts, 1));
+	for (int i = 0; i < mapping->nparts; i++)
+	{
+		Part	   *part = &mapping->parts[i];
+		char	   *within = spi_text(i, 3);
+		bool		isnull;
+
+		part->name = spi_text(i, 1);
+		part->entity = find_entity(spi_text(i, 2), &part->entity_no);
+		part->paths = read_paths(settle_spi_datum(i, 4, &isnull), &part->npaths);
+		part->within = -1;
+		for (int j = 0; within != NULL && j < i; j++)
+			if (strcmp(mapping->parts[j].name, within) == 0)
+				part->within = j;
+		if ((within != NULL && (part->within < 0 || mapping->parts[part->within].within >= 0)) ||
+			(part->entity->parent != NULL && (part->within < 0 || strcmp(mapping->parts[part->within].entity->name, part->entity->parent) != 0)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("part \"%s\" of mapping %s/%s does not stand within a part that it can belong to", part->name, mapping->platform, kind),
+					 part->entity->parent != NULL ? errhint("A %s belongs to a %s.", part->entity->name, part->entity->parent) : 0));
+	}
+	for (int i = 0; i < mapping->nparts; i++)
+	{
+		Part	   *part = &mapping->parts[i];
+
+		if (mappings->descs[part->entity_no] == NULL && part->entity->keys[0] != NULL)
+			mappings->descs[part->entity_no] = entity_desc(book, part->entity->name);
+		part->desc = mappings->descs[part->entity_no];
+		find_columns(part);
+		load_fields(mappings, book, mapping, part, kind);
+	}
+}
+
+/*
+ * Reads and compiles all mappings of a book, through SPI as its owner, inside
+ * the pinned environment.  Everything is in the current memory context.
+ */
+Mappings *
+settle_load_mappings(const SettleBook *book)
+{
+	Mappings   *mappings = palloc0(sizeof(Mappings));
+	char	  **uses;
+
+	mappings->econtext = CreateStandaloneExprContext();
+	load_statuses(mappings, book);
+	mappings->n = settle_book_execute(psprintf("SELECT m.platform, m.kind, m.marker, m.inner_text, coalesce(m.uses, m.kind) "
+											   "FROM %s.mapping AS m ORDER BY m.platform, m.place, m.kind", book->name),
+									  0, NULL, NULL, NULL, SPI_OK_SELECT);
+	mappings->mappings = palloc0(sizeof(Mapping) * Max(mappings->n, 1));
+	uses = palloc(sizeof(char *) * Max(mappings->n, 1));
+	for (int i = 0; i < mappings->n; i++)
+	{
+		Mapping    *mapping = &mappings->mappings[i];
+		bool		isnull;
+		Datum		path;
+
+		mapping->platform = spi_text(i, 1);
+		mapping->kind = spi_text(i, 2);
+		uses[i] = spi_text(i, 5);
+		path = settle_spi_datum(i, 3, &isnull);
+		mapping->has_marker = !isnull;
+		if (!isnull)
+			settle_compile_path(&mapping->marker, PointerGetDatum(PG_DETOAST_DATUM_COPY(path)));
+		path = settle_spi_datum(i, 4, &isnull);
+		mapping->has_inner = !isnull;
+		if (!isnull)
+			settle_compile_path(&mapping->inner, PointerGetDatum(PG_DETOAST_DATUM_COPY(path)));
+	}
+	for (int i = 0; i < mappings->n; i++)
+		load_parts(mappings, book, &mappings->mappings[i], uses[i]);
+	return mappings;
+}
+
+PG_FUNCTION_INFO_V1(settle_vet_mappings);
+
+/*
+ * settle.vet_mappings() trigger: compiles the mappings as they are after the
+ * statement, which raises what is wrong with them.
+ */
+Datum
+settle_vet_mappings(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger;
+	SettleBook	book;
+	SettleIdentity identity;
+	MemoryContext context;
+	MemoryContext old;
+	int			nestlevel;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("function settle.vet_mappings must be called as a trigger")));
+	trigger = (TriggerData *) fcinfo->context;
+	book = settle_book(RelationGetNamespace(trigger->tg_relation));
+	context = AllocSetContextCreate(CurrentMemoryContext, "mappings that are vetted", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	settle_book_execute(psprintf("SELECT b.time_zone FROM %s.book AS b", book.name), 0, NULL, NULL, NULL, SPI_OK_SELECT);
+	nestlevel = settle_env_enter(spi_text(0, 1));
+	settle_load_mappings(&book);
+	settle_env_leave(nestlevel);
+	SPI_finish();
+	settle_book_leave(identity);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return PointerGetDatum(NULL);
+}
