@@ -72,8 +72,8 @@ SELECT coalesce(string_agg(statement, '; ') FILTER (WHERE public.outcome('access
     coalesce(string_agg(statement, '; ') FILTER (WHERE public.outcome('access_stranger', statement) <> 'refused'), '') AS let_in
 FROM call LEFT JOIN documented USING (function) \gset
 ROLLBACK;
-SELECT is(:'otherwise', '', 'a delegate who acts for somebody may all but administer');
-SELECT is(:'let_in', '', 'a stranger in the same transaction is still one');
+SELECT is(:'otherwise'::text, '', 'a delegate who acts for somebody may all but administer');
+SELECT is(:'let_in'::text, '', 'a stranger in the same transaction is still one');
 
 -- what a level reads without a function
 SELECT is((SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class AS c WHERE c.relnamespace = 'repairs'::regnamespace AND c.relkind = 'r' AND has_table_privilege('access_' || l, c.oid, 'SELECT')),

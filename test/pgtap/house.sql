@@ -8,7 +8,7 @@ SELECT is(
     'the installed version is the one of the control file');
 
 \set upwards `test/rooms`
-SELECT is(:'upwards', '', 'rooms use only rooms before them');
+SELECT is(:'upwards'::text, '', 'rooms use only rooms before them');
 
 -- The extension holds code, a book holds data.
 SELECT is_empty($$
