@@ -103,6 +103,10 @@ REVOKE ALL ON FUNCTION settle._leave_roster(regnamespace, text, date) FROM PUBLI
 
 -- The rows of the source period
 
+-- These are sets against sets, of tables that may have been filled in this very
+-- transaction.  Without statistics a nested loop looks cheap, and is quadratic;
+-- so it is taken only where nothing else will do, for what a row is unpacked to.
+
 CREATE FUNCTION settle._period_transfers(
 	book regnamespace, periods date[], posted_until date,
 	OUT period date, OUT party_id integer, OUT rule_id integer, OUT currency text, OUT amount numeric, OUT base numeric, OUT tickets bigint
@@ -114,6 +118,7 @@ CREATE FUNCTION settle._period_sums(book regnamespace, periods date[], posted_un
 	RETURNS TABLE (period date, party text, component text, earned numeric, base numeric, tickets bigint)
 	LANGUAGE plpgsql STABLE STRICT ROWS 20000
 	SET search_path = pg_catalog, pg_temp
+	SET enable_nestloop = off
 AS $function$
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
@@ -133,6 +138,7 @@ COMMENT ON FUNCTION settle._period_sums(regnamespace, date[], date) IS
 CREATE FUNCTION settle._build_period(book regnamespace, period date, posted_until date, ready_at timestamptz) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_nestloop = off
 AS $function$
 BEGIN
 	EXECUTE format($sql$
@@ -193,6 +199,7 @@ COMMENT ON FUNCTION settle._build_period(regnamespace, date, date, timestamptz) 
 CREATE FUNCTION settle._carry_into(book regnamespace, period date, posted_until date) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_nestloop = off
 AS $function$
 BEGIN
 	EXECUTE format($sql$
