@@ -150,11 +150,7 @@ settle_intern_parties(Run *run, RunSource *source)
 			for (int m = 0; m < 3; m++)
 				if (parties[m] != NULL && source->party_ids[parties[m]->ordinal] == 0)
 				{
-					if (n == space)
-					{
-						space = Max(64, space * 2);
-						unknown = unknown == NULL ? palloc(sizeof(SettleParty *) * space) : repalloc(unknown, sizeof(SettleParty *) * space);
-					}
+					unknown = settle_grow(unknown, n, &space, sizeof(SettleParty *));
 					unknown[n++] = parties[m];
 					/* marked, so that it is listed once */
 					source->party_ids[parties[m]->ordinal] = -1;

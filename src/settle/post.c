@@ -31,11 +31,7 @@ settle_new_draft(Drafts *drafts)
 void
 settle_add_draft_line(Draft *draft, const RunLine *line)
 {
-	if (draft->nlines == draft->space)
-	{
-		draft->space = Max(8, draft->space * 2);
-		draft->lines = draft->lines == NULL ? palloc(sizeof(RunLine) * draft->space) : repalloc(draft->lines, sizeof(RunLine) * draft->space);
-	}
+	draft->lines = settle_grow(draft->lines, draft->nlines, &draft->space, sizeof(RunLine));
 	draft->lines[draft->nlines++] = *line;
 }
 

@@ -60,11 +60,7 @@ add_posted_line(Posted *posted, const RunLine *line)
 		}
 		return;
 	}
-	if (posted->nlines == posted->space)
-	{
-		posted->space = Max(8, posted->space * 2);
-		posted->lines = posted->lines == NULL ? palloc(sizeof(RunLine) * posted->space) : repalloc(posted->lines, sizeof(RunLine) * posted->space);
-	}
+	posted->lines = settle_grow(posted->lines, posted->nlines, &posted->space, sizeof(RunLine));
 	posted->lines[posted->nlines++] = *line;
 }
 

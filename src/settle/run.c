@@ -67,6 +67,23 @@ settle_pass_gate(const SettleBook *book, bool at_commit)
 }
 
 /*
+ * settle._shut_gate(book regnamespace) returns void
+ *
+ * Locks the gate of the book as a run does.  It must be the whole of a
+ * statement: what comes after it then sees all that others have posted.
+ */
+PG_FUNCTION_INFO_V1(settle_shut_gate);
+Datum
+settle_shut_gate(PG_FUNCTION_ARGS)
+{
+	SettleBook	book = settle_book(PG_GETARG_OID(0));
+
+	settle_book_check_level(&book, SETTLE_ADMIN);
+	settle_pass_gate(&book, false);
+	PG_RETURN_VOID();
+}
+
+/*
  * Asks for one number as all see it that is committed by now, whatever the
  * snapshot of this transaction.
  */

@@ -270,9 +270,6 @@ extern void settle_check_replay(const SettleBook *book, Tuplestorestate *store, 
 
 /* ---- run.c ---- */
 
-/* Reports tickets of the sources that the book does not know of, and settled ones that have no row. */
-extern void settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc);
-
 /* Raises 40001 where the rules of a poster at commit are no longer those of the book. */
 extern void settle_run_check_rules(Run *run);
 

@@ -278,53 +278,6 @@ static const Invariant invariants[] = {
 };
 
 /*
- * settle.check(book regnamespace) returns setof (invariant, object, detail)
- *
- * Returns a row for each place where an invariant of the book does not hold.
- */
-PG_FUNCTION_INFO_V1(settle_check);
-Datum
-settle_check(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	SettleBook	book;
-	SettleIdentity identity;
-	Oid			type = OIDOID;
-	Datum		arg;
-
-	InitMaterializedSRF(fcinfo, 0);
-	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_level(&book, SETTLE_READER);
-	identity = settle_book_enter(&book);
-	SPI_connect();
-	arg = ObjectIdGetDatum(book.schema);
-	for (int i = 0; i < lengthof(invariants); i++)
-	{
-		uint64		n;
-
-		CHECK_FOR_INTERRUPTS();
-		n = settle_book_execute(psprintf(invariants[i].sql, book.name), 1, &type, &arg, NULL, SPI_OK_SELECT);
-		for (uint64 row = 0; row < n; row++)
-		{
-			Datum		values[3];
-			bool		nulls[3] = {false};
-
-			values[0] = CStringGetTextDatum(invariants[i].name);
-			values[1] = settle_spi_datum((int) row, 1, &nulls[1]);
-			values[2] = settle_spi_datum((int) row, 2, &nulls[2]);
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-		}
-		SPI_freetuptable(SPI_tuptable);
-	}
-	settle_check_replay(&book, rsinfo->setResult, rsinfo->setDesc);
-	/* last, since it leaves the search_path of expressions behind */
-	settle_check_sources(&book, rsinfo->setResult, rsinfo->setDesc);
-	SPI_finish();
-	settle_book_leave(identity);
-	return (Datum) 0;
-}
-
-/*
  * settle._tally_fee(tiers settle.tiers[], counts bigint[], quantities numeric[],
  *					 weighted numeric[], rounding text, unit text) returns numeric
  *
@@ -402,8 +355,12 @@ check_reversals(Run *run, Reader *reader, Tuplestorestate *store, TupleDesc desc
 	}
 }
 
-void
-settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
+/*
+ * Reports tickets of the sources that the book does not know, and settled ones
+ * whose row is gone.
+ */
+static void
+check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
 {
 	Run			run;
 
@@ -465,4 +422,51 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 			check_reversals(&run, &reader, store, desc);
 	}
 	settle_release_sources(&run);
+}
+
+/*
+ * settle.check(book regnamespace) returns setof (invariant, object, detail)
+ *
+ * Returns a row for each place where an invariant of the book does not hold.
+ */
+PG_FUNCTION_INFO_V1(settle_check);
+Datum
+settle_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SettleBook	book;
+	SettleIdentity identity;
+	Oid			type = OIDOID;
+	Datum		arg;
+
+	InitMaterializedSRF(fcinfo, 0);
+	book = settle_book(PG_GETARG_OID(0));
+	settle_book_check_level(&book, SETTLE_READER);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	arg = ObjectIdGetDatum(book.schema);
+	for (int i = 0; i < lengthof(invariants); i++)
+	{
+		uint64		n;
+
+		CHECK_FOR_INTERRUPTS();
+		n = settle_book_execute(psprintf(invariants[i].sql, book.name), 1, &type, &arg, NULL, SPI_OK_SELECT);
+		for (uint64 row = 0; row < n; row++)
+		{
+			Datum		values[3];
+			bool		nulls[3] = {false};
+
+			values[0] = CStringGetTextDatum(invariants[i].name);
+			values[1] = settle_spi_datum((int) row, 1, &nulls[1]);
+			values[2] = settle_spi_datum((int) row, 2, &nulls[2]);
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	settle_check_replay(&book, rsinfo->setResult, rsinfo->setDesc);
+	/* last, since it leaves the search_path of expressions behind */
+	check_sources(&book, rsinfo->setResult, rsinfo->setDesc);
+	SPI_finish();
+	settle_book_leave(identity);
+	return (Datum) 0;
 }

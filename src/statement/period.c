@@ -1,7 +1,7 @@
 /*
  * period.c
- *		What closing a period needs of C: the gate, and the sums of a period's
- *		lines by party and rule.  The rest stands in period.sql.
+ *		What closing a period needs of C: the sums of a period's lines by party
+ *		and rule.  The rest stands in period.sql.
  *
  * The sums are made here and not by a GROUP BY because a million sheets are
  * three million lines, which SQL unpacks, sorts and adds in half a minute.
@@ -18,23 +18,6 @@
 
 /* Sheets fetched at a time. */
 #define FETCH			2000
-
-/*
- * settle._shut_gate(book regnamespace) returns void
- *
- * Locks the gate of the book as a run does.  It must be the whole of a
- * statement: what comes after it then sees all that others have posted.
- */
-PG_FUNCTION_INFO_V1(settle_shut_gate);
-Datum
-settle_shut_gate(PG_FUNCTION_ARGS)
-{
-	SettleBook	book = settle_book(PG_GETARG_OID(0));
-
-	settle_book_check_level(&book, SETTLE_ADMIN);
-	settle_pass_gate(&book, false);
-	PG_RETURN_VOID();
-}
 
 /*
  * settle.part(parts jsonb, component text) returns numeric
