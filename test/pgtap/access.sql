@@ -247,7 +247,7 @@ SELECT settle.add_party('repairs', 'dealer:3', account => 'A3') \g /dev/null
 SELECT throws_ok($$ SELECT settle.confirm_party('repairs', 'dealer:3', 'fine') $$, '42501', 'party "dealer:3" was entered by "staff:1"', 'behind one login there are two people');
 SELECT settle.act_as('repairs', 'staff:2') \g /dev/null
 SELECT lives_ok($$ SELECT settle.confirm_party('repairs', 'dealer:3', 'fine') $$, 'and the second one confirms');
-ROLLBACK;
+COMMIT;
 
 DROP SCHEMA own CASCADE;
 DROP OWNED BY access_stranger, access_reader, access_clerk, access_approver, access_staff, access_connector, access_delegate, access_admin, access_member, access_both CASCADE;
