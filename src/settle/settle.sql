@@ -74,5 +74,21 @@ COMMENT ON FUNCTION settle._bench_evaluate(regnamespace, name) IS 'reads, matche
 REVOKE ALL ON FUNCTION settle._bench_evaluate(regnamespace, name) FROM PUBLIC;
 
 CREATE FUNCTION settle.excuse(book regnamespace, source name, key text, reason text)
-	RETURNS void AS 'MODULE_PATHNAME', 'settle_excuse' LANGUAGE C STRICT;
+	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle.excuse(regnamespace, name, text, text) IS 'says of a ready ticket that no rule is to pay it; the reason stands in <book>.unpaid';
+CREATE FUNCTION settle._excuse(book regnamespace, source name, key text, reason text) RETURNS void
+	LANGUAGE plpgsql STRICT
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	changed bigint;
+BEGIN
+	EXECUTE format('UPDATE %s.unpaid SET excused_by = $4, excused_at = now(), reason = $3 WHERE source = $1 AND ticket_key = $2', book)
+		USING source, key, reason, settle.actor(book);
+	GET DIAGNOSTICS changed = ROW_COUNT;
+	IF changed = 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('ticket "%s" of source "%s" is not unpaid', key, source);
+	END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION settle._excuse(regnamespace, name, text, text) FROM PUBLIC;
