@@ -74,6 +74,7 @@ BEGIN
 			settle_on text NOT NULL,
 			rule_revision bigint NOT NULL,
 			keep_inputs boolean NOT NULL DEFAULT true,
+			fx_party text CHECK (fx_party <> ''),
 			max_correction integer DEFAULT 1000 CHECK (max_correction >= 0),
 			created_at timestamptz NOT NULL DEFAULT now(),
 			created_by name NOT NULL DEFAULT session_user,
@@ -88,9 +89,11 @@ BEGIN
 			outbox_backoff_limit interval NOT NULL DEFAULT '1 hour' CHECK (outbox_backoff_limit > interval '0'),
 			outbox_days integer NOT NULL DEFAULT 30 CHECK (outbox_days > 0),
 			tick_interval interval NOT NULL DEFAULT '1 minute' CHECK (tick_interval > interval '0'),
-			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0)
+			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0),
+			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
-		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules; a run that would correct more than max_correction settled tickets, and more than 1 %% of them, holds its corrections (null: never)';
+		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
+		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
 			role regrole NOT NULL,

@@ -120,6 +120,17 @@ static const Invariant invariants[] = {
 		"FROM %1$s.held AS h WHERE NOT EXISTS (SELECT FROM %1$s.sheet AS s WHERE s.source_id = h.source_id AND s.ticket_key = h.ticket_key)"
 	},
 	{
+		"what a correction gains or loses by a rate is of its difference",
+		"SELECT f.ticket_key, 'run ' || f.run_id || ': of ' || f.base || ', the difference is ' || coalesce(d.amount::text, 'none') FROM ("
+		"SELECT s.ticket_key, s.run_id, l.rule_id, l.payer_id, sum(l.base) AS base FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+		"WHERE s.source_id = 0 AND NOT l.retier GROUP BY 1, 2, 3, 4) AS f LEFT JOIN ("
+		"SELECT concat_ws(' ', 'fx', CASE WHEN so.source ~ '[ '']' THEN quote_literal(so.source) ELSE so.source END, "
+		"CASE WHEN s.ticket_key ~ '[ '']' THEN quote_literal(s.ticket_key) ELSE s.ticket_key END) AS ticket_key, s.run_id, l.rule_id, l.payer_id, sum(l.amount) AS amount "
+		"FROM %1$s.sheet AS s JOIN %1$s.source AS so ON so.source_id = s.source_id CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+		"WHERE s.run_id IN (SELECT x.run_id FROM %1$s.sheet AS x WHERE x.source_id = 0 AND x.inputs IS NOT NULL) GROUP BY 1, 2, 3, 4) AS d "
+		"ON d.ticket_key = f.ticket_key AND d.run_id = f.run_id AND d.rule_id = f.rule_id AND d.payer_id = f.payer_id WHERE f.base IS DISTINCT FROM d.amount"
+	},
+	{
 		"a run is sealed once or waits for it",
 		"SELECT 'run ' || r.run_id, count(x.run_id) || ' times' FROM %1$s.run AS r "
 		"LEFT JOIN (SELECT s.run_id FROM %1$s.sealed_run AS s UNION ALL SELECT u.run_id FROM %1$s.unsealed AS u) AS x ON x.run_id = r.run_id "

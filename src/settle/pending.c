@@ -304,6 +304,17 @@ take_all_keys(Run *run, RunSource *source, bool scanned, int64 limit)
 }
 
 /*
+ * Tells whether tickets are pending.  What is left of a source that is given up
+ * stays, and nobody waits for it.
+ */
+static bool
+has_pending(const SettleBook *book)
+{
+	return settle_query(psprintf("SELECT FROM %1$s.pending AS p JOIN %1$s.source AS s ON s.source_id OPERATOR(pg_catalog.=) p.source_id "
+								 "JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid LIMIT 1", book->name)) > 0;
+}
+
+/*
  * Settles what is pending, at most max_tickets changes of it (0: all).
  */
 void
@@ -333,6 +344,8 @@ settle_run_pending(Run *run, int64 max_tickets)
 	if (!run->prepared)
 		return;
 	settle_post_tallies(run);
+	if (run->max_correction >= 0 && max_tickets > 0 && has_pending(&run->book))
+		run->counted = settle_counted_before(run) + run->braked;
 	settle_record_run(run);
 }
 
@@ -477,9 +490,7 @@ settle_has_pending(PG_FUNCTION_ARGS)
 	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	/* what is left of a source that is given up stays, and nobody waits for it */
-	result = settle_query(psprintf("SELECT FROM %1$s.pending AS p JOIN %1$s.source AS s ON s.source_id OPERATOR(pg_catalog.=) p.source_id "
-							"JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid LIMIT 1", book.name)) > 0;
+	result = has_pending(&book);
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_BOOL(result);

@@ -279,6 +279,7 @@ settle_post_batch(Run *run, RunSource *source)
 	settle_intern_parties(run, source);
 	settle_number_lines(run, source);
 	settle_load_held(run, source);
+	settle_check_fx(run, source);
 
 	/* what each ticket is to become */
 	for (int i = 0; i < run->ntickets; i++)
@@ -370,6 +371,7 @@ settle_post_batch(Run *run, RunSource *source)
 			draft->lines = ticket->lines;
 			draft->nlines = draft->space = ticket->nlines;
 		}
+		settle_draft_fx(run, &drafts, source, ticket, before);
 		if (drafts.n > before)
 		{
 			run->settled++;

@@ -144,6 +144,7 @@ typedef struct Posted
 	int			nlines;
 	int			space;
 	RunLine    *lines;
+	const char *inputs;			/* that it was priced with last, where the book names an fx_party */
 	List	   *gone;			/* lines by posting time that were taken back, at another price */
 } Posted;
 
@@ -179,6 +180,7 @@ typedef struct Run
 	int64		rule_revision;	/* that the ruleset has, or an earlier one */
 	SettleReader reader;		/* of the facts and rates of the book */
 	bool		keep_inputs;
+	const char *fx_party;		/* who has what corrections gain or lose by rates; NULL: nobody asks */
 	StringInfoData inputs;		/* those of one ticket */
 	char	   *currency;
 	int64		run_id;
@@ -218,6 +220,8 @@ typedef struct Run
 	bool		brakes;			/* holds every correction that is not released */
 	bool		tripped;		/* too many: go back, and brake */
 	int64		braked;			/* corrections that count */
+	int64		before;			/* of earlier runs of the same backlog; -1: not asked yet */
+	int64		counted;		/* those that count on in the next run */
 
 	/* figures of the run */
 	int64		settled;

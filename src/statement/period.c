@@ -191,7 +191,8 @@ read_sheets(Sums *sums, const char *sql, int nargs, Oid *types, Datum *values)
  *							currency, amount, base, tickets)
  *
  * Sums the lines of tickets of some periods, posted in periods up to another,
- * for parties on the roster: what they received less what they gave.
+ * for parties on the roster: what they received less what they gave.  What
+ * corrections gain or lose by rates is of no ticket, and has inputs of its own.
  */
 PG_FUNCTION_INFO_V1(settle_period_transfers);
 Datum
@@ -208,7 +209,7 @@ settle_period_transfers(PG_FUNCTION_ARGS)
 	uint64		n;
 	/* a sheet of a period is posted in it or, where that was closed, in a later one */
 	const char *own = psprintf("%s.sheet AS s WHERE s.period BETWEEN (SELECT min(u.p) FROM unnest($1) AS u(p)) AND $2 "
-							   "AND coalesce(s.corrects_period, s.period) = ANY ($1)", book.name);
+							   "AND coalesce(s.corrects_period, s.period) = ANY ($1) AND (s.source_id <> 0 OR s.inputs IS NULL)", book.name);
 
 	InitMaterializedSRF(fcinfo, 0);
 	settle_book_check_level(&book, SETTLE_ADMIN);

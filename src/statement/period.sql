@@ -212,7 +212,7 @@ BEGIN
 			JOIN %1$s.rule AS r ON r.rule_id = l.rule_id AND r.source = so.source AND coalesce(r.unit, s.currency) = b.currency
 			CROSS JOIN LATERAL (VALUES (l.payee_id, 1), (l.payer_id, -1)) AS side(party_id, sign)
 			JOIN %1$s.party AS p ON p.party_id = side.party_id
-			WHERE so.source = 'period' AND s.period <= $2 AND coalesce(s.corrects_period, s.period) < $1
+			WHERE so.source = 'period' AND s.period <= $2 AND coalesce(s.corrects_period, s.period) < $1 AND (s.source_id <> 0 OR l.retier)
 				AND p.party IN (SELECT o.party FROM %1$s.party_period AS o WHERE o.period = $1)
 			GROUP BY p.party, r.component
 		), carried AS (
