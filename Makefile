@@ -13,7 +13,7 @@ OBJS         = $(sort $(patsubst %.c,%.o,$(wildcard $(ROOMS:%=src/%/*.c))))
 INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built   = $(INSTALL_SQL)
 
-# Golden transcripts: the README's five statements on a bare database, then one a room.
+# Golden transcripts: the README's statements on a bare database, then one a room.
 REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart $(ROOMS))
 REGRESS_OPTS = --encoding=UTF8 --outputdir=build/regress
 REGRESS_PREP = build

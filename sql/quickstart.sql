@@ -1,3 +1,6 @@
+-- The statements of README.md; dates as psql has them, not as pg_regress.
+SET DateStyle = ISO;
+
 CREATE EXTENSION scrm_settle CASCADE;
 
 SELECT settle.create_book('repairs', settle_on => 'commit');
@@ -17,3 +20,47 @@ SELECT project, region, tickets, revenue, cost, payout, profit, margin, heat
 FROM repairs.revenue_matrix
 WHERE period = '2025-11-01'
 ORDER BY project, region;
+
+CREATE ROLE anna LOGIN;
+CREATE ROLE boris LOGIN;
+SELECT settle.grant_access('repairs', 'anna', 'clerk'), settle.grant_access('repairs', 'boris', 'approver');
+
+-- nobody on the roster gets less than 300 for a month
+SELECT settle.add_to_roster('repairs', 'staff:1001'), settle.add_to_roster('repairs', 'staff:2001');
+SELECT settle.add_rule('repairs', 'guarantee', component => 'guarantee', source => 'period',
+    payer => 'hq', payee => '{party}', base => $$greatest(0, 300 - settle.part(earned, 'commission'))$$);
+
+-- the customer of T2 gets 300 back
+UPDATE repairs.ticket SET amount = 600 WHERE ticket_id = 'T2';
+
+SET SESSION AUTHORIZATION boris;
+SELECT settle.close_period('repairs', '2025-11-01', 'all branches have reported');
+SELECT party, kind, component, tickets, amount FROM repairs.statement_detail ORDER BY party, amount DESC;
+
+-- in December somebody finds a ticket of November
+RESET SESSION AUTHORIZATION;
+INSERT INTO repairs.ticket (ticket_id, done_at, project, region, worker, amount, cost)
+VALUES ('T6', '2025-11-29 18:30+08', 'repair.fridge', 'cn.east.shanghai', '2001', 500, 40);
+SELECT settle.close_period('repairs', '2025-12-01');
+SELECT ticket_key, component, payee, amount, period, corrects_period
+FROM repairs.line_detail
+WHERE corrects_period IS NOT NULL
+ORDER BY amount DESC;
+
+SET SESSION AUTHORIZATION anna;
+SELECT settle.add_party('repairs', 'staff:1001', account => '6222 0212');
+SELECT settle.submit_statement('repairs', 'staff:1001', '2025-11-01');
+
+SET SESSION AUTHORIZATION boris;
+SELECT settle.confirm_party('repairs', 'staff:1001', 'bank card seen');
+SELECT settle.approve_statement('repairs', 'staff:1001', '2025-11-01');
+
+SET SESSION AUTHORIZATION anna;
+SELECT order_no, line_no, party, account, amount_minor, currency FROM settle.payout_file('repairs', '2025-11-01');
+
+-- what follows is not in the README
+RESET SESSION AUTHORIZATION;
+SELECT * FROM settle.check('repairs');
+SET client_min_messages = warning;
+DROP SCHEMA repairs CASCADE;
+DROP ROLE anna, boris;

@@ -80,6 +80,7 @@ SELECT settle.add_rule('shares', 'dealer', 'dealer', 'escrow', 'dealer:{dealer}'
 INSERT INTO shares.ticket (ticket_id, done_at, project, region, dealer, worker, amount) VALUES ('S1', '2025-11-03', 'shop', 'cn.east', 'yn-07', 'blog', 1000);
 SELECT tickets FROM settle.run('shares');
 SELECT * FROM settle.make_legs('shares', 'ticket', 'S1');
+SELECT settle.confirm_party('shares', 'dealer:yn-07', 'contract 2025-118');
 SELECT settle.note_leg('shares', 1, 'sent', 'wx-1', '2025-11-04'), settle.note_leg('shares', 1, 'paid', 'wx-1', '2025-11-04');
 UPDATE shares.ticket SET amount = 600 WHERE ticket_id = 'S1';
 SELECT tickets FROM settle.run('shares');

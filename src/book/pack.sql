@@ -223,17 +223,18 @@ CREATE FUNCTION settle._check_pack_time(book regnamespace, pack text, at timesta
 AS $function$
 DECLARE
 	opens_at timestamptz;
+	time_zone text;
 BEGIN
 	IF at IS NULL OR NOT isfinite(at) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('a pack is enabled and disabled at an instant, not at %s', coalesce(at::text, 'null'));
 	END IF;
-	EXECUTE format('SELECT (max(p.period) + CASE b.period WHEN ''quarter'' THEN interval ''3 months'' ELSE (''1 '' || b.period)::interval END)::timestamp AT TIME ZONE b.time_zone '
-		'FROM %1$s.book AS b JOIN %1$s.period AS p ON p.state = ''closed'' GROUP BY b.period, b.time_zone', book) INTO opens_at;
+	EXECUTE format('SELECT (max(p.period) + CASE b.period WHEN ''quarter'' THEN interval ''3 months'' ELSE (''1 '' || b.period)::interval END)::timestamp AT TIME ZONE b.time_zone, b.time_zone '
+		'FROM %1$s.book AS b JOIN %1$s.period AS p ON p.state = ''closed'' GROUP BY b.period, b.time_zone', book) INTO opens_at, time_zone;
 	IF at < opens_at AND reach_back IS NOT TRUE THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('pack "%s" would change what was settled in closed periods', pack),
-			DETAIL = format('%s lies before %s, when the oldest open period begins.', at, opens_at),
+			DETAIL = format('%s lies before %s, when the oldest open period begins in book time.', at AT TIME ZONE time_zone, opens_at AT TIME ZONE time_zone),
 			HINT = 'Choose a later instant, or say reach_back => true: its tickets are settled again, and the differences posted in the open period.';
 	END IF;
 END

@@ -4,7 +4,21 @@ CREATE FUNCTION settle.note_party() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	closed_until date;
 BEGIN
+	IF TG_OP = 'UPDATE' AND NEW.side IS DISTINCT FROM OLD.side THEN
+		-- beside runs and whoever closes a period
+		EXECUTE format('LOCK TABLE %I.gate IN ROW EXCLUSIVE MODE', TG_TABLE_SCHEMA);
+		EXECUTE format('SELECT max(p.period) FROM %1$I.period AS p WHERE p.state = ''closed'' AND EXISTS (SELECT FROM %1$I.party_delta AS d WHERE d.party_id = $1 AND d.period <= p.period)', TG_TABLE_SCHEMA)
+			INTO closed_until USING OLD.party_id;
+		IF closed_until IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('party "%s" stays %s: it has lines in closed periods', OLD.party, OLD.side),
+				DETAIL = format('The statements up to %s count it on that side.', closed_until),
+				HINT = 'Let the rules name another party from now on.';
+		END IF;
+	END IF;
 	NEW.entered_by := settle.actor(quote_ident(TG_TABLE_SCHEMA)::regnamespace);
 	NEW.entered_at := now();
 	NEW.confirmed_by := NULL;
@@ -12,7 +26,7 @@ BEGIN
 	RETURN NEW;
 END
 $function$;
-COMMENT ON FUNCTION settle.note_party() IS 'row trigger on the parties of a book: a new account or side voids what was confirmed';
+COMMENT ON FUNCTION settle.note_party() IS 'row trigger on the parties of a book: a new account or side voids what was confirmed; a side is kept once a period with lines of the party has closed';
 
 CREATE FUNCTION settle.note_account() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_account' LANGUAGE C;
 COMMENT ON FUNCTION settle.note_account() IS 'row trigger on the parties of a book: raises an alert where two have one account';
@@ -98,3 +112,21 @@ END
 $function$;
 COMMENT ON FUNCTION settle._confirm_party(regnamespace, text, text) IS 'body of settle.confirm_party';
 REVOKE ALL ON FUNCTION settle._confirm_party(regnamespace, text, text) FROM PUBLIC;
+
+CREATE FUNCTION settle._require_confirmed(book regnamespace, party text) RETURNS void
+	LANGUAGE plpgsql
+	STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	confirmed timestamptz;
+BEGIN
+	EXECUTE format('SELECT p.confirmed_at FROM %s.party AS p WHERE p.party = $1', book) INTO confirmed USING party;
+	IF confirmed IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('party "%s" is not confirmed and cannot be paid', party),
+			HINT = 'Somebody confirms it with settle.confirm_party; until then what it gets accrues.';
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION settle._require_confirmed(regnamespace, text) IS 'raises 55000 where a party is not confirmed';

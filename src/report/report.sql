@@ -47,9 +47,10 @@ BEGIN
 			FROM (
 				SELECT
 					sh.project::text AS project, sh.region::text AS region, sh.period, sh.currency,
-					sum(sh.tickets)::bigint AS tickets, sum(sh.revenue) AS revenue, sum(sh.cost) AS cost, sum(sh.payout) AS payout,
+					coalesce(sum(sh.tickets) FILTER (WHERE so.source <> 'period'), 0)::bigint AS tickets, sum(sh.revenue) AS revenue, sum(sh.cost) AS cost, sum(sh.payout) AS payout,
 					sum(sh.revenue) - sum(sh.cost) - sum(sh.payout) AS profit
 				FROM %1$I.sheet AS sh
+				JOIN %1$I.source AS so ON so.source_id = sh.source_id
 				GROUP BY sh.project, sh.region, sh.period, sh.currency
 			) AS m
 			WINDOW everything AS (PARTITION BY m.period, m.currency);

@@ -26,6 +26,10 @@ typedef struct Invariant
 	"FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l " \
 	"LEFT JOIN %1$s.rule AS r ON r.rule_id = l.rule_id)"
 
+/* The statements of closed periods; those of one that is open again are made anew when it closes. */
+#define CLOSED_STATEMENTS \
+	"(SELECT c.* FROM %1$s.statement AS c WHERE c.period <= settle._closed_until($1::regnamespace))"
+
 /* What capture's triggers on a source s are called with: strings that end with a zero byte. */
 #define TRIGGER_ARGS \
 	"(SELECT convert_to(n.nspname, getdatabaseencoding()) || '\\x00' || convert_to(s.source, getdatabaseencoding()) || '\\x00' " \
@@ -154,16 +158,16 @@ static const Invariant invariants[] = {
 		"a statement brings forward what the one before it did not pay out",
 		"SELECT format('%%s %%s %%s', n.party, n.period, n.unit), 'brings forward ' || n.brought_forward || ', the one before left ' || n.was_left "
 		"FROM (SELECT s.party, s.period, s.unit, s.brought_forward, coalesce(lag(s.held + s.carried) OVER (PARTITION BY s.party, s.unit ORDER BY s.period), 0) AS was_left "
-		"FROM %1$s.statement AS s) AS n WHERE n.brought_forward <> n.was_left "
+		"FROM " CLOSED_STATEMENTS " AS s) AS n WHERE n.brought_forward <> n.was_left "
 		"UNION ALL SELECT format('%%s %%s %%s', s.party, s.period, s.unit), 'leaves ' || (s.held + s.carried) || ', which no statement of the next period brings forward' "
-		"FROM %1$s.statement AS s CROSS JOIN LATERAL (SELECT min(x.period) AS period FROM %1$s.statement AS x WHERE x.period > s.period) AS next "
+		"FROM %1$s.statement AS s CROSS JOIN LATERAL (SELECT min(x.period) AS period FROM " CLOSED_STATEMENTS " AS x WHERE x.period > s.period) AS next "
 		"WHERE s.held + s.carried <> 0 AND next.period IS NOT NULL "
 		"AND NOT EXISTS (SELECT FROM %1$s.statement AS x WHERE x.period = next.period AND x.party = s.party AND x.unit = s.unit)"
 	},
 	{
 		"a statement holds what is in dispute",
 		"SELECT format('%%s %%s %%s', s.party, s.period, s.unit), 'holds ' || s.held || ', disputes ' || coalesce(d.amount, 0) "
-		"FROM %1$s.statement AS s CROSS JOIN LATERAL (SELECT sum(x.amount) AS amount FROM %1$s.dispute AS x "
+		"FROM " CLOSED_STATEMENTS " AS s CROSS JOIN LATERAL (SELECT sum(x.amount) AS amount FROM %1$s.dispute AS x "
 		"WHERE x.party = s.party AND x.unit = s.unit AND x.period <= s.period AND (x.held_until IS NULL OR x.held_until >= s.period)) AS d "
 		"WHERE s.held <> coalesce(d.amount, 0)"
 	},
@@ -256,7 +260,9 @@ static const Invariant invariants[] = {
 		"SELECT y.period, y.party, jsonb_object_agg(y.component, y.earned) AS earned, jsonb_object_agg(y.component, y.base) AS base, jsonb_object_agg(y.component, y.tickets) AS tickets "
 		"FROM settle._period_sums($1::regnamespace, ARRAY(SELECT c.period FROM %1$s.period AS c WHERE c.state = 'closed'), settle._closed_until($1::regnamespace)) AS y GROUP BY 1, 2) AS x "
 		"ON x.period = o.period AND x.party = o.party "
-		"WHERE (o.earned, o.base, o.tickets) IS DISTINCT FROM (coalesce(x.earned, '{}'), coalesce(x.base, '{}'), coalesce(x.tickets, '{}'))"
+		"WHERE (o.earned, o.base, o.tickets) IS DISTINCT FROM (coalesce(x.earned, '{}'), coalesce(x.base, '{}'), coalesce(x.tickets, '{}')) "
+		/* what was corrected in a period that is open again is written anew when it closes */
+		"AND NOT EXISTS (SELECT FROM %1$s.sheet AS s JOIN %1$s.period AS q ON q.period = s.period AND q.state <> 'closed' WHERE s.corrects_period = o.period)"
 	}
 };
 

@@ -539,7 +539,8 @@ BEGIN
 		PERFORM settle._shut_gate(book);
 		each_period := settle._first_open(book, period);
 		IF period < each_period THEN
-			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('period %s of book "%s" is closed already', period, book::text);
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('period %s of book "%s" is closed already', period, book::text),
+				HINT = format('What it gave stands in %s.statement_detail and %s.line_detail.', book, book);
 		END IF;
 		WHILE each_period < period LOOP
 			PERFORM settle._settle_period(book, each_period);

@@ -26,6 +26,7 @@ AS $function$
 DECLARE
 	legal text;
 	subject text;
+	hint text;
 BEGIN
 	IF party IS NULL OR period IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a statement needs a party and a period';
@@ -35,9 +36,16 @@ BEGIN
 	EXECUTE format('SELECT s.state, s.payable, s.content, s.submitted_by FROM %1$s.statement AS s WHERE s.period = $1 AND s.party = $2 AND s.unit = $3 FOR UPDATE', book)
 		INTO state, payable, content, submitted_by USING period, party, unit;
 	IF state IS NULL THEN
+		PERFORM settle._check_period(book, period);
+		EXECUTE format($sql$
+			SELECT CASE WHEN EXISTS (SELECT FROM %1$s.period AS p WHERE p.period = $1 AND p.state = 'closed')
+				THEN coalesce((SELECT 'It has one in ' || string_agg(s.unit, ', ' ORDER BY s.unit) || '.' FROM %1$s.statement AS s WHERE s.period = $1 AND s.party = $2),
+					'No line of that period names it. Parties are named as in lines: kind, colon, code.')
+				ELSE 'Statements are made when their period is closed, and this one is not.' END
+		$sql$, book) INTO hint USING period, party;
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found',
 			MESSAGE = format('party "%s" has no statement of %s in %s', party, period, unit),
-			HINT = 'Statements are made when their period is closed.';
+			HINT = hint;
 	END IF;
 	subject := format('the statement of "%s" for %s in %s', party, period, unit);
 	EXECUTE format($sql$

@@ -48,7 +48,7 @@ BEGIN
 	END IF;
 	move := settle._begin_move(book, party, period, unit, 'dispute');
 	-- what the next statements bring forward has been said
-	EXECUTE format('SELECT max(s.period) FROM %1$s.statement AS s WHERE s.period > $1', book) INTO later USING period;
+	later := nullif(settle._closed_until(book), period);
 	IF later IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('cannot dispute the statement of "%s" for %s in %s: statements of %s are made', party, period, move.unit, later),

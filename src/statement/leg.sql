@@ -124,8 +124,8 @@ BEGIN
 		IF shared > share_limit * order_amount THEN
 			RAISE EXCEPTION USING ERRCODE = 'check_violation',
 				MESSAGE = format('%s "%s" shares more than %s %% of the order', source, key, trim_scale(share_limit * 100)),
-				DETAIL = format('Others than the main receiver get %s of %s %s, %s %%; at most %s may go to them.', shared, order_amount, in_unit,
-					trim_scale(round(shared / order_amount * 100, 2)), trim_scale(share_limit * order_amount)),
+				DETAIL = format('Others than the main receiver get %s of %s %s%s; at most %s may go to them.', shared, order_amount, in_unit,
+					', ' || trim_scale(round(shared / nullif(order_amount, 0) * 100, 2)) || ' %', trim_scale(share_limit * order_amount)),
 				HINT = 'The columns leg_share_limit and leg_main_receiver of the book say what may be shared, and who does not count.';
 		END IF;
 
@@ -134,12 +134,14 @@ BEGIN
 			SELECT coalesce(sum(x.amount - x.returned), 0) FROM %1$s.leg AS x
 			WHERE x.source = $1 AND x.ticket_key = $2 AND x.party = $3 AND x.unit = $4 AND x.state IN ('sent', 'paid')
 		$sql$, book) INTO gone USING source, key, of_party, in_unit;
-		IF due <= gone THEN
-			EXECUTE format($sql$
-				UPDATE %1$s.leg AS x SET state = 'closed', changed_at = now(), changed_by = $5
-				WHERE x.source = $1 AND x.ticket_key = $2 AND x.party = $3 AND x.unit = $4 AND x.state IN ('planned', 'failed')
-			$sql$, book) USING source, key, of_party, in_unit, settle.actor(book);
-		ELSE
+		-- two parts may wait, one of them because it failed: the first holds the rest
+		EXECUTE format($sql$
+			UPDATE %1$s.leg AS x SET state = 'closed', changed_at = now(), changed_by = $5
+			WHERE x.source = $1 AND x.ticket_key = $2 AND x.party = $3 AND x.unit = $4 AND x.state IN ('planned', 'failed')
+			AND ($6 OR x.part > (SELECT min(p.part) FROM %1$s.leg AS p
+				WHERE p.source = $1 AND p.ticket_key = $2 AND p.party = $3 AND p.unit = $4 AND p.state IN ('planned', 'failed')))
+		$sql$, book) USING source, key, of_party, in_unit, settle.actor(book), due <= gone;
+		IF due > gone THEN
 			EXECUTE format($sql$
 				MERGE INTO %1$s.leg AS x
 				USING (SELECT coalesce(
@@ -169,6 +171,16 @@ $function$;
 COMMENT ON FUNCTION settle._make_legs(regnamespace, name, text) IS 'body of settle.make_legs';
 REVOKE ALL ON FUNCTION settle._make_legs(regnamespace, name, text) FROM PUBLIC;
 
+CREATE FUNCTION settle._touch_legs(book regnamespace) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	EXECUTE format('LOCK TABLE %1$s.leg IN ROW EXCLUSIVE MODE', book);
+END
+$function$;
+COMMENT ON FUNCTION settle._touch_legs(regnamespace) IS 'waits for whoever makes legs before one of them is locked: he holds the table and then wants the leg';
+
 CREATE FUNCTION settle.note_leg(book regnamespace, leg_id bigint, state text, reference text DEFAULT NULL, at timestamptz DEFAULT pg_catalog.now())
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
 COMMENT ON FUNCTION settle.note_leg(regnamespace, bigint, text, text, timestamptz) IS
@@ -181,9 +193,11 @@ AS $function$
 DECLARE
 	from_state text;
 	known text;
+	party text;
 	legal text[];
 BEGIN
-	EXECUTE format('SELECT x.state, x.reference FROM %1$s.leg AS x WHERE x.leg_id = $1 FOR UPDATE', book) INTO from_state, known USING leg_id;
+	PERFORM settle._touch_legs(book);
+	EXECUTE format('SELECT x.state, x.reference, x.party FROM %1$s.leg AS x WHERE x.leg_id = $1 FOR UPDATE', book) INTO from_state, known, party USING leg_id;
 	IF from_state IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('leg %s does not exist', leg_id);
 	ELSIF from_state = state AND (reference IS NULL OR reference = known) THEN
@@ -195,9 +209,13 @@ BEGIN
 			MESSAGE = format('leg %s is %s and cannot become %s', leg_id, from_state, coalesce(state, 'null')),
 			HINT = coalesce(format('It can become %s.', array_to_string(legal, ', ')), 'Nothing follows this state.');
 	END IF;
+	IF state = 'sent' THEN
+		PERFORM settle._require_confirmed(book, party);
+	END IF;
 	EXECUTE format($sql$
 		UPDATE %1$s.leg AS x SET state = $2, reference = coalesce($3, x.reference), changed_at = now(), changed_by = $5,
-			sent_at = CASE WHEN $2 = 'sent' THEN $4 ELSE x.sent_at END, paid_at = CASE WHEN $2 = 'paid' THEN $4 ELSE x.paid_at END
+			sent_at = CASE WHEN $2 = 'sent' THEN $4 ELSE x.sent_at END, paid_at = CASE WHEN $2 = 'paid' THEN $4 ELSE x.paid_at END,
+			to_return = CASE WHEN $2 IN ('sent', 'paid') THEN x.to_return ELSE 0 END
 		WHERE x.leg_id = $1
 	$sql$, book) USING leg_id, state, reference, coalesce(at, now()), settle.actor(book);
 END
@@ -226,6 +244,7 @@ BEGIN
 	IF leg_id IS NULL OR amount IS NULL OR reference IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a return needs a leg, an amount and a reference';
 	END IF;
+	PERFORM settle._touch_legs(book);
 	EXECUTE format('SELECT x.state, x.amount, x.returned, x.paid_at, x.unit, b.leg_return_days FROM %1$s.leg AS x CROSS JOIN %1$s.book AS b WHERE x.leg_id = $1 FOR UPDATE OF x', book)
 		INTO state, paid, back, paid_at, in_unit, days USING leg_id;
 	IF state IS NULL THEN

@@ -24,7 +24,27 @@ CREATE FUNCTION settle._payout_file(
 	STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	state text;
+	of_party text;
+	in_unit text;
+	submitted bytea;
 BEGIN
+	EXECUTE format('SELECT p.state FROM %1$s.period AS p WHERE p.period = $1', book) INTO state USING period;
+	IF state <> 'closed' THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('cannot pay out period %s: it is %s', period, state),
+			HINT = 'They are made anew when it is closed.';
+	END IF;
+	EXECUTE format($sql$
+		SELECT s.party, s.unit, s.content FROM %1$s.statement AS s
+		LEFT JOIN settle._statement_content($1, $2) AS c ON c.statement_party = s.party AND c.unit = s.unit
+		WHERE s.period = $2 AND s.state = 'approved' AND s.content IS DISTINCT FROM c.content
+		ORDER BY s.party COLLATE "C" LIMIT 1
+	$sql$, book) INTO of_party, in_unit, submitted USING book, period;
+	IF of_party IS NOT NULL THEN
+		PERFORM settle._require_content(book, of_party, period, in_unit, submitted);
+	END IF;
 	RETURN QUERY EXECUTE format($sql$
 		SELECT (f.n - 1) / 50 + 1, (f.n - 1) %% 50 + 1, settle._payout_reference($1, f.party, $2, f.unit), f.party, f.account,
 			(f.payable * 10::numeric ^ settle._minor_units(f.unit))::bigint, f.unit
@@ -60,7 +80,6 @@ DECLARE
 	in_unit text;
 	known text;
 	platform text;
-	confirmed timestamptz;
 BEGIN
 	PERFORM settle._pass_gate(book);
 	EXECUTE format('SELECT coalesce($1, b.currency), b.payout_platform FROM %1$s.book AS b', book) INTO in_unit, platform USING unit;
@@ -79,12 +98,7 @@ BEGIN
 	END IF;
 
 	move := settle._begin_move(book, party, period, in_unit, 'pay');
-	EXECUTE format('SELECT p.confirmed_at FROM %1$s.party AS p WHERE p.party = $1', book) INTO confirmed USING party;
-	IF confirmed IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('party "%s" is not confirmed and cannot be paid', party),
-			HINT = 'Somebody confirms it with settle.confirm_party; until then what it gets accrues.';
-	END IF;
+	PERFORM settle._require_confirmed(book, party);
 	IF move.payable = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('the statement of "%s" for %s in %s has nothing to be paid', party, period, in_unit),

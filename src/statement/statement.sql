@@ -321,19 +321,19 @@ COMMENT ON FUNCTION settle._paid_statements(regnamespace, date) IS 'number of st
  * Runs under the gate that closing a period holds.  A period that was opened
  * again is made anew: what was submitted or approved and is another now goes
  * back to draft, and what is paid stays paid, the difference being carried.
+ * Statements of later periods, which are open again too, are made anew after it.
  */
 CREATE FUNCTION settle._make_statements(book regnamespace, period date) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	later date;
+	closed_until date := settle._closed_until(book);
 BEGIN
-	EXECUTE format('SELECT max(s.period) FROM %1$s.statement AS s WHERE s.period > $1', book) INTO later USING period;
-	IF later IS NOT NULL THEN
+	IF period < closed_until THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('statements of %s cannot be made any more', period),
-			DETAIL = format('Those of %s bring forward what they carry.', later);
+			DETAIL = format('Those of %s bring forward what they carry.', closed_until);
 	END IF;
 
 	EXECUTE format('DELETE FROM %1$s.statement_item AS i WHERE i.period = $1', book) USING period;

@@ -19,12 +19,12 @@ ORDER BY 1, 2;
 -- What could not be settled, and why.
 SELECT ticket_key, rule_code, message FROM chain.problem ORDER BY ticket_key;
 
--- Name the missing technicians and settle again: only what changed is posted.
+-- Name the missing technicians: what is late is posted in December, and says what it corrects.
 UPDATE chain.ticket SET worker = 'w0001' WHERE worker IS NULL AND dealer IS NULL;
 SELECT * FROM settle.run('chain');
+SELECT corrects_period, count(*) AS lines, sum(amount) AS amount FROM chain.line_detail
+WHERE run_id = (SELECT max(run_id) FROM chain.run) GROUP BY 1 ORDER BY 1;
 
--- Take 1,000 yuan off the ticket above: differences are posted, nothing is overwritten.
-UPDATE chain.ticket SET amount = amount - 1000 WHERE ticket_id = 'T038115';
-SELECT * FROM settle.run('chain');
-SELECT source, ticket_key, revision, component, payee, base, amount FROM chain.line_detail
-WHERE run_id = (SELECT max(run_id) FROM chain.run) ORDER BY source DESC, ticket_key, line;
+-- What one dealer's statement of November consists of.
+SELECT kind, component, tickets, amount, state FROM chain.statement_detail
+WHERE party = 'dealer:yn-03' AND period = '2025-11-01' ORDER BY component;

@@ -7,7 +7,7 @@
 \ir ../demo/tickets.sql
 CALL settle.run_all('chain');
 \o
-SELECT plan(11);
+SELECT plan(13);
 
 SELECT is(
     (SELECT md5(string_agg(concat_ws('|', ticket_id, rework_of, done_at AT TIME ZONE 'UTC', project, region, channel, customer,
@@ -47,10 +47,23 @@ SELECT is(regexp_count(:'matrix', '^ *[^ ]+ [a-z]+ .* [0-9,]+( [.:=+*#%@-])?$', 
     'the heat map has a row for the country, each area and each province');
 SELECT is(regexp_count(:'earners', '^ *[0-9]+ +staff:w', 1, 'n'), 10, 'ten earners are shown');
 SELECT is(regexp_count(:'ticket', ' -> ', 1, 'n'),
-    (SELECT count(*)::int FROM chain.line_detail GROUP BY ticket_key ORDER BY 1 DESC LIMIT 1),
+    (SELECT count(*)::int FROM chain.line_detail WHERE period = '2025-10-01' GROUP BY ticket_key ORDER BY 1 DESC LIMIT 1),
     'every line of the ticket with the most of them is explained');
 
--- The last queries name the missing technicians and take 1,000 off a ticket.
+-- The months close, and a ticket of a closed one is corrected in the open one.
+\o /dev/null
+\ir ../demo/close.sql
+\ir ../demo/correct.sql
+\pset tuples_only on
+\pset format unaligned
+\o
+SELECT is((SELECT sum(payable + held + carried) FROM chain.statement WHERE period = '2025-11-01'),
+    (SELECT sum(brought_forward + earned + corrections + withheld) FROM chain.statement WHERE period = '2025-11-01'),
+    'the statements of November add up');
+SELECT is((SELECT array_agg(DISTINCT period || ' for ' || corrects_period) FROM chain.line_detail WHERE run_id = (SELECT max(run_id) FROM chain.run)),
+    '{2025-12-01 for 2025-10-01}', 'a ticket of October is corrected in December');
+
+-- The last queries name the missing technicians.
 \o /dev/null
 \ir ../demo/queries.sql
 \o

@@ -39,6 +39,8 @@ UPDATE shared.book SET leg_main_receiver = 'dealer';
 SELECT lives_ok($$ SELECT * FROM settle.make_legs('shared', 'ticket', 'T1') $$, 'by kind');
 
 -- states
+SELECT throws_ok($$ SELECT settle.note_leg('shared', 1, 'sent', 'wx-1') $$, '55000', 'party "dealer:d1" is not confirmed and cannot be paid', 'an unconfirmed party is not paid by a leg either');
+SELECT settle.confirm_party('shared', party, 'contract seen') FROM shared.party WHERE side = 'outside' \g /dev/null
 SELECT throws_ok($$ SELECT settle.note_leg('shared', 1, 'paid') $$, '55000', 'leg 1 is planned and cannot become paid', 'a move that the table does not allow');
 SELECT throws_ok($$ SELECT settle.note_leg('shared', 99, 'paid') $$, 'P0002', 'leg 99 does not exist', 'a leg that is not there');
 SELECT throws_ok($$ SELECT settle.return_leg('shared', 1, 1, 'r') $$, '55000', 'leg 1 is planned: nothing can come back of it', 'only what was paid comes back');
@@ -72,6 +74,29 @@ DELETE FROM shared.ticket WHERE ticket_id = 'T1';
 SELECT settle.run('shared') \g /dev/null
 SELECT results_eq($$ SELECT party, part, state, to_return FROM settle.make_legs('shared', 'ticket', 'T1') $$,
     $$ VALUES ('dealer:d1', 1, 'paid', 297.36), ('dealer:d1', 2, 'closed', 0::numeric), ('partner:p1', 1, 'closed', 0) $$, 'of a cancelled order all comes back and nothing more is sent');
+
+-- a part fails while a further one waits: one of them holds what is due, and nothing is to come back of what never went
+SELECT settle.make_legs('shared', 'ticket', 'T2') \g /dev/null
+SELECT leg_id AS first_leg FROM shared.leg WHERE ticket_key = 'T2' \gset
+SELECT settle.note_leg('shared', :first_leg, 'sent', 'wx-3') \g /dev/null
+UPDATE shared.ticket SET amount = 300 WHERE ticket_id = 'T2';
+SELECT settle.run('shared') \g /dev/null
+SELECT results_eq($$ SELECT part, amount, state FROM settle.make_legs('shared', 'ticket', 'T2') $$, $$ VALUES (1, 158.68, 'sent'), (2, 79.34, 'planned') $$, 'one part is sent, a further one waits');
+SELECT settle.note_leg('shared', :first_leg, 'failed') \g /dev/null
+SELECT results_eq($$ SELECT part, amount, state FROM settle.make_legs('shared', 'ticket', 'T2') $$, $$ VALUES (1, 238.02, 'failed'), (2, 79.34, 'closed') $$, 'the one that failed holds all that is due');
+SELECT settle.note_leg('shared', :first_leg, 'sent', 'wx-4') \g /dev/null
+UPDATE shared.ticket SET amount = 100 WHERE ticket_id = 'T2';
+SELECT settle.run('shared') \g /dev/null
+SELECT is((SELECT (state, to_return)::text FROM settle.make_legs('shared', 'ticket', 'T2') WHERE leg_id = :first_leg), '(sent,158.68)', 'a sent one is too much');
+SELECT settle.note_leg('shared', :first_leg, 'failed') \g /dev/null
+SELECT is((SELECT (amount, state, to_return)::text FROM settle.make_legs('shared', 'ticket', 'T2') WHERE leg_id = :first_leg), '(79.34,failed,0)', 'it fails: it becomes what is due');
+
+-- out of a transit party into which nothing came
+SELECT settle.add_rule('shared', 'gift', 'gift', 'escrow:gift', 'partner:x', base => '5', applies_when => 'worker = ''g'''), settle.add_rule('shared', 'gift2', 'gift2', 'escrow:gift', 'partner:y', base => '5', applies_when => 'worker = ''g''') \g /dev/null
+SELECT settle.end_rule('shared', code, '2026-01-01') FROM unnest('{intake,channel,vat,referral,dealer}'::text[]) AS code \g /dev/null
+INSERT INTO shared.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('G', '2026-01-02', 'a', 'b', 'g', 0);
+SELECT settle.run('shared') \g /dev/null
+SELECT is(pg_temp.detail($$ SELECT * FROM settle.make_legs('shared', 'ticket', 'G') $$), 'Others than the main receiver get 10.00 of 0 CNY; at most 0 may go to them.', 'nothing can be shared of nothing');
 SELECT is_empty($$ SELECT * FROM settle.check('shared') $$, 'all figures agree');
 BEGIN;
 UPDATE shared.leg SET returned = returned - 1 WHERE leg_id = 1;

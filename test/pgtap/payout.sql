@@ -68,12 +68,14 @@ RESET SESSION AUTHORIZATION;
 BEGIN;
 UPDATE out.statement SET earned = earned + 100, payable = payable + 100 WHERE party = 'staff:005';
 SELECT throws_ok($$ SELECT settle.pay_statement('out', 'staff:005', '2025-11-01') $$, '55000', 'the statement of "staff:005" for 2025-11-01 in CNY is not what was submitted', 'what was not approved is not paid');
+SELECT throws_ok($$ SELECT * FROM settle.payout_file('out', '2025-11-01') $$, '55000', 'the statement of "staff:005" for 2025-11-01 in CNY is not what was submitted', 'nor handed to the bank');
 SELECT set_eq($$ SELECT invariant FROM settle.check('out') $$, ARRAY['a statement equals the lines of its period', 'the items of a statement sum to it', 'a submitted statement is what was submitted, and what was approved of it'], 'and check tells');
 ROLLBACK;
 SELECT is(settle._paid_statements('out', '2025-11-01'), 2::bigint, 'a period with payments is known');
 
 -- where a paid statement is made anew after all, the payment stays and the difference is carried
 UPDATE out.period SET state = 'open';
+SELECT throws_ok($$ SELECT * FROM settle.payout_file('out', '2025-11-01') $$, '55000', 'cannot pay out period 2025-11-01: it is open', 'a period that is open again is not paid out');
 UPDATE out.ticket SET amount = 1.455 WHERE ticket_id = '2';
 UPDATE out.ticket SET amount = 9.455 WHERE ticket_id = '3';
 SELECT settle.run('out') \g /dev/null

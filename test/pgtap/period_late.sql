@@ -84,4 +84,20 @@ SELECT settle.run('late') \g /dev/null
 SELECT lives_ok($$ SELECT settle.close_period('late', '2023-07-01') $$, 'released they do not; what they change in rows of periods is not held');
 SELECT is_empty($$ SELECT * FROM settle.check('late') $$, 'the book agrees with itself');
 
+-- two periods are opened again, the later one with corrections of the earlier one, and closed in order
+UPDATE late.book SET max_correction = 1000;
+SELECT settle.close_period('late', '2023-08-01') \g /dev/null
+SELECT pg_temp.ticket('11', '2023-08-11', 500) \g /dev/null
+SELECT settle.close_period('late', '2023-09-01') \g /dev/null
+SELECT settle.reopen_period('late', '2023-09-01', 'a ticket is missing') \g /dev/null
+SELECT is_empty($$ SELECT * FROM settle.check('late') $$, 'while a period is open again that corrected another, all agrees');
+SELECT settle.reopen_period('late', '2023-08-01', 'another one, too') \g /dev/null
+SELECT pg_temp.ticket('12', '2023-08-12', 40), pg_temp.ticket('13', '2023-09-13', 60) \g /dev/null
+SELECT settle.close_period('late', '2023-08-01') \g /dev/null
+SELECT is_empty($$ SELECT * FROM settle.check('late') $$, 'and when the earlier one is closed');
+SELECT lives_ok($$ SELECT settle.close_period('late', '2023-09-01') $$, 'then the later one closes, too');
+SELECT is_empty($$ SELECT * FROM settle.check('late') $$, 'and all agrees');
+SELECT is((SELECT sum(payable + held + carried - brought_forward) FROM late.statement WHERE party = 'staff:w'),
+    (SELECT sum(received - given) FROM late.party_delta JOIN late.party USING (party_id) WHERE party = 'staff:w'), 'what statements say is what the lines say');
+
 SELECT * FROM finish();

@@ -212,6 +212,15 @@ SELECT is((SELECT voided_because FROM pay.approval WHERE party = 'staff:w1' AND 
 SELECT is(settle._paid_statements('pay', '2026-01-01'), 0::bigint, 'none of it is paid');
 SELECT is_empty($$ SELECT * FROM settle.check('pay') $$, 'all figures agree after a period was made anew');
 
+-- which parties have statements is not changed afterwards
+SELECT throws_ok($$ SELECT settle.add_party('pay', 'staff:w2', side => 'own') $$, '55000', 'party "staff:w2" stays outside: it has lines in closed periods', 'a party with statements stays on its side');
+SELECT throws_ok($$ UPDATE pay.party SET side = 'outside' WHERE party = 'hq' $$, '55000', 'party "hq" stays own: it has lines in closed periods', 'one without does, too');
+SELECT lives_ok($$ SELECT settle.add_party('pay', 'staff:w2', side => 'outside', title => 'Wei') $$, 'saying the same again is no change');
+INSERT INTO pay.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('31', '2026-02-03', 'a', 'b', 'w9', 200);
+SELECT settle.run('pay') \g /dev/null
+SELECT lives_ok($$ SELECT settle.add_party('pay', 'staff:w9', side => 'own') $$, 'one that is new is put where it belongs');
+SELECT is_empty($$ SELECT * FROM settle.check('pay') $$, 'all figures agree');
+
 DROP SCHEMA pay CASCADE;
 DROP ROLE statement_clerk, statement_lead, statement_chief, statement_app;
 SELECT * FROM finish();

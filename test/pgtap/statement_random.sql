@@ -76,6 +76,7 @@ WHERE coalesce(l.amount, 0) <> coalesce(s.payable, 0) + coalesce(s.remains, 0);
 CREATE FUNCTION pg_temp.play(seed int, actions int) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
     month date;
+    before date;
     wrong text;
 BEGIN
     PERFORM setseed(seed / 1000.0);
@@ -89,6 +90,16 @@ BEGIN
             IF settle._paid_statements('luck', month) = 0 THEN
                 PERFORM settle.reopen_period('luck', month, 'a ticket was wrong');
                 PERFORM pg_temp.act(month) FROM generate_series(1, 5);
+                -- and the one before it, where none of it is paid
+                before := (SELECT max(period) FROM luck.period WHERE state = 'closed');
+                IF before IS NOT NULL AND settle._paid_statements('luck', before) = 0 THEN
+                    PERFORM settle.reopen_period('luck', before, 'so was one of the month before');
+                    PERFORM pg_temp.act(month) FROM generate_series(1, 5);
+                    RETURN NEXT is_empty($q$ SELECT * FROM settle.check('luck') $q$, format('seed %s, %s: all figures agree while two months are open again', seed, month));
+                    PERFORM settle.close_period('luck', before);
+                    PERFORM pg_temp.act(month) FROM generate_series(1, 5);
+                    RETURN NEXT is_empty($q$ SELECT * FROM settle.check('luck') $q$, format('seed %s, %s: and when one is closed', seed, month));
+                END IF;
                 PERFORM settle.close_period('luck', month);
             END IF;
         END IF;
