@@ -267,13 +267,7 @@ give(Split *split, JsonbValue *name, SettleDec amount)
 			return;
 		}
 	}
-	if (split->nparties == split->room)
-	{
-		split->room = Max(8, split->room * 2);
-		split->parties = split->parties ?
-			repalloc(split->parties, mul_size(sizeof(PartyAmount), split->room)) :
-			palloc(mul_size(sizeof(PartyAmount), split->room));
-	}
+	split->parties = settle_grow(split->parties, split->nparties, &split->room, sizeof(PartyAmount));
 	split->parties[split->nparties++] = (PartyAmount) {pnstrdup(name->val.string.val, length), amount};
 }
 

@@ -85,8 +85,7 @@ extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
  * null where none is.  SQL text over the settings b; %1$s is the book.
  */
 #define SETTLE_OPEN_PERIOD \
-	"((SELECT pg_catalog.max(c.period) FROM %1$s.period AS c WHERE c.state OPERATOR(pg_catalog.=) 'closed') OPERATOR(pg_catalog.+) " \
-	"CASE b.period WHEN 'quarter' THEN '3 months' ELSE '1 ' OPERATOR(pg_catalog.||) b.period END::pg_catalog.interval)::pg_catalog.date"
+	"settle._period_after(b.period, (SELECT pg_catalog.max(c.period) FROM %1$s.period AS c WHERE c.state OPERATOR(pg_catalog.=) 'closed'))"
 
 /* The validity of a rule or outcome of a pack that names none.  For use inside enter and leave. */
 extern Datum settle_default_valid(const SettleBook *book, const char *pack);

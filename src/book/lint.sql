@@ -1,11 +1,5 @@
 -- lint: what is wrong with the rules of a book
 
-CREATE FUNCTION settle._lint_rules(
-	rules settle.ruleset, sources name[], relations regclass[], at_commit boolean,
-	OUT severity text, OUT kind text, OUT object text, OUT detail text, OUT hint text
-) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_lint_rules' LANGUAGE C STABLE STRICT;
-COMMENT ON FUNCTION settle._lint_rules(settle.ruleset, name[], regclass[], boolean) IS 'what is wrong with rules, for rows of the relations that are their sources';
-
 CREATE FUNCTION settle._rules_from_now(book regnamespace, packs text[])
 	RETURNS settle.ruleset AS 'MODULE_PATHNAME', 'settle_rules_from_now' LANGUAGE C STABLE STRICT;
 COMMENT ON FUNCTION settle._rules_from_now(regnamespace, text[]) IS 'the rules of a book as they are if packs are enabled now';

@@ -229,7 +229,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('a pack is enabled and disabled at an instant, not at %s', coalesce(at::text, 'null'));
 	END IF;
-	EXECUTE format('SELECT (max(p.period) + CASE b.period WHEN ''quarter'' THEN interval ''3 months'' ELSE (''1 '' || b.period)::interval END)::timestamp AT TIME ZONE b.time_zone, b.time_zone '
+	EXECUTE format('SELECT settle._period_after(b.period, max(p.period))::timestamp AT TIME ZONE b.time_zone, b.time_zone '
 		'FROM %1$s.book AS b JOIN %1$s.period AS p ON p.state = ''closed'' GROUP BY b.period, b.time_zone', book) INTO opens_at, time_zone;
 	IF at < opens_at AND reach_back IS NOT TRUE THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',

@@ -35,6 +35,19 @@
 /* a row takes back more than its ticket had, or a ticket that is not there */
 #define ERRCODE_SETTLE_REVERSAL			SETTLE_ERRCODE('0', '0', '9')
 
+/*
+ * Makes room for one more item behind n in an array that has room for "space";
+ * NULL is an array of none.
+ */
+static inline void *
+settle_grow(void *items, int n, int *space, Size size)
+{
+	if (n < *space)
+		return items;
+	*space = Max(8, *space * 2);
+	return items == NULL ? palloc(size * *space) : repalloc(items, size * *space);
+}
+
 /* Symbols are hidden by default; SQL entry points are exported by PG_FUNCTION_INFO_V1. */
 
 #endif							/* SETTLE_CORE_H */

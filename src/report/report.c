@@ -40,7 +40,7 @@ settle_lines_of(PG_FUNCTION_ARGS)
 	n = settle_book_execute(psprintf(
 		"WITH mine AS (SELECT d.run_id, d.sheets FROM %1$s.party AS me JOIN %1$s.party_delta AS d ON d.party_id = me.party_id "
 		"WHERE me.party = $1 AND d.period <@ $2) "
-		"SELECT so.source::text, sh.ticket_key, sh.ticket_time, sh.period, r.component || CASE WHEN l.retier THEN '.retier' ELSE '' END, r.code, "
+		"SELECT so.source::text, sh.ticket_key, sh.ticket_time, sh.period, r.component || CASE WHEN l.retier THEN '.retier' WHEN sh.source_id = 0 THEN '.fx' ELSE '' END, r.code, "
 		"payer.party, payee.party, l.base, l.factor, l.amount, coalesce(r.unit, sh.currency), sh.project::text, sh.region::text, sh.run_id "
 		"FROM %1$s.sheet AS sh "
 		"CROSS JOIN LATERAL settle._unpack(sh.lines) AS l "

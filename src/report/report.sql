@@ -12,7 +12,7 @@ BEGIN
 				sh.ticket_key,
 				sh.ticket_time,
 				sh.period,
-				r.component || CASE WHEN l.retier THEN '.retier' ELSE '' END AS component,
+				r.component || CASE WHEN l.retier THEN '.retier' WHEN sh.source_id = 0 THEN '.fx' ELSE '' END AS component,
 				r.code AS rule_code,
 				payer.party AS payer,
 				payee.party AS payee,

@@ -1,7 +1,7 @@
 /*
  * compile.h
- *		Inside of a compiled ruleset, shared by compile.c, order.c, pack.c,
- *		decision.c and evaluate.c.
+ *		Inside of a compiled ruleset, shared by the files that build it
+ *		and those that evaluate with it.
  */
 #ifndef SETTLE_COMPILE_H
 #define SETTLE_COMPILE_H
@@ -31,7 +31,7 @@ typedef enum TicketField
 	T_FIELDS
 } TicketField;
 
-struct codes_hash;				/* bytes -> SettleParty; see evaluate.c */
+struct codes_hash;				/* bytes -> SettleParty; see party.c */
 struct numbers_hash;			/* number -> SettleParty */
 
 /*
@@ -334,16 +334,77 @@ extern Expr *settle_pack_narrow(const Pack *pack, Expr *when);
 /* The pack that counts for the current ticket in the choice of a pack: that pack itself where it stands in none. */
 extern const Pack *settle_pack_winner(SettleSet *set, const Pack *pack);
 
-/* ---- evaluate.c ---- */
-extern void settle_need_names(SettleSet *set, const int *needs, int nneeds);
-extern TimestampTz settle_rules_at(const SettleSet *set);	/* of the current ticket */
+/* ---- party.c ---- */
 extern void settle_set_init_parties(SettleSet *set);
+
+/* Finds the party of a code, making it when it is new. */
+extern SettleParty *settle_party_of(SettleSet *set, const char *code, Size len);
+
+/* Computes a party template, once a ticket; part is what it is to the rule. */
+extern SettleParty *settle_term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part);
+
+/* ---- value.c ---- */
 
 /* Computes a term, once a ticket, with all that it needs. */
 extern Datum settle_term_value(SettleSet *set, Term *term, bool *isnull);
 
+/* The same as an exact decimal, false where it is null; or raising that a part of a rule is. */
+extern bool settle_term_dec(SettleSet *set, Term *term, SettleDec *dec);
+extern SettleDec settle_need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part);
+extern void settle_refuse_null(const char *what);
+
 /* Evaluates what the index left open of a condition; the state is made at first use. */
 extern bool settle_residual_holds(SettleSet *set, Expr *residual, ExprState **state);
+
+/* Puts a name of the current ticket into the slot: a mapped value, fact, decision or sum. */
+extern void settle_compute_name(SettleSet *set, int position);
+extern void settle_put_name(SettleSet *set, int position, Datum value, bool isnull);
+extern TimestampTz settle_rules_at(const SettleSet *set);
+
+static inline void
+settle_need_name(SettleSet *set, int position)
+{
+	if (set->name_epoch[position] != set->epoch)
+		settle_compute_name(set, position);
+}
+
+static inline void
+settle_need_names(SettleSet *set, const int *needs, int nneeds)
+{
+	for (int i = 0; i < nneeds; i++)
+		settle_need_name(set, needs[i]);
+}
+
+/* ---- span.c ---- */
+
+/* First day of the span of a ticket's time. */
+extern DateADT settle_ticket_span_start(SettleSet *set, SettleSpan span, TimestampTz at);
+
+/* ---- apply.c ---- */
+
+/* Applies a rule to the current ticket: its lines are appended. */
+extern void settle_apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket);
+
+/* What a value is held against that a word alone does not show to be small. */
+extern void settle_refuse_size(SettleDec value, const char *part);
+
+/*
+ * Raises 22003 for an amount so large that its column in the reports could not
+ * show it, nor any row beside it.
+ */
+static inline void
+settle_check_size(SettleDec value, const char *part)
+{
+	if (value.wide != NULL || value.coef >= SETTLE_MAX_AMOUNT || value.coef <= -SETTLE_MAX_AMOUNT)
+		settle_refuse_size(value, part);
+}
+
+/* ---- evaluate.c ---- */
+
+/* Notes a step of the current ticket, where somebody asked for them. */
+extern void settle_add_step(SettleSet *set, SettleStepKind kind, const char *name, const char *value, const char *detail, int first_line);
+
+/* ---- decision.c ---- */
 
 /*
  * Decisions are built in two steps: their types are part of the scope that

@@ -115,13 +115,7 @@ settle_lines_code(SettleLinesWriter *writer, const char *code)
 	for (int i = 0; i < writer->ndictionary; i++)
 		if (strcmp(writer->dictionary[i], code) == 0)
 			return i;
-	if (writer->ndictionary == writer->dictionary_space)
-	{
-		writer->dictionary_space = Max(8, writer->dictionary_space * 2);
-		writer->dictionary = writer->dictionary == NULL
-			? palloc(sizeof(char *) * writer->dictionary_space)
-			: repalloc(writer->dictionary, sizeof(char *) * writer->dictionary_space);
-	}
+	writer->dictionary = settle_grow(writer->dictionary, writer->ndictionary, &writer->dictionary_space, sizeof(char *));
 	writer->dictionary[writer->ndictionary] = pstrdup(code);
 	return writer->ndictionary++;
 }

@@ -68,3 +68,9 @@ CREATE FUNCTION settle.evaluate_decision(rules settle.ruleset, decision name, ti
 	RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_evaluate_decision' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION settle.evaluate_decision(settle.ruleset, name, record, name, jsonb) IS
 	'what one decision of the rules gives for a row, without reading any table';
+
+CREATE FUNCTION settle._lint_rules(
+	rules settle.ruleset, sources name[], relations regclass[], at_commit boolean,
+	OUT severity text, OUT kind text, OUT object text, OUT detail text, OUT hint text
+) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_lint_rules' LANGUAGE C STABLE STRICT;
+COMMENT ON FUNCTION settle._lint_rules(settle.ruleset, name[], regclass[], boolean) IS 'what is wrong with rules, for rows of the relations that are their sources';

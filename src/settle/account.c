@@ -9,6 +9,7 @@
  */
 #include "settle/explain.h"
 
+#include "settle/post.h"
 #include "utils/builtins.h"
 
 /* Where the ticket stands; in the order of how much it matters. */
@@ -44,6 +45,12 @@ static const char revisions[] =
 	"format('run %%s, posted at %%s, in the period of %%s%%s%%s', s.run_id, u.finished_at, s.period, CASE WHEN s.corrects_period IS NOT NULL THEN format(', for that of %%s', s.corrects_period) END, "
 	"CASE WHEN s.tickets > 0 THEN ': the ticket is settled' WHEN s.tickets < 0 THEN ': the ticket is taken back' ELSE ': what has changed' END) "
 	"FROM %1$s.sheet AS s LEFT JOIN %1$s.run AS u ON u.run_id = s.run_id WHERE s.source_id = $3 AND s.ticket_key = $2 "
+	"UNION ALL SELECT s.revision, 1000000 + l.line, 'difference', r.component || '.fx', payer.party, payee.party, l.base, NULL, l.amount, r.unit, "
+	"format('rule %%s, %%s at the rates of its posting, %%s, not its own, %%s', r.code, l.base, x.inputs -> 'now', x.inputs -> 'own') "
+	"FROM %1$s.sheet AS x CROSS JOIN LATERAL settle._unpack(x.lines) AS l JOIN %1$s.rule AS r ON r.rule_id = l.rule_id "
+	"JOIN %1$s.party AS payer ON payer.party_id = l.payer_id JOIN %1$s.party AS payee ON payee.party_id = l.payee_id "
+	"CROSS JOIN LATERAL (SELECT max(s.revision) AS revision FROM %1$s.sheet AS s WHERE s.source_id = $3 AND s.ticket_key = $2 AND s.run_id = x.run_id AND s.sheet_id < x.sheet_id) AS s "
+	"WHERE x.source_id = 0 AND x.ticket_key = $4 "
 	"UNION ALL SELECT l.revision, l.line, 'difference', l.component, l.payer, l.payee, l.base, l.factor, l.amount, l.unit, format('rule %%s', l.code) FROM " LINES " AS l "
 	"WHERE (SELECT count(*) FROM %1$s.sheet AS s WHERE s.source_id = $3 AND s.ticket_key = $2) > 1) "
 	"AS x (revision, line, kind, name, payer, payee, base, factor, amount, unit, detail) WHERE $1 IS NOT NULL ORDER BY x.revision, x.line";
@@ -51,10 +58,10 @@ static const char revisions[] =
 static uint64
 ask(Run *run, const char *query, RunSource *source, const char *key)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, INT2OID};
-	Datum		values[] = {CStringGetTextDatum(source->name), CStringGetTextDatum(key), Int16GetDatum(source->id)};
+	Oid			types[] = {TEXTOID, TEXTOID, INT2OID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(source->name), CStringGetTextDatum(key), Int16GetDatum(source->id), CStringGetTextDatum(settle_fx_key(source, key))};
 
-	return settle_book_execute(psprintf(query, run->book.name), 3, types, values, NULL, SPI_OK_SELECT);
+	return settle_book_execute(psprintf(query, run->book.name), lengthof(types), types, values, NULL, SPI_OK_SELECT);
 }
 
 /*

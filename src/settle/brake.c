@@ -3,7 +3,9 @@
  *		The brake: a run that would correct too many settled tickets at once posts
  *		what is new and holds the corrections.
  *
- * How many a run corrects is only known at its end, so a run goes on until it
+ * A backlog that is cut into several runs is one: corrections count from the last
+ * run that left nothing pending on, or from the last release.  How many a run
+ * corrects is only known at its end, so a run goes on until it
  * is too many, goes back by a subtransaction, and is made once more with the
  * brake on.  Only a run that brakes pays twice.  A held ticket stands in
  * <book>.held, once, until its correction is released; then the next run makes
@@ -55,6 +57,25 @@ settle_load_held(Run *run, RunSource *source)
 }
 
 /*
+ * Tells how many corrections of the runs before this one count: those since
+ * nothing was left pending, unless somebody has let corrections go since.
+ */
+int64
+settle_counted_before(Run *run)
+{
+	bool		isnull;
+
+	if (run->before < 0)
+	{
+		settle_query(psprintf("SELECT coalesce((SELECT r.counted FROM %1$s.run AS r WHERE r.run_id OPERATOR(pg_catalog.=) "
+							  "(SELECT pg_catalog.max(x.run_id) FROM %1$s.run AS x WHERE x.settled_on OPERATOR(pg_catalog.=) 'schedule') "
+							  "AND NOT EXISTS (SELECT FROM %1$s.release AS l WHERE l.released_at OPERATOR(pg_catalog.>) r.started_at)), 0)", run->book.name));
+		run->before = DatumGetInt64(settle_spi_datum(0, 1, &isnull));
+	}
+	return run->before;
+}
+
+/*
  * Tells how many corrections a run may make: as many as the book says, or 1 %
  * of the tickets that are settled in what is open, where that is more.
  */
@@ -85,13 +106,13 @@ settle_brake_holds(Run *run, const RunTicket *ticket)
 	if (run->plan != NULL || run->max_correction < 0)
 		return false;
 	run->braked++;
-	if (run->brakes || run->braked <= run->max_correction)
+	if (run->brakes || settle_counted_before(run) + run->braked <= run->max_correction)
 		return run->brakes;
 	if (!run->share_known)
 	{
 		run->max_correction = most_corrections(run);
 		run->share_known = true;
-		if (run->braked <= run->max_correction)
+		if (run->before + run->braked <= run->max_correction)
 			return false;
 	}
 	run->tripped = true;
@@ -188,7 +209,8 @@ settle_run_braked(Run *run, const SettleBook *book, int64 max_tickets)
 	settle_begin_run(run, book, false);
 	run->brakes = true;
 	settle_run_pending(run, max_tickets);
-	settle_raise_alert(book, "max_correction", psprintf("run %lld", (long long) run->run_id),
-					   psprintf("%lld corrections are held: more than %lld settled tickets would be corrected at once",
-								(long long) run->braked, (long long) most));
+	if (run->braked > 0)
+		settle_raise_alert(book, "max_correction", psprintf("run %lld", (long long) run->run_id),
+						   psprintf("%lld corrections are held: more than %lld settled tickets would be corrected at once",
+									(long long) run->braked, (long long) most));
 }

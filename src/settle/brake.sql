@@ -40,7 +40,7 @@ CREATE FUNCTION settle._release(book regnamespace, reason text) RETURNS bigint
 AS $function$
 DECLARE
 	released bigint;
-	moment timestamptz := clock_timestamp();
+	moment timestamptz;
 BEGIN
 	IF reason = '' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'reason is empty',
@@ -48,6 +48,7 @@ BEGIN
 	END IF;
 	-- as a run does: what it is about to hold is seen, or left to the next release
 	EXECUTE format('LOCK TABLE %s.gate IN SHARE ROW EXCLUSIVE MODE', book);
+	moment := clock_timestamp();
 	EXECUTE format('SELECT count(*) FROM %s.held WHERE release_id IS NULL', book) INTO released;
 	IF released = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('book "%s" holds no corrections', (SELECT n.nspname FROM pg_namespace AS n WHERE n.oid = book));

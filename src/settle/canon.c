@@ -171,11 +171,7 @@ want_party(SealScan *scan, uint32 party, Datum **wanted, int *n, int *space)
 	}
 	if (scan->parties[party] != NULL)
 		return;
-	if (*n == *space)
-	{
-		*space = Max(64, *space * 2);
-		*wanted = *wanted == NULL ? palloc(sizeof(Datum) * *space) : repalloc(*wanted, sizeof(Datum) * *space);
-	}
+	*wanted = settle_grow(*wanted, *n, space, sizeof(Datum));
 	(*wanted)[(*n)++] = Int32GetDatum((int32) party);
 	/* a number that is in no table stays a number */
 	scan->parties[party] = MemoryContextStrdup(scan->context, psprintf("%u", party));

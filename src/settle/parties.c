@@ -69,8 +69,57 @@ compare_parties(const void *a, const void *b)
 }
 
 /*
- * Gives every party that new lines name its number in the book; new codes are
- * added in order of code, so that two posters never wait for each other.
+ * Gives codes their numbers in the book; new ones are added in order of code, so
+ * that two posters never wait for each other.
+ */
+static void
+number_codes(Run *run, const char **codes, int n, int *ids)
+{
+	Oid			type = TEXTARRAYOID;
+	Datum	   *datums = palloc(sizeof(Datum) * n);
+	Datum		value;
+
+	for (int i = 0; i < n; i++)
+		datums[i] = CStringGetTextDatum(codes[i]);
+	value = settle_array_of(TEXTOID, datums, n);
+	for (int attempt = 0;; attempt++)
+	{
+		bool		all = true;
+
+		/* WITH ORDINALITY keeps the order of the array */
+		settle_book_execute(psprintf("SELECT p.party_id, coalesce(p.side, settle.side_of(u.code)) FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(code, at) "
+									 "LEFT JOIN %s.party AS p ON p.party OPERATOR(pg_catalog.=) u.code ORDER BY u.at", run->book.name),
+							1, &type, &value, NULL, SPI_OK_SELECT);
+		for (int i = 0; i < n; i++)
+		{
+			bool		isnull;
+
+			ids[i] = DatumGetInt32(settle_spi_datum(i, 1, &isnull));
+			/* a look ahead gives it a number of its own */
+			if (isnull && run->plan != NULL)
+			{
+				ids[i] = settle_plan_party(run, codes[i]);
+				isnull = false;
+			}
+			if (isnull)
+				all = false;
+			else
+				settle_remember_side(run, ids[i], TextDatumGetCString(settle_spi_datum(i, 2, &isnull)));
+		}
+		if (all)
+			break;
+		if (attempt == 1)
+			elog(ERROR, "could not add a party to book \"%s\"", run->book.label);
+		settle_book_execute(psprintf("INSERT INTO %1$s.party (party, side) SELECT u.code, settle.side_of(u.code) "
+									 "FROM pg_catalog.unnest($1) AS u(code) "
+									 "WHERE NOT EXISTS (SELECT FROM %1$s.party AS p WHERE p.party OPERATOR(pg_catalog.=) u.code) "
+									 "ORDER BY u.code ON CONFLICT DO NOTHING", run->book.name),
+							1, &type, &value, NULL, SPI_OK_INSERT);
+	}
+}
+
+/*
+ * Gives every party that new lines name its number in the book.
  */
 void
 settle_intern_parties(Run *run, RunSource *source)
@@ -79,10 +128,8 @@ settle_intern_parties(Run *run, RunSource *source)
 	SettleParty **unknown = NULL;
 	int			n = 0;
 	int			space = 0;
-	Datum	   *codes;
-	Oid			types[] = {TEXTARRAYOID};
-	Datum		values[1];
-	char	   *name = unconstify(char *, run->book.name);
+	const char **codes;
+	int		   *ids;
 
 	if (nparties > source->nparty_ids)
 	{
@@ -103,11 +150,7 @@ settle_intern_parties(Run *run, RunSource *source)
 			for (int m = 0; m < 3; m++)
 				if (parties[m] != NULL && source->party_ids[parties[m]->ordinal] == 0)
 				{
-					if (n == space)
-					{
-						space = Max(64, space * 2);
-						unknown = unknown == NULL ? palloc(sizeof(SettleParty *) * space) : repalloc(unknown, sizeof(SettleParty *) * space);
-					}
+					unknown = settle_grow(unknown, n, &space, sizeof(SettleParty *));
 					unknown[n++] = parties[m];
 					/* marked, so that it is listed once */
 					source->party_ids[parties[m]->ordinal] = -1;
@@ -117,47 +160,25 @@ settle_intern_parties(Run *run, RunSource *source)
 		return;
 
 	qsort(unknown, n, sizeof(SettleParty *), compare_parties);
-	codes = palloc(sizeof(Datum) * n);
+	codes = palloc(sizeof(char *) * n);
+	ids = palloc(sizeof(int) * n);
 	for (int i = 0; i < n; i++)
-		codes[i] = CStringGetTextDatum(unknown[i]->code);
-	values[0] = settle_array_of(TEXTOID, codes, n);
-	for (int attempt = 0;; attempt++)
-	{
-		bool		all = true;
+		codes[i] = unknown[i]->code;
+	number_codes(run, codes, n, ids);
+	for (int i = 0; i < n; i++)
+		source->party_ids[unknown[i]->ordinal] = ids[i];
+}
 
-		/* WITH ORDINALITY keeps the order of the array */
-		settle_book_execute(psprintf("SELECT p.party_id, coalesce(p.side, settle.side_of(u.code)) FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(code, at) "
-									 "LEFT JOIN %s.party AS p ON p.party OPERATOR(pg_catalog.=) u.code ORDER BY u.at", name),
-							1, types, values, NULL, SPI_OK_SELECT);
-		for (int i = 0; i < n; i++)
-		{
-			bool		isnull;
-			int			id = DatumGetInt32(settle_spi_datum(i, 1, &isnull));
+/*
+ * Gives one party its number in the book, which is added where it is new.
+ */
+int
+settle_number_party(Run *run, const char *code)
+{
+	int			id;
 
-			/* a look ahead gives it a number of its own */
-			if (isnull && run->plan != NULL)
-			{
-				id = settle_plan_party(run, unknown[i]->code);
-				isnull = false;
-			}
-			if (isnull)
-			{
-				all = false;
-				continue;
-			}
-			source->party_ids[unknown[i]->ordinal] = id;
-			settle_remember_side(run, id, TextDatumGetCString(settle_spi_datum(i, 2, &isnull)));
-		}
-		if (all)
-			break;
-		if (attempt == 1)
-			elog(ERROR, "could not add a party to book \"%s\"", run->book.label);
-		settle_book_execute(psprintf("INSERT INTO %1$s.party (party, side) SELECT u.code, settle.side_of(u.code) "
-									 "FROM pg_catalog.unnest($1) AS u(code) "
-									 "WHERE NOT EXISTS (SELECT FROM %1$s.party AS p WHERE p.party OPERATOR(pg_catalog.=) u.code) "
-									 "ORDER BY u.code ON CONFLICT DO NOTHING", name),
-							1, types, values, NULL, SPI_OK_INSERT);
-	}
+	number_codes(run, &code, 1, &id);
+	return id;
 }
 
 void

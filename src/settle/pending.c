@@ -304,6 +304,17 @@ take_all_keys(Run *run, RunSource *source, bool scanned, int64 limit)
 }
 
 /*
+ * Tells whether tickets are pending.  What is left of a source that is given up
+ * stays, and nobody waits for it.
+ */
+static bool
+has_pending(const SettleBook *book)
+{
+	return settle_query(psprintf("SELECT FROM %1$s.pending AS p JOIN %1$s.source AS s ON s.source_id OPERATOR(pg_catalog.=) p.source_id "
+								 "JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid LIMIT 1", book->name)) > 0;
+}
+
+/*
  * Settles what is pending, at most max_tickets changes of it (0: all).
  */
 void
@@ -333,6 +344,8 @@ settle_run_pending(Run *run, int64 max_tickets)
 	if (!run->prepared)
 		return;
 	settle_post_tallies(run);
+	if (run->max_correction >= 0 && max_tickets > 0 && has_pending(&run->book))
+		run->counted = settle_counted_before(run) + run->braked;
 	settle_record_run(run);
 }
 
@@ -477,43 +490,8 @@ settle_has_pending(PG_FUNCTION_ARGS)
 	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	/* what is left of a source that is given up stays, and nobody waits for it */
-	result = settle_query(psprintf("SELECT FROM %1$s.pending AS p JOIN %1$s.source AS s ON s.source_id OPERATOR(pg_catalog.=) p.source_id "
-							"JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid LIMIT 1", book.name)) > 0;
+	result = has_pending(&book);
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_BOOL(result);
-}
-
-/*
- * settle.excuse(book regnamespace, source name, key text, reason text) returns void
- *
- * Says of a ready ticket that no rule is to pay it.
- */
-PG_FUNCTION_INFO_V1(settle_excuse);
-Datum
-settle_excuse(PG_FUNCTION_ARGS)
-{
-	SettleBook	book = settle_book(PG_GETARG_OID(0));
-	Oid			types[] = {NAMEOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(3), CStringGetTextDatum(settle_actor_name(book.schema))};
-	SettleIdentity identity;
-	uint64		n;
-	int			depth;
-
-	settle_book_check_level(&book, SETTLE_CLERK);
-	identity = settle_book_enter(&book);
-	SPI_connect();
-	depth = settle_begin_reason(text_to_cstring(PG_GETARG_TEXT_PP(3)));
-	n = settle_book_execute(psprintf("UPDATE %s.unpaid SET excused_by = $4, excused_at = now(), reason = $3 "
-									 "WHERE source = $1 AND ticket_key = $2", book.name),
-							4, types, values, NULL, SPI_OK_UPDATE);
-	settle_end_reason(depth);
-	SPI_finish();
-	settle_book_leave(identity);
-	if (n == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("ticket \"%s\" of source \"%s\" is not unpaid", text_to_cstring(PG_GETARG_TEXT_PP(2)), NameStr(*PG_GETARG_NAME(1)))));
-	PG_RETURN_VOID();
 }

@@ -59,6 +59,12 @@ typedef struct RunPlan
 
 /* ---- hooks of the run ---- */
 
+bool
+settle_plan_simulates(const Run *run)
+{
+	return run->plan->simulates;
+}
+
 /*
  * Gives a party that the book does not know a number for the time of the look.
  */
@@ -136,10 +142,12 @@ static Sum *
 sum_of_line(Run *run, const RunLine *line, int source_id, DateADT period, DateADT own_period, bool is_retier)
 {
 	RunPlan    *plan = run->plan;
+	const char *component = line->rule->def->component;
 	SumKey		key;
 
 	memset(&key, 0, sizeof(key));
-	key.component = component_number(plan, line->rule->def->component);
+	/* what stands on no ticket is of a tally, or of a rate */
+	key.component = component_number(plan, source_id == 0 && !is_retier && !plan->simulates ? psprintf("%s.fx", component) : component);
 	key.payee = line->payee;
 	strlcpy(key.unit, line->unit, sizeof(key.unit));
 	if (plan->simulates)

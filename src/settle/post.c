@@ -31,11 +31,7 @@ settle_new_draft(Drafts *drafts)
 void
 settle_add_draft_line(Draft *draft, const RunLine *line)
 {
-	if (draft->nlines == draft->space)
-	{
-		draft->space = Max(8, draft->space * 2);
-		draft->lines = draft->lines == NULL ? palloc(sizeof(RunLine) * draft->space) : repalloc(draft->lines, sizeof(RunLine) * draft->space);
-	}
+	draft->lines = settle_grow(draft->lines, draft->nlines, &draft->space, sizeof(RunLine));
 	draft->lines[draft->nlines++] = *line;
 }
 
@@ -283,6 +279,7 @@ settle_post_batch(Run *run, RunSource *source)
 	settle_intern_parties(run, source);
 	settle_number_lines(run, source);
 	settle_load_held(run, source);
+	settle_check_fx(run, source);
 
 	/* what each ticket is to become */
 	for (int i = 0; i < run->ntickets; i++)
@@ -374,6 +371,7 @@ settle_post_batch(Run *run, RunSource *source)
 			draft->lines = ticket->lines;
 			draft->nlines = draft->space = ticket->nlines;
 		}
+		settle_draft_fx(run, &drafts, source, ticket, before);
 		if (drafts.n > before)
 		{
 			run->settled++;

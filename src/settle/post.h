@@ -6,6 +6,7 @@
  *		parties.c	numbers and sides of parties
  *		tallies.c	tallies: state, pricing, what is left
  *		post.c		what each ticket is to become, as drafts of sheets
+ *		fx.c		what corrections are worth at today's rates
  *		brake.c		corrections that are held
  *		write.c		COPY of the drafts and of the sums of parties
  *		states.c	problem, unpaid, waiting
@@ -63,6 +64,7 @@ extern void settle_remember_side(Run *run, int party, const char *side);
 extern void settle_load_sides(Run *run, const int *parties, int n);
 extern void settle_intern_parties(Run *run, RunSource *source);
 extern void settle_number_lines(Run *run, RunSource *source);
+extern int	settle_number_party(Run *run, const char *code);
 extern SettleDec settle_payout_of(Run *run, const RunSource *source, const RunLine *lines, int nlines, const char *currency);
 
 /* ---- posted.c ---- */
@@ -76,6 +78,13 @@ extern const RunLine *settle_posted_same(const RunTicket *ticket, const RunLine 
 
 /* ---- tallies.c ---- */
 extern void settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmoving);
+
+extern const char *settle_fx_key(const RunSource *source, const char *key);
+extern int	settle_next_revision(Run *run, const char *key);
+
+/* ---- fx.c ---- */
+extern void settle_check_fx(Run *run, RunSource *source);
+extern void settle_draft_fx(Run *run, Drafts *drafts, RunSource *source, RunTicket *ticket, int first);
 
 /* ---- write.c ---- */
 extern void settle_write_drafts(Run *run, Drafts *drafts);
@@ -94,6 +103,7 @@ extern void settle_note_held(Run *run, RunSource *source, KeyList *held, KeyList
 /* ---- plan.c ---- */
 extern void settle_plan_drafts(Run *run, const Drafts *drafts);
 extern void settle_plan_posted(Run *run, const RunTicket *ticket);
+extern bool settle_plan_simulates(const Run *run);
 extern int	settle_plan_party(Run *run, const char *code);
 
 /* ---- repeats.c ---- */

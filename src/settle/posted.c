@@ -60,11 +60,7 @@ add_posted_line(Posted *posted, const RunLine *line)
 		}
 		return;
 	}
-	if (posted->nlines == posted->space)
-	{
-		posted->space = Max(8, posted->space * 2);
-		posted->lines = posted->lines == NULL ? palloc(sizeof(RunLine) * posted->space) : repalloc(posted->lines, sizeof(RunLine) * posted->space);
-	}
+	posted->lines = settle_grow(posted->lines, posted->nlines, &posted->space, sizeof(RunLine));
 	posted->lines[posted->nlines++] = *line;
 }
 
@@ -90,6 +86,7 @@ static void
 add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 {
 	bool		isnull;
+	Datum		inputs;
 	SettleLinesReader reader;
 	SettleLineData data;
 
@@ -106,6 +103,9 @@ add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 	posted->tickets += DatumGetInt16(settle_spi_datum(row, 12, &isnull));
 
 	posted->sheet_id = DatumGetInt64(settle_spi_datum(row, 14, &isnull));
+	inputs = settle_spi_datum(row, 15, &isnull);
+	if (!isnull)
+		posted->inputs = TextDatumGetCString(inputs);
 	settle_lines_open(&reader, DatumGetSettleLines(settle_spi_datum(row, 13, &isnull)));
 	if (!reader.packed)
 		ereport(ERROR,
@@ -192,10 +192,10 @@ settle_load_posted(Run *run, RunSource *source)
 	values[0] = Int16GetDatum(source->id);
 	values[1] = settle_array_of(TEXTOID, keys, n);
 	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, coalesce(s.corrects_period, s.period), s.project, s.region, s.currency, "
-										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id "
+										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id, %s "
 										 "FROM pg_catalog.unnest($2) AS u(ticket_key) JOIN %s.sheet AS s "
 										 "ON s.source_id OPERATOR(pg_catalog.=) $1 AND s.ticket_key OPERATOR(pg_catalog.=) u.ticket_key "
-										 "ORDER BY s.revision", run->book.name),
+										 "ORDER BY s.revision", run->fx_party == NULL ? "NULL::pg_catalog.text" : "s.inputs::pg_catalog.text", run->book.name),
 								2, types, values, NULL, SPI_OK_SELECT);
 	for (uint64 row = 0; row < nrows; row++)
 	{

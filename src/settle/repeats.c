@@ -35,11 +35,7 @@ typedef struct Column
 static void
 add_datum(Column *column, Datum datum)
 {
-	if (column->n == column->space)
-	{
-		column->space = Max(64, column->space * 2);
-		column->datums = column->datums == NULL ? palloc(sizeof(Datum) * column->space) : repalloc(column->datums, sizeof(Datum) * column->space);
-	}
+	column->datums = settle_grow(column->datums, column->n, &column->space, sizeof(Datum));
 	column->datums[column->n++] = datum;
 }
 

@@ -67,6 +67,23 @@ settle_pass_gate(const SettleBook *book, bool at_commit)
 }
 
 /*
+ * settle._shut_gate(book regnamespace) returns void
+ *
+ * Locks the gate of the book as a run does.  It must be the whole of a
+ * statement: what comes after it then sees all that others have posted.
+ */
+PG_FUNCTION_INFO_V1(settle_shut_gate);
+Datum
+settle_shut_gate(PG_FUNCTION_ARGS)
+{
+	SettleBook	book = settle_book(PG_GETARG_OID(0));
+
+	settle_book_check_level(&book, SETTLE_ADMIN);
+	settle_pass_gate(&book, false);
+	PG_RETURN_VOID();
+}
+
+/*
  * Asks for one number as all see it that is committed by now, whatever the
  * snapshot of this transaction.
  */
@@ -239,7 +256,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	const char *time_zone = "UTC";
 	static const char settings[] =
 		"SELECT b.currency, b.time_zone, b.rule_revision, b.max_correction, " SETTLE_OPEN_PERIOD ", EXISTS (SELECT FROM %1$s.held), "
-		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}'), b.keep_inputs FROM %1$s.book AS b";
+		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}'), b.keep_inputs, b.fx_party FROM %1$s.book AS b";
 
 	memset(run, 0, sizeof(*run));
 	run->book = *book;
@@ -257,7 +274,7 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 		MemoryContextSwitchTo(old);
 	}
 
-	run->max_correction = -1;
+	run->max_correction = run->before = -1;
 	run->open_period = DATEVAL_NOBEGIN;
 
 	/* revision and edits are read before the rules, which are then of this one or a later, and contain those edits */
@@ -280,6 +297,9 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 		if (!isnull && !at_commit)
 			run->edits = datumCopy(value, false, -1);
 		run->keep_inputs = DatumGetBool(settle_spi_datum(0, 8, &isnull));
+		value = settle_spi_datum(0, 9, &isnull);
+		if (!isnull)
+			run->fx_party = TextDatumGetCString(value);
 		MemoryContextSwitchTo(old);
 	}
 	run->ruleset = settle_book_ruleset(book);
@@ -347,7 +367,7 @@ void
 settle_record_run(Run *run)
 {
 	Oid			types[] = {
-		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID
+		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID
 	};
 	Datum		values[lengthof(types)];
 	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
@@ -374,8 +394,9 @@ settle_record_run(Run *run)
 	values[8] = Int64GetDatum(run->held);
 	values[9] = Int64GetDatum(run->problems);
 	values[10] = Int64GetDatum(run->unpaid);
-	settle_book_execute(psprintf("WITH recorded AS (INSERT INTO %1$s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid) "
-								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING run_id) "
+	values[11] = Int64GetDatum(run->counted);
+	settle_book_execute(psprintf("WITH recorded AS (INSERT INTO %1$s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid, counted) "
+								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING run_id) "
 								 "INSERT INTO %1$s.unsealed (run_id) SELECT r.run_id FROM recorded AS r", run->book.name),
 						lengthof(types), types, values, NULL, SPI_OK_INSERT);
 }

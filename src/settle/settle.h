@@ -144,6 +144,7 @@ typedef struct Posted
 	int			nlines;
 	int			space;
 	RunLine    *lines;
+	const char *inputs;			/* that it was priced with last, where the book names an fx_party */
 	List	   *gone;			/* lines by posting time that were taken back, at another price */
 } Posted;
 
@@ -179,6 +180,7 @@ typedef struct Run
 	int64		rule_revision;	/* that the ruleset has, or an earlier one */
 	SettleReader reader;		/* of the facts and rates of the book */
 	bool		keep_inputs;
+	const char *fx_party;		/* who has what corrections gain or lose by rates; NULL: nobody asks */
 	StringInfoData inputs;		/* those of one ticket */
 	char	   *currency;
 	int64		run_id;
@@ -218,6 +220,8 @@ typedef struct Run
 	bool		brakes;			/* holds every correction that is not released */
 	bool		tripped;		/* too many: go back, and brake */
 	int64		braked;			/* corrections that count */
+	int64		before;			/* of earlier runs of the same backlog; -1: not asked yet */
+	int64		counted;		/* those that count on in the next run */
 
 	/* figures of the run */
 	int64		settled;
@@ -265,9 +269,6 @@ extern void settle_copy_ltree(StringInfo buf, struct varlena *path);
 extern void settle_check_replay(const SettleBook *book, Tuplestorestate *store, TupleDesc desc);
 
 /* ---- run.c ---- */
-
-/* Reports tickets of the sources that the book does not know of, and settled ones that have no row. */
-extern void settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc);
 
 /* Raises 40001 where the rules of a poster at commit are no longer those of the book. */
 extern void settle_run_check_rules(Run *run);

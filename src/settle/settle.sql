@@ -1,10 +1,23 @@
--- settle: runs, corrections, captures, explanations, checks
+-- settle: runs, corrections, captures, explanations
 
 CREATE FUNCTION settle.capture() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_capture' LANGUAGE C;
 COMMENT ON FUNCTION settle.capture() IS 'row trigger on a source: notes which tickets changed; made by settle.add_source';
 
 CREATE FUNCTION settle.settle_at_commit() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_at_commit' LANGUAGE C;
 COMMENT ON FUNCTION settle.settle_at_commit() IS 'deferred trigger on a source: settles the tickets that the transaction changed; made by settle.add_source';
+
+CREATE FUNCTION settle._shut_gate(book regnamespace) RETURNS void AS 'MODULE_PATHNAME', 'settle_shut_gate' LANGUAGE C STRICT;
+COMMENT ON FUNCTION settle._shut_gate(regnamespace) IS 'locks the gate of a book as a run does; it must be the whole of a statement';
+
+CREATE FUNCTION settle._pass_gate(book regnamespace) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	EXECUTE format('LOCK TABLE %1$s.gate IN ROW EXCLUSIVE MODE', book);
+END
+$function$;
+COMMENT ON FUNCTION settle._pass_gate(regnamespace) IS 'passes the gate of the book beside others; waits for runs and for a period that is being closed or opened';
 
 CREATE FUNCTION settle.run(
 	book regnamespace, max_tickets bigint DEFAULT NULL,
@@ -55,20 +68,27 @@ CREATE FUNCTION settle.explain(
 COMMENT ON FUNCTION settle.explain(regnamespace, text) IS
 	'the steps that give the lines of one ticket, of the source "ticket" or of the only one that has the key';
 
-CREATE FUNCTION settle.check(book regnamespace, OUT invariant text, OUT object text, OUT detail text)
-	RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_check' LANGUAGE C STRICT;
-COMMENT ON FUNCTION settle.check(regnamespace) IS 'one row for each place where an invariant of the book does not hold; no row when all is well';
-
-CREATE FUNCTION settle._tally_fee(tiers settle.tiers[], counts bigint[], quantities numeric[], weighted numeric[], rounding text, unit text)
-	RETURNS numeric AS 'MODULE_PATHNAME', 'settle_tally_fee_sql' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION settle._tally_fee(settle.tiers[], bigint[], numeric[], numeric[], text, text) IS
-	'what a tally owes, from its state for each version of its rule in order';
-
 CREATE FUNCTION settle._bench_evaluate(book regnamespace, source name)
 	RETURNS bigint AS 'MODULE_PATHNAME', 'settle_bench_evaluate' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle._bench_evaluate(regnamespace, name) IS 'reads, matches and prices every ticket of a source without writing, for benchmarks; returns the number of lines';
 REVOKE ALL ON FUNCTION settle._bench_evaluate(regnamespace, name) FROM PUBLIC;
 
 CREATE FUNCTION settle.excuse(book regnamespace, source name, key text, reason text)
-	RETURNS void AS 'MODULE_PATHNAME', 'settle_excuse' LANGUAGE C STRICT;
+	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle.excuse(regnamespace, name, text, text) IS 'says of a ready ticket that no rule is to pay it; the reason stands in <book>.unpaid';
+CREATE FUNCTION settle._excuse(book regnamespace, source name, key text, reason text) RETURNS void
+	LANGUAGE plpgsql STRICT
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	changed bigint;
+BEGIN
+	EXECUTE format('UPDATE %s.unpaid SET excused_by = $4, excused_at = now(), reason = $3 WHERE source = $1 AND ticket_key = $2', book)
+		USING source, key, reason, settle.actor(book);
+	GET DIAGNOSTICS changed = ROW_COUNT;
+	IF changed = 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('ticket "%s" of source "%s" is not unpaid', key, source);
+	END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION settle._excuse(regnamespace, name, text, text) FROM PUBLIC;

@@ -372,23 +372,63 @@ compare_tallies(const void *a, const void *b)
 }
 
 /*
+ * Names the sheet of what a ticket's corrections gain or lose by rates: three
+ * words, where those of tallies have four.
+ */
+const char *
+settle_fx_key(const RunSource *source, const char *key)
+{
+	return psprintf("fx %s %s", one_word(source->name), one_word(key));
+}
+
+/*
+ * Gives the revisions that sheets of keys on no ticket get.
+ */
+static void
+next_revisions(Run *run, Datum *keys, int *revisions, int n)
+{
+	Oid			type = TEXTARRAYOID;
+	Datum		value = settle_array_of(TEXTOID, keys, n);
+	bool		isnull;
+
+	settle_book_execute(psprintf("SELECT coalesce((SELECT pg_catalog.max(s.revision) FROM %s.sheet AS s "
+								 "WHERE s.source_id OPERATOR(pg_catalog.=) 0 AND s.ticket_key OPERATOR(pg_catalog.=) u.key), 0) "
+								 "FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(key, at) ORDER BY u.at", run->book.name),
+						1, &type, &value, NULL, SPI_OK_SELECT);
+	for (int i = 0; i < n; i++)
+		revisions[i] = DatumGetInt32(settle_spi_datum(i, 1, &isnull)) + 1;
+	SPI_freetuptable(SPI_tuptable);
+}
+
+int
+settle_next_revision(Run *run, const char *key)
+{
+	Datum		datum = CStringGetTextDatum(key);
+	int			revision;
+
+	next_revisions(run, &datum, &revision, 1);
+	return revision;
+}
+
+/*
  * Names the sheets of retiers by rule, owner, period and unit, and finds their
  * next revisions.
  */
 static void
 name_retiers(Run *run, Retier *retiers, int n)
 {
-	Oid			types[] = {INT4ARRAYOID, TEXTARRAYOID};
+	Oid			type = INT4ARRAYOID;
 	Datum	   *datums = palloc(sizeof(Datum) * n);
-	Datum		values[2];
+	int		   *revisions = palloc(sizeof(int) * n);
+	Datum		value;
 	bool		isnull;
 
 	for (int i = 0; i < n; i++)
 		datums[i] = Int32GetDatum(retiers[i].tally->key.owner);
-	values[0] = settle_array_of(INT4OID, datums, n);
+	value = settle_array_of(INT4OID, datums, n);
 	settle_book_execute(psprintf("SELECT p.party FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(id, at) "
 								 "JOIN %s.party AS p ON p.party_id OPERATOR(pg_catalog.=) u.id ORDER BY u.at", run->book.name),
-						1, types, values, NULL, SPI_OK_SELECT);
+						1, &type, &value, NULL, SPI_OK_SELECT);
 	for (int i = 0; i < n; i++)
 	{
 		char		period[MAXDATELEN + 1];
@@ -399,15 +439,9 @@ name_retiers(Run *run, Retier *retiers, int n)
 		datums[i] = CStringGetTextDatum(retiers[i].key);
 	}
 	SPI_freetuptable(SPI_tuptable);
-	types[0] = TEXTARRAYOID;
-	values[0] = settle_array_of(TEXTOID, datums, n);
-	settle_book_execute(psprintf("SELECT coalesce((SELECT pg_catalog.max(s.revision) FROM %s.sheet AS s "
-								 "WHERE s.source_id OPERATOR(pg_catalog.=) 0 AND s.ticket_key OPERATOR(pg_catalog.=) u.key), 0) "
-								 "FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(key, at) ORDER BY u.at", run->book.name),
-						1, types, values, NULL, SPI_OK_SELECT);
+	next_revisions(run, datums, revisions, n);
 	for (int i = 0; i < n; i++)
-		retiers[i].revision = DatumGetInt32(settle_spi_datum(i, 1, &isnull)) + 1;
-	SPI_freetuptable(SPI_tuptable);
+		retiers[i].revision = revisions[i];
 }
 
 static void

@@ -6,16 +6,6 @@
  * the gate for themselves, so no statement is made anew between the look at it
  * and the move.
  */
-CREATE FUNCTION settle._pass_gate(book regnamespace) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-	EXECUTE format('LOCK TABLE %1$s.gate IN ROW EXCLUSIVE MODE', book);
-END
-$function$;
-COMMENT ON FUNCTION settle._pass_gate(regnamespace) IS 'passes the gate of the book beside others; waits for runs and for a period that is being closed or opened';
-
 CREATE FUNCTION settle._begin_move(
 	book regnamespace, party text, period date, INOUT unit text, action text,
 	OUT state text, OUT to_state text, OUT payable numeric, OUT content bytea, OUT submitted_by text

@@ -20,6 +20,23 @@ $function$;
 COMMENT ON FUNCTION settle._disputed_amount(regnamespace, text, date, text, name, text, text) IS
 	'what the lines of a ticket add to a statement; a deduction in dispute holds nothing, since holding it would pay more';
 
+CREATE FUNCTION settle._hold(book regnamespace, party text, period date, unit text, amount numeric) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	EXECUTE format($sql$
+		UPDATE %1$s.statement AS s SET held = s.held + $4, payable = due.payable, carried = s.payable + s.carried - $4 - due.payable
+		FROM (
+			SELECT greatest(0, trunc(o.payable + o.carried - $4, settle._minor_units(o.unit))) AS payable
+			FROM %1$s.statement AS o WHERE o.period = $1 AND o.party = $2 AND o.unit = $3
+		) AS due
+		WHERE s.period = $1 AND s.party = $2 AND s.unit = $3
+	$sql$, book) USING period, party, unit, amount;
+END
+$function$;
+COMMENT ON FUNCTION settle._hold(regnamespace, text, date, text, numeric) IS 'holds an amount of a statement, or frees it where negative; the statement is locked';
+
 CREATE FUNCTION settle.dispute_statement(
 	book regnamespace, party text, period date, unit text DEFAULT NULL, reason text DEFAULT NULL,
 	source name DEFAULT NULL, ticket_key text DEFAULT NULL, component text DEFAULT NULL
@@ -86,15 +103,7 @@ BEGIN
 		INSERT INTO %1$s.dispute (party, period, unit, source, ticket_key, component, amount, reason, opened_by)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING dispute_id
 	$sql$, book) INTO number USING party, period, move.unit, of_source, ticket_key, component, amount, reason, settle.actor(book);
-	EXECUTE format($sql$
-		UPDATE %1$s.statement AS s SET held = s.held + $4, payable = due.payable, carried = s.payable + s.carried - $4 - due.payable
-		FROM (
-			SELECT greatest(0, trunc(o.payable + o.carried - $4, settle._minor_units(o.unit))) AS payable
-			FROM %1$s.statement AS o WHERE o.period = $1 AND o.party = $2 AND o.unit = $3
-		) AS due
-		WHERE s.period = $1 AND s.party = $2 AND s.unit = $3
-	$sql$, book) USING period, party, move.unit, amount;
-
+	PERFORM settle._hold(book, party, period, move.unit, amount);
 	IF ticket_key IS NULL THEN
 		EXECUTE format('UPDATE %1$s.approval AS a SET voided_at = now(), voided_because = $4 WHERE a.period = $1 AND a.party = $2 AND a.unit = $3 AND a.voided_at IS NULL', book)
 			USING period, party, move.unit, reason;
@@ -111,7 +120,7 @@ REVOKE ALL ON FUNCTION settle._dispute_statement(regnamespace, text, date, text,
 CREATE FUNCTION settle.resolve_dispute(book regnamespace, dispute bigint, outcome text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;
 COMMENT ON FUNCTION settle.resolve_dispute(regnamespace, bigint, text, text) IS
-	'ends a dispute: upheld, whose ticket is then corrected by its data, or dismissed; what it held is payable in the statement that is made next';
+	'ends a dispute: dismissed, what it held is payable under the same statement, if that is of the last closed period and not paid; else, or upheld, whose ticket is then corrected by its data, in the statement that is made next';
 
 CREATE FUNCTION settle._resolve_dispute(book regnamespace, dispute bigint, outcome text, reason text) RETURNS void
 	LANGUAGE plpgsql
@@ -125,6 +134,8 @@ DECLARE
 	ticket_key text;
 	opened_by text;
 	known text;
+	amount numeric;
+	is_free boolean;
 	move record;
 BEGIN
 	PERFORM settle._require_reason('resolving a dispute', reason);
@@ -134,8 +145,8 @@ BEGIN
 			HINT = 'Known are upheld and dismissed.';
 	END IF;
 	PERFORM settle._pass_gate(book);
-	EXECUTE format('SELECT d.party, d.period, d.unit, d.ticket_key, d.opened_by, d.outcome FROM %1$s.dispute AS d WHERE d.dispute_id = $1 FOR UPDATE', book)
-		INTO party, period, unit, ticket_key, opened_by, known USING dispute;
+	EXECUTE format('SELECT d.party, d.period, d.unit, d.ticket_key, d.opened_by, d.outcome, d.amount FROM %1$s.dispute AS d WHERE d.dispute_id = $1 FOR UPDATE', book)
+		INTO party, period, unit, ticket_key, opened_by, known, amount USING dispute;
 	IF party IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('dispute %s does not exist', dispute);
 	ELSIF known IS NOT NULL THEN
@@ -145,14 +156,25 @@ BEGIN
 			MESSAGE = format('"%s" cannot resolve dispute %s', me, dispute),
 			DETAIL = 'Who opened a dispute, or gets the money, does not resolve it.';
 	END IF;
-	EXECUTE format($sql$
-		UPDATE %1$s.dispute AS d SET outcome = $2, resolution = $3, resolved_by = $4, resolved_at = now(),
-			held_until = (SELECT max(s.period) FROM %1$s.statement AS s WHERE s.party = d.party AND s.unit = d.unit)
-		WHERE d.dispute_id = $1
-	$sql$, book) USING dispute, outcome, reason, me;
 	IF ticket_key IS NULL THEN
 		move := settle._begin_move(book, party, period, unit, 'resolve');
+	END IF;
+	-- what later statements bring forward has been said, and those of a period that is open again are made anew
+	EXECUTE format('SELECT s.state <> $4 AND s.period = (SELECT max(p.period) FROM %1$s.period AS p WHERE p.state = $5) FROM %1$s.statement AS s WHERE s.period = $1 AND s.party = $2 AND s.unit = $3 FOR UPDATE', book)
+		INTO is_free USING period, party, unit, 'paid', 'closed';
+	is_free := is_free AND outcome = 'dismissed';
+	IF is_free THEN
+		PERFORM settle._hold(book, party, period, unit, -amount);
+	END IF;
+	EXECUTE format($sql$
+		UPDATE %1$s.dispute AS d SET outcome = $2, resolution = $3, resolved_by = $4, resolved_at = now(),
+			held_until = CASE WHEN $5 THEN d.period - 1 ELSE (SELECT max(s.period) FROM %1$s.statement AS s WHERE s.party = d.party AND s.unit = d.unit) END
+		WHERE d.dispute_id = $1
+	$sql$, book) USING dispute, outcome, reason, me, is_free;
+	IF ticket_key IS NULL THEN
 		PERFORM settle._end_move(book, party, period, unit, 'resolve', move.to_state, reason);
+	ELSIF is_free THEN
+		PERFORM settle._void_changed(book, period, party, reason);
 	END IF;
 END
 $function$;

@@ -15,7 +15,7 @@ BEGIN
 			title text
 		);
 		COMMENT ON TABLE %1$I.figure_kind IS 'kinds of external figures, and which figure of the book each is compared with';
-		COMMENT ON COLUMN %1$I.figure_kind.grain IS 'order: one figure a ticket; party: one a party and period';
+		COMMENT ON COLUMN %1$I.figure_kind.grain IS 'order: one figure a ticket or an order; party: one a party and period';
 		COMMENT ON COLUMN %1$I.figure_kind.source IS 'source of the tickets; null: all';
 		COMMENT ON COLUMN %1$I.figure_kind.component IS 'component whose lines count; null: of a ticket its revenue, which is without tax, of a party all it received less what it gave';
 		COMMENT ON COLUMN %1$I.figure_kind.parties IS 'parties it speaks of: a code, or what stands before its colon (dealer for dealer:d1); null: all outside parties';
@@ -30,14 +30,16 @@ BEGIN
 			period date NOT NULL,
 			source name,
 			ticket_key text,
+			order_ref text,
 			party text,
 			unit text NOT NULL,
 			amount numeric NOT NULL,
 			loaded_at timestamptz NOT NULL DEFAULT now(),
-			CONSTRAINT figure_of_an_order_or_of_a_party CHECK ((source IS NOT NULL AND ticket_key IS NOT NULL AND party IS NULL) OR (source IS NULL AND ticket_key IS NULL AND party IS NOT NULL))
+			CONSTRAINT figure_of_an_order_or_of_a_party CHECK (num_nonnulls(ticket_key, order_ref, party) = 1 AND (source IS NULL) = (ticket_key IS NULL))
 		);
 		CREATE INDEX external_figure_kind ON %1$I.external_figure (kind, period);
-		COMMENT ON TABLE %1$I.external_figure IS 'figures of others, as loaded: of an order (source and ticket_key) or of a party; several rows of one add up';
+		COMMENT ON TABLE %1$I.external_figure IS 'figures of others, as loaded: of a ticket (source and ticket_key), an order (order_ref) or a party; several rows of one add up';
+		COMMENT ON COLUMN %1$I.external_figure.order_ref IS 'reference of an order, compared with the sum of its tickets, which order_ticket lists';
 		COMMENT ON COLUMN %1$I.external_figure.period IS 'period of the bill that it stands in';
 	$tables$, book);
 END
@@ -46,16 +48,16 @@ COMMENT ON FUNCTION settle._create_reconcile_tables(name) IS 'makes the tables o
 
 CREATE FUNCTION settle.reconcile(
 	book regnamespace, kind text, period date,
-	OUT outcome text, OUT source name, OUT ticket_key text, OUT party text, OUT unit text,
+	OUT outcome text, OUT source name, OUT ticket_key text, OUT order_ref text, OUT party text, OUT unit text,
 	OUT book_amount numeric, OUT external_amount numeric, OUT difference numeric
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_as_reader' LANGUAGE C;
 COMMENT ON FUNCTION settle.reconcile(regnamespace, text, date) IS
-	'external figures of a kind and period against the book, a row an order or party: matched, different, missing_here (others have it, the book does not) or missing_there; difference is theirs less ours';
+	'external figures of a kind and period against the book, a row a ticket, order or party: matched, different, missing_here (others have it, the book does not) or missing_there; difference is theirs less ours';
 
 CREATE FUNCTION settle._reconcile(
 	book regnamespace, kind text, period date
 ) RETURNS TABLE (
-	outcome text, source name, ticket_key text, party text, unit text,
+	outcome text, source name, ticket_key text, order_ref text, party text, unit text,
 	book_amount numeric, external_amount numeric, difference numeric
 )
 	LANGUAGE plpgsql
@@ -105,24 +107,33 @@ BEGIN
 	END IF;
 	RETURN QUERY EXECUTE format($sql$
 		WITH ours AS (%2$s), theirs AS (
-			SELECT e.source, e.ticket_key, e.party, e.unit, sum(e.amount) AS amount
+			SELECT e.source, e.ticket_key, e.order_ref, e.party, e.unit, e.amount
 			FROM %1$s.external_figure AS e
 			WHERE e.kind = $1 AND e.period = $2
-			GROUP BY e.source, e.ticket_key, e.party, e.unit
+		), named AS (
+			-- all that is said of the tickets of an order that a figure names is said of the order
+			SELECT so.source, o.ticket_key, o.order_ref
+			FROM %1$s.source AS so
+			JOIN %1$s.order_ticket AS o ON o.source_id = so.source_id AND o.order_ref IN (SELECT t.order_ref FROM theirs AS t)
+			WHERE $3 IS NULL OR so.source = $3
 		), sides AS (
-			SELECT x.source, x.ticket_key, x.party, x.unit, sum(x.ours) AS ours, sum(x.theirs) AS theirs
+			SELECT
+				CASE WHEN n.order_ref IS NULL THEN x.source END AS source, CASE WHEN n.order_ref IS NULL THEN x.ticket_key END AS ticket_key,
+				coalesce(x.order_ref, n.order_ref) AS order_ref, x.party, x.unit, nullif(sum(x.ours), 0) AS ours, sum(x.theirs) AS theirs
 			FROM (
-				SELECT o.source, o.ticket_key, o.party, o.unit, o.amount AS ours, NULL::numeric AS theirs FROM ours AS o WHERE o.amount <> 0
+				SELECT o.source, o.ticket_key, NULL AS order_ref, o.party, o.unit, o.amount AS ours, NULL::numeric AS theirs FROM ours AS o
 				UNION ALL
-				SELECT t.source, t.ticket_key, t.party, t.unit, NULL, t.amount FROM theirs AS t
+				SELECT t.source, t.ticket_key, t.order_ref, t.party, t.unit, NULL, t.amount FROM theirs AS t
 			) AS x
-			GROUP BY x.source, x.ticket_key, x.party, x.unit
+			LEFT JOIN named AS n ON n.source = x.source AND n.ticket_key = x.ticket_key
+			GROUP BY 1, 2, 3, x.party, x.unit
 		)
 		SELECT
 			CASE WHEN s.ours IS NULL AND s.theirs <> 0 THEN 'missing_here' WHEN s.theirs IS NULL THEN 'missing_there' WHEN coalesce(s.ours, 0) = s.theirs THEN 'matched' ELSE 'different' END,
-			s.source, s.ticket_key, s.party, s.unit, s.ours, s.theirs, coalesce(s.theirs, 0) - coalesce(s.ours, 0)
+			s.source, s.ticket_key, s.order_ref, s.party, s.unit, s.ours, s.theirs, coalesce(s.theirs, 0) - coalesce(s.ours, 0)
 		FROM sides AS s
-		ORDER BY s.source, s.ticket_key, s.party, s.unit
+		WHERE s.ours IS NOT NULL OR s.theirs IS NOT NULL
+		ORDER BY s.source, s.ticket_key, s.order_ref, s.party, s.unit
 	$sql$, book, ours) USING kind, period, of_source, of_component, of_parties, book;
 END
 $function$;

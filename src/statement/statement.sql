@@ -73,7 +73,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.statement_item.period IS 'period of the statement';
 		COMMENT ON COLUMN %1$I.statement_item.unit IS 'unit of the statement';
 		COMMENT ON COLUMN %1$I.statement_item.kind IS 'earned, correction of an earlier period, or withheld for a tax party';
-		COMMENT ON COLUMN %1$I.statement_item.component IS 'component of the lines, with .retier for what a tally owes beyond its tickets';
+		COMMENT ON COLUMN %1$I.statement_item.component IS 'component of the lines, with .retier for what a tally owes beyond its tickets, .fx for what corrections gain or lose by rates';
 		COMMENT ON COLUMN %1$I.statement_item.corrects_period IS 'period that a correction corrects';
 		COMMENT ON COLUMN %1$I.statement_item.tickets IS 'tickets whose lines it sums';
 		COMMENT ON COLUMN %1$I.statement_item.amount IS 'received less given by the party';
@@ -228,7 +228,7 @@ BEGIN
 				WHEN me.party_id = l.payer_id AND other.side = 'tax' THEN 'withheld'
 				ELSE 'earned'
 			END,
-			r.component || CASE WHEN l.retier THEN '.retier' ELSE '' END,
+			r.component || CASE WHEN l.retier THEN '.retier' WHEN sh.source_id = 0 THEN '.fx' ELSE '' END,
 			sh.corrects_period, sh.source_id, sh.ticket_key, sh.sheet_id, l.line,
 			CASE WHEN me.party_id = l.payee_id THEN l.amount ELSE -l.amount END
 		FROM %1$s.sheet AS sh

@@ -98,7 +98,7 @@ AS $function$
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
 		SELECT
-			sh.revision, sh.period, sh.corrects_period, r.component || CASE WHEN l.retier THEN '.retier' ELSE '' END,
+			sh.revision, sh.period, sh.corrects_period, r.component || CASE WHEN l.retier THEN '.retier' WHEN sh.source_id = 0 THEN '.fx' ELSE '' END,
 			payer.party, payee.party, l.amount, coalesce(r.unit, sh.currency), me.party, s.period, s.state, p.reference, p.paid_at
 		FROM %1$s.source AS so
 		JOIN %1$s.sheet AS sh ON sh.source_id = so.source_id

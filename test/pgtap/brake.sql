@@ -76,6 +76,22 @@ SELECT is((SELECT array_agg(concat_ws(' ', owner, tickets, quantity, amount) ORD
     'in the end everybody has what he would have without the brake');
 SELECT is_empty($$ SELECT * FROM settle.check('shop') WHERE invariant !~ 'statement' $$, 'the book agrees with itself');
 
+-- a backlog is one, however many runs it is cut into
+UPDATE shop.ticket SET amount = amount + 1 WHERE ticket_id::int BETWEEN 201 AND 220;
+SELECT max(run_id) AS last FROM shop.run \gset
+CALL settle.run_all('shop', 2);
+SELECT is((SELECT concat_ws(' ', sum(corrections), sum(held)) FROM shop.run WHERE run_id > :last), '4 16', 'two runs of two go through, the third would be beyond five and holds its own, as do those after it');
+SELECT is((SELECT count(*) FROM shop.held), 16::bigint, 'what is left is held');
+SELECT is((SELECT array_agg(DISTINCT counted = 0 ORDER BY counted = 0) FROM shop.run WHERE run_id > :last), '{f,t}', 'the last run, which left nothing, begins anew');
+UPDATE shop.ticket SET amount = amount + 1 WHERE ticket_id::int BETWEEN 301 AND 305;
+SELECT is(pg_temp.run(), '5 5 0', 'so that five more pass');
+UPDATE shop.ticket SET amount = amount + 1 WHERE ticket_id::int BETWEEN 401 AND 408;
+SELECT settle.run('shop', 4) \g /dev/null
+SELECT settle.release('shop', 'all right') \g /dev/null
+SELECT is((SELECT concat_ws(' ', sum(h.corrections), sum(h.held)) FROM generate_series(1, 10) AS n CROSS JOIN LATERAL settle.run('shop', 4 + 0 * n) AS h), '20 0', 'a release begins anew, too: four that it let nobody hold, and the sixteen');
+SELECT is(pg_temp.held(), NULL, 'nothing is held');
+SELECT settle.run('twin') \g /dev/null
+
 ----------------------------------------------------------------------------------------------------
 -- Edits of the past, many tickets, no brake
 ----------------------------------------------------------------------------------------------------

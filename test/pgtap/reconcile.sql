@@ -17,12 +17,12 @@ INSERT INTO recon.external_figure (kind, period, source, ticket_key, unit, amoun
     ('channel_bill', '2025-11-01', 'ticket', '11-2', 'CNY', 210), ('channel_bill', '2025-11-01', 'ticket', 'unknown', 'CNY', 5),
     ('channel_bill', '2025-11-01', 'ticket', '11-4', 'USD', 400);
 SELECT results_eq($$ SELECT * FROM settle.reconcile('recon', 'channel_bill', '2025-11-01') $$, $$ VALUES
-    ('matched', 'ticket'::name, '11-1', NULL::text, 'CNY', 100::numeric, 100.00, 0.00),
-    ('different', 'ticket', '11-2', NULL, 'CNY', 200, 210, 10),
-    ('missing_there', 'ticket', '11-3', NULL, 'CNY', 300, NULL, -300),
-    ('missing_there', 'ticket', '11-4', NULL, 'CNY', 400, NULL, -400),
-    ('missing_here', 'ticket', '11-4', NULL, 'USD', NULL, 400, 400),
-    ('missing_here', 'ticket', 'unknown', NULL, 'CNY', NULL, 5, 5) $$, 'matched, different, missing there and here, by order and unit');
+    ('matched', 'ticket'::name, '11-1', NULL::text, NULL::text, 'CNY', 100::numeric, 100.00, 0.00),
+    ('different', 'ticket', '11-2', NULL, NULL, 'CNY', 200, 210, 10),
+    ('missing_there', 'ticket', '11-3', NULL, NULL, 'CNY', 300, NULL, -300),
+    ('missing_there', 'ticket', '11-4', NULL, NULL, 'CNY', 400, NULL, -400),
+    ('missing_here', 'ticket', '11-4', NULL, NULL, 'USD', NULL, 400, 400),
+    ('missing_here', 'ticket', 'unknown', NULL, NULL, 'CNY', NULL, 5, 5) $$, 'matched, different, missing there and here, by order and unit');
 SELECT results_eq($$ SELECT count(*), sum(book_amount) FROM settle.reconcile('recon', 'sign_off', '2025-10-01') $$, $$ VALUES (4::bigint, 1000::numeric) $$, 'without a component it is the revenue');
 UPDATE recon.figure_kind SET source = 'elsewhere' WHERE kind = 'sign_off';
 SELECT is_empty($$ SELECT * FROM settle.reconcile('recon', 'sign_off', '2025-10-01') $$, 'of one source alone');
@@ -39,6 +39,27 @@ SELECT results_eq($$ SELECT outcome, party, book_amount, external_amount, differ
 UPDATE recon.figure_kind SET parties = 'dealer:d1' WHERE kind = 'erp_invoice';
 SELECT results_eq($$ SELECT outcome, party FROM settle.reconcile('recon', 'erp_invoice', '2025-11-01') $$, $$ VALUES ('matched', 'dealer:d1'), ('missing_here', 'dealer:d2'), ('missing_here', 'dealer:d3'), ('missing_here', 'dealer:d4') $$, 'of some parties alone');
 UPDATE recon.figure_kind SET parties = 'dealer' WHERE kind = 'erp_invoice';
+
+-- per order reference: what is billed of an order is compared with the sum of its tickets, in whatever source they are
+CREATE TABLE delivery (parcel text PRIMARY KEY, done_at timestamptz, project text, region text, order_no text, amount numeric);
+SELECT settle.add_source('recon', 'delivery', 'delivery', 'parcel', 'done_at', project => 'project', region => 'region', revenue => 'amount', order_ref => 'order_no') \g /dev/null
+SELECT settle.add_rule('recon', 'delivered', 'intake', 'customer', 'escrow', base => 'amount', source => 'delivery') \g /dev/null
+INSERT INTO delivery VALUES ('P1', '2025-12-03', 'a', 'b', 'O-1', 70), ('P2', '2025-12-04', 'c', 'b', 'O-1', 50), ('P3', '2025-12-05', 'a', 'b', 'O-2', 80), ('P4', '2025-12-05', 'a', 'b', NULL, 20), ('P5', '2025-12-06', 'a', 'b', 'O-4', 5);
+SELECT settle.run('recon') \g /dev/null
+INSERT INTO recon.external_figure (kind, period, order_ref, unit, amount) VALUES
+    ('channel_bill', '2025-12-01', 'O-1', 'CNY', 100), ('channel_bill', '2025-12-01', 'O-2', 'CNY', 80), ('channel_bill', '2025-12-01', 'O-3', 'CNY', 9);
+INSERT INTO recon.external_figure (kind, period, source, ticket_key, unit, amount) VALUES ('channel_bill', '2025-12-01', 'delivery', 'P2', 'CNY', 20), ('channel_bill', '2025-12-01', 'delivery', 'P4', 'CNY', 25);
+SELECT results_eq($$ SELECT outcome, source, ticket_key, order_ref, unit, book_amount, external_amount, difference FROM settle.reconcile('recon', 'channel_bill', '2025-12-01') $$, $$ VALUES
+    ('different', 'delivery'::name, 'P4', NULL::text, 'CNY', 20::numeric, 25::numeric, 5::numeric),
+    ('missing_there', 'delivery', 'P5', NULL, 'CNY', 5, NULL, -5),
+    ('matched', NULL, NULL, 'O-1', 'CNY', 120, 120, 0),
+    ('matched', NULL, NULL, 'O-2', 'CNY', 80, 80, 0),
+    ('missing_here', NULL, NULL, 'O-3', 'CNY', NULL, 9, 9) $$, 'two tickets of an order are one sum, and what is billed of one of them goes there, too; a ticket whose order nobody names stands for itself');
+UPDATE recon.figure_kind SET source = 'ticket' WHERE kind = 'channel_bill';
+SELECT results_eq($$ SELECT outcome, order_ref, book_amount FROM settle.reconcile('recon', 'channel_bill', '2025-12-01') WHERE order_ref IS NOT NULL $$, $$ VALUES
+    ('missing_here', 'O-1', NULL::numeric), ('missing_here', 'O-2', NULL), ('missing_here', 'O-3', NULL) $$, 'of one source alone');
+UPDATE recon.figure_kind SET source = NULL WHERE kind = 'channel_bill';
+SELECT throws_ok($$ INSERT INTO recon.external_figure (kind, period, source, order_ref, unit, amount) VALUES ('channel_bill', '2025-11-01', 'delivery', 'O-1', 'CNY', 1) $$, '23514', NULL, 'an order is named by its reference alone');
 
 -- an audit is due when a party differs by more than 5 % three periods in a row
 SELECT settle.close_period('recon', '2025-08-01'), settle.close_period('recon', '2025-09-01') \g /dev/null

@@ -159,6 +159,26 @@ SET SESSION AUTHORIZATION statement_clerk;
 SELECT settle.submit_statement('pay', 'staff:w1', '2025-11-01') \g /dev/null
 SET SESSION AUTHORIZATION statement_lead;
 SELECT is(settle.approve_statement('pay', 'staff:w1', '2025-11-01'), 'approved', 'the rest is approved');
+-- dismissed before the next statement is made: it is payable under the same one, which is another than what was approved
+SET SESSION AUTHORIZATION statement_clerk;
+SELECT settle.dispute_statement('pay', 'staff:w1', '2025-11-01', reason => 'and the first visit', ticket_key => '1') AS first \gset
+SELECT settle.dispute_statement('pay', 'staff:w2', '2025-11-01', reason => 'wrong day') AS hasty \gset
+RESET SESSION AUTHORIZATION;
+SELECT is(pg_temp.totals('staff:w1', '2025-11-01'), '0 150 0 -4.5 = 0 145.5 0', 'two tickets are held');
+SET SESSION AUTHORIZATION statement_clerk;
+SELECT settle.submit_statement('pay', 'staff:w1', '2025-11-01') \g /dev/null
+SET SESSION AUTHORIZATION statement_lead;
+SELECT settle.approve_statement('pay', 'staff:w1', '2025-11-01') \g /dev/null
+SELECT settle.resolve_dispute('pay', :first, 'dismissed', 'signed for'), settle.resolve_dispute('pay', :hasty, 'dismissed', 'it was that day') \g /dev/null
+RESET SESSION AUTHORIZATION;
+SELECT is(pg_temp.totals('staff:w1', '2025-11-01'), '0 150 0 -4.5 = 97 48.5 0', 'what one of them held is payable again');
+SELECT is(pg_temp.state('staff:w1', '2025-11-01') || ', ' || (SELECT a.voided_because FROM pay.approval AS a WHERE a.party = 'staff:w1' AND a.period = '2025-11-01' ORDER BY a.approval_id DESC LIMIT 1), 'draft, signed for', 'which nobody has approved');
+SELECT is(pg_temp.totals('staff:w2', '2025-11-01') || ' ' || pg_temp.state('staff:w2', '2025-11-01'), '0 80 0 -2.4 = 77.6 0 0 draft', 'so is the whole of a statement');
+SELECT is_empty($$ SELECT * FROM settle.check('pay') $$, 'all figures agree after it');
+SET SESSION AUTHORIZATION statement_clerk;
+SELECT settle.submit_statement('pay', 'staff:w1', '2025-11-01') \g /dev/null
+SET SESSION AUTHORIZATION statement_lead;
+SELECT settle.approve_statement('pay', 'staff:w1', '2025-11-01') \g /dev/null
 -- the whole statement
 SET SESSION AUTHORIZATION statement_clerk;
 SELECT settle.dispute_statement('pay', 'staff:w2', '2025-11-01', reason => 'wrong month') AS whole \gset

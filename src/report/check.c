@@ -120,6 +120,17 @@ static const Invariant invariants[] = {
 		"FROM %1$s.held AS h WHERE NOT EXISTS (SELECT FROM %1$s.sheet AS s WHERE s.source_id = h.source_id AND s.ticket_key = h.ticket_key)"
 	},
 	{
+		"what a correction gains or loses by a rate is of its difference",
+		"SELECT f.ticket_key, 'run ' || f.run_id || ': of ' || f.base || ', the difference is ' || coalesce(d.amount::text, 'none') FROM ("
+		"SELECT s.ticket_key, s.run_id, l.rule_id, l.payer_id, sum(l.base) AS base FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+		"WHERE s.source_id = 0 AND NOT l.retier GROUP BY 1, 2, 3, 4) AS f LEFT JOIN ("
+		"SELECT concat_ws(' ', 'fx', CASE WHEN so.source ~ '[ '']' THEN quote_literal(so.source) ELSE so.source END, "
+		"CASE WHEN s.ticket_key ~ '[ '']' THEN quote_literal(s.ticket_key) ELSE s.ticket_key END) AS ticket_key, s.run_id, l.rule_id, l.payer_id, sum(l.amount) AS amount "
+		"FROM %1$s.sheet AS s JOIN %1$s.source AS so ON so.source_id = s.source_id CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+		"WHERE s.run_id IN (SELECT x.run_id FROM %1$s.sheet AS x WHERE x.source_id = 0 AND x.inputs IS NOT NULL) GROUP BY 1, 2, 3, 4) AS d "
+		"ON d.ticket_key = f.ticket_key AND d.run_id = f.run_id AND d.rule_id = f.rule_id AND d.payer_id = f.payer_id WHERE f.base IS DISTINCT FROM d.amount"
+	},
+	{
 		"a run is sealed once or waits for it",
 		"SELECT 'run ' || r.run_id, count(x.run_id) || ' times' FROM %1$s.run AS r "
 		"LEFT JOIN (SELECT s.run_id FROM %1$s.sealed_run AS s UNION ALL SELECT u.run_id FROM %1$s.unsealed AS u) AS x ON x.run_id = r.run_id "
@@ -267,53 +278,6 @@ static const Invariant invariants[] = {
 };
 
 /*
- * settle.check(book regnamespace) returns setof (invariant, object, detail)
- *
- * Returns a row for each place where an invariant of the book does not hold.
- */
-PG_FUNCTION_INFO_V1(settle_check);
-Datum
-settle_check(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	SettleBook	book;
-	SettleIdentity identity;
-	Oid			type = OIDOID;
-	Datum		arg;
-
-	InitMaterializedSRF(fcinfo, 0);
-	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_level(&book, SETTLE_READER);
-	identity = settle_book_enter(&book);
-	SPI_connect();
-	arg = ObjectIdGetDatum(book.schema);
-	for (int i = 0; i < lengthof(invariants); i++)
-	{
-		uint64		n;
-
-		CHECK_FOR_INTERRUPTS();
-		n = settle_book_execute(psprintf(invariants[i].sql, book.name), 1, &type, &arg, NULL, SPI_OK_SELECT);
-		for (uint64 row = 0; row < n; row++)
-		{
-			Datum		values[3];
-			bool		nulls[3] = {false};
-
-			values[0] = CStringGetTextDatum(invariants[i].name);
-			values[1] = settle_spi_datum((int) row, 1, &nulls[1]);
-			values[2] = settle_spi_datum((int) row, 2, &nulls[2]);
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-		}
-		SPI_freetuptable(SPI_tuptable);
-	}
-	settle_check_replay(&book, rsinfo->setResult, rsinfo->setDesc);
-	/* last, since it leaves the search_path of expressions behind */
-	settle_check_sources(&book, rsinfo->setResult, rsinfo->setDesc);
-	SPI_finish();
-	settle_book_leave(identity);
-	return (Datum) 0;
-}
-
-/*
  * settle._tally_fee(tiers settle.tiers[], counts bigint[], quantities numeric[],
  *					 weighted numeric[], rounding text, unit text) returns numeric
  *
@@ -391,8 +355,12 @@ check_reversals(Run *run, Reader *reader, Tuplestorestate *store, TupleDesc desc
 	}
 }
 
-void
-settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
+/*
+ * Reports tickets of the sources that the book does not know, and settled ones
+ * whose row is gone.
+ */
+static void
+check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
 {
 	Run			run;
 
@@ -454,4 +422,51 @@ settle_check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc d
 			check_reversals(&run, &reader, store, desc);
 	}
 	settle_release_sources(&run);
+}
+
+/*
+ * settle.check(book regnamespace) returns setof (invariant, object, detail)
+ *
+ * Returns a row for each place where an invariant of the book does not hold.
+ */
+PG_FUNCTION_INFO_V1(settle_check);
+Datum
+settle_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SettleBook	book;
+	SettleIdentity identity;
+	Oid			type = OIDOID;
+	Datum		arg;
+
+	InitMaterializedSRF(fcinfo, 0);
+	book = settle_book(PG_GETARG_OID(0));
+	settle_book_check_level(&book, SETTLE_READER);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	arg = ObjectIdGetDatum(book.schema);
+	for (int i = 0; i < lengthof(invariants); i++)
+	{
+		uint64		n;
+
+		CHECK_FOR_INTERRUPTS();
+		n = settle_book_execute(psprintf(invariants[i].sql, book.name), 1, &type, &arg, NULL, SPI_OK_SELECT);
+		for (uint64 row = 0; row < n; row++)
+		{
+			Datum		values[3];
+			bool		nulls[3] = {false};
+
+			values[0] = CStringGetTextDatum(invariants[i].name);
+			values[1] = settle_spi_datum((int) row, 1, &nulls[1]);
+			values[2] = settle_spi_datum((int) row, 2, &nulls[2]);
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	settle_check_replay(&book, rsinfo->setResult, rsinfo->setDesc);
+	/* last, since it leaves the search_path of expressions behind */
+	check_sources(&book, rsinfo->setResult, rsinfo->setDesc);
+	SPI_finish();
+	settle_book_leave(identity);
+	return (Datum) 0;
 }

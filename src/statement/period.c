@@ -1,7 +1,7 @@
 /*
  * period.c
- *		What closing a period needs of C: the gate, and the sums of a period's
- *		lines by party and rule.  The rest stands in period.sql.
+ *		What closing a period needs of C: the sums of a period's lines by party
+ *		and rule.  The rest stands in period.sql.
  *
  * The sums are made here and not by a GROUP BY because a million sheets are
  * three million lines, which SQL unpacks, sorts and adds in half a minute.
@@ -18,23 +18,6 @@
 
 /* Sheets fetched at a time. */
 #define FETCH			2000
-
-/*
- * settle._shut_gate(book regnamespace) returns void
- *
- * Locks the gate of the book as a run does.  It must be the whole of a
- * statement: what comes after it then sees all that others have posted.
- */
-PG_FUNCTION_INFO_V1(settle_shut_gate);
-Datum
-settle_shut_gate(PG_FUNCTION_ARGS)
-{
-	SettleBook	book = settle_book(PG_GETARG_OID(0));
-
-	settle_book_check_level(&book, SETTLE_ADMIN);
-	settle_pass_gate(&book, false);
-	PG_RETURN_VOID();
-}
 
 /*
  * settle.part(parts jsonb, component text) returns numeric
@@ -208,7 +191,8 @@ read_sheets(Sums *sums, const char *sql, int nargs, Oid *types, Datum *values)
  *							currency, amount, base, tickets)
  *
  * Sums the lines of tickets of some periods, posted in periods up to another,
- * for parties on the roster: what they received less what they gave.
+ * for parties on the roster: what they received less what they gave.  What
+ * corrections gain or lose by rates is of no ticket, and has inputs of its own.
  */
 PG_FUNCTION_INFO_V1(settle_period_transfers);
 Datum
@@ -225,7 +209,7 @@ settle_period_transfers(PG_FUNCTION_ARGS)
 	uint64		n;
 	/* a sheet of a period is posted in it or, where that was closed, in a later one */
 	const char *own = psprintf("%s.sheet AS s WHERE s.period BETWEEN (SELECT min(u.p) FROM unnest($1) AS u(p)) AND $2 "
-							   "AND coalesce(s.corrects_period, s.period) = ANY ($1)", book.name);
+							   "AND coalesce(s.corrects_period, s.period) = ANY ($1) AND (s.source_id <> 0 OR s.inputs IS NULL)", book.name);
 
 	InitMaterializedSRF(fcinfo, 0);
 	settle_book_check_level(&book, SETTLE_ADMIN);

@@ -3,52 +3,6 @@
 CREATE FUNCTION settle.part(parts jsonb, component text) RETURNS numeric AS 'MODULE_PATHNAME', 'settle_part' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION settle.part(jsonb, text) IS 'one number of an object of numbers, 0 where it is not there: settle.part(earned, ''install'') in a rule of the source period';
 
-CREATE FUNCTION settle._shut_gate(book regnamespace) RETURNS void AS 'MODULE_PATHNAME', 'settle_shut_gate' LANGUAGE C STRICT;
-COMMENT ON FUNCTION settle._shut_gate(regnamespace) IS 'locks the gate of a book as a run does; it must be the whole of a statement';
-
--- Periods by their first day
-
-CREATE FUNCTION settle._period_start(kind text, at timestamp) RETURNS date
-	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-	RETURN pg_catalog.date_trunc(kind, at)::date;
-COMMENT ON FUNCTION settle._period_start(text, timestamp) IS 'first day of the day, week, month, quarter or year that a local time falls in';
-
-CREATE FUNCTION settle._period_after(kind text, period date) RETURNS date
-	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-	RETURN (period OPERATOR(pg_catalog.+) CASE kind WHEN 'quarter' THEN '3 months' ELSE '1 ' OPERATOR(pg_catalog.||) kind END::interval)::date;
-COMMENT ON FUNCTION settle._period_after(text, date) IS 'first day of the period that follows one';
-
-CREATE FUNCTION settle.period_of(book regnamespace, at timestamptz DEFAULT now()) RETURNS date
-	AS 'MODULE_PATHNAME', 'settle_as_reader' LANGUAGE C STABLE STRICT;
-COMMENT ON FUNCTION settle.period_of(regnamespace, timestamptz) IS 'first day of the period of a book that an instant falls in, in book time';
-CREATE FUNCTION settle._period_of(book regnamespace, at timestamptz) RETURNS date
-	LANGUAGE plpgsql STABLE STRICT
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	result date;
-BEGIN
-	EXECUTE format('SELECT settle._period_start(b.period, $1 AT TIME ZONE b.time_zone) FROM %s.book AS b', book) INTO result USING at;
-	RETURN result;
-END
-$function$;
-REVOKE ALL ON FUNCTION settle._period_of(regnamespace, timestamptz) FROM PUBLIC;
-
-CREATE FUNCTION settle.next_period(book regnamespace, period date) RETURNS date
-	AS 'MODULE_PATHNAME', 'settle_as_reader' LANGUAGE C STABLE STRICT;
-COMMENT ON FUNCTION settle.next_period(regnamespace, date) IS 'first day of the period of a book that follows one';
-CREATE FUNCTION settle._next_period(book regnamespace, period date) RETURNS date
-	LANGUAGE plpgsql STABLE STRICT
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	result date;
-BEGIN
-	EXECUTE format('SELECT settle._period_after(b.period, $1) FROM %s.book AS b', book) INTO result USING period;
-	RETURN result;
-END
-$function$;
-
 -- Tables
 
 CREATE FUNCTION settle._create_period_tables(book name) RETURNS void
@@ -149,6 +103,10 @@ REVOKE ALL ON FUNCTION settle._leave_roster(regnamespace, text, date) FROM PUBLI
 
 -- The rows of the source period
 
+-- These are sets against sets, of tables that may have been filled in this very
+-- transaction.  Without statistics a nested loop looks cheap, and is quadratic;
+-- so it is taken only where nothing else will do, for what a row is unpacked to.
+
 CREATE FUNCTION settle._period_transfers(
 	book regnamespace, periods date[], posted_until date,
 	OUT period date, OUT party_id integer, OUT rule_id integer, OUT currency text, OUT amount numeric, OUT base numeric, OUT tickets bigint
@@ -160,6 +118,7 @@ CREATE FUNCTION settle._period_sums(book regnamespace, periods date[], posted_un
 	RETURNS TABLE (period date, party text, component text, earned numeric, base numeric, tickets bigint)
 	LANGUAGE plpgsql STABLE STRICT ROWS 20000
 	SET search_path = pg_catalog, pg_temp
+	SET enable_nestloop = off
 AS $function$
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
@@ -179,6 +138,7 @@ COMMENT ON FUNCTION settle._period_sums(regnamespace, date[], date) IS
 CREATE FUNCTION settle._build_period(book regnamespace, period date, posted_until date, ready_at timestamptz) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_nestloop = off
 AS $function$
 BEGIN
 	EXECUTE format($sql$
@@ -239,6 +199,7 @@ COMMENT ON FUNCTION settle._build_period(regnamespace, date, date, timestamptz) 
 CREATE FUNCTION settle._carry_into(book regnamespace, period date, posted_until date) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_nestloop = off
 AS $function$
 BEGIN
 	EXECUTE format($sql$
@@ -251,7 +212,7 @@ BEGIN
 			JOIN %1$s.rule AS r ON r.rule_id = l.rule_id AND r.source = so.source AND coalesce(r.unit, s.currency) = b.currency
 			CROSS JOIN LATERAL (VALUES (l.payee_id, 1), (l.payer_id, -1)) AS side(party_id, sign)
 			JOIN %1$s.party AS p ON p.party_id = side.party_id
-			WHERE so.source = 'period' AND s.period <= $2 AND coalesce(s.corrects_period, s.period) < $1
+			WHERE so.source = 'period' AND s.period <= $2 AND coalesce(s.corrects_period, s.period) < $1 AND (s.source_id <> 0 OR l.retier)
 				AND p.party IN (SELECT o.party FROM %1$s.party_period AS o WHERE o.period = $1)
 			GROUP BY p.party, r.component
 		), carried AS (

@@ -1,0 +1,349 @@
+/*
+ * apply.c
+ *		What one rule gives for a ticket: base, payees, price, lines.
+ *
+ * An amount is rounded once, when its line is made; where several payees share
+ * it, their parts sum to what was rounded.
+ */
+#include "rule/compile.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+void
+settle_refuse_size(SettleDec value, const char *part)
+{
+	if (settle_dec_cmp(value, settle_dec_int(SETTLE_MAX_AMOUNT)) >= 0 ||
+		settle_dec_cmp(value, settle_dec_int(-SETTLE_MAX_AMOUNT)) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of a ticket is out of range: %.100s", part, settle_dec_out(value)),
+				 errdetail("Amounts and quantities of a ticket are below %lld.", (long long) SETTLE_MAX_AMOUNT)));
+}
+
+/*
+ * Finds how a rule rounds amounts of a unit; rules that round alike share it.
+ */
+static const SettleRounding *
+find_rounding(SettleSet *set, const char *text, const char *unit)
+{
+	SharedRounding *shared;
+	ListCell   *lc;
+	MemoryContext old;
+
+	foreach(lc, set->roundings)
+	{
+		shared = lfirst(lc);
+		if (strcmp(shared->text, text) == 0 && strcmp(shared->unit, unit) == 0)
+			return &shared->rounding;
+	}
+	old = MemoryContextSwitchTo(set->context);
+	shared = palloc(sizeof(SharedRounding));
+	shared->text = text;
+	shared->unit = pstrdup(unit);
+	shared->rounding = settle_rounding_in(text, settle_minor_units(unit));
+	set->roundings = lappend(set->roundings, shared);
+	MemoryContextSwitchTo(old);
+	return &shared->rounding;
+}
+
+/*
+ * The same while a ticket is priced: its unit is a string that stays where it
+ * is as long as parties are kept, so the pointer tells it.
+ */
+static inline const SettleRounding *
+rounding_of(SettleSet *set, CompiledRule *rule, const char *unit)
+{
+	if (rule->rounding_unit != unit)
+	{
+		rule->rounding = find_rounding(set, rule->rule.def->rounding, unit);
+		rule->rounding_unit = unit;
+	}
+	return rule->rounding;
+}
+
+const SettleRounding *
+settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit)
+{
+	return find_rounding(set, rule->def->rounding, unit);
+}
+
+static SettleLine *
+new_line(SettleSet *set)
+{
+	SettleLine *line;
+
+	if (set->nlines == set->lines_space)
+	{
+		set->lines_space *= 2;
+		set->lines = repalloc(set->lines, sizeof(SettleLine) * set->lines_space);
+	}
+	line = &set->lines[set->nlines++];
+	memset(line, 0, sizeof(*line));
+	return line;
+}
+
+/*
+ * Gives what a party has received less what it has given on this ticket, in
+ * one unit.
+ */
+static SettleDec
+balance_of(SettleSet *set, const SettleParty *party, const char *unit, const CompiledRule *rule)
+{
+	SettleDec	balance = settle_dec_int(0);
+
+	for (int i = 0; i < set->nlines; i++)
+	{
+		const SettleLine *line = &set->lines[i];
+
+		if ((line->payer != party && line->payee != party) || strcmp(line->unit, unit) != 0)
+			continue;
+		if (line->owner != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_SETTLE_BAD_TICKET),
+					 errmsg("rule \"%s\" empties \"%s\", which also takes part in the accumulating rule \"%s\"",
+							rule->rule.def->code, party->code, line->rule->def->code),
+					 errhint("Let another party pay the accumulating rule: its lines change with the tally.")));
+		if (line->payee == party)
+			balance = settle_dec_add(balance, line->amount);
+		if (line->payer == party)
+			balance = settle_dec_sub(balance, line->amount);
+	}
+	return balance;
+}
+
+/* The payees of one rule on one ticket. */
+typedef struct Payees
+{
+	int			n;
+	SettleParty **parties;
+	SettleDec  *weights;
+} Payees;
+
+/*
+ * Adds a payee; who is named twice gets one line, of both parts.
+ */
+static void
+add_payee(Payees *payees, SettleParty *party, SettleDec weight)
+{
+	CHECK_FOR_INTERRUPTS();
+	for (int i = 0; i < payees->n; i++)
+		if (payees->parties[i] == party)
+		{
+			payees->weights[i] = settle_dec_add(payees->weights[i], weight);
+			return;
+		}
+	payees->parties[payees->n] = party;
+	payees->weights[payees->n++] = weight;
+}
+
+/*
+ * Reads an array of payees (equal parts) or an object of payee and weight.
+ */
+static Payees
+read_payees(SettleSet *set, CompiledRule *rule)
+{
+	Payees		payees = {0};
+	bool		isnull;
+	Datum		value = settle_term_value(set, rule->payees, &isnull);
+	const char *what = psprintf("payees of rule \"%s\"", rule->rule.def->code);
+
+	if (isnull)
+		settle_refuse_null(what);
+	if (rule->payees->expr->type == TEXTARRAYOID)
+	{
+		Datum	   *items;
+		bool	   *nulls;
+		int			n;
+
+		deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &n);
+		payees.parties = palloc(sizeof(SettleParty *) * Max(n, 1));
+		payees.weights = palloc(sizeof(SettleDec) * Max(n, 1));
+		for (int i = 0; i < n; i++)
+		{
+			if (nulls[i])
+				settle_refuse_null(what);
+			add_payee(&payees, settle_party_of(set, VARDATA_ANY(DatumGetTextPP(items[i])), VARSIZE_ANY_EXHDR(DatumGetTextPP(items[i]))),
+					  settle_dec_int(1));
+		}
+	}
+	else
+	{
+		Jsonb	   *object = DatumGetJsonbP(value);
+		JsonbIterator *it;
+		JsonbValue	v;
+		JsonbIteratorToken token;
+
+		if (!JB_ROOT_IS_OBJECT(object))
+			ereport(ERROR,
+					(errcode(ERRCODE_SETTLE_BAD_TICKET),
+					 errmsg("%s is not an object of party and weight", what)));
+		payees.parties = palloc(sizeof(SettleParty *) * Max(JB_ROOT_COUNT(object), 1));
+		payees.weights = palloc(sizeof(SettleDec) * Max(JB_ROOT_COUNT(object), 1));
+		it = JsonbIteratorInit(&object->root);
+		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		{
+			if (token == WJB_KEY)
+				payees.parties[payees.n] = settle_party_of(set, v.val.string.val, v.val.string.len);
+			else if (token == WJB_VALUE)
+			{
+				if (v.type != jbvNumeric)
+					ereport(ERROR,
+							(errcode(ERRCODE_SETTLE_BAD_TICKET),
+							 errmsg("%s has a weight that is not a number", what)));
+				payees.weights[payees.n++] = settle_dec_from_numeric(v.val.numeric);
+			}
+		}
+	}
+	if (payees.n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("%s is empty", what)));
+	return payees;
+}
+
+/*
+ * Prices one base: tiers, factor, floor and cap.  Not rounded.
+ */
+static SettleDec
+price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
+{
+	SettleDec	amount = rule->is_rate ? settle_dec_mul(base, rule->rate) : settle_price(rule->rule.pricer, base);
+
+	if (rule->nfactors > 0 || rule->converts)
+		amount = settle_dec_mul(amount, factor);
+	if (!rule->has_bounds)
+		return amount;
+	if (rule->at_least != NULL)
+	{
+		SettleDec	bound = settle_need_dec(set, rule->at_least, rule, "at_least");
+
+		if (settle_dec_cmp(amount, bound) < 0)
+			amount = bound;
+	}
+	if (rule->at_most != NULL)
+	{
+		SettleDec	bound = settle_need_dec(set, rule->at_most, rule, "at_most");
+
+		if (settle_dec_cmp(amount, bound) > 0)
+			amount = bound;
+	}
+	return amount;
+}
+
+/*
+ * Applies a rule to the ticket: its lines are appended.
+ */
+void
+settle_apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
+{
+	const char *unit = rule->unit != NULL ? rule->unit : ticket->currency;
+	SettleDec	factor = settle_dec_int(1);
+	SettleParty *payer = settle_term_party(set, rule->payer, rule, "payer");
+	SettleParty *one_payee = NULL;
+	SettleDec	one_weight = settle_dec_int(1);
+	Payees		payees;
+	const SettleRounding *rounding = rounding_of(set, rule, unit);
+	SettleDec	base;
+	SettleDec	amount = settle_dec_int(0);
+	SettleDec  *bases;
+	SettleDec  *amounts;
+	bool		accumulates = rule->accumulate != SETTLE_SPAN_NONE;
+	int			first = set->nlines;
+
+	if (rule->payee != NULL)
+	{
+		one_payee = settle_term_party(set, rule->payee, rule, "payee");
+		payees = (Payees) {1, &one_payee, &one_weight};
+	}
+	else
+		payees = read_payees(set, rule);
+
+	base = rule->remainder ? balance_of(set, payer, unit, rule) : settle_need_dec(set, rule->base, rule, "base");
+	/* a remainder of nothing is no line */
+	if (rule->remainder && settle_dec_sign(base) == 0)
+		return;
+	if (rule->nfactors > 0)
+	{
+		settle_need_name(set, set->d0 + rule->factor);
+		factor = set->decisions[rule->factor].dec;
+	}
+	for (int i = 1; i < rule->nfactors; i++)
+	{
+		settle_need_name(set, set->d0 + rule->factors[i]);
+		factor = settle_dec_mul(factor, set->decisions[rule->factors[i]].dec);
+	}
+	if (rule->converts && strcmp(unit, ticket->currency) != 0)
+		factor = settle_dec_mul(factor, settle_rate_of(set, ticket->currency, unit, ticket->rules_at));
+
+	/* a single payee of no weight is refused as several are */
+	if (payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)
+	{
+		bases = &base;
+		amounts = &amount;
+		if (!accumulates)
+			amount = settle_round(price(set, rule, base, factor), rounding);
+	}
+	else
+	{
+		/* accumulating rules price each party's part of the base in his own tally */
+		bool		divide_base = rule->rule.def->share == SETTLE_SHARE_BASE || accumulates;
+
+		bases = palloc(sizeof(SettleDec) * payees.n);
+		amounts = palloc0(sizeof(SettleDec) * payees.n);
+		if (divide_base)
+		{
+			settle_allocate_parts(base, payees.weights, payees.n, rounding->step, bases);
+			for (int i = 0; i < payees.n && !accumulates; i++)
+				amounts[i] = settle_round(price(set, rule, bases[i], factor), rounding);
+		}
+		else
+		{
+			amount = settle_round(price(set, rule, base, factor), rounding);
+			settle_allocate_parts(amount, payees.weights, payees.n, rounding->step, amounts);
+			for (int i = 0; i < payees.n; i++)
+				bases[i] = base;
+		}
+	}
+
+	for (int i = 0; i < payees.n; i++)
+	{
+		SettleLine *line;
+
+		if (payees.n > 1 && settle_dec_sign(payees.weights[i]) == 0)
+			continue;
+		line = new_line(set);
+		line->rule = &rule->rule;
+		line->payer = payer;
+		line->payee = payees.parties[i];
+		line->unit = unit;
+		line->base = line->quantity = bases[i];
+		line->factor = factor;
+		line->amount = amounts[i];
+		settle_check_size(line->base, "base");
+		settle_check_size(line->factor, "factor");
+		settle_check_size(line->amount, "amount");
+		if (accumulates)
+		{
+			line->owner = rule->tally_by != NULL ? settle_term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
+			line->tally_period = settle_ticket_span_start(set, rule->accumulate, ticket->period_at);
+			if (rule->measure != NULL)
+			{
+				line->quantity = settle_need_dec(set, rule->measure, rule, "measure");
+				settle_check_size(line->quantity, "measure");
+			}
+		}
+		else
+		{
+			Component  *component = &set->components[rule->rule.component];
+
+			component->sum = component->sum_epoch == set->epoch ? settle_dec_add(component->sum, line->amount) : line->amount;
+			component->sum_epoch = set->epoch;
+		}
+	}
+	settle_add_step(set, SETTLE_STEP_APPLIED, rule->code, NULL, NULL, first);
+}
