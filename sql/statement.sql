@@ -19,7 +19,11 @@ INSERT INTO pays.ticket (ticket_id, done_at, project, region, worker, amount) VA
     ('T1', '2025-11-03', 'repair', 'cn.north', '1001', 8000), ('T2', '2025-11-04', 'repair', 'cn.north', '1001', 500),
     ('T3', '2025-11-05', 'repair', 'cn.north', '1002', 300), ('T4', '2025-11-06', 'repair', 'cn.north', '1002', -50);
 SELECT tickets, lines FROM settle.run('pays');
+SELECT settle.submit_statement('pays', 'staff:1001', '2025-11-01');
 SELECT settle.close_period('pays', '2025-11-01');
+SELECT settle.submit_statement('pays', '1001', '2025-11-01');
+SELECT settle.submit_statement('pays', 'staff:1001', '2025-11-30');
+SELECT settle.submit_statement('pays', 'staff:1001', '2025-11-01', 'compared with the roster');
 
 -- one statement a party and unit; a negative balance is carried
 SELECT party, state, brought_forward AS brought, earned, corrections, withheld, payable, held, carried FROM pays.statement ORDER BY party;

@@ -89,6 +89,8 @@ typedef struct SettleTicket
 typedef enum SettleStepKind
 {
 	SETTLE_STEP_DECISION,		/* name = value, by outcome detail */
+	SETTLE_STEP_FACT,			/* name = value, looked up by detail; both NULL where there is none */
+	SETTLE_STEP_RATE,			/* name = value, in force at detail */
 	SETTLE_STEP_APPLIED,
 	SETTLE_STEP_OVERRIDDEN,		/* by rule detail */
 	SETTLE_STEP_BEATEN,			/* in its choice, by rule detail */

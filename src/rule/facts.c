@@ -160,6 +160,9 @@ settle_rate_of(SettleSet *set, const char *from, const char *to, TimestampTz at)
 	rate->value = DatumGetNumeric(value);
 	rate->rate = settle_dec_from_numeric(rate->value);
 	rate->epoch = set->epoch;
+	if (set->trace != NULL)
+		settle_add_step(set, SETTLE_STEP_RATE, psprintf("%s/%s", from, to), settle_dec_out(rate->rate),
+						DatumGetCString(DirectFunctionCall1(timestamptz_out, TimestampTzGetDatum(at))), set->nlines);
 	return rate->rate;
 }
 

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 /* ---- terms ---- */
@@ -178,11 +179,13 @@ compute_fact(SettleSet *set, int at)
 	MemoryContext old;
 	Datum		key;
 	Datum		value = 0;
+	bool		has_key;
 	bool		isnull;
 
 	set->failing = fact->def->fact;
 	settle_need_name(set, set->t0 + T_RULES_AT);
 	key = settle_term_value(set, fact->lookup, &isnull);
+	has_key = !isnull;
 	isnull |= set->slot->tts_isnull[set->t0 - 1 + T_RULES_AT];
 	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
 	if (!isnull)
@@ -190,6 +193,15 @@ compute_fact(SettleSet *set, int at)
 									  DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]), &value);
 	settle_put_name(set, set->f0 + at, value, isnull);
 	MemoryContextSwitchTo(old);
+	if (set->trace != NULL)
+	{
+		Oid			out;
+		bool		is_varlena;
+
+		getTypeOutputInfo(fact->type, &out, &is_varlena);
+		settle_add_step(set, SETTLE_STEP_FACT, fact->def->fact, isnull ? NULL : OidOutputFunctionCall(out, value),
+						has_key ? TextDatumGetCString(key) : NULL, set->nlines);
+	}
 	set->failing = failing;
 }
 

@@ -21,7 +21,9 @@ static const char states[] =
 	"ELSE format('no rule gives it a line, and none is to: %%s, %%s', u.excused_by, u.reason) END "
 	"FROM %1$s.unpaid AS u WHERE u.source = $1 AND u.ticket_key = $2 "
 	"UNION ALL SELECT 3, 'waiting', format('is ready at %%s', w.due_at) FROM %1$s.waiting AS w WHERE w.source_id = $3 AND w.ticket_key = $2 "
-	"UNION ALL SELECT 4, 'pending', 'changed since it was last looked at; the next run settles what differs' "
+	"UNION ALL SELECT 4, 'held', CASE WHEN h.release_id IS NULL THEN format('the brake holds its correction since %%s, by run %%s', h.since, h.run_id) "
+	"ELSE 'its correction is released; the next run makes it' END FROM %1$s.held AS h WHERE h.source_id = $3 AND h.ticket_key = $2 "
+	"UNION ALL SELECT 5, 'pending', 'changed since it was last looked at; the next run settles what differs' "
 	"WHERE EXISTS (SELECT FROM %1$s.pending AS q WHERE q.source_id = $3 AND (q.ticket_key = $2 OR q.ticket_key IS NULL))) AS x (rank, name, detail) ORDER BY x.rank";
 
 /* The lines of the ticket's sheets. */

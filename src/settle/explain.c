@@ -469,6 +469,15 @@ show_trace(Explanation *e, Run *run, RunSource *source, const char *key, const L
 				settle_begin_step(e, "decision", step->name, psprintf("%s, by %s", step->value, step->detail));
 				settle_end_step(e);
 				break;
+			case SETTLE_STEP_FACT:
+				settle_begin_step(e, "fact", step->name, psprintf("%s, of %s", step->value == NULL ? "null" : step->value, step->detail == NULL ? "no key" : step->detail));
+				settle_end_step(e);
+				break;
+			case SETTLE_STEP_RATE:
+				settle_begin_step(e, "rate", step->name, psprintf("in force at %s", step->detail));
+				settle_step_dec(e, EXPLAIN_FACTOR, settle_dec_in(step->value, strlen(step->value)));
+				settle_end_step(e);
+				break;
 			case SETTLE_STEP_OVERRIDDEN:
 				settle_begin_step(e, "overridden", step->name, psprintf("by rule %s", step->detail));
 				settle_end_step(e);

@@ -109,7 +109,7 @@ again_query(Run *run, RunSource *source, bool new_rules)
 	appendStringInfo(&sql, "SELECT w.ticket_key FROM %s.waiting AS w WHERE w.source_id OPERATOR(pg_catalog.=) $1 AND w.due_at OPERATOR(pg_catalog.<=) $3", book);
 	if (new_rules)
 		appendStringInfo(&sql, " UNION ALL SELECT p.ticket_key FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 "
-						 "AND p.sqlstate OPERATOR(pg_catalog.<>) 'ST005' AND pg_catalog.octet_length(p.ticket_key) OPERATOR(pg_catalog.<=) %2$d "
+						 "AND p.sqlstate OPERATOR(pg_catalog.<>) ALL ('{ST005,00000}') AND pg_catalog.octet_length(p.ticket_key) OPERATOR(pg_catalog.<=) %2$d "
 						 "UNION ALL SELECT u.ticket_key FROM %1$s.unpaid AS u WHERE u.source OPERATOR(pg_catalog.=) $2", book, SETTLE_MAX_KEY);
 	if (is_edited(run, source))
 	{

@@ -80,7 +80,7 @@ settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const 
 	settle_book_execute(psprintf("INSERT INTO %1$s.problem AS p (source, ticket_key, rule_code, sqlstate, message, detail, hint, period) "
 								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
 								 "ON CONFLICT (source, ticket_key) DO UPDATE SET (deferred_at, deferred_by, reason) = (SELECT p.deferred_at, p.deferred_by, p.reason "
-								 "WHERE (p.rule_code, p.sqlstate, p.message, p.detail, p.period) IS NOT DISTINCT FROM "
+								 "WHERE p.sqlstate OPERATOR(pg_catalog.=) '00000' OR (p.rule_code, p.sqlstate, p.message, p.detail, p.period) IS NOT DISTINCT FROM "
 								 "(excluded.rule_code, excluded.sqlstate, excluded.message, excluded.detail, excluded.period)), "
 								 "rule_code = excluded.rule_code, sqlstate = excluded.sqlstate, message = excluded.message, detail = excluded.detail, "
 								 "hint = excluded.hint, period = excluded.period, last_seen = excluded.last_seen",

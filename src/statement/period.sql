@@ -386,6 +386,13 @@ BEGIN
 	EXECUTE format('UPDATE %s.problem SET deferred_at = now(), deferred_by = $4, reason = $3 WHERE source = $1 AND ticket_key = $2', book)
 		USING source, key, reason, settle.actor(book);
 	GET DIAGNOSTICS changed = ROW_COUNT;
+	-- what is wrong with a row of the source period is found while its period closes, and goes with a close that is refused
+	IF changed = 0 AND source = 'period' AND key ~ '^.+ [0-9]{4}-[0-9]{2}-[0-9]{2}$' THEN
+		EXECUTE format('INSERT INTO %s.problem (source, ticket_key, sqlstate, message, period, deferred_at, deferred_by, reason)
+			SELECT $1, $2, $5, $6, right($2, 10)::date, now(), $4, $3 FROM %1$s.roster AS r WHERE $2 = r.party || '' '' || right($2, 10) LIMIT 1', book)
+			USING source, key, reason, settle.actor(book), '00000', 'deferred before its period closes';
+		GET DIAGNOSTICS changed = ROW_COUNT;
+	END IF;
 	IF changed = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('ticket "%s" of source "%s" is not in problem', key, source);
 	END IF;

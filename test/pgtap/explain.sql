@@ -160,4 +160,30 @@ RESET ROLE;
 SELECT settle.revoke_access('repairs', 'explain_reader', 'reader') \g /dev/null
 DROP ROLE explain_reader;
 SELECT is_empty($$ SELECT * FROM settle.check('repairs') WHERE invariant !~ 'known|row' $$, 'nothing was written');
+
+------------------------------------------------------------------------------
+-- Facts, rates, what is held, what a revision corrects
+------------------------------------------------------------------------------
+SELECT settle.create_book('told') \g /dev/null
+CREATE TABLE staffing (worker text PRIMARY KEY, leader text);
+INSERT INTO staffing VALUES ('w1', 'staff:8');
+SELECT settle.add_fact('told', 'leader', 'staffing', key => 'worker') \g /dev/null
+SELECT settle.add_rule('told', 'override', 'override', 'hq', '{f.leader}', base => 'amount', tiers => '3%', applies_when => 'f.leader IS NOT NULL') \g /dev/null
+SELECT settle.add_rule('told', 'licence', 'licence', 'hq', 'dealer:us', base => 'amount', tiers => '2%', unit => 'USD') \g /dev/null
+SELECT settle.set_rate('told', 'CNY', 'USD', 0.1374, '2025-11-01 00:00+08') \g /dev/null
+INSERT INTO told.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('T1', '2025-11-03 10:00+08', 'a', 'b', 'w1', 900), ('T3', '2025-11-03 10:00+08', 'a', 'b', 'w7', 900);
+SELECT settle.run('told') \g /dev/null
+SET TimeZone = 'Asia/Shanghai';
+SELECT results_eq($$ SELECT ticket, kind, name, factor, detail FROM (SELECT 'T1' AS ticket, * FROM settle.explain('told', 'T1') UNION ALL SELECT 'T3', * FROM settle.explain('told', 'T3')) AS x WHERE kind IN ('fact', 'rate') ORDER BY ticket, kind $$, $$ VALUES
+	('T1', 'fact', 'leader', NULL::numeric, 'staff:8, of w1'), ('T1', 'rate', 'CNY/USD', 0.1374, 'in force at 2025-11-03 10:00:00+08'),
+	('T3', 'fact', 'leader', NULL, 'null, of w7'), ('T3', 'rate', 'CNY/USD', 0.1374, 'in force at 2025-11-03 10:00:00+08') $$, 'each fact and rate that its rules asked for, with its key and value');
+UPDATE told.book SET max_correction = 0;
+SELECT settle.close_period('told', '2025-11-01') \g /dev/null
+UPDATE told.ticket SET amount = 1000 WHERE ticket_id = 'T1';
+SELECT settle.run('told') \g /dev/null
+SELECT matches((SELECT name || ': ' || detail FROM settle.explain('told', 'T1') WHERE kind = 'state'), '^held: the brake holds its correction since .*, by run [0-9]+$', 'the brake holds it');
+SELECT settle.release('told', 'a test') \g /dev/null
+SELECT results_eq($$ SELECT name, detail FROM settle.explain('told', 'T1') WHERE kind = 'state' $$, $$ VALUES ('held', 'its correction is released; the next run makes it'), ('pending', 'changed since it was last looked at; the next run settles what differs') $$, 'or did');
+SELECT settle.run('told') \g /dev/null
+SELECT matches((SELECT detail FROM settle.explain('told', 'T1') WHERE kind = 'revision' AND name = '2'), 'in the period of 2025-12-01, for that of 2025-11-01: what has changed$', 'a revision says which period it corrects');
 SELECT * FROM finish();
