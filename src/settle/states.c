@@ -3,6 +3,7 @@
  *		Where tickets stand that are not simply settled: problem, unpaid, waiting.
  */
 #include "settle/post.h"
+#include "settle/run.h"
 
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -89,14 +90,12 @@ settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const 
 }
 
 static void
-forget_keys(Run *run, RunSource *source, const char *table, const char *column, Oid type, Datum id, KeyList *list)
+forget_keys(Run *run, const char *table, const char *column, Oid type, Datum id, KeyList *list)
 {
 	Oid			types[] = {type, TEXTARRAYOID};
 	Datum		values[] = {id, 0};
 
-	/* these tables are empty most of the time */
-	if (list->n == 0 ||
-		settle_book_execute(psprintf("SELECT FROM %s.%s LIMIT 1", run->book.name, table), 0, NULL, NULL, NULL, SPI_OK_SELECT) == 0)
+	if (list->n == 0)
 		return;
 	values[1] = settle_array_of(TEXTOID, list->keys, list->n);
 	settle_book_execute(psprintf("DELETE FROM %s.%s AS t WHERE t.%s OPERATOR(pg_catalog.=) $1 AND t.ticket_key OPERATOR(pg_catalog.=) ANY ($2)",
@@ -110,11 +109,20 @@ settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, 
 	NameData	name;
 	Oid			types[] = {NAMEOID, TEXTARRAYOID, get_array_type(TIMESTAMPTZOID), get_array_type(DATEOID)};
 	Datum		values[4];
+	bool		any[3];
+	bool		isnull;
 
 	namestrcpy(&name, source->name);
-	forget_keys(run, source, "problem", "source", NAMEOID, NameGetDatum(&name), solved);
-	forget_keys(run, source, "unpaid", "source", NAMEOID, NameGetDatum(&name), paid);
-	forget_keys(run, source, "waiting", "source_id", INT2OID, Int16GetDatum(source->id), arrived);
+	/* these tables are empty most of the time; a poster at commit asks for all three at once */
+	settle_query(psprintf("SELECT EXISTS (SELECT FROM %1$s.problem), EXISTS (SELECT FROM %1$s.unpaid), EXISTS (SELECT FROM %1$s.waiting)", run->book.name));
+	for (int i = 0; i < lengthof(any); i++)
+		any[i] = DatumGetBool(settle_spi_datum(0, i + 1, &isnull));
+	if (any[0])
+		forget_keys(run, "problem", "source", NAMEOID, NameGetDatum(&name), solved);
+	if (any[1])
+		forget_keys(run, "unpaid", "source", NAMEOID, NameGetDatum(&name), paid);
+	if (any[2])
+		forget_keys(run, "waiting", "source_id", INT2OID, Int16GetDatum(source->id), arrived);
 	if (unpaid->n > 0)
 	{
 		values[0] = NameGetDatum(&name);
