@@ -34,13 +34,14 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make demo-stop     end that server and remove its files
 #: make bench-core    figures on a million tickets, as ratios of one run
 #: make bench-close   figures of seals, closing periods, statements, looking ahead
+#: make bench-connect  what ingesting payloads costs, against an INSERT by hand
 #: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
 #: make payloads DIR=folder  payloads of platforms, see test/payloads/README.md
 #: make fuzz SECONDS=60     random input of the types of tiers, see test/fuzz/run
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core bench-close vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-core bench-close bench-connect vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -59,6 +60,8 @@ bench-core: stage
 	@test/bench/core
 bench-close: stage
 	@test/bench/close
+bench-connect: stage
+	@test/bench/core connect
 
 stage:
 	@test/packages

@@ -95,6 +95,10 @@ BEGIN
 			EXECUTE format('GRANT SELECT ON %s TO %s', relation, role);
 		END LOOP;
 	END IF;
+	IF level = 'connector' THEN
+		EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', book, role);
+		EXECUTE format('GRANT INSERT (platform, kind, shop, payload, raw) ON %s.staging TO %s', book, role);
+	END IF;
 END
 $function$;
 COMMENT ON FUNCTION settle._grant_access(regnamespace, regrole, text, text) IS 'body of settle.grant_access';
@@ -113,6 +117,7 @@ DECLARE
 	relation regclass;
 	removed bigint;
 	reads boolean;
+	lands boolean;
 BEGIN
 	EXECUTE format('DELETE FROM %s.access WHERE role = $1 AND level = $2', book) USING role, level;
 	GET DIAGNOSTICS removed = ROW_COUNT;
@@ -120,14 +125,23 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('role "%s" does not have the level "%s" in book "%s"', role, level, book);
 	END IF;
-	EXECUTE format('SELECT EXISTS (SELECT FROM %s.access WHERE role = $1 AND level <> ALL ($2))', book) INTO reads USING role, '{staff,connector}'::text[];
-	IF reads OR NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = role) THEN
+	IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = role) THEN
+		RETURN;
+	END IF;
+	EXECUTE format('SELECT coalesce(bool_or(level <> ALL ($2)), false), coalesce(bool_or(level = $3), false) FROM %s.access WHERE role = $1', book)
+		INTO reads, lands USING role, '{staff,connector}'::text[], 'connector';
+	IF NOT lands THEN
+		EXECUTE format('REVOKE INSERT (platform, kind, shop, payload, raw) ON %s.staging FROM %s', book, role);
+	END IF;
+	IF reads THEN
 		RETURN;
 	END IF;
 	FOR relation IN SELECT r FROM settle._readable(book) AS r LOOP
 		EXECUTE format('REVOKE SELECT ON %s FROM %s', relation, role);
 	END LOOP;
-	EXECUTE format('REVOKE USAGE ON SCHEMA %s FROM %s', book, role);
+	IF NOT lands THEN
+		EXECUTE format('REVOKE USAGE ON SCHEMA %s FROM %s', book, role);
+	END IF;
 END
 $function$;
 COMMENT ON FUNCTION settle._revoke_access(regnamespace, regrole, text, text) IS 'body of settle.revoke_access';

@@ -121,6 +121,7 @@ settle_body(const bytea *raw, Problem *problem)
 	problem->reason = "encoding";
 	if (memchr(bytes, 0, len) != NULL)
 	{
+		problem->reason = "nul_char";
 		problem->sqlstate = ERRCODE_UNTRANSLATABLE_CHARACTER;
 		problem->message = "the body holds a zero byte";
 		return NULL;

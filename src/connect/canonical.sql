@@ -192,7 +192,6 @@ BEGIN
 			subject text NOT NULL,
 			PRIMARY KEY (platform, scope, key_type, key_value, subject)
 		);
-		CREATE INDEX customer_identity_subject ON %1$I.customer_identity (subject);
 		COMMENT ON TABLE %1$I.customer_identity IS 'keys under which platforms know customers, each with what it was seen on: keys of one subject are of one customer';
 		COMMENT ON COLUMN %1$I.customer_identity.scope IS 'within what the key means somebody: app, corp or shop; empty where everywhere';
 		COMMENT ON COLUMN %1$I.customer_identity.subject IS 'the order, payment or contact that the key was seen on';

@@ -25,6 +25,7 @@
 /* ---- entities: the tables that rows go to ---- */
 
 #define SETTLE_MAX_KEYS		6
+#define SETTLE_MAX_KEY_BYTES	2000	/* what an index can hold, with room to spare */
 
 typedef struct Entity
 {
@@ -157,6 +158,7 @@ typedef struct Part
 	int			nnames;			/* fields, those of the part it stands in, and the staging row's */
 	TupleTableSlot *slot;		/* what expressions read */
 	TupleDesc	desc;			/* of the entity's table, live columns only */
+	const Bitmapset *not_null;	/* columns that must have a value */
 	int			columns[NCOLUMNS];	/* that are not fields, -1 where the table has none */
 	int			keys[SETTLE_MAX_KEYS];	/* columns of the entity's key */
 	int			version,
@@ -185,7 +187,7 @@ typedef struct Mappings
 	HTAB	   *statuses;		/* platform, map and raw value to meaning */
 	ExprContext *econtext;
 	TupleDesc	descs[32];		/* by entity */
-	Oid			row_types[32];
+	Bitmapset  *not_null[32];
 } Mappings;
 
 extern Mappings *settle_load_mappings(const SettleBook *book);

@@ -186,3 +186,16 @@ END
 $function$;
 COMMENT ON FUNCTION settle._load_mappings(regnamespace, text) IS 'body of settle.load_mappings';
 REVOKE ALL ON FUNCTION settle._load_mappings(regnamespace, text) FROM PUBLIC;
+
+CREATE FUNCTION settle._tick_ingest(book regnamespace) RETURNS jsonb
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	done record;
+BEGIN
+	done := settle.ingest(book, 20000);
+	RETURN CASE WHEN done.payloads > 0 THEN to_jsonb(done) || jsonb_build_object('more', done.payloads = 20000) END;
+END
+$function$;
+COMMENT ON FUNCTION settle._tick_ingest(regnamespace) IS 'step of settle.tick: takes in what connectors have landed';

@@ -304,6 +304,37 @@ note_flags(Element *element)
 }
 
 /*
+ * Refuses a row that its table would refuse, which would cost the whole batch.
+ */
+static bool
+check_row(Element *element, Problem *problem)
+{
+	const Part *part = element->part;
+	Size		key_bytes = 0;
+
+	for (int i = -1; (i = bms_next_member(part->not_null, i)) >= 0;)
+		if (element->row_nulls[i] && i != part->columns[COLUMN_FLAGS])
+		{
+			problem->field = NameStr(TupleDescAttr(part->desc, i)->attname);
+			problem->reason = missing(problem->field);
+			problem->sqlstate = ERRCODE_NOT_NULL_VIOLATION;
+			problem->message = psprintf("field \"%s\" is missing", problem->field);
+			return false;
+		}
+	for (int i = 0; i < SETTLE_MAX_KEYS && part->keys[i] >= 0; i++)
+		if (TupleDescAttr(part->desc, part->keys[i])->attlen == -1)
+			key_bytes += VARSIZE_ANY_EXHDR(DatumGetPointer(element->row[part->keys[i]]));
+	if (key_bytes > SETTLE_MAX_KEY_BYTES)
+	{
+		problem->reason = "key_length";
+		problem->sqlstate = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+		problem->message = psprintf("the key of a row of \"%s\" has %zu bytes, at most %d are allowed", part->entity->name, key_bytes, SETTLE_MAX_KEY_BYTES);
+		return false;
+	}
+	return true;
+}
+
+/*
  * Fills the columns of an element's row.
  */
 static bool
@@ -352,16 +383,7 @@ fill_row(Extraction *extraction, Element *element, const JsonbValue *json, int p
 		set_column(element, COLUMN_STAGING_ID, Int64GetDatum(landed->staging_id));
 		set_column(element, COLUMN_TIED, BoolGetDatum(false));
 	}
-	for (int i = 0; i < SETTLE_MAX_KEYS && part->keys[i] >= 0; i++)
-		if (element->row_nulls[part->keys[i]])
-		{
-			problem->field = part->entity->keys[i];
-			problem->reason = missing(problem->field);
-			problem->sqlstate = ERRCODE_NOT_NULL_VIOLATION;
-			problem->message = psprintf("field \"%s\" is missing", problem->field);
-			return false;
-		}
-	return true;
+	return check_row(element, problem);
 }
 
 static void

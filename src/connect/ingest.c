@@ -29,7 +29,7 @@
 #include "utils/tuplestore.h"
 
 /* payloads that are read and merged at a time, and inside one subtransaction */
-#define BATCH_PAYLOADS	2000
+#define BATCH_PAYLOADS	5000
 #define CHUNK_PAYLOADS	250
 
 /* bytes of a precedence before the hash of the content */
@@ -155,7 +155,7 @@ map_payloads(Ingest *ingest, int from, int to)
 			mapped->nrows = 0;
 			mapped->problem = (Problem)
 			{
-				NULL, "error", error->sqlerrcode, error->message
+				NULL, error->sqlerrcode == ERRCODE_UNTRANSLATABLE_CHARACTER ? "nul_char" : "error", error->sqlerrcode, error->message
 			};
 		}
 	}

@@ -113,7 +113,7 @@ load_statuses(Mappings *mappings, const SettleBook *book)
  * The columns of an entity's table, without those that were dropped.
  */
 static TupleDesc
-entity_desc(const SettleBook *book, const char *entity)
+entity_desc(const SettleBook *book, const char *entity, Bitmapset **not_null)
 {
 	Oid			relation = get_relname_relid(entity, book->schema);
 	Oid			type = OidIsValid(relation) ? get_rel_type_id(relation) : InvalidOid;
@@ -129,8 +129,13 @@ entity_desc(const SettleBook *book, const char *entity)
 	live = CreateTemplateTupleDesc(n);
 	n = 0;
 	for (int i = 0; i < all->natts; i++)
-		if (!TupleDescAttr(all, i)->attisdropped)
-			TupleDescCopyEntry(live, ++n, all, i + 1);
+	{
+		if (TupleDescAttr(all, i)->attisdropped)
+			continue;
+		if (TupleDescAttr(all, i)->attnotnull)
+			*not_null = bms_add_member(*not_null, n);
+		TupleDescCopyEntry(live, ++n, all, i + 1);
+	}
 	ReleaseTupleDesc(all);
 	return BlessTupleDesc(live);
 }
@@ -387,8 +392,9 @@ load_parts(Mappings *mappings, const SettleBook *book, Mapping *mapping, const c
 		Part	   *part = &mapping->parts[i];
 
 		if (mappings->descs[part->entity_no] == NULL && part->entity->keys[0] != NULL)
-			mappings->descs[part->entity_no] = entity_desc(book, part->entity->name);
+			mappings->descs[part->entity_no] = entity_desc(book, part->entity->name, &mappings->not_null[part->entity_no]);
 		part->desc = mappings->descs[part->entity_no];
+		part->not_null = mappings->not_null[part->entity_no];
 		find_columns(part);
 		load_fields(mappings, book, mapping, part, kind);
 	}

@@ -315,12 +315,23 @@ compare_keys(const void *a, const void *b)
 	return strcmp(*(const char *const *) a, *(const char *const *) b);
 }
 
+/*
+ * Tells whether a ticket stands in no order any more and was priced as the
+ * duplicate that it was in one.
+ */
+static bool
+has_left_as_duplicate(const RunTicket *ticket)
+{
+	return ticket->state == TICKET_PRICED && ticket->order_ref == NULL && ticket->duplicate_of != NULL;
+}
+
 void
 settle_sort_out_repeats(Run *run, RunSource *source)
 {
 	OrderChanges changes;
 	const char **keys;
 	int			n;
+	int			nleft = 0;
 
 	if (!settle_set_has_orders(source->set))
 		return;
@@ -329,17 +340,23 @@ settle_sort_out_repeats(Run *run, RunSource *source)
 		return;
 	write_changes(run, source, &changes);
 	n = find_changed(run, source, &changes, &keys);
-	if (n == 0)
-		return;
 	for (int i = 0; i < n; i++)
 		settle_later(run, keys[i]);
+	for (int i = 0; i < run->ntickets; i++)
+		if (has_left_as_duplicate(&run->tickets[i]))
+		{
+			settle_later(run, run->tickets[i].key);
+			nleft++;
+		}
+	if (n + nleft == 0)
+		return;
 	if (run->at_commit)
 		begin_again(run);
 	for (int i = 0; i < run->ntickets; i++)
 	{
 		RunTicket  *ticket = &run->tickets[i];
 
-		if (bsearch(&ticket->key, keys, n, sizeof(char *), compare_keys) != NULL)
+		if (has_left_as_duplicate(ticket) || bsearch(&ticket->key, keys, n, sizeof(char *), compare_keys) != NULL)
 		{
 			ticket->state = TICKET_AGAIN;
 			ticket->nlines = 0;

@@ -12,7 +12,7 @@ CALL payloads.check_all();
 SELECT is_empty($$ SELECT file, what, expected, got FROM payloads.result WHERE verdict = 'failed' $$, 'every sample becomes what its manifest says');
 SELECT is((SELECT report FROM payloads.report() WITH ORDINALITY AS r (report, n) ORDER BY n DESC LIMIT 1), '23 passed, 0 failed, 0 skipped', 'all of them were read');
 SELECT is((SELECT array_agg(format('%s %s %s %s', kind, field, reason, sqlstate) ORDER BY staging_id) FROM payload_book.quarantine),
-    '{"order id_precision_lost id_precision_lost 23514","order payable_amount amount_type 22P02","order payable_amount negative_amount 22003","order lifecycle status 22023","order created_at timestamp 22007","  error 22P05","order created_at timestamp 22007","order payable_amount amount_type 22P02"}'::text[],
+    '{"order id_precision_lost id_precision_lost 23514","order payable_amount amount_type 22P02","order payable_amount negative_amount 22003","order lifecycle status 22023","order created_at timestamp 22007","  nul_char 22P05","order created_at timestamp 22007","order payable_amount amount_type 22P02"}'::text[],
     'quarantine names field, reason and SQLSTATE');
 SELECT is((SELECT flags FROM payload_book.work_order WHERE platform = 'kf5'), '{amount:amount_type}', 'a lenient field is left out and flagged');
 SELECT ok((SELECT tied FROM payload_book.shop_order WHERE order_no = '4400000000000000017'), 'an order with two contents of one second says so');
@@ -107,6 +107,13 @@ SELECT is((SELECT payloads FROM settle.ingest('other', 0)), 0::bigint, 'max_rows
 INSERT INTO other.staging (platform, payload) SELECT 'corner', jsonb_build_object('sale', jsonb_build_object('no', 'C-' || n, 'sum', 800)) FROM generate_series(1, 5) AS n;
 SELECT is((SELECT payloads FROM settle.ingest('other', 2)), 2::bigint, 'to so many payloads');
 SELECT is((SELECT count(*) FROM other.staging WHERE state = 'new'), 3::bigint, 'and leaves the rest');
+
+-- What a table would refuse is the verdict on one payload as well.
+INSERT INTO other.staging (platform, shop, payload) VALUES ('corner', repeat('x', 3000), '{"sale": {"no": "E-1", "sum": 800}}'), ('corner', NULL, '{"sale": {"no": "E-2", "sum": 800}}');
+SELECT is((SELECT format('%s %s', quarantined, payloads - applied) FROM settle.ingest('other')), '1 1', 'a key that no index holds');
+SELECT is((SELECT sqlstate FROM other.quarantine WHERE reason = 'key_length'), '54000', 'says so');
+DELETE FROM other.mapping_field WHERE (platform, field) = ('corner', 'lifecycle');
+SELECT is((SELECT reason FROM settle.map_payload('other', 'corner', payload => '{"sale": {"no": "E-3", "sum": 800}}')), 'missing_lifecycle', 'and so does a mapping that forgets what must be there');
 
 -- Who may do what.
 CREATE ROLE connect_puller;

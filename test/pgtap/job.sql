@@ -45,7 +45,7 @@ CALL settle.tick('repairs');
 SELECT is((SELECT string_agg(what || ' ' || left(error, 5), ', ' ORDER BY job_run_id) FROM public.job_run), 'run 42703, run 42703', 'a rule that does not compile any more');
 SELECT is((SELECT count(*) || ' ' || min(object) FROM repairs.alert WHERE kind = 'job' AND settled_at IS NULL), '1 run', 'one alert');
 SELECT results_eq($$ SELECT step, failures, error, last_run > last_success FROM repairs.job $$,
-    $$ VALUES ('run', 2::bigint, '42703: name "worker" is not known here', true), ('seal', 0, NULL::text, false), ('clean', 0, NULL, false) $$, 'the view tells which step fails, how often and why');
+    $$ VALUES ('ingest', 0::bigint, NULL::text, false), ('run', 2, '42703: name "worker" is not known here', true), ('seal', 0, NULL, false), ('clean', 0, NULL, false) $$, 'the view tells which step fails, how often and why');
 SELECT is((SELECT count(*) FROM repairs.sheet WHERE ticket_key = '6'), 0::bigint, 'nothing half done');
 ALTER TABLE repairs.ticket RENAME COLUMN technician TO worker;
 CALL settle.tick('repairs');
@@ -58,9 +58,9 @@ BEGIN;
 UPDATE repairs.job_step SET succeeded_at = now() - interval '10 minutes' WHERE step = 'run';
 DELETE FROM repairs.job_step WHERE step = 'seal';
 UPDATE repairs.book SET created_at = now() - interval '1 hour';
-SELECT results_eq($$ SELECT step, last_run IS NULL, delay FROM repairs.job WHERE step <> 'clean' $$, $$ VALUES ('run', false, interval '9 minutes'), ('seal', true, interval '59 minutes') $$, 'late by so much more than a minute; one that never ran since the book was made');
+SELECT results_eq($$ SELECT step, last_run IS NULL, delay FROM repairs.job WHERE step IN ('run', 'seal') $$, $$ VALUES ('run', false, interval '9 minutes'), ('seal', true, interval '59 minutes') $$, 'late by so much more than a minute; one that never ran since the book was made');
 UPDATE repairs.book SET tick_interval = '10 minutes';
-SELECT results_eq($$ SELECT step, delay FROM repairs.job WHERE step <> 'clean' $$, $$ VALUES ('run', interval '0'), ('seal', interval '50 minutes') $$, 'or than what the book says');
+SELECT results_eq($$ SELECT step, delay FROM repairs.job WHERE step IN ('run', 'seal') $$, $$ VALUES ('run', interval '0'), ('seal', interval '50 minutes') $$, 'or than what the book says');
 ROLLBACK;
 
 -- old rows go

@@ -183,4 +183,19 @@ SELECT results_eq($$ SELECT rule_code, sqlstate, message FROM twice.problem WHER
 UPDATE twice.order_ticket SET duplicate_of = 'A2' WHERE ticket_key = 'R4';
 SELECT results_eq($$ SELECT object, detail FROM settle.check('twice') WHERE invariant LIKE 'the first ticket%' $$,
     $$ VALUES ('ticket R4', 'taken for a duplicate of A2, the first is R4') $$, 'check knows which is the first');
+-- a duplicate that leaves its order is paid, by a run and at commit
+SELECT settle.create_book('leaves') \g /dev/null
+SELECT settle.create_book('leaves_now', settle_on => 'commit') \g /dev/null
+SELECT settle.add_rule(b, 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount') FROM unnest('{leaves,leaves_now}'::regnamespace[]) AS b \g /dev/null
+INSERT INTO leaves.ticket (ticket_id, order_ref, done_at, project, region, worker, amount) VALUES ('1', 'A', '2025-11-02', 'a', 'b', '1', 10), ('2', 'A', '2025-11-03', 'a', 'b', '2', 20);
+INSERT INTO leaves_now.ticket (ticket_id, order_ref, done_at, project, region, worker, amount) VALUES ('1', 'A', '2025-11-02', 'a', 'b', '1', 10), ('2', 'A', '2025-11-03', 'a', 'b', '2', 20);
+SELECT settle.run('leaves') \g /dev/null
+UPDATE leaves.ticket SET order_ref = NULL WHERE ticket_id = '2';
+UPDATE leaves_now.ticket SET order_ref = NULL WHERE ticket_id = '2';
+SELECT settle.run('leaves') \g /dev/null
+SELECT results_eq($$ SELECT payee, sum(amount) FROM leaves.line_detail GROUP BY 1 ORDER BY 1 $$, $$ VALUES ('staff:1', 10.00), ('staff:2', 20.00) $$, 'a duplicate that leaves its order is paid');
+SELECT results_eq($$ SELECT payee, sum(amount) FROM leaves_now.line_detail GROUP BY 1 ORDER BY 1 $$, $$ VALUES ('staff:1', 10.00), ('staff:2', 20.00) $$, 'at commit, too');
+SELECT is_empty($$ SELECT kind, object FROM leaves.alert WHERE settled_at IS NULL UNION ALL SELECT kind, object FROM leaves_now.alert WHERE settled_at IS NULL $$, 'and its alert is settled');
+SELECT is_empty($$ SELECT * FROM settle.check('leaves') UNION ALL SELECT * FROM settle.check('leaves_now') $$, 'all agrees');
+
 SELECT * FROM finish();
