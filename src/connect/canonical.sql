@@ -208,10 +208,10 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.customer_follow IS 'which staff has which customer as a contact, since when and by which channel';
 
-		CREATE TABLE %1$I.work_order (
+		CREATE TABLE %1$I.platform_ticket (
 			platform text NOT NULL,
 			shop text NOT NULL,
-			work_order_no text NOT NULL,
+			ticket_no text NOT NULL,
 			raw_status text,
 			status text NOT NULL,
 			title text,
@@ -224,15 +224,15 @@ BEGIN
 			staff_ref text,
 			store_ref text,
 			customer_ref text,
-			PRIMARY KEY (platform, shop, work_order_no)
+			PRIMARY KEY (platform, shop, ticket_no)
 		);
-		COMMENT ON TABLE %1$I.work_order IS 'tickets of ticket systems and service workcards; order_ref is the order number as it was entered';
-		COMMENT ON COLUMN %1$I.work_order.status IS 'open, in_progress, completed, settled, cancelled, deleted or unknown';
+		COMMENT ON TABLE %1$I.platform_ticket IS 'tickets of ticket systems and service workcards; order_ref is the order number as it was entered';
+		COMMENT ON COLUMN %1$I.platform_ticket.status IS 'open, in_progress, completed, settled, cancelled, deleted or unknown';
 
-		CREATE TABLE %1$I.work_order_fee (
+		CREATE TABLE %1$I.platform_ticket_fee (
 			platform text NOT NULL,
 			shop text NOT NULL,
-			work_order_no text NOT NULL,
+			ticket_no text NOT NULL,
 			fee_no text NOT NULL,
 			action text,
 			from_role text,
@@ -242,9 +242,9 @@ BEGIN
 			status text NOT NULL,
 			order_ref text,
 			paid_at timestamptz,
-			PRIMARY KEY (platform, shop, work_order_no, fee_no)
+			PRIMARY KEY (platform, shop, ticket_no, fee_no)
 		);
-		COMMENT ON TABLE %1$I.work_order_fee IS 'what a platform itself settles for a workcard: directed amounts, and adjustments of them';
+		COMMENT ON TABLE %1$I.platform_ticket_fee IS 'what a platform itself settles for a workcard: directed amounts, and adjustments of them';
 
 		CREATE TABLE %1$I.signal (
 			platform text NOT NULL,
@@ -260,7 +260,7 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.signal IS 'pushes: each says that something should be fetched, and none carries what it is now';
 	$tables$, book);
-	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,work_order,work_order_fee,signal}';
+	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,platform_ticket,platform_ticket_fee,signal}';
 	FOREACH table_name IN ARRAY made LOOP
 		EXECUTE format($columns$
 			ALTER TABLE %1$I.%2$I ADD version timestamptz NOT NULL, ADD precedence text COLLATE "C" NOT NULL,

@@ -37,8 +37,8 @@ const Entity settle_entities[] = {
 	{"shipment_event", "shipment", {"platform", "carrier", "tracking_no", "position"}},
 	{"customer_identity", NULL, {"platform", "scope", "key_type", "key_value", "subject"}},
 	{"customer_follow", NULL, {"platform", "shop", "customer_no", "staff_ref"}},
-	{"work_order", NULL, {"platform", "shop", "work_order_no"}},
-	{"work_order_fee", NULL, {"platform", "shop", "work_order_no", "fee_no"}},
+	{"platform_ticket", NULL, {"platform", "shop", "ticket_no"}},
+	{"platform_ticket_fee", NULL, {"platform", "shop", "ticket_no", "fee_no"}},
 	{"signal", NULL, {"platform", "shop", "signal_no"}},
 	/* makes no row: what stands in it is for the parts within */
 	{"context", NULL, {NULL}},

@@ -49,8 +49,8 @@ CREATE FUNCTION payloads.facts(id bigint) RETURNS jsonb LANGUAGE sql STABLE AS $
 		|| coalesce((SELECT to_jsonb(h) FROM payload_book.shipment AS h WHERE h.staging_id = id), '{}')
 		|| coalesce((SELECT jsonb_build_object('external_userid', max(key_value) FILTER (WHERE key_type = 'external_userid'), 'unionid', max(key_value) FILTER (WHERE key_type = 'unionid'))
 			FROM payload_book.customer_identity WHERE staging_id = id AND platform = 'wecom' HAVING count(*) > 0), '{}')
-		|| coalesce((SELECT to_jsonb(w) || jsonb_build_object('ticket_no', w.work_order_no, 'order_no', w.order_ref, 'amount_yuan', w.amount, 'amount_raw', w.raw_amount, 'external_userid', w.customer_ref, 'fee_yuan', w.amount, 'worker_id', w.staff_ref, 'staff_id', w.staff_ref) FROM payload_book.work_order AS w WHERE w.staging_id = id), '{}')
-		|| coalesce((SELECT to_jsonb(f) || jsonb_build_object('ticket_no', f.work_order_no, 'rows', count(*) OVER (), 'adjust_yuan', f.amount) FROM payload_book.work_order_fee AS f WHERE f.staging_id = id LIMIT 1), '{}')
+		|| coalesce((SELECT to_jsonb(w) || jsonb_build_object('ticket_no', w.ticket_no, 'order_no', w.order_ref, 'amount_yuan', w.amount, 'amount_raw', w.raw_amount, 'external_userid', w.customer_ref, 'fee_yuan', w.amount, 'worker_id', w.staff_ref, 'staff_id', w.staff_ref) FROM payload_book.platform_ticket AS w WHERE w.staging_id = id), '{}')
+		|| coalesce((SELECT to_jsonb(f) || jsonb_build_object('ticket_no', f.ticket_no, 'rows', count(*) OVER (), 'adjust_yuan', f.amount) FROM payload_book.platform_ticket_fee AS f WHERE f.staging_id = id LIMIT 1), '{}')
 		|| coalesce((SELECT to_jsonb(g) || jsonb_build_object('notify_id', g.signal_no, 'external_userid', g.customer_no, 'version', g.raw_version) FROM payload_book.signal AS g WHERE g.staging_id = id LIMIT 1), '{}')
 	FROM payload_book.staging AS s WHERE s.staging_id = id
 $$;
