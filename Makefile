@@ -4,7 +4,7 @@
 # one word runs through src/<room>/, sql/<room>.sql, expected/<room>.out,
 # test/pgtap/<room>.sql and docs/<room>.md.  The list gives the order in which
 # the install script is assembled and in which the golden tests run.
-ROOMS = core amount tier matrix expr rule book outbox settle statement connect report job
+ROOMS = core amount tier matrix geo expr rule book outbox settle statement desk connect customer order report job
 
 EXTENSION    = scrm_settle
 EXTVERSION   = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
