@@ -31,6 +31,7 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
         'add_pack', 'submit_pack', 'redraft_pack', 'reject_pack', 'approve_pack', 'enable_pack', 'disable_pack', 'rules', 'load_rules',
         'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout',
         'ingest', 'map_payload', 'retry_quarantine', 'load_mappings',
+        'merge_customers', 'split_customer', 'cut_key', 'restore_key', 'accept_suggestion', 'refuse_suggestion',
         'add_to_roster', 'close_period', 'reopen_period',
         'send', 'take_outbox', 'fail_outbox', 'set_watermark', 'advance_watermark'],
     'functions that are called with nulls');
@@ -58,7 +59,7 @@ SELECT is_empty($$ SELECT attrelid::regclass, attname FROM pg_attribute JOIN of_
 SELECT is_empty($$ SELECT oid::regclass FROM of_book WHERE relkind = 'v' AND reloptions IS NOT NULL $$, 'views read with the rights of the owner');
 SELECT set_eq($$ SELECT relname::text FROM of_book WHERE relkind = 'r' AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = of_book.oid AND tgname = 'append_only') $$,
     ARRAY['sheet', 'run', 'ruleset_used', 'party', 'rule', 'change', 'release', 'seal', 'sealed_run', 'pack',
-        'statement', 'statement_log', 'approval', 'dispute', 'payment', 'leg_return', 'staging'], 'what was posted is kept');
+        'statement', 'statement_log', 'approval', 'dispute', 'payment', 'leg_return', 'staging', 'customer_event'], 'what was posted is kept');
 SELECT set_eq($$ SELECT relname::text FROM of_book WHERE EXISTS (SELECT FROM pg_trigger WHERE tgrelid = of_book.oid AND tgname = 'rules_changed' AND tgenabled = 'A') $$,
     ARRAY['book', 'source', 'fact', 'choice', 'decision', 'outcome', 'rule', 'pack'], 'whatever changes the rules gives them a new revision');
 SELECT is_empty($$ SELECT attname FROM pg_attribute, pg_trigger AS t WHERE attrelid = 'lint.rule'::regclass AND attnum > 0 AND t.tgrelid = attrelid AND tgname = 'used_rules_can_be_ended'
