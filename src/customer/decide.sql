@@ -31,7 +31,7 @@ $function$;
 COMMENT ON FUNCTION settle._say(regnamespace, text, bigint[], bigint[]) IS 'puts a key of the type same on subjects, or one of the type apart on two sides';
 
 CREATE FUNCTION settle._founder_of(book regnamespace, customer bigint, OUT current bigint, OUT subject_id bigint)
-	LANGUAGE plpgsql
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
@@ -229,7 +229,7 @@ DECLARE
 	decided record;
 BEGIN
 	decided := settle._decide_suggestion(book, suggestion, 'accepted', reason);
-	RETURN settle._merge_customers(book, decided.customer, decided.other, reason);
+	RETURN settle.merge_customers(book, decided.customer, decided.other, reason);
 END
 $function$;
 COMMENT ON FUNCTION settle._accept_suggestion(regnamespace, bigint, text) IS 'body of settle.accept_suggestion';

@@ -17,12 +17,12 @@ DECLARE
 	groups bigint[];
 	dissolved bigint[];
 	-- subjects without a customer, and those of dissolved groups: where they belong to
-	members bigint[] := '{}';
-	parts bigint[] := '{}';
-	contradicting bigint[] := '{}';
-	keys bigint[] := '{}';
-	key_parts bigint[] := '{}';
-	key_contested boolean[] := '{}';
+	members bigint[] := '{}'::bigint[];
+	parts bigint[] := '{}'::bigint[];
+	contradicting bigint[] := '{}'::bigint[];
+	keys bigint[] := '{}'::bigint[];
+	key_parts bigint[] := '{}'::bigint[];
+	key_contested boolean[] := '{}'::boolean[];
 	placed bigint[];
 	moved bigint[];
 	touched bigint[];
@@ -245,7 +245,7 @@ BEGIN
 		PERFORM settle._note_conflicts(book, members, moved);
 	END IF;
 	PERFORM settle._suggest_customers(book, ARRAY(SELECT unnest(changed) UNION SELECT unnest(members) UNION SELECT unnest(touched)), moved);
-	RETURN cardinality(touched);
+	RETURN cardinality(touched)::bigint;
 END
 $function$;
 COMMENT ON FUNCTION settle._place_customers(regnamespace, bigint[], bigint[]) IS
@@ -354,7 +354,7 @@ CREATE FUNCTION settle._tick_customers(book regnamespace) RETURNS jsonb
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	max_subjects CONSTANT bigint := 20000;
+	max_subjects CONSTANT bigint := 20000::bigint;
 	due boolean;
 	changed bigint[];
 	shaken bigint[];
