@@ -142,10 +142,14 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('nothing would be left of customer %s', customers[1]);
 	END IF;
 	EXECUTE format($sql$
-		UPDATE %1$s.identity_link AS l SET cut = true
-		FROM %1$s.identity_key AS k
-		WHERE l.subject_id = ANY ($1) AND NOT l.cut AND k.key_id = l.key_id AND k.customer = $2
-			AND EXISTS (SELECT FROM %1$s.identity_link AS o WHERE o.key_id = l.key_id AND NOT o.cut AND o.subject_id <> ALL ($1))
+		WITH cut AS (
+			UPDATE %1$s.identity_link AS l SET cut = true
+			FROM %1$s.identity_key AS k
+			WHERE l.subject_id = ANY ($1) AND NOT l.cut AND k.key_id = l.key_id AND k.customer = $2
+				AND EXISTS (SELECT FROM %1$s.identity_link AS o WHERE o.key_id = l.key_id AND NOT o.cut AND o.subject_id <> ALL ($1))
+			RETURNING l.key_id
+		)
+		UPDATE %1$s.identity_key AS k SET customer = NULL WHERE k.key_id IN (SELECT c.key_id FROM cut AS c)
 	$sql$, book) USING leaving, customers[1];
 	IF cardinality(leaving) > 1 THEN
 		PERFORM settle._say(book, 'same', leaving);
@@ -203,6 +207,8 @@ BEGIN
 			FROM %1$s.identity_key AS k, %1$s.customer_subject AS s
 			WHERE k.key_id = l.key_id AND s.subject_id = l.subject_id AND s.subject = $1 AND k.key_type = $2 AND k.key_value = $3 AND l.cut <> $4
 			RETURNING l.key_id, s.customer, s.subject
+		), cleared AS (
+			UPDATE %1$s.identity_key AS k SET customer = NULL WHERE k.key_id IN (SELECT c.key_id FROM changed AS c)
 		), noted AS (
 			INSERT INTO %1$s.customer_event (kind, customer, subjects, evidence, actor, reason)
 			SELECT CASE WHEN $4 THEN 'cut' ELSE 'restored' END, c.customer, ARRAY[c.subject], $2, settle.actor($5), settle.reason($5) FROM changed AS c

@@ -1,6 +1,48 @@
 -- place: the step that finds whose changed subjects are
 
 /*
+ * The law of who is who.  A key joins all the subjects that it stands on, unless
+ * two values of an exclusive type would meet in one scope: then it joins nothing.
+ * Exclusive keys come first, then the others by rank, type, scope and value: by
+ * what they are, so the outcome does not depend on when they came.
+ */
+CREATE FUNCTION settle._components(book regnamespace, members bigint[]) RETURNS TABLE (key_id bigint, subject_id bigint, component bigint, made boolean)
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	RETURN QUERY EXECUTE format($sql$
+		WITH member AS (
+			SELECT s.subject_id FROM %1$s.customer_subject AS s WHERE s.subject_id = ANY ($1) OR ($1 IS NULL AND s.customer IS NOT NULL)
+		), joined AS (
+			SELECT l.subject_id, l.key_id, t.exclusive,
+				dense_rank() OVER (ORDER BY NOT t.exclusive, t.rank, k.key_type COLLATE "C", k.scope COLLATE "C", k.key_value COLLATE "C") AS join_no,
+				dense_rank() OVER (ORDER BY k.key_type, k.scope) AS slot
+			FROM member AS m
+			JOIN %1$s.identity_link AS l ON l.subject_id = m.subject_id AND NOT l.cut
+			JOIN %1$s.identity_key AS k ON k.key_id = l.key_id
+			JOIN %1$s.key_type AS t ON t.key_type = k.key_type AND t.strength = 'strong'
+		), everything AS (
+			SELECT j.join_no, j.subject_id FROM joined AS j
+			UNION ALL
+			-- behind all keys, each on its own
+			SELECT 9223372036854775807 - m.subject_id, m.subject_id FROM member AS m
+		), held AS (
+			SELECT j.subject_id, j.slot, j.key_id FROM joined AS j WHERE j.exclusive
+		)
+		SELECT n.key_id, u.node, u.component, u.made
+		FROM settle._unite(
+			ARRAY(SELECT e.join_no FROM everything AS e ORDER BY e.join_no, e.subject_id), ARRAY(SELECT e.subject_id FROM everything AS e ORDER BY e.join_no, e.subject_id),
+			ARRAY(SELECT h.subject_id FROM held AS h ORDER BY h.subject_id, h.slot, h.key_id), ARRAY(SELECT h.slot FROM held AS h ORDER BY h.subject_id, h.slot, h.key_id),
+			ARRAY(SELECT h.key_id FROM held AS h ORDER BY h.subject_id, h.slot, h.key_id)) AS u
+		LEFT JOIN (SELECT DISTINCT j.join_no, j.key_id FROM joined AS j) AS n ON n.join_no = u.join_no
+	$sql$, book) USING members;
+END
+$function$;
+COMMENT ON FUNCTION settle._components(regnamespace, bigint[]) IS
+	'what the strong keys of subjects, or of all, come to: component is the smallest subject of it; made is false for a key in conflict, null for a subject that contradicts itself; one further row a subject without a key';
+
+/*
  * Where a change only adds, and nothing stands against it, customers are joined
  * as wholes: the work is that of what gets another number, and the smaller, older
  * number stays.  Anything else (a key gone or cut, a conflict that was or will
@@ -27,7 +69,7 @@ DECLARE
 	moved bigint[];
 	touched bigint[];
 	strong_links text := format($sql$
-		(SELECT l.subject_id, k.key_id, k.key_type, k.scope, k.key_value, k.customer, k.contested, t.exclusive, t.rank
+		(SELECT l.subject_id, k.key_id, k.key_type, k.scope, k.customer, k.contested, t.exclusive
 		FROM %1$s.identity_link AS l
 		JOIN %1$s.identity_key AS k ON k.key_id = l.key_id
 		JOIN %1$s.key_type AS t ON t.key_type = k.key_type
@@ -85,7 +127,7 @@ BEGIN
 			HAVING count(*) > 1)
 	$sql$, book, strong_links) INTO dissolved USING nodes, groups, changed, shaken;
 
-	-- dissolve, and join again in an order that is the same whenever it is done
+	-- dissolve, and join again
 	IF cardinality(dissolved) > 0 THEN
 		EXECUTE format($sql$
 			WITH RECURSIVE link AS (
@@ -107,38 +149,26 @@ BEGIN
 				JOIN %1$s.identity_link AS m ON m.key_id = l.key_id AND NOT m.cut
 				JOIN %1$s.customer_subject AS o ON o.subject_id = m.subject_id
 				WHERE o.customer IS NOT NULL
-			), member AS (
+			)
+			SELECT ARRAY(
 				SELECT s.subject_id FROM reached AS r JOIN %1$s.customer_subject AS s ON s.customer = r.customer
 				UNION
-				SELECT -u.node FROM unnest($1, $2) AS u (node, component) WHERE u.node < 0 AND u.component = ANY ($4)
-			), joined AS (
-				SELECT l.*, dense_rank() OVER (ORDER BY NOT l.exclusive, l.rank, l.key_type COLLATE "C", l.scope COLLATE "C", l.key_value COLLATE "C") AS join_no,
-					dense_rank() OVER (ORDER BY l.key_type, l.scope) AS slot
-				FROM member AS m
-				JOIN %2$s AS l ON l.subject_id = m.subject_id
-			), everything AS (
-				SELECT j.join_no, j.subject_id FROM joined AS j
-				UNION ALL
-				SELECT 9223372036854775807 - m.subject_id, m.subject_id FROM member AS m
-			), held AS (
-				SELECT j.subject_id, j.slot, j.key_id FROM joined AS j WHERE j.exclusive
-			), united AS (
-				SELECT u.*
-				FROM settle._unite(ARRAY(SELECT e.join_no FROM everything AS e ORDER BY e.join_no, e.subject_id), ARRAY(SELECT e.subject_id FROM everything AS e ORDER BY e.join_no, e.subject_id),
-					ARRAY(SELECT h.subject_id FROM held AS h ORDER BY h.subject_id, h.slot, h.key_id), ARRAY(SELECT h.slot FROM held AS h ORDER BY h.subject_id, h.slot, h.key_id),
-					ARRAY(SELECT h.key_id FROM held AS h ORDER BY h.subject_id, h.slot, h.key_id)) AS u
-			), subject AS (
-				SELECT u.node, u.component, bool_or(u.made IS NULL) AS contradicts FROM united AS u GROUP BY u.node, u.component
-			), key AS (
-				SELECT j.key_id, min(u.component) FILTER (WHERE u.made) AS component, coalesce(bool_or(NOT u.made), false) AS contested
-				FROM united AS u
-				JOIN (SELECT DISTINCT j.join_no, j.key_id FROM joined AS j) AS j ON j.join_no = u.join_no
-				GROUP BY j.key_id
-			)
-			SELECT
-				ARRAY(SELECT s.node FROM subject AS s ORDER BY s.node), ARRAY(SELECT s.component FROM subject AS s ORDER BY s.node), ARRAY(SELECT s.node FROM subject AS s WHERE s.contradicts),
-				ARRAY(SELECT k.key_id FROM key AS k ORDER BY k.key_id), ARRAY(SELECT k.component FROM key AS k ORDER BY k.key_id), ARRAY(SELECT k.contested FROM key AS k ORDER BY k.key_id)
-		$sql$, book, strong_links) INTO members, parts, contradicting, keys, key_parts, key_contested USING nodes, groups, changed, dissolved;
+				SELECT -u.node FROM unnest($1, $2) AS u (node, component) WHERE u.node < 0 AND u.component = ANY ($4))
+		$sql$, book, strong_links) INTO members USING nodes, groups, changed, dissolved;
+		WITH united AS MATERIALIZED (
+			SELECT c.key_id, c.subject_id, c.component, c.made FROM settle._components(book, members) AS c
+		), subject AS (
+			SELECT u.subject_id, u.component, bool_or(u.made IS NULL) AS contradicts FROM united AS u GROUP BY u.subject_id, u.component
+		), key AS (
+			SELECT u.key_id, min(u.component) FILTER (WHERE u.made) AS component, coalesce(bool_or(NOT u.made), false) AS contested
+			FROM united AS u
+			WHERE u.key_id IS NOT NULL
+			GROUP BY u.key_id
+		)
+		SELECT
+			ARRAY(SELECT s.subject_id FROM subject AS s ORDER BY s.subject_id), ARRAY(SELECT s.component FROM subject AS s ORDER BY s.subject_id), ARRAY(SELECT s.subject_id FROM subject AS s WHERE s.contradicts),
+			ARRAY(SELECT k.key_id FROM key AS k ORDER BY k.key_id), ARRAY(SELECT k.component FROM key AS k ORDER BY k.key_id), ARRAY(SELECT k.contested FROM key AS k ORDER BY k.key_id)
+		INTO members, parts, contradicting, keys, key_parts, key_contested;
 	END IF;
 
 	-- numbers: the smallest that is founded in it, or a new one
