@@ -74,6 +74,7 @@ BEGIN
 			PRIMARY KEY (key_id, subject_id)
 		);
 		CREATE INDEX identity_link_subject ON %1$I.identity_link (subject_id);
+		CREATE INDEX identity_link_cut ON %1$I.identity_link (subject_id) WHERE cut;
 		COMMENT ON TABLE %1$I.identity_link IS 'which subject has which key';
 		COMMENT ON COLUMN %1$I.identity_link.cut IS 'a person has said that the key is not of the subject';
 		CREATE SEQUENCE %1$I.customer_decision;
@@ -234,6 +235,7 @@ COMMENT ON FUNCTION settle.note_key_type() IS 'row trigger on the key types of a
 CREATE FUNCTION settle._link_keys(book regnamespace, INOUT changed bigint[], INOUT shaken bigint[])
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET jit = off
 AS $function$
 DECLARE
 	others bigint[];
@@ -241,10 +243,11 @@ DECLARE
 	dead bigint[];
 	identities text := format($sql$
 		(SELECT s.subject_id, i.key_type, i.scope, i.key_value
-		FROM %1$s.customer_subject AS s
-		JOIN %1$s.customer_identity AS i ON (i.platform, i.subject) = (s.platform, s.subject)
+		FROM unnest($1) AS c (subject_id)
+		JOIN %1$s.customer_subject AS s ON s.subject_id = c.subject_id
+		CROSS JOIN LATERAL (SELECT i.key_type, i.scope, i.key_value FROM %1$s.customer_identity AS i WHERE (i.platform, i.subject) = (s.platform, s.subject) OFFSET 0) AS i
 		JOIN %1$s.key_type AS t ON t.key_type = i.key_type
-		WHERE s.subject_id = ANY ($1) AND t.strength <> 'never' AND (t.pattern IS NULL OR i.key_value ~ t.pattern) AND i.key_type NOT IN ('same', 'apart'))
+		WHERE t.strength <> 'never' AND (t.pattern IS NULL OR i.key_value ~ t.pattern) AND i.key_type NOT IN ('same', 'apart'))
 	$sql$, book);
 	only_scope text := format($sql$
 		(SELECT min(o.scope) FROM %1$s.identity_key AS o
@@ -285,14 +288,17 @@ BEGIN
 		ON CONFLICT DO NOTHING
 	$sql$, book, identities, only_scope) USING changed, dead;
 	EXECUTE format($sql$
-		WITH wanted AS (
+		WITH identity AS MATERIALIZED (
+			SELECT i.* FROM %2$s AS i
+		), wanted AS (
 			SELECT DISTINCT i.subject_id, k.key_id, k.key_type, k.key_value
-			FROM %2$s AS i
-			JOIN %1$s.identity_key AS k ON (k.key_type, k.key_value) = (i.key_type, i.key_value) AND k.scope = coalesce(nullif(i.scope, ''), %3$s, '')
+			FROM identity AS i
+			CROSS JOIN LATERAL (SELECT k.key_id, k.key_type, k.key_value FROM %1$s.identity_key AS k
+				WHERE (k.key_type, k.key_value) = (i.key_type, i.key_value) AND k.scope = coalesce(nullif(i.scope, ''), %3$s, '') OFFSET 0) AS k
 		), added AS (
 			-- what was cut of a subject stays cut when its key moves to another scope
 			INSERT INTO %1$s.identity_link (subject_id, key_id, cut)
-			SELECT w.subject_id, w.key_id, EXISTS (SELECT FROM %1$s.identity_link AS l JOIN %1$s.identity_key AS k ON k.key_id = l.key_id
+			SELECT w.subject_id, w.key_id, w.subject_id IN (SELECT l.subject_id FROM %1$s.identity_link AS l WHERE l.cut) AND EXISTS (SELECT FROM %1$s.identity_link AS l JOIN %1$s.identity_key AS k ON k.key_id = l.key_id
 				WHERE l.subject_id = w.subject_id AND l.cut AND (k.key_type, k.key_value) = (w.key_type, w.key_value))
 			FROM wanted AS w
 			ON CONFLICT DO NOTHING
