@@ -149,7 +149,10 @@ BEGIN
 			currency text,
 			rush boolean NOT NULL DEFAULT false,
 			night boolean NOT NULL DEFAULT false,
-			details jsonb NOT NULL DEFAULT '{}'
+			details jsonb NOT NULL DEFAULT '{}',
+			type text,
+			type_version integer,
+			stage text
 		);
 		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema());

@@ -58,7 +58,7 @@ BEGIN
 			kind text NOT NULL,
 			part text NOT NULL CHECK (part <> ''),
 			entity text NOT NULL CHECK (entity IN ('shop_order', 'order_line', 'promotion', 'refund', 'shop_payment', 'profit_share', 'shipment', 'shipment_event',
-				'customer_identity', 'customer_follow', 'platform_ticket', 'platform_ticket_fee', 'signal', 'context')),
+				'customer_identity', 'customer_follow', 'person', 'platform_ticket', 'platform_ticket_fee', 'signal', 'context')),
 			rows jsonpath[] NOT NULL CHECK (cardinality(rows) > 0),
 			within text,
 			place integer NOT NULL DEFAULT 0,
@@ -107,6 +107,7 @@ BEGIN
 	END LOOP;
 	EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OF staging_id, received_at, platform, shop, connector OR DELETE OR TRUNCATE ON %I.staging FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
 	PERFORM settle._create_canonical_tables(book);
+	PERFORM settle._create_changed_table(book);
 	PERFORM settle._create_connect_views(book);
 	PERFORM settle.load_mappings(quote_ident(book)::regnamespace);
 	PERFORM settle._journal(book, 'mapping', '{platform,kind}');

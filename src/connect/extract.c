@@ -497,6 +497,15 @@ is_nothing(const JsonbValue *json)
 	return json->type == jbvNull || (json->type == jbvString && json->val.string.len == 0);
 }
 
+/* Whether an element says of itself that neither it nor what stands in it makes a row. */
+static bool
+is_skipped(const Element *element)
+{
+	int			skip = element->part->skip;
+
+	return skip >= 0 && !element->nulls[skip] && DatumGetBool(element->values[skip]);
+}
+
 /*
  * Reads an element of a part that stands in no other, and all within it.
  */
@@ -511,6 +520,8 @@ read_root(Extraction *extraction, int number, const JsonbValue *json)
 
 	if (root == NULL)
 		return false;
+	if (is_skipped(root))
+		return true;
 	for (int i = number + 1; i < mapping->nparts; i++)
 	{
 		const Part *part = &mapping->parts[i];
@@ -529,6 +540,8 @@ read_root(Extraction *extraction, int number, const JsonbValue *json)
 			element = read_element(extraction, part, root, &found->values[j], ++position);
 			if (element == NULL)
 				return false;
+			if (is_skipped(element))
+				continue;
 			within = lappend(within, element);
 			if (strcmp(part->entity->name, "order_line") == 0)
 				root->lines = lappend(root->lines, element);
