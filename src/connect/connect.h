@@ -180,7 +180,7 @@ typedef struct Part
 	Field	   *fields;
 	int			nnames;			/* fields, those of the part it stands in, and the staging row's */
 	TupleTableSlot *slot;		/* what expressions read */
-	TupleDesc	desc;			/* of the entity's table, live columns only */
+	TupleDesc	desc;			/* of the entity's table */
 	const Bitmapset *not_null;	/* columns that must have a value */
 	int			columns[NCOLUMNS];	/* that are not fields, -1 where the table has none */
 	int			keys[SETTLE_MAX_KEYS];	/* columns of the entity's key */
@@ -229,6 +229,18 @@ typedef struct MappedRow
 	int			key_len;
 } MappedRow;
 
+/* What a payload, or one of its rows, comes to; the further down, the better. */
+typedef enum Verdict
+{
+	VERDICT_NONE,
+	VERDICT_DUPLICATE,
+	VERDICT_STALE,
+	VERDICT_TIE,
+	VERDICT_APPLIED,
+	VERDICT_QUARANTINED,
+	NVERDICTS
+} Verdict;
+
 /* What a payload becomes. */
 typedef struct Mapped
 {
@@ -237,6 +249,7 @@ typedef struct Mapped
 	int			nrows;
 	Problem		problem;
 	const char *flags;			/* with commas; NULL for none */
+	Verdict		verdict;
 } Mapped;
 
 typedef struct Batch

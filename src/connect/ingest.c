@@ -17,11 +17,13 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 /* payloads that are read and merged at a time, and inside one subtransaction */
 #define BATCH_PAYLOADS	5000
@@ -183,61 +185,104 @@ key_behind_shop(const MappedRow *row)
 	return text;
 }
 
-static TupleDesc
-verdict_desc(void)
+/* Columns of staging that say what became of a payload. */
+static const struct
 {
-	static const struct
-	{
-		const char *name;
-		Oid			type;
-	}			columns[] = {
-		{"place", TIDOID}, {"staging_id", INT8OID}, {"kind", TEXTOID}, {"external_key", TEXTOID}, {"version", TIMESTAMPTZOID}, {"content_hash", TEXTOID},
-		{"state", TEXTOID}, {"field", TEXTOID}, {"reason", TEXTOID}, {"sqlstate", TEXTOID}, {"message", TEXTOID}
-	};
-	TupleDesc	desc = CreateTemplateTupleDesc(lengthof(columns));
+	const char *name;
+	Oid			type;
+}			verdict_columns[] = {
+	{"kind", TEXTOID}, {"external_key", TEXTOID}, {"version", TIMESTAMPTZOID}, {"content_hash", BYTEAOID}, {"state", TEXTOID},
+	{"field", TEXTOID}, {"reason", TEXTOID}, {"sqlstate", TEXTOID}, {"message", TEXTOID}, {"ingested_at", TIMESTAMPTZOID}
+};
 
-	for (int i = 0; i < lengthof(columns); i++)
-		TupleDescInitEntry(desc, i + 1, columns[i].name, columns[i].type, -1, 0);
-	return desc;
+#define NVERDICT_COLUMNS	lengthof(verdict_columns)
+
+static Datum
+hash_bytes_of(const char *precedence)
+{
+	bytea	   *hash = palloc(VARHDRSZ + SETTLE_HASH_BYTES / 2);
+
+	SET_VARSIZE(hash, VARHDRSZ + SETTLE_HASH_BYTES / 2);
+	hex_decode(precedence + SETTLE_VERSION_BYTES, SETTLE_HASH_BYTES, VARDATA(hash));
+	return PointerGetDatum(hash);
+}
+
+/*
+ * What stands in these columns for a payload of the batch.
+ */
+static void
+verdict_values(int payload, ItemPointer place, Datum *values, bool *nulls, void *arg)
+{
+	const Ingest *ingest = arg;
+	const Landed *landed = &ingest->landed[payload];
+	const Mapped *mapped = &ingest->mapped[payload];
+	const MappedRow *first = mapped->nrows > 0 ? &ingest->batch.rows[mapped->first] : NULL;
+	const Problem *problem = &mapped->problem;
+
+	*place = landed->place;
+	memset(nulls, false, sizeof(bool) * NVERDICT_COLUMNS);
+	values[0] = text_or_null(mapped->mapping == NULL ? landed->kind : mapped->mapping->kind, &nulls[0]);
+	values[1] = text_or_null(first == NULL ? NULL : key_behind_shop(first), &nulls[1]);
+	values[2] = TimestampTzGetDatum(first == NULL ? 0 : first->version);
+	nulls[2] = first == NULL;
+	nulls[3] = first == NULL || first->precedence[0] == '\0';
+	values[3] = nulls[3] ? (Datum) 0 : hash_bytes_of(first->precedence);
+	values[4] = CStringGetTextDatum(verdict_names[mapped->verdict]);
+	values[5] = text_or_null(problem->field, &nulls[5]);
+	values[6] = text_or_null(problem->reason != NULL ? problem->reason : mapped->flags, &nulls[6]);
+	values[7] = text_or_null(problem->reason == NULL ? NULL : unpack_sql_state(problem->sqlstate), &nulls[7]);
+	values[8] = text_or_null(problem->reason == NULL ? NULL : problem->message, &nulls[8]);
+	values[9] = TimestampTzGetDatum(GetCurrentTimestamp());
+}
+
+/*
+ * Has a statement write the verdicts, where the table asks for one.
+ */
+static void
+update_verdicts(Ingest *ingest)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(NVERDICT_COLUMNS + 1);
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	StringInfoData set;
+
+	initStringInfo(&set);
+	TupleDescInitEntry(desc, 1, "staging_id", INT8OID, -1, 0);
+	for (int i = 0; i < NVERDICT_COLUMNS; i++)
+	{
+		TupleDescInitEntry(desc, i + 2, verdict_columns[i].name, verdict_columns[i].type, -1, 0);
+		appendStringInfo(&set, "%s%s = v.%s", i > 0 ? ", " : "", verdict_columns[i].name, verdict_columns[i].name);
+	}
+	for (int i = 0; i < ingest->npayloads; i++)
+	{
+		Datum		values[NVERDICT_COLUMNS + 1];
+		bool		nulls[NVERDICT_COLUMNS + 1] = {false};
+		ItemPointerData place;
+
+		values[0] = Int64GetDatum(ingest->landed[i].staging_id);
+		verdict_values(i, &place, values + 1, nulls + 1, ingest);
+		tuplestore_putvalues(store, desc, values, nulls);
+	}
+	settle_show_rows(ingest, "verdict", desc, store, ingest->npayloads);
+	settle_book_execute(psprintf("UPDATE %s.staging AS s SET %s FROM verdict AS v WHERE s.staging_id = v.staging_id", ingest->book.name, set.data),
+						0, NULL, NULL, NULL, SPI_OK_UPDATE);
+	settle_hide_rows("verdict", store);
 }
 
 static void
 write_verdicts(Ingest *ingest)
 {
-	TupleDesc	desc = verdict_desc();
-	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	Oid			staging = get_relname_relid("staging", ingest->book.schema);
+	int			columns[NVERDICT_COLUMNS];
 
+	for (int i = 0; i < NVERDICT_COLUMNS; i++)
+		columns[i] = get_attnum(staging, verdict_columns[i].name);
 	for (int i = 0; i < ingest->npayloads; i++)
 	{
-		const Mapped *mapped = &ingest->mapped[i];
-		const MappedRow *first = mapped->nrows > 0 ? &ingest->batch.rows[mapped->first] : NULL;
-		Verdict		verdict = verdict_on(ingest, mapped);
-		const char *key = first == NULL ? NULL : key_behind_shop(first);
-		Datum		values[11];
-		bool		nulls[11] = {false};
-
-		ingest->counts[verdict]++;
-		values[0] = PointerGetDatum(&ingest->landed[i].place);
-		values[1] = Int64GetDatum(ingest->landed[i].staging_id);
-		values[2] = text_or_null(mapped->mapping == NULL ? ingest->landed[i].kind : mapped->mapping->kind, &nulls[2]);
-		values[3] = text_or_null(key, &nulls[3]);
-		values[4] = TimestampTzGetDatum(first == NULL ? 0 : first->version);
-		nulls[4] = first == NULL;
-		values[5] = text_or_null(first == NULL || first->precedence[0] == '\0' ? NULL : first->precedence + SETTLE_VERSION_BYTES, &nulls[5]);
-		values[6] = CStringGetTextDatum(verdict_names[verdict]);
-		values[7] = text_or_null(mapped->problem.field, &nulls[7]);
-		values[8] = text_or_null(mapped->problem.reason != NULL ? mapped->problem.reason : mapped->flags, &nulls[8]);
-		values[9] = text_or_null(mapped->problem.reason == NULL ? NULL : unpack_sql_state(mapped->problem.sqlstate), &nulls[9]);
-		values[10] = text_or_null(mapped->problem.reason == NULL ? NULL : mapped->problem.message, &nulls[10]);
-		tuplestore_putvalues(store, desc, values, nulls);
+		ingest->mapped[i].verdict = verdict_on(ingest, &ingest->mapped[i]);
+		ingest->counts[ingest->mapped[i].verdict]++;
 	}
-	settle_show_rows(ingest, "verdict", desc, store, ingest->npayloads);
-	settle_book_execute(psprintf("UPDATE %s.staging AS s SET kind = v.kind, external_key = v.external_key, version = v.version, "
-								 "content_hash = decode(v.content_hash, 'hex'), state = v.state, field = v.field, reason = v.reason, "
-								 "sqlstate = v.sqlstate, message = v.message, ingested_at = statement_timestamp() "
-								 "FROM verdict AS v WHERE s.ctid = v.place AND s.staging_id = v.staging_id", ingest->book.name),
-						0, NULL, NULL, NULL, SPI_OK_UPDATE);
-	settle_hide_rows("verdict", store);
+	if (!settle_update_rows(staging, columns, NVERDICT_COLUMNS, verdict_values, ingest, ingest->npayloads))
+		update_verdicts(ingest);
 }
 
 static void

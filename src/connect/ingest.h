@@ -10,18 +10,6 @@
 #include "executor/spi.h"
 #include "utils/tuplestore.h"
 
-/* What a payload, or one of its rows, comes to; the further down, the better. */
-typedef enum Verdict
-{
-	VERDICT_NONE,
-	VERDICT_DUPLICATE,
-	VERDICT_STALE,
-	VERDICT_TIE,
-	VERDICT_APPLIED,
-	VERDICT_QUARANTINED,
-	NVERDICTS
-} Verdict;
-
 /* What a row of the batch is to those of its key. */
 typedef struct RowState
 {
@@ -50,5 +38,11 @@ extern void settle_merge(Ingest *ingest);
 extern void settle_show_rows(Ingest *ingest, const char *name, TupleDesc desc, Tuplestorestate *store, double rows);
 extern void settle_hide_rows(const char *name, Tuplestorestate *store);
 extern int	settle_column_number(TupleDesc desc, const char *name);
+
+/* bulk.c */
+typedef void (*SettleRowValues) (int row, ItemPointer place, Datum *values, bool *nulls, void *arg);
+
+extern bool settle_insert_rows(Oid relid, HeapTuple *rows, int n);
+extern bool settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues values, void *arg, int n);
 
 #endif							/* SETTLE_INGEST_H */

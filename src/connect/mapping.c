@@ -119,41 +119,30 @@ load_statuses(const SettleBook *book, Mapping *mapping)
 /* ---- columns ---- */
 
 /*
- * The columns of an entity's table, without those that were dropped.
+ * The columns of an entity's table, those that were dropped too: so its rows are
+ * formed as the table stores them.
  */
 static TupleDesc
 entity_desc(const SettleBook *book, const char *entity, Bitmapset **not_null)
 {
 	Oid			relation = get_relname_relid(entity, book->schema);
 	Oid			type = OidIsValid(relation) ? get_rel_type_id(relation) : InvalidOid;
-	TupleDesc	all;
-	TupleDesc	live;
-	int			n = 0;
+	TupleDesc	desc;
 
 	if (!OidIsValid(type))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table \"%s\" does not exist in book \"%s\"", entity, book->label)));
-	all = lookup_rowtype_tupdesc(type, -1);
-	for (int i = 0; i < all->natts; i++)
-		n += !TupleDescAttr(all, i)->attisdropped;
-	live = CreateTemplateTupleDesc(n);
-	n = 0;
-	for (int i = 0; i < all->natts; i++)
-	{
-		if (TupleDescAttr(all, i)->attisdropped)
-			continue;
-		if (TupleDescAttr(all, i)->attnotnull)
-			*not_null = bms_add_member(*not_null, n);
-		TupleDescCopyEntry(live, ++n, all, i + 1);
-	}
-	ReleaseTupleDesc(all);
-	return BlessTupleDesc(live);
+	desc = lookup_rowtype_tupdesc_copy(type, -1);
+	for (int i = 0; i < desc->natts; i++)
+		if (TupleDescAttr(desc, i)->attnotnull)
+			*not_null = bms_add_member(*not_null, i);
+	return desc;
 }
 
 static int
 column_of(TupleDesc desc, const char *name)
 {
 	for (int i = 0; i < desc->natts; i++)
-		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+		if (!TupleDescAttr(desc, i)->attisdropped && strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
 			return i;
 	return -1;
 }

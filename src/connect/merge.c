@@ -14,6 +14,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 
@@ -47,7 +48,7 @@ int
 settle_column_number(TupleDesc desc, const char *name)
 {
 	for (int i = 0; i < desc->natts; i++)
-		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+		if (!TupleDescAttr(desc, i)->attisdropped && strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
 			return i + 1;
 	elog(ERROR, "column \"%s\" does not exist", name);
 }
@@ -81,7 +82,7 @@ column_list(TupleDesc desc, const char *prefix, const char *const *without)
 	for (int i = 0; i < desc->natts; i++)
 	{
 		const char *name = NameStr(TupleDescAttr(desc, i)->attname);
-		bool		skip = false;
+		bool		skip = TupleDescAttr(desc, i)->attisdropped || TupleDescAttr(desc, i)->attgenerated != '\0';
 
 		for (int k = 0; without != NULL && k < SETTLE_MAX_KEYS && without[k] != NULL; k++)
 			skip |= strcmp(without[k], name) == 0;
@@ -297,7 +298,7 @@ execute_over(Ingest *ingest, int entity_no, Choice choice, const char *sql, int 
 	int			n = 0;
 
 	for (int i = 0; i < ingest->batch.nrows; i++)
-		if (ingest->batch.rows[i].part->entity == &settle_entities[entity_no] && choice(ingest, i))
+		if (ingest->batch.rows[i].part->entity_no == entity_no && choice(ingest, i))
 		{
 			tuplestore_puttuple(store, ingest->batch.rows[i].tuple);
 			n++;
@@ -306,6 +307,27 @@ execute_over(Ingest *ingest, int entity_no, Choice choice, const char *sql, int 
 	if (n > 0)
 		settle_book_execute(sql, 0, NULL, NULL, NULL, expected);
 	settle_hide_rows("mapped", store);
+}
+
+/*
+ * Inserts some rows of an entity, pages at once where their table allows it.
+ */
+static void
+insert(Ingest *ingest, int entity_no, Choice choice)
+{
+	const char *name = settle_entities[entity_no].name;
+	TupleDesc	desc = ingest->batch.mappings->descs[entity_no];
+	HeapTuple  *tuples = palloc_extended(sizeof(HeapTuple) * Max(ingest->batch.nrows, 1), MCXT_ALLOC_HUGE);
+	int			n = 0;
+
+	for (int i = 0; i < ingest->batch.nrows; i++)
+		if (ingest->batch.rows[i].part->entity_no == entity_no && choice(ingest, i))
+			tuples[n++] = ingest->batch.rows[i].tuple;
+	if (n > 0 && !settle_insert_rows(get_relname_relid(name, ingest->book.schema), tuples, n))
+		execute_over(ingest, entity_no, choice,
+					 psprintf("INSERT INTO %s.%s (%s) SELECT %s FROM mapped AS m", ingest->book.name, name, column_list(desc, "", NULL), column_list(desc, "m.", NULL)),
+					 SPI_OK_INSERT);
+	pfree(tuples);
 }
 
 /*
@@ -319,9 +341,7 @@ write_winners(Ingest *ingest, int entity_no)
 	TupleDesc	desc = ingest->batch.mappings->descs[entity_no];
 	const char *book = ingest->book.name;
 
-	execute_over(ingest, entity_no, is_new,
-				 psprintf("INSERT INTO %s.%s (%s) SELECT %s FROM mapped AS m", book, entity->name, column_list(desc, "", NULL), column_list(desc, "m.", NULL)),
-				 SPI_OK_INSERT);
+	insert(ingest, entity_no, is_new);
 	execute_over(ingest, entity_no, replaces,
 				 psprintf("INSERT INTO %1$s.%2$s (%3$s) SELECT %4$s FROM mapped AS m ON CONFLICT (%5$s) DO UPDATE SET (%6$s) = ROW (%7$s)",
 						  book, entity->name, column_list(desc, "", NULL), column_list(desc, "m.", NULL), key_list(entity->keys, "?", ", "),
@@ -335,16 +355,13 @@ write_winners(Ingest *ingest, int entity_no)
 	for (int i = 0; i < settle_nentities; i++)
 	{
 		const Entity *child = &settle_entities[i];
-		TupleDesc	columns = ingest->batch.mappings->descs[i];
 
-		if (child->parent == NULL || columns == NULL || strcmp(child->parent, entity->name) != 0)
+		if (child->parent == NULL || ingest->batch.mappings->descs[i] == NULL || strcmp(child->parent, entity->name) != 0)
 			continue;
 		execute_over(ingest, entity_no, replaces,
 					 psprintf("DELETE FROM %s.%s AS c USING mapped AS m WHERE %s", book, child->name, key_list(entity->keys, "c.? = m.?", " AND ")),
 					 SPI_OK_DELETE);
-		execute_over(ingest, i, wins,
-					 psprintf("INSERT INTO %s.%s (%s) SELECT %s FROM mapped AS m", book, child->name, column_list(columns, "", NULL), column_list(columns, "m.", NULL)),
-					 SPI_OK_INSERT);
+		insert(ingest, i, wins);
 	}
 }
 
