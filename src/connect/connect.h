@@ -172,6 +172,9 @@ typedef struct Part
 	const char *name;
 	const Entity *entity;
 	int			entity_no;
+	bool		is_line,
+				is_promotion,
+				is_signal;		/* entities with a meaning of their own */
 	int			within;			/* number of the part it stands in, -1 for none */
 	int			nrows;
 	int		   *rows;			/* paths to its elements, among those of what it stands in; the first that finds any counts */

@@ -265,7 +265,7 @@ precedence_of(Extraction *extraction, Element *element, const JsonbValue *json)
 	char	   *precedence;
 
 	element->version = versioned ? DatumGetTimestampTz(element->values[part->version]) : extraction->landed->received_at;
-	if (strcmp(part->entity->name, "signal") == 0)
+	if (part->is_signal)
 		return "";
 	precedence = palloc(SETTLE_VERSION_BYTES + SETTLE_HASH_BYTES + 1);
 	snprintf(precedence, SETTLE_VERSION_BYTES + 1, "%c%016llx%04x", final ? '1' : '0', (unsigned long long) element->version,
@@ -543,7 +543,7 @@ read_root(Extraction *extraction, int number, const JsonbValue *json)
 			if (is_skipped(element))
 				continue;
 			within = lappend(within, element);
-			if (strcmp(part->entity->name, "order_line") == 0)
+			if (part->is_line)
 				root->lines = lappend(root->lines, element);
 		}
 	}

@@ -39,7 +39,7 @@ promotions_of(List *within, const Element *line)
 		int			in_price;
 		bool		isnull;
 
-		if (strcmp(promotion->part->entity->name, "promotion") != 0)
+		if (!promotion->part->is_promotion)
 			continue;
 		of_line = promotion->part->columns[COLUMN_LINE_NO];
 		in_price = promotion->part->columns[COLUMN_IN_PRICE];

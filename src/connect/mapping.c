@@ -363,6 +363,9 @@ load_parts(Mappings *mappings, const SettleBook *book, Mapping *mapping, const c
 
 		part->name = spi_text(i, 1);
 		part->entity = find_entity(spi_text(i, 2), &part->entity_no);
+		part->is_line = strcmp(part->entity->name, "order_line") == 0;
+		part->is_promotion = strcmp(part->entity->name, "promotion") == 0;
+		part->is_signal = strcmp(part->entity->name, "signal") == 0;
 		part->paths = settle_make_paths();
 		part->within = -1;
 		for (int j = 0; within != NULL && j < i; j++)
