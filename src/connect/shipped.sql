@@ -129,6 +129,7 @@ CREATE FUNCTION settle.shipped_part() RETURNS TABLE (platform text, kind text, p
 			('udesk', 'ticket', 'ticket', 'platform_ticket', '$.contents[*] | $.ticket | $.tickets[*]', NULL, 65),
 			('qiyu', 'ticket', 'ticket', 'platform_ticket', '$.data | $.message.tickets[*] | $.tickets[*]', NULL, 66),
 			('weiban', 'ticket', 'ticket', 'platform_ticket', '$.work_order', NULL, 67),
+			('weiban', 'ticket', 'customer', 'customer_identity', '$.relation_id', 'ticket', 67),
 			('kf5', 'ticket', 'ticket', 'platform_ticket', '$.request | $.ticket', NULL, 68)
 		) AS v (platform, kind, part, entity, rows, within, place);
 	END;
@@ -857,6 +858,10 @@ CREATE FUNCTION settle.shipped_field() RETURNS TABLE (platform text, kind text, 
 			('weiban', 'ticket', 'ticket', 'staff_ref', 'id', '$.handler_id', NULL, NULL, 713),
 			('weiban', 'ticket', 'ticket', 'customer_ref', 'id', '$.relation_id', NULL, NULL, 714),
 			('weiban', 'ticket', 'ticket', 'completed_at', 'epoch_s', NULL, 'CASE WHEN status IN (''completed'', ''settled'') THEN version END', NULL, 715),
+			('weiban', 'ticket', 'customer', 'scope', 'text', NULL, 'coalesce(s.shop, '''')', NULL, 715),
+			('weiban', 'ticket', 'customer', 'key_type', 'text', NULL, '''external_userid''', NULL, 715),
+			('weiban', 'ticket', 'customer', 'key_value', 'id', '$', NULL, NULL, 715),
+			('weiban', 'ticket', 'customer', 'subject', 'text', NULL, '''weiban:ticket:'' || p.ticket_no', NULL, 715),
 			('kf5', 'ticket', 'ticket', 'ticket_no', 'id', '$.id', NULL, 'required', 716),
 			('kf5', 'ticket', 'ticket', 'created_at', 'beijing', '$.created_at', NULL, NULL, 717),
 			('kf5', 'ticket', 'ticket', 'version', 'beijing', '$.updated_at', NULL, 'required', 718),

@@ -32,6 +32,7 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
         'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout',
         'ingest', 'map_payload', 'retry_quarantine', 'load_mappings',
         'add_to_roster', 'close_period', 'reopen_period',
+        'link_tickets', 'link_ticket', 'unlink_ticket', 'relink_ticket',
         'send', 'take_outbox', 'fail_outbox', 'set_watermark', 'advance_watermark'],
     'functions that are called with nulls');
 
@@ -39,10 +40,10 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
 SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'plpgsql_check') AS there \gset
 \if :there
 	CREATE EXTENSION plpgsql_check;
-	-- what schedules and cleans calls pg_cron, which is not there; a parameter of the name reason is taken by who calls the body, RETURN QUERY EXECUTE fills columns that the checker cannot see, the number of digits that _create_views puts into a type is an integer, and all that _load_mappings and _take_changed_orders change they change by dynamic SQL
+	-- what schedules and cleans calls pg_cron, which is not there; a parameter of the name reason is taken by who calls the body, RETURN QUERY EXECUTE fills columns that the checker cannot see, the number of digits that _create_views puts into a type is an integer, and all that _load_mappings, _take_changed_orders, _judge_tickets and _find_ticket change they change by dynamic SQL
 	SELECT is_empty($$ SELECT p.oid::regprocedure, c.* FROM our_function AS p, LATERAL plpgsql_check_function(p.oid, extra_warnings => true, performance_warnings => true, security_warnings => p.proname <> '_create_views') AS c
 		WHERE p.lanname = 'plpgsql' AND p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('_schedule', '_unschedule', '_clean_cron') AND c <> 'warning extra:00000:unused parameter "reason"'
-			AND NOT (p.proname IN ('_load_mappings', '_take_changed_orders') AND c ~ '^performance:00000:routine is marked as VOLATILE|^Detail: attention: cannot to determine volatility|^Hint: When you fix this issue')
+			AND NOT (p.proname IN ('_load_mappings', '_take_changed_orders', '_judge_tickets', '_find_ticket') AND c ~ '^performance:00000:routine is marked as VOLATILE|^Detail: attention: cannot to determine volatility|^Hint: When you fix this issue')
 			AND NOT (p.prosrc ~ 'RETURN QUERY EXECUTE' AND c ~ '^warning extra:00000:OUT variable ".*" is maybe unmodified$|^Detail: cannot to determine result of dynamic SQL$') $$, 'plpgsql_check finds nothing');
 \else
 	SELECT skip('plpgsql_check is not installed');
