@@ -2,6 +2,7 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS scrm_settle CASCADE;
 RESET client_min_messages;
+\set SHOW_CONTEXT never
 \pset null -
 SELECT settle.create_book('corner');
 
