@@ -194,6 +194,7 @@ BEGIN
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	PERFORM settle._create_connect_tables(book);
+	PERFORM settle._create_order_tables(book);
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;
