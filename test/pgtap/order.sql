@@ -63,6 +63,9 @@ SELECT is((SELECT string_agg(DISTINCT order_no, ' ') FROM trade.order_changed WH
 DELETE FROM trade.ticket WHERE false;
 CALL settle.tick('trade');
 SELECT is(public.tickets('S'), 'S:S1:install 64.29 11-08, S:S2:install 0.00 11-08, S:refund:S-r1:aftersale 70.00 12-02, S:refund:S-r2:aftersale 40.00 12-02, S:refund:S-r3:aftersale 0', 'an install for each line that needs one, an after-sales ticket for each refund');
+SELECT public.land('B', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{10}', '{"buyer_open_uid": "AAG1"}'), public.land('B2', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{10}', '{"buyer_open_uid": "AAG1"}') \g /dev/null
+CALL settle.tick('trade');
+SELECT ok((SELECT count(*) = 2 AND count(DISTINCT t.customer) = 1 AND bool_and(t.customer LIKE 'customer:%') FROM trade.ticket AS t WHERE t.ticket_id LIKE 'taobao:corner:B%'), 'tickets of one customer name him');
 SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', t.order_ref, t.project, t.region, t.channel), ', ') FROM trade.ticket AS t WHERE t.ticket_id LIKE '%S1:install'), 'S/S1 install.ac.taobao cn.zj.hz taobao', 'it names the line it is of');
 SELECT is(public.wrong(), NULL, 'all is well');
 
