@@ -199,6 +199,7 @@ BEGIN
 	PERFORM settle._create_connect_tables(book);
 	PERFORM settle._create_link_tables(book);
 	PERFORM settle._create_customer_tables(book);
+	PERFORM settle._create_order_tables(book);
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;
