@@ -90,6 +90,7 @@ BEGIN
 			outbox_days integer NOT NULL DEFAULT 30 CHECK (outbox_days > 0),
 			tick_interval interval NOT NULL DEFAULT '1 minute' CHECK (tick_interval > interval '0'),
 			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0),
+			staging_days integer NOT NULL DEFAULT 90 CHECK (staging_days > 0),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
@@ -97,7 +98,7 @@ BEGIN
 
 		CREATE TABLE %1$I.access (
 			role regrole NOT NULL,
-			level text NOT NULL CHECK (level IN ('reader', 'clerk', 'approver', 'staff', 'connector', 'delegate', 'admin')),
+			level text NOT NULL CHECK (level IN ('reader', 'clerk', 'approver', 'staff', 'connector', 'personal', 'delegate', 'admin')),
 			granted_at timestamptz NOT NULL DEFAULT now(),
 			granted_by text NOT NULL,
 			reason text,
@@ -194,6 +195,7 @@ BEGIN
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	PERFORM settle._create_connect_tables(book);
+	PERFORM settle._create_person_tables(book);
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;
