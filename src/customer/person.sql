@@ -26,8 +26,9 @@ BEGIN
 		CREATE VIEW %1$I.person_masked AS
 		SELECT p.platform, p.shop, p.subject, p.role, settle.mask_name(p.name) AS name, settle.mask_name(p.nick) AS nick,
 			settle.mask_phone(p.phone) AS phone, settle.phone_form(p.phone) AS phone_form, settle.mask_email(p.email) AS email,
-			p.province, p.city, p.district, p.version AS changed_at
-		FROM %1$I.person AS p;
+			p.province, p.city, p.district, p.version AS changed_at, 'customer:' || c.customer AS customer
+		FROM %1$I.person AS p
+		LEFT JOIN %1$I.subject_customer AS c ON (c.platform, c.subject) = (p.platform, p.subject);
 		COMMENT ON VIEW %1$I.person_masked IS 'persons for readers: surname, first and last digits of the phone, address to the district; what is encrypted is hidden';
 		COMMENT ON COLUMN %1$I.person_masked.phone_form IS 'plain, virtual (it expires), masked or encrypted by the platform, other';
 	$tables$, book);
