@@ -283,7 +283,7 @@ static const Invariant invariants[] = {
 	},
 	{
 		"no payload keeps its body for longer than staging_days and a day",
-		"SELECT s.platform, count(*) || ' bodies, the oldest of ' || min(s.received_at) FROM %1$s.staging AS s "
+		"SELECT s.platform, 'bodies: ' || count(*) || ', the oldest of ' || min(s.received_at) FROM %1$s.staging AS s "
 		"WHERE (s.payload IS NOT NULL OR s.raw IS NOT NULL) AND s.received_at < now() - (SELECT make_interval(days => b.staging_days + 1) FROM %1$s.book AS b) GROUP BY s.platform"
 	},
 	{

@@ -26,10 +26,10 @@ SELECT is(public.persons('wecom', '{"external_contact": {"external_userid": "wm1
 ----------------------------------------------------------------------------------------------------
 -- Forms and masks
 ----------------------------------------------------------------------------------------------------
-SELECT results_eq($$ SELECT p, settle.phone_form(p), settle.mask_phone(p) FROM unnest('{13800138000,１３８００１３８０００,+86 138 0013 8000,0086-138-0013-8000,86 13800138000,(86)13800138000,13800138000-4471,13800138000转12,138****8000,1*********2,138****8000-4471,0571-88888888,400-800-1234,+85291234567,$$InventedCipherTel==$1$$,aa==1xEncTel==,call me,12345}'::text[]) AS p $$,
-    $$ VALUES ('13800138000', 'plain', '138****8000'), ('１３８００１３８０００', 'plain', '138****8000'), ('+86 138 0013 8000', 'plain', '138****8000'), ('0086-138-0013-8000', 'plain', '138****8000'), ('86 13800138000', 'plain', '138****8000'), ('(86)13800138000', 'plain', '138****8000'),
+SELECT results_eq($q$ SELECT p, settle.phone_form(p), settle.mask_phone(p) FROM unnest('{13800138000,１３８００１３８０００,+86 138 0013 8000,0086-138-0013-8000,86 13800138000,(86)13800138000,13800138000-4471,13800138000转12,138****8000,1*********2,138****8000-4471,0571-88888888,400-800-1234,+85291234567,$$InventedCipherTel==$1$$,aa==1xEncTel==,call me,12345}'::text[]) AS p $q$,
+    $q$ VALUES ('13800138000', 'plain', '138****8000'), ('１３８００１３８０００', 'plain', '138****8000'), ('+86 138 0013 8000', 'plain', '138****8000'), ('0086-138-0013-8000', 'plain', '138****8000'), ('86 13800138000', 'plain', '138****8000'), ('(86)13800138000', 'plain', '138****8000'),
         ('13800138000-4471', 'virtual', '138****8000'), ('13800138000转12', 'virtual', '138****8000'), ('138****8000', 'masked', '138****8000'), ('1*********2', 'masked', '1*********2'), ('138****8000-4471', 'masked', '138****8000-4471'),
-        ('0571-88888888', 'plain', '0571****'), ('400-800-1234', 'plain', '400-****'), ('+85291234567', 'plain', '+852****'), ('$InventedCipherTel==$1$', 'encrypted', NULL), ('aa==1xEncTel==', 'encrypted', NULL), ('call me', 'other', '****'), ('12345', 'other', '****') $$,
+        ('0571-88888888', 'plain', '0571****'), ('400-800-1234', 'plain', '400-****'), ('+85291234567', 'plain', '+852****'), ('$$InventedCipherTel==$1$$', 'encrypted', NULL), ('aa==1xEncTel==', 'encrypted', NULL), ('call me', 'other', '****'), ('12345', 'other', '****') $q$,
     'phones in all their forms');
 SELECT is(settle.normalize_phone('+86 138-0013-8000'), '13800138000', 'a phone without its code and hyphens');
 SELECT is((SELECT string_agg(settle.mask_name(n), ' ') FROM unnest('{张三丰,张三,张**,John Smith,##InventedCipherName==#1##}'::text[]) AS n), '张** 张** 张** J**', 'names; what is encrypted is hidden');
@@ -84,7 +84,7 @@ INSERT INTO shop.staging (platform, payload) VALUES
     ('zendesk', '{"ticket": {"id": 7, "status": "open", "updated_at": "2025-11-14T05:00:00Z", "subject": "王芳 5100000000000000001", "description": "电话 13900000001", "via": {"source": {"from": {"name": "王芳", "phone": "+8613900000001", "address": "fang@example.invalid"}}}, "custom_fields": [{"id": 1, "value": "5100000000000000001"}]}}'),
     ('kuaidi100', '{"status": "polling", "lastResult": {"nu": "SF1000000000001", "com": "shunfeng", "state": "3", "data": [{"ftime": "2025-11-13 09:00:00", "context": "已签收, 王芳 13900000001", "statusCode": "3"}]}}'),
     ('taobao', public.taobao('5100000000000000002', '2025-11-11 00:00:01', '{"receiver_name": "李雷", "receiver_mobile": "13900000002", "receiver_address": "文三路 2 号", "seller_memo": "小满"}')),
-    ('taobao', '{"trade_fullinfo_get_response": {"trade": {"tid_str": "5100000000000000003", "modified": "2025-11-11 00:00:01", "status": "WAIT_SELLER_SEND_GOODS", "seller_memo": {"note": "王芳 13900000001"}}}}');
+    ('taobao', '{"trade_fullinfo_get_response": {"trade": {"tid_str": "5100000000000000003", "modified": "2025-11-11 00:00:01", "status": "WAIT_SELLER_SEND_GOODS", "payment": "王芳 13900000001"}}}');
 INSERT INTO shop.staging (platform, raw) VALUES ('taobao', convert_to('{"refund_get_response": {"refund": {"refund_id": "9100000002", "tid": 5100000000000000001, "status": "CLOSED", "refund_fee": "1.00", "refund_version": 1763000000000, "reason": "王芳", "modified": "2025-11-13 10:00:00"}}}', 'UTF8'));
 INSERT INTO shop.mapping_field (platform, kind, part, field, form, path, strict, place) VALUES ('zendesk', 'ticket', 'ticket', 'order_ref', 'id', '{$.custom_fields[*] ? (@.id == 1).value}', false, 1000);
 SELECT settle.ingest('shop') \g /dev/null
@@ -111,7 +111,7 @@ SELECT is_empty(format($$ SELECT r FROM settle._readable('shop') AS r, public.se
     'a reader reads all that readers may, and sees nothing of him');
 SELECT results_eq($$ SELECT role, name, nick, phone, phone_form, email, province, city, district FROM shop.person_masked WHERE subject IN ('taobao:order:5100000000000000001', 'zendesk:ticket:7') ORDER BY subject, role $$,
     $$ VALUES ('buyer', NULL, '芳**', NULL, NULL, NULL, NULL, NULL, NULL), ('receiver', '王**', NULL, '139****0001', 'plain', NULL, '浙江省', '杭州市', '西湖区'), ('contact', '王**', NULL, '139****0001', 'plain', 'f***@example.invalid', NULL, NULL, NULL) $$, 'what readers see of him');
-SELECT is((SELECT message FROM shop.quarantine WHERE field = 'seller_memo'), 'text expected, not "***"', 'a message does not quote what was no text');
+SELECT is((SELECT message FROM shop.quarantine WHERE field = 'payable_amount'), 'an amount in yuan expected, not "***"', 'a message does not quote what people write');
 SELECT is(public.as_user('person_reader', format('SELECT count(*) FROM shop.%I', t)), format('42501: permission denied for table %s', t), format('a reader does not read %s', t)) FROM unnest('{staging,person,shop_order,platform_ticket,shipment_event,outbox,erased}'::text[]) AS t;
 
 SELECT is(public.as_user(who, $$ SELECT count(*) FROM settle.reveal_person('shop', 'taobao:order:5100000000000000001', 'call 7') $$), '42501: permission denied for book "shop"', format('%s sees no clear text', who)) FROM unnest('{person_reader,person_clerk,person_admin}'::name[]) AS who;
@@ -136,14 +136,9 @@ SELECT throws_ok($$ SELECT settle.reveal_person('shop', 'taobao:order:5100000000
 SELECT throws_ok($$ SELECT settle.reveal_person('shop', 'taobao:order:5100000000000000001', ' ') $$, '22023', 'reason is empty', 'an empty reason');
 SELECT throws_ok($$ SELECT settle.reveal_person('shop', 'taobao:order:5100000000000000001', 'asked by 13900000001') $$, '22023', 'a phone or an identity card stands in the reason', 'a reason that tells of him');
 BEGIN READ ONLY;
-\set ON_ERROR_STOP off
-\set VERBOSITY verbose
-SELECT settle.reveal_person('shop', 'taobao:order:5100000000000000001', 'call 8') \g /dev/null
-\set answer :SQLSTATE
+SELECT public.as_user('person_officer', $$ SELECT count(*) FROM settle.reveal_person('shop', 'taobao:order:5100000000000000001', 'call 8') $$) AS answer \gset
 ROLLBACK;
-\set VERBOSITY default
-\set ON_ERROR_STOP on
-SELECT is(:'answer'::text, '25006', 'no look that could not be written down');
+SELECT is(:'answer'::text, '25006: cannot show clear text in a read-only transaction', 'no look that could not be written down');
 SELECT is((SELECT count(*) FROM shop.person_log), 1::bigint, 'looks that failed showed nothing');
 
 ----------------------------------------------------------------------------------------------------
@@ -164,24 +159,24 @@ UPDATE shop.staging SET received_at = now() - interval '89 days 23 hours' WHERE 
 UPDATE shop.staging SET received_at = now() - interval '91 days 1 hour' WHERE external_key IS DISTINCT FROM '5100000000000000002';
 ALTER TABLE shop.staging ENABLE TRIGGER append_only;
 INSERT INTO shop.staging (platform, payload, received_at) VALUES ('taobao', '{"new": 1}', now() - interval '100 days');
-SELECT coalesce(string_agg(detail, ', '), '') AS finding FROM settle.check('shop') WHERE invariant LIKE 'no payload keeps%' \gset
+SELECT string_agg(object || ' ' || split_part(detail, ',', 1), ', ' ORDER BY object) AS finding FROM settle.check('shop') WHERE invariant LIKE 'no payload keeps%' \gset
 SELECT settle.work('shop', 'reduce') AS more \gset
 SELECT string_agg(coalesce(external_key, state) || ' ' || state, ', ' ORDER BY staging_id) AS still FROM shop.staging WHERE num_nonnulls(payload, raw) = 1 \gset
 SELECT coalesce(string_agg(DISTINCT s.staging_id::text, ' '), '') AS telling FROM shop.staging AS s, public.secret WHERE num_nonnulls(payload, raw) = 0 AND strpos(s::text, secret) > 0 \gset
 SELECT kept AS kept FROM shop.staging WHERE state = 'stale' \gset
 SELECT bool_and(kept IS NULL = (state = 'quarantined') AND content_hash IS NULL = (state = 'quarantined')) AS keeps FROM shop.staging WHERE num_nonnulls(payload, raw) = 0 \gset
 SELECT message AS alert FROM shop.alert WHERE kind = 'quarantine' \gset
-SELECT quarantined AS retried FROM settle.retry_quarantine('shop') \gset
+SELECT payloads AS retried FROM settle.retry_quarantine('shop') \gset
 ROLLBACK;
 SELECT is(:'early'::text || ' ' || :'bodies', 'f 10', 'nothing is old enough');
-SELECT like(:'finding'::text, '10 bodies, the oldest of %', 'settle.check tells of bodies that are kept for too long');
+SELECT is(:'finding'::text, 'kuaidi100 bodies: 1, taobao bodies: 8, zendesk bodies: 1', 'settle.check tells of bodies that are kept for too long');
 SELECT is(:'more'::text, 'f', 'one step takes them');
 SELECT is(:'still'::text, '5100000000000000002 applied, new new', 'what is younger, and what was not read yet, keeps its body');
 SELECT is(:'telling'::text, '', 'what is kept of the others tells nothing of him');
 SELECT is(:'kept'::jsonb #- '{0,created_at}', (SELECT jsonb_agg(jsonb_build_object('entity', m.entity) || m.columns) FROM settle.map_payload('shop', 'taobao', payload => public.taobao('5100000000000000001', '2025-11-11 00:00:00', '{}')) AS m) #- '{0,created_at}', 'a version that another came after keeps the rows that it became');
 SELECT ok(:'keeps'::boolean, 'and so do all that were read');
 SELECT is(:'alert'::text, 'payloads of taobao were quarantined for 90 days and have lost their body: fetch them again', 'what nobody has put right in time has to be fetched again');
-SELECT is(:'retried'::text, '0', 'and is not tried without its body');
+SELECT is(:'retried'::text, '1', 'and is not tried without its body: this was the new one');
 SELECT throws_ok('UPDATE shop.book SET staging_days = 0', '23514', NULL, 'a day at least');
 
 ----------------------------------------------------------------------------------------------------
@@ -192,20 +187,20 @@ SELECT is(public.as_user(who, $$ SELECT settle.erase_person('shop', 'taobao:orde
 SELECT throws_ok($$ SELECT settle.erase_person('shop', 'taobao:order:9', 'letter 12') $$, '42704', 'book "shop" knows no person "taobao:order:9"', 'nobody of that name');
 SELECT throws_ok($$ SELECT settle.erase_person('shop', 'taobao:order:5100000000000000001', NULL) $$, '22004', 'a person and a reason must be given', 'no reason');
 CREATE TABLE public.before AS SELECT o.order_no, o.paid_amount, o.lifecycle, o.province FROM shop.shop_order AS o;
-SELECT is(public.as_user('person_admin', $$ SELECT settle.erase_person('shop', 'taobao:order:5100000000000000001', 'letter 12') $$), '(3,3,4,0,8,2)', 'an order, its ticket and its parcel');
+SELECT is(public.as_user('person_admin', $$ SELECT settle.erase_person('shop', 'taobao:order:5100000000000000001', 'letter 12') $$), '(3,3,3,0,9,2)', 'an order, its ticket and its parcel');
 SELECT is_empty($$ SELECT secret, p FROM public.secret, public.places(secret) AS p $$, 'nothing of him is left in any column of any table');
 SELECT is((SELECT string_agg(subject, ' ' ORDER BY subject) FROM shop.erased), 'parcel:SF1000000000001 taobao:order:5100000000000000001 zendesk:ticket:7', 'that he was erased is remembered');
 SELECT is((SELECT seller_memo FROM shop.shop_order WHERE order_no = '5100000000000000001'), '5100000000000000001', 'of a memo stays what is read of it');
 SELECT is((SELECT concat_ws('|', title, description, order_ref) FROM shop.platform_ticket), '5100000000000000001|5100000000000000001', 'and of a ticket');
 SELECT is((SELECT string_agg(concat_ws(' ', message_id = :told, message_id = :untold, message_id = :sms, state, payload, error), ', ' ORDER BY message_id) FROM shop.outbox),
     't f f done {"order_no": "5100000000000000001"}, f t f dead {"order_no": "5100000000000000001"} the person was erased, f f t dead {} the person was erased, f f f waiting {"order_no": "5100000000000000001"}', 'messages that told of him are given up');
-SELECT results_eq('SELECT order_no, paid_amount, lifecycle, province FROM shop.shop_order', 'SELECT * FROM public.before', 'orders and their amounts stay');
+SELECT set_eq('SELECT order_no, paid_amount, lifecycle, province FROM shop.shop_order', 'SELECT * FROM public.before', 'orders and their amounts stay');
 SELECT is_empty('SELECT * FROM settle.check(''shop'')', 'the book is whole');
 SELECT is_empty(format($$ SELECT * FROM settle.verify('shop', %L) $$, :'anchor'), 'its seals hold');
 SELECT is((SELECT count(*) FROM shop.person_masked WHERE subject = 'taobao:order:5100000000000000002'), 1::bigint, 'others stay');
 SELECT is((SELECT count(*) FROM shop.staging WHERE strpos(payload::text, '李雷') > 0), 1::bigint, 'with their payloads');
 SELECT results_eq($$ SELECT action, person, login, reason, figures FROM shop.person_log WHERE action = 'erase' $$,
-    $$ VALUES ('erase', 'taobao:order:5100000000000000001', 'person_admin', 'letter 12', '{"keys": 0, "texts": 4, "bodies": 8, "persons": 3, "messages": 2, "subjects": 3}'::jsonb) $$, 'who erased whom, when, why and how much');
+    $$ VALUES ('erase', 'taobao:order:5100000000000000001', 'person_admin', 'letter 12', '{"keys": 0, "texts": 3, "bodies": 9, "persons": 3, "messages": 2, "subjects": 3}'::jsonb) $$, 'who erased whom, when, why and how much');
 SELECT is(settle.erase_person('shop', 'taobao:order:5100000000000000001', 'letter 12')::text, '(3,0,0,0,0,0)', 'erasing again erases nothing');
 SELECT is((SELECT count(*) FROM settle.reveal_person('shop', 'taobao:order:5100000000000000001', 'call 9')), 0::bigint, 'there is nothing to see');
 
