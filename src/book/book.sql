@@ -90,6 +90,7 @@ BEGIN
 			outbox_days integer NOT NULL DEFAULT 30 CHECK (outbox_days > 0),
 			tick_interval interval NOT NULL DEFAULT '1 minute' CHECK (tick_interval > interval '0'),
 			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0),
+			link_days integer NOT NULL DEFAULT 30 CHECK (link_days > 0),
 			suggestion_limit integer NOT NULL DEFAULT 5 CHECK (suggestion_limit > 1),
 			staging_days integer NOT NULL DEFAULT 90 CHECK (staging_days > 0),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
@@ -197,7 +198,9 @@ BEGIN
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	PERFORM settle._create_connect_tables(book);
+	PERFORM settle._create_link_tables(book);
 	PERFORM settle._create_customer_tables(book);
+	PERFORM settle._create_order_tables(book);
 	PERFORM settle._create_person_tables(book);
 	RETURN quote_ident(book)::regnamespace;
 END

@@ -131,6 +131,17 @@ static const Invariant invariants[] = {
 		"ON d.ticket_key = f.ticket_key AND d.run_id = f.run_id AND d.rule_id = f.rule_id AND d.payer_id = f.payer_id WHERE f.base IS DISTINCT FROM d.amount"
 	},
 	{
+		"tickets of orders are what the rules say",
+		"SELECT w.object, w.detail FROM settle._wrong_order_tickets($1) AS w"
+	},
+	{
+		"nothing that was sold earns twice",
+		"SELECT concat_ws(' ', o.platform, o.shop, o.order_no, o.line_no), 'its ticket ' || o.ticket || ' stands ' || count(*) || ' times: ' || string_agg(t.ticket_id, ', ' ORDER BY t.ticket_id) "
+		"FROM %1$s.ticket AS t CROSS JOIN LATERAL jsonb_to_record(t.details -> 'order') AS o (platform text, shop text, order_no text, part text, line_no text, ticket text) "
+		"WHERE t.done_at IS NOT NULL AND jsonb_typeof(t.details -> 'order') = 'object' AND o.ticket IS NOT NULL "
+		"GROUP BY o.platform, o.shop, o.order_no, o.part, o.line_no, o.ticket HAVING count(*) > 1"
+	},
+	{
 		"a run is sealed once or waits for it",
 		"SELECT 'run ' || r.run_id, count(x.run_id) || ' times' FROM %1$s.run AS r "
 		"LEFT JOIN (SELECT s.run_id FROM %1$s.sealed_run AS s UNION ALL SELECT u.run_id FROM %1$s.unsealed AS u) AS x ON x.run_id = r.run_id "
@@ -289,6 +300,31 @@ static const Invariant invariants[] = {
 	{
 		"the code of a party is no phone and no identity card",
 		"SELECT settle.mask_text(p.party), 'stands in sheets, which nothing changes' FROM %1$s.party AS p WHERE settle.looks_personal(p.party)"
+	},
+	{
+		"a linked ticket names an order of the book",
+		"SELECT l.platform || ' ' || l.ticket_no, 'is linked to ' || l.order_platform || ' ' || l.order_no || ', which is not there' FROM %1$s.ticket_link AS l "
+		"WHERE l.order_no IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.shop_order AS o WHERE (o.platform, o.shop, o.order_no) = (l.order_platform, l.order_shop, l.order_no))"
+	},
+	{
+		"a ticket of a platform is linked or waits for it",
+		"SELECT t.platform || ' ' || t.ticket_no, 'has no row in ticket_link' FROM %1$s.platform_ticket AS t "
+		"WHERE NOT EXISTS (SELECT FROM %1$s.ticket_link AS l WHERE (l.platform, l.shop, l.ticket_no) = (t.platform, t.shop, t.ticket_no)) "
+		"AND NOT EXISTS (SELECT FROM %1$s.ticket_changed AS c WHERE (c.platform, c.shop, c.ticket_no) = (t.platform, t.shop, t.ticket_no))"
+	},
+	{
+		"a ticket that names an order of the book is not unlinked",
+		"SELECT l.platform || ' ' || l.ticket_no, 'names ' || n.number || ', which leads to ' || v.order_platform || ' ' || v.order_no FROM %1$s.ticket_link AS l "
+		"JOIN %1$s.ticket_number AS n USING (platform, shop, ticket_no) "
+		"JOIN %1$s.order_number AS v ON v.number = n.number AND (n.finds = 'reference') = (v.rank = 3) AND n.order_platform IN ('', v.order_platform) "
+		"WHERE l.state = 'unlinked' AND l.decided_by IS NULL "
+		"AND NOT EXISTS (SELECT FROM %1$s.ticket_changed AS c WHERE (c.platform, c.shop, c.ticket_no) = (l.platform, l.shop, l.ticket_no)) "
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS c WHERE (c.platform, c.shop, c.order_no) = (v.order_platform, v.order_shop, v.order_no))"
+	},
+	{
+		"a payload is unlinked because a ticket is",
+		"SELECT 'payload ' || s.staging_id, 'its tickets are linked' FROM %1$s.staging AS s "
+		"WHERE s.state = 'unlinked' AND NOT EXISTS (SELECT FROM %1$s.ticket_link AS l WHERE l.staging_id = s.staging_id AND l.state IN ('unlinked', 'suggested'))"
 	}
 };
 
