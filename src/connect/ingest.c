@@ -285,48 +285,6 @@ write_verdicts(Ingest *ingest)
 		update_verdicts(ingest);
 }
 
-/* ---- who was erased ---- */
-
-static bool
-any(Ingest *ingest, int row)
-{
-	return true;
-}
-
-/*
- * Forgets again what a batch has brought of somebody who was erased, whatever
- * became of its payloads: stale ones and duplicates have a body too.
- */
-static void
-forget_erased(Ingest *ingest)
-{
-	static const struct
-	{
-		const char *entity;
-		const char *subject;	/* as <book>.erased has it */
-	}			subjects[] = {
-		{"shop_order", "m.platform || ':order:' || m.order_no"},
-		{"refund", "m.platform || ':order:' || m.order_no"},
-		{"shop_payment", "m.platform || ':payment:' || m.payment_no"},
-		{"shipment", "'parcel:' || m.tracking_no"},
-		{"customer_identity", "m.subject"},
-		{"person", "m.subject"},
-		{"platform_ticket", "m.platform || ':ticket:' || m.ticket_no"},
-		{"signal", "m.platform || ':order:' || m.order_no"},
-	};
-
-	if (settle_book_execute(psprintf("SELECT FROM %s.erased LIMIT 1", ingest->book.name), 0, NULL, NULL, NULL, SPI_OK_SELECT) == 0)
-		return;
-	for (int i = 0; i < lengthof(subjects); i++)
-		for (int entity_no = 0; entity_no < settle_nentities; entity_no++)
-			if (strcmp(settle_entities[entity_no].name, subjects[i].entity) == 0 && ingest->batch.mappings->descs[entity_no] != NULL)
-				execute_over(ingest, entity_no, any,
-							 psprintf("SELECT settle._forget(%u::regnamespace, array_agg(e.subject), array_agg(m.staging_id)) "
-									  "FROM mapped AS m JOIN %s.erased AS e ON e.subject = %s HAVING count(*) > 0",
-									  ingest->book.schema, ingest->book.name, subjects[i].subject),
-							 SPI_OK_SELECT);
-}
-
 static void
 ingest_batch(Ingest *ingest)
 {
@@ -334,7 +292,7 @@ ingest_batch(Ingest *ingest)
 	SPI_freetuptable(ingest->landed_rows);
 	settle_merge(ingest);
 	write_verdicts(ingest);
-	forget_erased(ingest);
+	settle_forget_erased(ingest);
 }
 
 /* ---- in SQL ---- */
