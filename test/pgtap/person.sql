@@ -106,7 +106,7 @@ SELECT settle.work('shop', 'seal') \g /dev/null
 -- Who sees what
 ----------------------------------------------------------------------------------------------------
 SELECT set_eq($$ SELECT DISTINCT regexp_replace(p, '^shop\.', '') FROM public.secret, public.places(secret) AS p $$,
-    '{staging.payload,staging.raw,staging.message,person.name,person.nick,person.phone,person.email,person.address,shop_order.seller_memo,platform_ticket.title,platform_ticket.description,shipment_event.context,outbox.payload,alert.message}'::text[],
+    '{staging.payload,staging.raw,staging.message,person.name,person.nick,person.phone,person.email,person.address,shop_order.seller_memo,platform_ticket.title,platform_ticket.description,shipment_event.context,outbox.payload,alert.message,order_sold.seller_memo,sold.seller_memo}'::text[],
     'where he stands');
 SELECT is_empty(format($$ SELECT r FROM settle._readable('shop') AS r, public.secret WHERE r <> 'shop.alert'::regclass AND public.as_user('person_reader', format('SELECT EXISTS (SELECT FROM %%s AS x WHERE strpos(x::text, %%L) > 0)', r, secret)) <> 'false' $$),
     'a reader reads all that readers may, and sees nothing of him');
