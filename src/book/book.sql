@@ -91,6 +91,8 @@ BEGIN
 			tick_interval interval NOT NULL DEFAULT '1 minute' CHECK (tick_interval > interval '0'),
 			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0),
 			link_days integer NOT NULL DEFAULT 30 CHECK (link_days > 0),
+			campaign_presale text NOT NULL DEFAULT 'final' CHECK (campaign_presale IN ('final', 'deposit')),
+			campaign_memo boolean NOT NULL DEFAULT false,
 			suggestion_limit integer NOT NULL DEFAULT 5 CHECK (suggestion_limit > 1),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
@@ -198,6 +200,7 @@ BEGIN
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	PERFORM settle._create_connect_tables(book);
 	PERFORM settle._create_link_tables(book);
+	PERFORM settle._create_campaign_tables(book);
 	PERFORM settle._create_customer_tables(book);
 	PERFORM settle._create_order_tables(book);
 	RETURN quote_ident(book)::regnamespace;
