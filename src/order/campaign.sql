@@ -1,10 +1,10 @@
 -- campaign: which campaign an order is of, told by the names of its promotions
 
 /*
- * Platforms give names as free text.  Each name that a promotion has is kept
- * once, normalised, in campaign_name; aliases are compared with names, never
- * with promotions, so that they cost what there are names.  The rest is views:
- * a new alias says at once what it says of all orders.
+ * Platforms give names as free text.  A step of settle.tick keeps each name
+ * of a promotion once, normalised, in campaign_name; aliases are compared with
+ * names, never with promotions, so that they cost what there are names.  The
+ * rest is views: a new alias says at once what it says of all orders.
  */
 CREATE FUNCTION settle._create_campaign_tables(book name) RETURNS void
 	LANGUAGE plpgsql
@@ -154,8 +154,6 @@ BEGIN
 			GROUP BY 1, 2;
 		COMMENT ON VIEW %1$I.campaign_share IS 'one row a day of payment and platform: how much of what was sold is in no campaign, or in none for certain';
 		COMMENT ON COLUMN %1$I.campaign_share.share_without IS 'share of amount that has no one campaign, 0 to 1';
-
-		CREATE TRIGGER campaign_names AFTER INSERT ON %1$I.promotion REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_campaign_names();
 	$tables$, book);
 	FOREACH table_name IN ARRAY '{campaign,campaign_alias}'::text[] LOOP
 		EXECUTE format($triggers$
@@ -169,26 +167,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._create_campaign_tables(name) IS 'makes the tables that tell campaigns, and the views of what orders are in them';
-
-CREATE FUNCTION settle.note_campaign_names() RETURNS trigger
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-	EXECUTE format($names$
-		INSERT INTO %1$I.campaign_name (platform, title, name)
-		SELECT n.platform, n.title, settle.normalize_text(left(n.title, 200))
-		FROM (
-			SELECT DISTINCT c.platform, c.title FROM changed AS c WHERE c.title IS NOT NULL AND octet_length(c.title) < 2000
-			EXCEPT
-			SELECT k.platform, k.title FROM %1$I.campaign_name AS k
-		) AS n
-		ON CONFLICT (platform, title) DO NOTHING
-	$names$, TG_TABLE_SCHEMA);
-	RETURN NULL;
-END
-$function$;
-COMMENT ON FUNCTION settle.note_campaign_names() IS 'statement trigger on promotions: notes the names that were not known';
 
 CREATE FUNCTION settle.note_campaign_change() RETURNS trigger
 	LANGUAGE plpgsql
@@ -298,3 +276,39 @@ END
 $function$;
 COMMENT ON FUNCTION settle._accept_alias(regnamespace, text, text, text, text) IS 'body of settle.accept_alias';
 REVOKE ALL ON FUNCTION settle._accept_alias(regnamespace, text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION settle._tick_campaigns(book regnamespace) RETURNS jsonb
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	platforms text[];
+	shops text[];
+	numbers text[];
+	orders bigint;
+	names bigint;
+BEGIN
+	SELECT array_agg(o.platform), array_agg(o.shop), array_agg(o.order_no), count(*) INTO platforms, shops, numbers, orders
+	FROM settle._take_changed_orders(book, 'campaigns', 5000) AS o;
+	IF orders = 0 THEN
+		RETURN NULL;
+	END IF;
+	EXECUTE format($sql$
+		WITH noted AS (
+			INSERT INTO %1$s.campaign_name (platform, title, name)
+			SELECT n.platform, n.title, settle.normalize_text(left(n.title, 200))
+			FROM (
+				SELECT DISTINCT p.platform, p.title
+				FROM unnest($1, $2, $3) AS o (platform, shop, order_no)
+				JOIN %1$s.promotion AS p ON p.platform = o.platform AND p.shop = o.shop AND p.order_no = o.order_no
+				WHERE octet_length(p.title) < 2000
+			) AS n
+			ON CONFLICT (platform, title) DO NOTHING
+			RETURNING title
+		)
+		SELECT count(*) FROM noted
+	$sql$, book) INTO names USING platforms, shops, numbers;
+	RETURN jsonb_build_object('orders', orders, 'names', names, 'more', orders >= 5000);
+END
+$function$;
+COMMENT ON FUNCTION settle._tick_campaigns(regnamespace) IS 'step of settle.tick: notes the names of promotions that were not known';

@@ -287,6 +287,14 @@ static const Invariant invariants[] = {
 		"AND NOT EXISTS (SELECT FROM %1$s.sheet AS s JOIN %1$s.period AS q ON q.period = s.period AND q.state <> 'closed' WHERE s.corrects_period = o.period)"
 	},
 	{
+		"the name of a promotion is known, as it is normalised now",
+		"SELECT n.platform || ' ' || n.title, 'is kept as ' || n.name || ', and is ' || settle.normalize_text(left(n.title, 200)) FROM %1$s.campaign_name AS n "
+		"WHERE n.name <> settle.normalize_text(left(n.title, 200)) "
+		"UNION ALL SELECT DISTINCT p.platform || ' ' || p.title, 'is not in campaign_name' FROM %1$s.promotion AS p "
+		"WHERE octet_length(p.title) < 2000 AND NOT EXISTS (SELECT FROM %1$s.campaign_name AS n WHERE n.platform = p.platform AND n.title = p.title) "
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS c WHERE (c.platform, c.shop, c.order_no) = (p.platform, p.shop, p.order_no))"
+	},
+	{
 		"a linked ticket names an order of the book",
 		"SELECT l.platform || ' ' || l.ticket_no, 'is linked to ' || l.order_platform || ' ' || l.order_no || ', which is not there' FROM %1$s.ticket_link AS l "
 		"WHERE l.order_no IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.shop_order AS o WHERE (o.platform, o.shop, o.order_no) = (l.order_platform, l.order_shop, l.order_no))"
