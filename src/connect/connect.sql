@@ -110,6 +110,7 @@ BEGIN
 	END LOOP;
 	EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OF staging_id, received_at, platform, shop, connector OR DELETE OR TRUNCATE ON %I.staging FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
 	PERFORM settle._create_canonical_tables(book);
+	PERFORM settle._create_personal_tables(book);
 	PERFORM settle._create_changed_table(book);
 	PERFORM settle._create_connect_views(book);
 	PERFORM settle.load_mappings(quote_ident(book)::regnamespace);
