@@ -38,7 +38,9 @@ BEGIN
 			buyer_ref text,
 			pay_trade_no text,
 			staff_ref text,
+			staff_refs text[],
 			live_room text,
+			live_author text,
 			province text,
 			city text,
 			district text,
@@ -46,11 +48,14 @@ BEGIN
 			PRIMARY KEY (platform, shop, order_no)
 		);
 		CREATE INDEX shop_order_no ON %1$I.shop_order (order_no);
+		CREATE INDEX shop_order_payment ON %1$I.shop_order (pay_trade_no);
 		COMMENT ON TABLE %1$I.shop_order IS 'orders of shops; refund_hint is what the order itself says of refunds, <book>.order_status what it comes to';
 		COMMENT ON COLUMN %1$I.shop_order.lifecycle IS 'created, paid, part_shipped, shipped, completed or closed';
 		COMMENT ON COLUMN %1$I.shop_order.presale_step IS 'deposit_unpaid, deposit_paid, final_paid, deposit_forfeited; null for an ordinary order';
 		COMMENT ON COLUMN %1$I.shop_order.payable_amount IS 'what the buyer owes, freight included';
 		COMMENT ON COLUMN %1$I.shop_order.paid_amount IS 'what the buyer has really paid';
+		COMMENT ON COLUMN %1$I.shop_order.staff_refs IS 'the guides that the order names for itself, where the platform can name several; null where staff_ref says it';
+		COMMENT ON COLUMN %1$I.shop_order.live_author IS 'who broadcast or made what it was bought from';
 		COMMENT ON COLUMN %1$I.shop_order.platform_borne IS 'discount that the platform pays to the shop';
 
 		CREATE TABLE %1$I.order_line (
@@ -73,7 +78,9 @@ BEGIN
 			line_refund text,
 			refunded_qty bigint,
 			staff_ref text,
+			staff_refs text[],
 			live_room text,
+			live_author text,
 			store text,
 			tracking_no text,
 			PRIMARY KEY (platform, shop, order_no, line_no)
@@ -208,6 +215,19 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.customer_follow IS 'which staff has which customer as a contact, since when and by which channel';
 
+		CREATE TABLE %1$I.follow_event (
+			platform text NOT NULL,
+			shop text NOT NULL,
+			customer_no text NOT NULL,
+			staff_ref text NOT NULL,
+			what text NOT NULL CHECK (what IN ('followed', 'added', 'removed_by_customer', 'removed_by_staff', 'transfer_failed')),
+			happened_at timestamptz NOT NULL,
+			add_way bigint,
+			PRIMARY KEY (platform, shop, customer_no, staff_ref, what, happened_at)
+		);
+		CREATE INDEX follow_event_customer ON %1$I.follow_event (customer_no);
+		COMMENT ON TABLE %1$I.follow_event IS 'when a staff began and ceased to have a customer as a contact; followed is told by the contact itself, the others by pushes';
+
 		CREATE TABLE %1$I.platform_ticket (
 			platform text NOT NULL,
 			shop text NOT NULL,
@@ -260,7 +280,7 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.signal IS 'pushes: each says that something should be fetched, and none carries what it is now';
 	$tables$, book);
-	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,platform_ticket,platform_ticket_fee,signal}';
+	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,follow_event,platform_ticket,platform_ticket_fee,signal}';
 	FOREACH table_name IN ARRAY made LOOP
 		EXECUTE format($columns$
 			ALTER TABLE %1$I.%2$I ADD version timestamptz NOT NULL, ADD precedence text COLLATE "C" NOT NULL,

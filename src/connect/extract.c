@@ -408,7 +408,8 @@ add_row(Extraction *extraction, Element *element, int parent)
 	row->version = element->version;
 	initStringInfo(&key);
 	for (int i = 2; i < SETTLE_MAX_KEYS && element->part->entity->parent == NULL && element->part->keys[i] >= 0; i++)
-		appendStringInfo(&key, "%s%s", i == 2 ? "" : " ", TextDatumGetCString(element->row[element->part->keys[i]]));
+		if (TupleDescAttr(element->part->desc, element->part->keys[i])->attlen == -1)
+			appendStringInfo(&key, "%s%s", i == 2 ? "" : " ", TextDatumGetCString(element->row[element->part->keys[i]]));
 	row->key = MemoryContextStrdup(batch->context, key.data);
 	old = MemoryContextSwitchTo(batch->context);
 	row->tuple = heap_form_tuple(element->part->desc, element->row, element->row_nulls);

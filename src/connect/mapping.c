@@ -37,6 +37,7 @@ const Entity settle_entities[] = {
 	{"shipment_event", "shipment", {"platform", "carrier", "tracking_no", "position"}},
 	{"customer_identity", NULL, {"platform", "scope", "key_type", "key_value", "subject"}},
 	{"customer_follow", NULL, {"platform", "shop", "customer_no", "staff_ref"}},
+	{"follow_event", NULL, {"platform", "shop", "customer_no", "staff_ref", "what", "happened_at"}},
 	{"platform_ticket", NULL, {"platform", "shop", "ticket_no"}},
 	{"platform_ticket_fee", NULL, {"platform", "shop", "ticket_no", "fee_no"}},
 	{"signal", NULL, {"platform", "shop", "signal_no"}},
