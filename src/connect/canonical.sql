@@ -228,6 +228,28 @@ BEGIN
 		CREATE INDEX follow_event_customer ON %1$I.follow_event (customer_no);
 		COMMENT ON TABLE %1$I.follow_event IS 'when a staff began and ceased to have a customer as a contact; followed is told by the contact itself, the others by pushes';
 
+		CREATE TABLE %1$I.person (
+			platform text NOT NULL,
+			shop text NOT NULL,
+			subject text NOT NULL,
+			role text NOT NULL,
+			name text,
+			nick text,
+			phone text,
+			email text,
+			province text,
+			city text,
+			district text,
+			town text,
+			address text,
+			PRIMARY KEY (platform, subject, role)
+		);
+		COMMENT ON TABLE %1$I.person IS 'who customers are and where they live, as platforms say it; nothing else holds it but the bodies in staging. <book>.person_masked is what readers see of it';
+		COMMENT ON COLUMN %1$I.person.subject IS 'the order, payment, ticket or contact, as in customer_identity';
+		COMMENT ON COLUMN %1$I.person.role IS 'buyer, receiver, contact or payer';
+		COMMENT ON COLUMN %1$I.person.phone IS 'as it came: settle.phone_form says whether it is plain, masked, virtual or encrypted';
+		COMMENT ON COLUMN %1$I.person.town IS 'town or street within the district';
+
 		CREATE TABLE %1$I.platform_ticket (
 			platform text NOT NULL,
 			shop text NOT NULL,
@@ -280,7 +302,7 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.signal IS 'pushes: each says that something should be fetched, and none carries what it is now';
 	$tables$, book);
-	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,follow_event,platform_ticket,platform_ticket_fee,signal}';
+	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,follow_event,person,platform_ticket,platform_ticket_fee,signal}';
 	FOREACH table_name IN ARRAY made LOOP
 		EXECUTE format($columns$
 			ALTER TABLE %1$I.%2$I ADD version timestamptz NOT NULL, ADD precedence text COLLATE "C" NOT NULL,

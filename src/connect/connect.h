@@ -165,6 +165,7 @@ typedef struct Part
 				rank,
 				final,
 				weight,
+				skip,
 				shop;			/* fields with a meaning of their own, -1 where there is none */
 } Part;
 

@@ -625,6 +625,15 @@ find_elements(const Part *part, const JsonbValue *json)
 	return found;
 }
 
+/* Whether an element says of itself that neither it nor what stands in it makes a row. */
+static bool
+is_skipped(const Element *element)
+{
+	int			skip = element->part->skip;
+
+	return skip >= 0 && !element->nulls[skip] && DatumGetBool(element->values[skip]);
+}
+
 /*
  * Reads an element of a part that stands in no other, and all within it.
  */
@@ -639,6 +648,8 @@ read_root(Extraction *extraction, int number, const JsonbValue *json)
 
 	if (root == NULL)
 		return false;
+	if (is_skipped(root))
+		return true;
 	for (int i = number + 1; i < mapping->nparts; i++)
 	{
 		const Part *part = &mapping->parts[i];
@@ -653,6 +664,8 @@ read_root(Extraction *extraction, int number, const JsonbValue *json)
 
 			if (element == NULL)
 				return false;
+			if (is_skipped(element))
+				continue;
 			within = lappend(within, element);
 			if (strcmp(part->entity->name, "order_line") == 0)
 				root->lines = lappend(root->lines, element);

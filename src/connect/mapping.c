@@ -38,6 +38,7 @@ const Entity settle_entities[] = {
 	{"customer_identity", NULL, {"platform", "scope", "key_type", "key_value", "subject"}},
 	{"customer_follow", NULL, {"platform", "shop", "customer_no", "staff_ref"}},
 	{"follow_event", NULL, {"platform", "shop", "customer_no", "staff_ref", "what", "happened_at"}},
+	{"person", NULL, {"platform", "subject", "role"}},
 	{"platform_ticket", NULL, {"platform", "shop", "ticket_no"}},
 	{"platform_ticket_fee", NULL, {"platform", "shop", "ticket_no", "fee_no"}},
 	{"signal", NULL, {"platform", "shop", "signal_no"}},
@@ -339,10 +340,12 @@ load_fields(Mappings *mappings, const SettleBook *book, Mapping *mapping, Part *
 	part->rank = field_named(part, "_rank");
 	part->final = field_named(part, "_final");
 	part->weight = field_named(part, "_weight");
+	part->skip = field_named(part, "_skip");
 	part->shop = field_named(part, "shop");
 	require_field_type(part, part->rank, INT8OID);
 	require_field_type(part, part->final, BOOLOID);
 	require_field_type(part, part->weight, NUMERICOID);
+	require_field_type(part, part->skip, BOOLOID);
 	compile_expressions(mappings, mapping, part, texts);
 }
 
