@@ -64,7 +64,7 @@ BEGIN
 			weights jsonb NOT NULL,
 			evidence text NOT NULL,
 			estimate boolean NOT NULL,
-			attributed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+			attributed_at timestamptz NOT NULL,
 			replaced_at timestamptz,
 			CHECK (replaced_at >= attributed_at)
 		);
@@ -227,85 +227,71 @@ COMMENT ON FUNCTION settle._memo_text(text) IS 'a text as words are looked for i
 CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RETURNS text
 	LANGUAGE sql STABLE
 	RETURN pg_catalog.format($query$
-		WITH sold AS MATERIALIZED (
-			SELECT o.platform, o.shop, o.order_no, coalesce(o.created_at, o.paid_at, o.version) AS ordered_at,
-				o.staff_ref, o.staff_refs, o.live_room, o.live_author, o.pay_trade_no, o.seller_memo
-			FROM %2$s AS o
-		), line AS MATERIALIZED (
-			SELECT l.platform, l.shop, l.order_no, l.line_no, s.ordered_at, coalesce(l.staff_refs, ARRAY[l.staff_ref]) AS guides,
-				coalesce(l.live_room, s.live_room) AS live_room, coalesce(l.live_author, s.live_author) AS live_author
-			FROM sold AS s JOIN %1$s.order_line AS l ON (l.platform, l.shop, l.order_no) = (s.platform, s.shop, s.order_no)
-		), paid AS (
-			SELECT s.platform, s.shop, s.order_no, p.platform AS system, p.shop AS system_shop, p.payment_no
-			FROM sold AS s JOIN %1$s.shop_payment AS p ON p.payment_no = s.pay_trade_no AND p.staff_ref IS NOT NULL
-			UNION
-			SELECT s.platform, s.shop, s.order_no, p.platform, p.shop, p.payment_no
-			FROM sold AS s JOIN %1$s.shop_payment AS p ON p.order_ref = s.order_no AND p.staff_ref IS NOT NULL
-			UNION
-			SELECT s.platform, s.shop, s.order_no, p.platform, p.shop, p.payment_no
-			FROM sold AS s JOIN %1$s.shop_payment AS p ON p.attach = s.order_no AND p.staff_ref IS NOT NULL
-		), following AS (
-			SELECT s.platform, s.shop, s.order_no, f.platform AS system, f.shop AS system_shop, f.staff_ref,
-				rank() OVER (PARTITION BY s.platform, s.shop, s.order_no
-					ORDER BY CASE b.follower_policy WHEN 'first' THEN lower(f.valid) END, CASE b.follower_policy WHEN 'last' THEN lower(f.valid) END DESC) AS place
-			FROM sold AS s
-			CROSS JOIN %1$s.book AS b
-			JOIN %1$s.subject_customer AS c ON c.platform = s.platform AND c.subject = s.platform || ':order:' || s.order_no
-			JOIN %1$s.subject_customer AS k ON k.customer = c.customer
-			JOIN %1$s.follow_period AS f ON f.platform || ':contact:' || f.customer_no = k.subject AND f.customer_no = substr(k.subject, length(k.platform) + 10)
-			WHERE f.valid @> s.ordered_at AND (b.follower_inherited OR f.how <> 'inherited')
-		), word AS (
-			SELECT s.platform, s.shop, s.order_no, a.staff_ref
-			FROM sold AS s
-			JOIN %1$s.staff_alias AS a ON a.kind = 'word' AND a.platform IN (s.platform, '') AND a.shop IN (s.shop, '') AND a.valid @> s.ordered_at
-				AND strpos(settle._memo_text(s.seller_memo), settle._memo_text(a.staff_ref)) > 0
-		), mention AS (
-			SELECT l.platform, l.shop, l.order_no, l.line_no, l.ordered_at, v.evidence, l.platform AS system, l.shop AS system_shop, v.kind, v.reference, 1::numeric AS weight
-			FROM line AS l
-			CROSS JOIN LATERAL (
-				SELECT 'line_guide' AS evidence, 'person' AS kind, g.reference FROM unnest(l.guides) AS g (reference)
-				UNION ALL SELECT 'live_room', 'room', l.live_room
-				UNION ALL SELECT 'live_room', 'person', l.live_author
-			) AS v
-			WHERE v.reference IS NOT NULL
-			UNION ALL
-			SELECT l.platform, l.shop, l.order_no, l.line_no, l.ordered_at, v.evidence, v.system, v.system_shop, v.kind, v.reference, v.weight
-			FROM (
-				SELECT s.platform, s.shop, s.order_no, 'order_guide' AS evidence, s.platform AS system, s.shop AS system_shop, 'person' AS kind, g.reference, 1::numeric AS weight
-				FROM sold AS s CROSS JOIN LATERAL unnest(coalesce(s.staff_refs, ARRAY[s.staff_ref])) AS g (reference)
-				WHERE g.reference IS NOT NULL
-				UNION ALL
-				SELECT d.platform, d.shop, d.order_no, 'payment', d.system, d.system_shop, 'person', p.staff_ref, p.total_amount - coalesce(p.refunded_amount, 0)
-				FROM paid AS d JOIN %1$s.shop_payment AS p ON (p.platform, p.shop, p.payment_no) = (d.system, d.system_shop, d.payment_no)
-				WHERE p.status IN ('success', 'refunded') AND p.total_amount > coalesce(p.refunded_amount, 0)
-				UNION ALL
-				SELECT f.platform, f.shop, f.order_no, 'follower', f.system, f.system_shop, 'person', f.staff_ref, 1 FROM following AS f WHERE f.place = 1
-				UNION ALL
-				SELECT w.platform, w.shop, w.order_no, 'memo', w.platform, w.shop, 'word', w.staff_ref, 1
-				FROM (SELECT DISTINCT x.* FROM word AS x) AS w
-				-- a word inside a longer one that was found is not meant
-				WHERE NOT EXISTS (SELECT FROM word AS x WHERE (x.platform, x.shop, x.order_no) = (w.platform, w.shop, w.order_no)
-					AND length(x.staff_ref) > length(w.staff_ref) AND strpos(settle._memo_text(x.staff_ref), settle._memo_text(w.staff_ref)) > 0)
-			) AS v
-			JOIN line AS l ON (l.platform, l.shop, l.order_no) = (v.platform, v.shop, v.order_no)
-		), ranked AS (
-			SELECT DISTINCT ON (p.platform, e.evidence) p.platform, e.evidence, e.rank, e.enabled, e.estimate
-			FROM (SELECT DISTINCT s.platform FROM sold AS s) AS p JOIN %1$s.evidence AS e ON e.platform IN (p.platform, '')
-			ORDER BY p.platform, e.evidence, e.platform DESC
-		)
-		SELECT m.platform, m.shop, m.order_no, m.line_no, m.ordered_at, m.evidence, e.rank, m.system, m.system_shop, m.kind, m.reference, m.weight,
+		SELECT o.platform, o.shop, o.order_no, m.line_no, o.ordered_at, m.evidence, e.rank, m.system, m.system_shop, m.kind, m.reference, m.weight,
 			a.staff_ref IS NOT NULL AS known, a.staff, e.estimate AND NOT r.final AS estimate, r.final
-		FROM mention AS m
-		JOIN ranked AS e ON e.platform = m.platform AND e.evidence = m.evidence AND e.enabled
-		LEFT JOIN %1$s.staff_result AS f ON f.platform = m.platform AND f.order_no = m.order_no AND f.read_at IS NOT NULL
-		CROSS JOIN LATERAL (SELECT f.read_at IS NOT NULL AND m.evidence IN ('line_guide', 'order_guide') AS final) AS r
+		FROM (SELECT x.*, coalesce(x.created_at, x.paid_at, x.version) AS ordered_at FROM %2$s AS x) AS o
+		CROSS JOIN LATERAL (
+			SELECT l.line_no, v.evidence, o.platform AS system, o.shop AS system_shop, v.kind, v.reference, 1::numeric AS weight
+			FROM %1$s.order_line AS l
+			CROSS JOIN LATERAL (
+				SELECT 'line_guide' AS evidence, 'person' AS kind, g.reference FROM unnest(coalesce(l.staff_refs, ARRAY[l.staff_ref])) AS g (reference)
+				UNION ALL SELECT 'live_room', 'room', coalesce(l.live_room, o.live_room)
+				UNION ALL SELECT 'live_room', 'person', coalesce(l.live_author, o.live_author)
+			) AS v
+			WHERE (l.platform, l.shop, l.order_no) = (o.platform, o.shop, o.order_no)
+			UNION ALL
+			SELECT l.line_no, v.evidence, v.system, v.system_shop, v.kind, v.reference, v.weight
+			FROM (
+				SELECT 'order_guide' AS evidence, o.platform AS system, o.shop AS system_shop, 'person' AS kind, g.reference, 1::numeric AS weight
+				FROM unnest(coalesce(o.staff_refs, ARRAY[o.staff_ref])) AS g (reference)
+				UNION ALL
+				SELECT 'payment', p.platform, p.shop, 'person', p.staff_ref, p.total_amount - coalesce(p.refunded_amount, 0)
+				FROM %1$s.shop_payment AS p
+				WHERE p.staff_ref IS NOT NULL AND (p.payment_no = o.pay_trade_no OR p.order_ref = o.order_no OR p.attach = o.order_no)
+					AND p.status IN ('success', 'refunded') AND p.total_amount > coalesce(p.refunded_amount, 0)
+				UNION ALL
+				SELECT 'follower', f.platform, f.shop, 'person', f.staff_ref, 1
+				FROM (
+					SELECT p.platform, p.shop, p.staff_ref, rank() OVER (ORDER BY CASE b.follower_policy WHEN 'first' THEN lower(p.valid) END,
+						CASE b.follower_policy WHEN 'last' THEN lower(p.valid) END DESC) AS place
+					FROM %1$s.book AS b
+					CROSS JOIN %1$s.subject_customer AS c
+					JOIN %1$s.subject_customer AS k ON k.customer = c.customer
+					JOIN %1$s.follow_period AS p ON p.platform || ':contact:' || p.customer_no = k.subject AND p.customer_no = substr(k.subject, length(k.platform) + 10)
+					WHERE c.platform = o.platform AND c.subject = o.platform || ':order:' || o.order_no AND p.valid @> o.ordered_at AND (b.follower_inherited OR p.how <> 'inherited')
+				) AS f
+				WHERE f.place = 1
+				UNION ALL
+				-- a word inside a longer one that was found is not meant
+				SELECT DISTINCT 'memo', o.platform, o.shop, 'word', w.staff_ref, 1::numeric
+				FROM (
+					SELECT x.staff_ref, string_agg(settle._memo_text(x.staff_ref), E'\n') OVER (ORDER BY length(x.staff_ref) DESC GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS longer
+					FROM %1$s.staff_alias AS x
+					WHERE x.kind = 'word' AND x.platform IN (o.platform, '') AND x.shop IN (o.shop, '') AND x.valid @> o.ordered_at
+						AND strpos(settle._memo_text(o.seller_memo), settle._memo_text(x.staff_ref)) > 0
+				) AS w
+				WHERE strpos(coalesce(w.longer, ''), settle._memo_text(w.staff_ref)) = 0
+			) AS v
+			JOIN %1$s.order_line AS l ON (l.platform, l.shop, l.order_no) = (o.platform, o.shop, o.order_no)
+		) AS m
+		CROSS JOIN LATERAL (
+			SELECT x.rank, x.enabled, x.estimate
+			FROM %1$s.evidence AS x
+			WHERE x.evidence = m.evidence AND x.platform IN (o.platform, '')
+			ORDER BY x.platform DESC
+			LIMIT 1
+		) AS e
+		CROSS JOIN LATERAL (
+			SELECT m.evidence IN ('line_guide', 'order_guide') AND EXISTS (SELECT FROM %1$s.staff_result AS x WHERE x.platform = o.platform AND x.order_no = o.order_no AND x.read_at IS NOT NULL) AS final
+		) AS r
 		LEFT JOIN LATERAL (
-			SELECT s.staff_ref, s.staff
-			FROM %1$s.staff_alias AS s
-			WHERE s.staff_ref = m.reference AND s.kind = m.kind AND s.platform IN (m.system, '') AND s.shop IN (m.system_shop, '') AND s.valid @> m.ordered_at
-			ORDER BY s.platform DESC, s.shop DESC
+			SELECT x.staff_ref, x.staff
+			FROM %1$s.staff_alias AS x
+			WHERE x.staff_ref = m.reference AND x.kind = m.kind AND x.platform IN (m.system, '') AND x.shop IN (m.system_shop, '') AND x.valid @> o.ordered_at
+			ORDER BY x.platform DESC, x.shop DESC
 			LIMIT 1
 		) AS a ON true
+		WHERE m.reference IS NOT NULL AND e.enabled
 	$query$, book, orders);
 COMMENT ON FUNCTION settle._staff_evidence_query(regnamespace, text) IS
 	'the query for all evidence of who served the lines of some orders, which are rows of <book>.shop_order';
@@ -374,6 +360,7 @@ CREATE FUNCTION settle._attribute_orders(book regnamespace, platforms text[], sh
 AS $function$
 DECLARE
 	chosen text := format('(SELECT o.* FROM unnest($1, $2, $3) AS t (platform, shop, order_no) JOIN %s.shop_order AS o ON (o.platform, o.shop, o.order_no) = (t.platform, t.shop, t.order_no))', book);
+	moment timestamptz := clock_timestamp();
 	moved bigint;
 BEGIN
 	EXECUTE format($sql$
@@ -394,14 +381,13 @@ BEGIN
 			SELECT 'staff', format('%%s %%s %%s %%s', c.platform, c.shop, c.order_no, c.line_no), format('confirmed as %%s by %%s, the platform says %%s', c.weights, c.confirmed_by, c.conflict)
 			FROM contradicted AS c
 			ON CONFLICT (kind, object) WHERE settled_at IS NULL DO UPDATE SET message = excluded.message
+		), said AS (
+			SELECT c.* FROM unnest($1, $2, $3) AS t (platform, shop, order_no)
+			JOIN %1$s.staff_confirmation AS c ON (c.platform, c.shop, c.order_no) = (t.platform, t.shop, t.order_no)
+			JOIN %1$s.order_line AS l ON (l.platform, l.shop, l.order_no, l.line_no) = (c.platform, c.shop, c.order_no, c.line_no)
 		), line AS (
-			SELECT l.platform, l.shop, l.order_no, l.line_no, coalesce(c.weights, f.weights) AS weights, coalesce(c.evidence, f.evidence) AS evidence,
-				c.weights IS NULL AND f.estimate AS estimate
-			FROM unnest($1, $2, $3) AS t (platform, shop, order_no)
-			JOIN %1$s.order_line AS l ON (l.platform, l.shop, l.order_no) = (t.platform, t.shop, t.order_no)
-			LEFT JOIN found AS f ON (f.platform, f.shop, f.order_no, f.line_no) = (l.platform, l.shop, l.order_no, l.line_no)
-			LEFT JOIN %1$s.staff_confirmation AS c ON (c.platform, c.shop, c.order_no, c.line_no) = (l.platform, l.shop, l.order_no, l.line_no)
-			WHERE f.weights IS NOT NULL OR c.weights IS NOT NULL
+			SELECT platform, shop, order_no, line_no, coalesce(c.weights, f.weights) AS weights, coalesce(c.evidence, f.evidence) AS evidence, c.weights IS NULL AND f.estimate AS estimate
+			FROM found AS f FULL JOIN said AS c USING (platform, shop, order_no, line_no)
 		), stands AS (
 			SELECT a.* FROM unnest($1, $2, $3) AS t (platform, shop, order_no)
 			JOIN %1$s.attribution AS a ON (a.platform, a.shop, a.order_no) = (t.platform, t.shop, t.order_no) AND a.replaced_at IS NULL
@@ -410,17 +396,17 @@ BEGIN
 			FROM line AS l FULL JOIN stands AS s ON (s.platform, s.shop, s.order_no, s.line_no) = (l.platform, l.shop, l.order_no, l.line_no)
 			WHERE (s.weights, s.evidence, s.estimate) IS DISTINCT FROM (l.weights, l.evidence, l.estimate)
 		), closed AS (
-			UPDATE %1$s.attribution AS a SET replaced_at = greatest(clock_timestamp(), a.attributed_at) FROM moved AS m WHERE a.attribution_id = m.attribution_id
+			UPDATE %1$s.attribution AS a SET replaced_at = greatest($4, a.attributed_at) FROM moved AS m WHERE a.attribution_id = m.attribution_id
 			RETURNING a.attribution_id
 		), opened AS (
 			-- what stands is closed first: two rows of a line are never both current
-			INSERT INTO %1$s.attribution (platform, shop, order_no, line_no, weights, evidence, estimate)
-			SELECT m.platform, m.shop, m.order_no, m.line_no, m.weights, m.evidence, m.estimate
+			INSERT INTO %1$s.attribution (platform, shop, order_no, line_no, weights, evidence, estimate, attributed_at)
+			SELECT m.platform, m.shop, m.order_no, m.line_no, m.weights, m.evidence, m.estimate, $4
 			FROM moved AS m
 			WHERE m.weights IS NOT NULL AND (SELECT count(*) FROM closed) IS NOT NULL
 		)
 		SELECT count(*) FROM moved
-	$sql$, book, settle._staff_found_query(book, chosen)) INTO moved USING platforms, shops, orders;
+	$sql$, book, settle._staff_found_query(book, chosen)) INTO moved USING platforms, shops, orders, moment;
 	RETURN moved;
 END
 $function$;
