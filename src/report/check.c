@@ -131,6 +131,17 @@ static const Invariant invariants[] = {
 		"ON d.ticket_key = f.ticket_key AND d.run_id = f.run_id AND d.rule_id = f.rule_id AND d.payer_id = f.payer_id WHERE f.base IS DISTINCT FROM d.amount"
 	},
 	{
+		"tickets of orders are what the rules say",
+		"SELECT w.object, w.detail FROM settle._wrong_order_tickets($1) AS w"
+	},
+	{
+		"nothing that was sold earns twice",
+		"SELECT concat_ws(' ', o.platform, o.shop, o.order_no, o.line_no), 'its ticket ' || o.ticket || ' stands ' || count(*) || ' times: ' || string_agg(t.ticket_id, ', ' ORDER BY t.ticket_id) "
+		"FROM %1$s.ticket AS t CROSS JOIN LATERAL jsonb_to_record(t.details -> 'order') AS o (platform text, shop text, order_no text, part text, line_no text, ticket text) "
+		"WHERE t.done_at IS NOT NULL AND jsonb_typeof(t.details -> 'order') = 'object' AND o.ticket IS NOT NULL "
+		"GROUP BY o.platform, o.shop, o.order_no, o.part, o.line_no, o.ticket HAVING count(*) > 1"
+	},
+	{
 		"a run is sealed once or waits for it",
 		"SELECT 'run ' || r.run_id, count(x.run_id) || ' times' FROM %1$s.run AS r "
 		"LEFT JOIN (SELECT s.run_id FROM %1$s.sealed_run AS s UNION ALL SELECT u.run_id FROM %1$s.unsealed AS u) AS x ON x.run_id = r.run_id "

@@ -19,7 +19,7 @@
 #define SETTLE_SETTLE_H
 
 #include "book/fact.h"
-#include "rule/engine.h"
+#include "rule/inputs.h"
 #include "rule/lines.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -37,6 +37,7 @@ typedef struct RunSource
 	bool		tax_is_mapped;
 	bool		is_captured;	/* a table: its triggers tell of every row that is deleted */
 	bool		is_period;		/* the built-in one: a row that no rule pays is none to worry about */
+	bool		has_inputs;		/* the run has kept inputs of its tickets */
 	SettleSet  *set;
 	int		   *rule_ids;		/* by ordinal of the rule */
 	int			nparty_ids;
@@ -115,8 +116,7 @@ typedef struct RunTicket
 	SettleDec	revenue;
 	SettleDec	cost;
 	const char *currency;
-	const char *inputs;			/* JSON: what its rules have read, or the digest of that */
-	int			ninputs;		/* bytes of it */
+	bytea	   *inputs;			/* what its rules have read, or the digest of that */
 	int			nlines;
 	RunLine    *lines;
 	/* of a failed ticket */
@@ -144,7 +144,7 @@ typedef struct Posted
 	int			nlines;
 	int			space;
 	RunLine    *lines;
-	const char *inputs;			/* that it was priced with last, where the book names an fx_party */
+	bytea	   *inputs;			/* that it was priced with last, where the book names an fx_party */
 	List	   *gone;			/* lines by posting time that were taken back, at another price */
 } Posted;
 
@@ -181,7 +181,6 @@ typedef struct Run
 	SettleReader reader;		/* of the facts and rates of the book */
 	bool		keep_inputs;
 	const char *fx_party;		/* who has what corrections gain or lose by rates; NULL: nobody asks */
-	StringInfoData inputs;		/* those of one ticket */
 	char	   *currency;
 	int64		run_id;
 	TimestampTz now;

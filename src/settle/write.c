@@ -97,7 +97,7 @@ write_sheet(StringInfo buf, void *arg)
 	if (draft->inputs == NULL)
 		settle_copy_null(buf);
 	else
-		settle_copy_bytes(buf, draft->inputs, draft->ninputs);
+		settle_copy_bytes(buf, VARDATA(draft->inputs), (int) (VARSIZE(draft->inputs) - VARHDRSZ));
 	MemoryContextSwitchTo(old);
 	return true;
 }
