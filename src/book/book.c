@@ -68,7 +68,9 @@ static const Column columns_read[] = {
 	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
-	{"tally_state", "amount", NUMERICOID}
+	{"tally_state", "amount", NUMERICOID},
+	{"party_delta", "party_id", INT4OID}, {"party_delta", "period", DATEOID}, {"party_delta", "unit", TEXTOID}, {"party_delta", "run_id", INT8OID},
+	{"party_delta", "received", NUMERICOID}, {"party_delta", "given", NUMERICOID}, {"party_delta", "sheets", INT8ARRAYOID, .nullable = true}
 };
 
 /*

@@ -92,6 +92,7 @@ BEGIN
 			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0),
 			follower_policy text NOT NULL DEFAULT 'last' CHECK (follower_policy IN ('first', 'last')),
 			follower_inherited boolean NOT NULL DEFAULT true,
+			link_days integer NOT NULL DEFAULT 30 CHECK (link_days > 0),
 			suggestion_limit integer NOT NULL DEFAULT 5 CHECK (suggestion_limit > 1),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
@@ -200,6 +201,7 @@ BEGIN
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	PERFORM settle._create_connect_tables(book);
+	PERFORM settle._create_link_tables(book);
 	PERFORM settle._create_customer_tables(book);
 	PERFORM settle._create_alias_tables(book);
 	PERFORM settle._create_follow_tables(book);

@@ -20,6 +20,7 @@ DECLARE
 	ops name := (SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'btree_gist');
 	table_name text;
 BEGIN
+	-- one expression in the constraint: its index is for the constraint alone, those below are for looking up
 	EXECUTE format($tables$
 		CREATE TABLE %1$I.staff_alias (
 			platform text NOT NULL,
@@ -28,13 +29,16 @@ BEGIN
 			kind text NOT NULL DEFAULT 'person' CHECK (kind IN ('person', 'room', 'word')),
 			valid tstzrange NOT NULL DEFAULT '(,)' CHECK (NOT isempty(valid) AND (lower_inf(valid) OR lower_inc(valid)) AND NOT upper_inc(valid)),
 			staff text CHECK (staff <> ''),
-			CONSTRAINT one_staff_at_a_time EXCLUDE USING gist (platform %2$I.gist_text_ops WITH =, shop %2$I.gist_text_ops WITH =,
-				kind %2$I.gist_text_ops WITH =, staff_ref %2$I.gist_text_ops WITH =, valid WITH &&)
+			word text GENERATED ALWAYS AS (CASE WHEN kind = 'word' THEN settle.normalize_text(staff_ref) END) STORED,
+			CONSTRAINT one_staff_at_a_time EXCLUDE USING gist (
+				(quote_literal(platform) || quote_literal(shop) || kind || quote_literal(staff_ref)) %2$I.gist_text_ops WITH =, valid WITH &&)
 		);
-		CREATE INDEX staff_alias_ref ON %1$I.staff_alias (staff_ref);
+		CREATE INDEX staff_alias_ref ON %1$I.staff_alias (staff_ref, kind, platform, shop);
+		CREATE INDEX staff_alias_word ON %1$I.staff_alias (platform, shop) WHERE kind = 'word';
 		COMMENT ON TABLE %1$I.staff_alias IS 'who of the staff a reference of a platform means, from the start of valid to before its end; staff is the code of a party without its kind. An empty shop or platform stands for every one that has no row of its own';
 		COMMENT ON COLUMN %1$I.staff_alias.kind IS 'person: an account of somebody, as platforms name guides, authors and members; room: a live room; word: a word in the memo of the seller';
 		COMMENT ON COLUMN %1$I.staff_alias.staff IS 'null: nobody of the staff, and known to be';
+		COMMENT ON COLUMN %1$I.staff_alias.word IS 'the word as it is looked for in memos';
 
 		CREATE TABLE %1$I.store_alias (
 			platform text NOT NULL,
@@ -43,10 +47,10 @@ BEGIN
 			valid tstzrange NOT NULL DEFAULT '(,)' CHECK (NOT isempty(valid) AND (lower_inf(valid) OR lower_inc(valid)) AND NOT upper_inc(valid)),
 			store text NOT NULL CHECK (store <> ''),
 			region %3$I.ltree,
-			CONSTRAINT one_store_at_a_time EXCLUDE USING gist (platform %2$I.gist_text_ops WITH =, shop %2$I.gist_text_ops WITH =,
-				store_ref %2$I.gist_text_ops WITH =, valid WITH &&)
+			CONSTRAINT one_store_at_a_time EXCLUDE USING gist (
+				(quote_literal(platform) || quote_literal(shop) || quote_literal(store_ref)) %2$I.gist_text_ops WITH =, valid WITH &&)
 		);
-		CREATE INDEX store_alias_ref ON %1$I.store_alias (store_ref);
+		CREATE INDEX store_alias_ref ON %1$I.store_alias (store_ref, platform, shop);
 		COMMENT ON TABLE %1$I.store_alias IS 'which store, and in which region, a reference of a platform means, from the start of valid to before its end; an empty shop or platform as in staff_alias';
 
 		CREATE TABLE %1$I.alias_changed (

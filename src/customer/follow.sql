@@ -80,8 +80,6 @@ CREATE FUNCTION settle._create_follow_tables(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
-DECLARE
-	ops name := (SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'btree_gist');
 BEGIN
 	EXECUTE format($tables$
 		CREATE TABLE %1$I.follow_period (
@@ -91,11 +89,9 @@ BEGIN
 			staff_ref text NOT NULL,
 			valid tstzrange NOT NULL CHECK (NOT isempty(valid)),
 			how text NOT NULL CHECK (how IN ('added', 'inherited')),
-			ended_by text,
-			CONSTRAINT one_following_at_a_time EXCLUDE USING gist (platform %2$I.gist_text_ops WITH =, shop %2$I.gist_text_ops WITH =,
-				customer_no %2$I.gist_text_ops WITH =, staff_ref %2$I.gist_text_ops WITH =, valid WITH &&)
+			ended_by text
 		);
-		CREATE INDEX follow_period_customer ON %1$I.follow_period (customer_no);
+		CREATE UNIQUE INDEX follow_period_once ON %1$I.follow_period (customer_no, platform, shop, staff_ref, lower(valid));
 		COMMENT ON TABLE %1$I.follow_period IS 'who of the staff had which customer as a contact, and when: what follow_event comes to';
 		COMMENT ON COLUMN %1$I.follow_period.how IS 'inherited: the customer was assigned to the staff by others (add_way 202)';
 		COMMENT ON COLUMN %1$I.follow_period.ended_by IS 'removed_by_customer, removed_by_staff, transfer_failed, or followed_again, where a later beginning shows that this one had ended; null while it lasts';
@@ -103,7 +99,7 @@ BEGIN
 		CREATE TRIGGER following_before AFTER UPDATE ON %1$I.follow_event REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_following();
 		CREATE TRIGGER following_updated AFTER UPDATE ON %1$I.follow_event REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_following();
 		CREATE TRIGGER following_deleted AFTER DELETE ON %1$I.follow_event REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_following();
-	$tables$, book, ops);
+	$tables$, book);
 END
 $function$;
 COMMENT ON FUNCTION settle._create_follow_tables(name) IS 'makes the table of who followed which customer when';

@@ -82,9 +82,6 @@ BEGIN
 		WHERE a.replaced_at IS NULL;
 		COMMENT ON VIEW %1$I.order_staff IS 'who of the staff served each order line: one row for each, who share it by weight';
 
-		CREATE INDEX shop_payment_staff ON %1$I.shop_payment (payment_no) WHERE staff_ref IS NOT NULL;
-		CREATE INDEX shop_payment_order ON %1$I.shop_payment (order_ref) WHERE staff_ref IS NOT NULL;
-		CREATE INDEX shop_payment_attach ON %1$I.shop_payment (attach) WHERE staff_ref IS NOT NULL;
 		CREATE INDEX staging_repeated ON %1$I.staging (external_key) WHERE state = 'duplicate';
 		CREATE TRIGGER staff_paid AFTER INSERT ON %1$I.shop_payment REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_staff_payment();
 		CREATE TRIGGER staff_paid_before AFTER UPDATE ON %1$I.shop_payment REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_staff_payment();
@@ -184,7 +181,7 @@ BEGIN
 		JOIN %1$s.shop_order AS o ON s.subject = o.platform || ':order:' || o.order_no AND o.order_no = substr(s.subject, length(s.platform) + 8)
 		UNION
 		SELECT o.platform, o.shop, o.order_no
-		FROM %1$s.shop_order AS o JOIN reference AS r ON r.kind = 'word' AND strpos(settle._memo_text(o.seller_memo), settle._memo_text(r.reference)) > 0
+		FROM %1$s.shop_order AS o JOIN reference AS r ON r.kind = 'word' AND strpos(settle.normalize_text(o.seller_memo), settle.normalize_text(r.reference)) > 0
 		WHERE o.seller_memo IS NOT NULL
 	$sql$, book);
 END
@@ -218,11 +215,6 @@ $function$;
 COMMENT ON FUNCTION settle._queue_read_results(regnamespace) IS 'notes which announced results were fetched, and has their orders looked at';
 
 -- Evidence
-
-CREATE FUNCTION settle._memo_text(text text) RETURNS text
-	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-	RETURN pg_catalog.lower(pg_catalog.normalize(text, 'NFKC'));
-COMMENT ON FUNCTION settle._memo_text(text) IS 'a text as words are looked for in it';
 
 CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RETURNS text
 	LANGUAGE sql STABLE
@@ -265,14 +257,19 @@ CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RET
 				-- a word inside a longer one that was found is not meant
 				SELECT DISTINCT 'memo', o.platform, o.shop, 'word', w.staff_ref, 1::numeric
 				FROM (
-					SELECT x.staff_ref, string_agg(settle._memo_text(x.staff_ref), E'\n') OVER (ORDER BY length(x.staff_ref) DESC GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS longer
-					FROM %1$s.staff_alias AS x
-					WHERE x.kind = 'word' AND x.platform IN (o.platform, '') AND x.shop IN (o.shop, '') AND x.valid @> o.ordered_at
-						AND strpos(settle._memo_text(o.seller_memo), settle._memo_text(x.staff_ref)) > 0
+					SELECT x.staff_ref, x.word, string_agg(x.word, E'\n') OVER (ORDER BY length(x.word) DESC GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS longer
+					FROM (SELECT settle.normalize_text(o.seller_memo) AS memo OFFSET 0) AS t
+					JOIN %1$s.staff_alias AS x ON strpos(t.memo, x.word) > 0 AND x.platform IN (o.platform, '') AND x.shop IN (o.shop, '') AND x.valid @> o.ordered_at
+					WHERE o.seller_memo IS NOT NULL AND x.kind = 'word'
 				) AS w
-				WHERE strpos(coalesce(w.longer, ''), settle._memo_text(w.staff_ref)) = 0
+				WHERE strpos(coalesce(w.longer, ''), w.word) = 0
 			) AS v
-			JOIN %1$s.order_line AS l ON (l.platform, l.shop, l.order_no) = (o.platform, o.shop, o.order_no)
+			-- once an order, then its lines
+			CROSS JOIN LATERAL (
+				SELECT x.line_no FROM %1$s.order_line AS x
+				WHERE (x.platform, x.shop, x.order_no) = (o.platform, o.shop, o.order_no) AND v.reference IS NOT NULL
+				OFFSET 0
+			) AS l
 		) AS m
 		CROSS JOIN LATERAL (
 			SELECT x.rank, x.enabled, x.estimate
@@ -432,7 +429,7 @@ BEGIN
 	IF due THEN
 		PERFORM settle._queue_read_results(book);
 	END IF;
-	SELECT array_agg(t.platform), array_agg(t.shop), array_agg(t.order_no) INTO platforms, shops, orders FROM settle._take_changed_orders(book, 'staff', 20000) AS t;
+	SELECT array_agg(t.platform), array_agg(t.shop), array_agg(t.order_no) INTO platforms, shops, orders FROM settle._take_changed_orders(book, 'staff', 10000) AS t;
 	IF platforms IS NULL THEN
 		RETURN NULL;
 	END IF;

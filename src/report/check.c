@@ -285,6 +285,31 @@ static const Invariant invariants[] = {
 		"WHERE (o.earned, o.base, o.tickets) IS DISTINCT FROM (coalesce(x.earned, '{}'), coalesce(x.base, '{}'), coalesce(x.tickets, '{}')) "
 		/* what was corrected in a period that is open again is written anew when it closes */
 		"AND NOT EXISTS (SELECT FROM %1$s.sheet AS s JOIN %1$s.period AS q ON q.period = s.period AND q.state <> 'closed' WHERE s.corrects_period = o.period)"
+	},
+	{
+		"a linked ticket names an order of the book",
+		"SELECT l.platform || ' ' || l.ticket_no, 'is linked to ' || l.order_platform || ' ' || l.order_no || ', which is not there' FROM %1$s.ticket_link AS l "
+		"WHERE l.order_no IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.shop_order AS o WHERE (o.platform, o.shop, o.order_no) = (l.order_platform, l.order_shop, l.order_no))"
+	},
+	{
+		"a ticket of a platform is linked or waits for it",
+		"SELECT t.platform || ' ' || t.ticket_no, 'has no row in ticket_link' FROM %1$s.platform_ticket AS t "
+		"WHERE NOT EXISTS (SELECT FROM %1$s.ticket_link AS l WHERE (l.platform, l.shop, l.ticket_no) = (t.platform, t.shop, t.ticket_no)) "
+		"AND NOT EXISTS (SELECT FROM %1$s.ticket_changed AS c WHERE (c.platform, c.shop, c.ticket_no) = (t.platform, t.shop, t.ticket_no))"
+	},
+	{
+		"a ticket that names an order of the book is not unlinked",
+		"SELECT l.platform || ' ' || l.ticket_no, 'names ' || n.number || ', which leads to ' || v.order_platform || ' ' || v.order_no FROM %1$s.ticket_link AS l "
+		"JOIN %1$s.ticket_number AS n USING (platform, shop, ticket_no) "
+		"JOIN %1$s.order_number AS v ON v.number = n.number AND (n.finds = 'reference') = (v.rank = 3) AND n.order_platform IN ('', v.order_platform) "
+		"WHERE l.state = 'unlinked' AND l.decided_by IS NULL "
+		"AND NOT EXISTS (SELECT FROM %1$s.ticket_changed AS c WHERE (c.platform, c.shop, c.ticket_no) = (l.platform, l.shop, l.ticket_no)) "
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS c WHERE (c.platform, c.shop, c.order_no) = (v.order_platform, v.order_shop, v.order_no))"
+	},
+	{
+		"a payload is unlinked because a ticket is",
+		"SELECT 'payload ' || s.staging_id, 'its tickets are linked' FROM %1$s.staging AS s "
+		"WHERE s.state = 'unlinked' AND NOT EXISTS (SELECT FROM %1$s.ticket_link AS l WHERE l.staging_id = s.staging_id AND l.state IN ('unlinked', 'suggested'))"
 	}
 };
 
