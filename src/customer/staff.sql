@@ -197,16 +197,20 @@ BEGIN
 	EXECUTE format($sql$
 		WITH fetched AS (
 			UPDATE %1$s.staff_result AS r SET read_at = x.received_at
-			FROM %1$s.shop_order AS o
-			JOIN %1$s.staging AS s ON s.staging_id = o.staging_id
-			CROSS JOIN LATERAL (
-				SELECT min(y.received_at) AS received_at
-				FROM (SELECT s.received_at UNION ALL
-					SELECT d.received_at FROM %1$s.staging AS d WHERE d.state = 'duplicate' AND d.external_key = o.order_no AND d.platform = o.platform AND d.content_hash = s.content_hash) AS y
-				WHERE y.received_at >= r.announced_at
+			FROM (
+				SELECT w.platform, w.order_no, o.shop, min(y.received_at) AS received_at
+				FROM %1$s.staff_result AS w
+				JOIN %1$s.shop_order AS o ON o.platform = w.platform AND o.order_no = w.order_no
+				JOIN %1$s.staging AS s ON s.staging_id = o.staging_id
+				CROSS JOIN LATERAL (
+					SELECT s.received_at UNION ALL
+					SELECT d.received_at FROM %1$s.staging AS d WHERE d.state = 'duplicate' AND d.external_key = o.order_no AND d.platform = o.platform AND d.content_hash = s.content_hash
+				) AS y
+				WHERE w.read_at IS NULL AND y.received_at >= w.announced_at
+				GROUP BY w.platform, w.order_no, o.shop
 			) AS x
-			WHERE r.read_at IS NULL AND o.platform = r.platform AND o.order_no = r.order_no AND x.received_at IS NOT NULL
-			RETURNING o.platform, o.shop, o.order_no
+			WHERE (r.platform, r.order_no) = (x.platform, x.order_no)
+			RETURNING x.platform, x.shop, x.order_no
 		)
 		INSERT INTO %1$s.order_changed (platform, shop, order_no) SELECT f.platform, f.shop, f.order_no FROM fetched AS f
 	$sql$, book);
@@ -465,7 +469,7 @@ BEGIN
 		INTO lines USING platform, shop, order_no, line_no;
 	IF lines = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = format('order "%s" of shop "%s" at "%s" has no %s', order_no, shop, platform, coalesce(format('line "%s"', line_no), 'lines'));
+			MESSAGE = format('order "%s" of shop "%s" at "%s" has no %s', order_no, shop, platform, CASE WHEN line_no IS NULL THEN 'lines' ELSE format('line "%s"', line_no) END);
 	END IF;
 	EXECUTE format($sql$
 		INSERT INTO %1$s.staff_confirmation AS c (platform, shop, order_no, line_no, weights, evidence, confirmed_by)
