@@ -189,7 +189,8 @@ END
 $function$;
 COMMENT ON FUNCTION settle._order_ticket_rules(regnamespace) IS 'the rules that make tickets of what was sold, as a ruleset: a decision for each part of an order, which gives the rules that hold';
 
--- Conditions are asked of what was sold, row by row; the rest is one statement.
+-- Conditions are asked of what was sold, row by row; the rest is one statement,
+-- whose many small steps take longer to compile than to run.
 CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAULT NULL, shops text[] DEFAULT NULL, order_nos text[] DEFAULT NULL)
 	RETURNS TABLE (
 		ticket_id text, platform text, shop text, order_no text, part text, line_no text, ticket text, rule text, type text,
@@ -197,6 +198,7 @@ CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAU
 	)
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
+	SET jit = off
 AS $function$
 DECLARE
 	touched text := CASE WHEN platforms IS NULL

@@ -65,7 +65,8 @@ BEGIN
 			CASE WHEN s.net_paid > 0 THEN s.net_paid + s.platform_borne ELSE s.net_paid END AS merchant_receivable,
 			money.paid AS order_paid, money.refunded AS order_refunded, money.paid - money.refunded AS order_net_paid, o.freight_amount AS freight,
 			f.refund_no, f.kind AS refund_kind, f.phase AS refund_phase, f.status AS refund_status, f.requested_at, f.refunded_at,
-			coalesce(p.project, 'unknown'::%2$I.ltree) AS project, coalesce(p.needs_install, false) AS needs_install, coalesce(a.region, 'unknown'::%2$I.ltree) AS region, o.province, o.city, o.district, o.seller_memo,
+			coalesce(p.project, 'unknown'::%2$I.ltree) AS project, coalesce(p.needs_install, false) AS needs_install, coalesce(a.region, 'unknown'::%2$I.ltree) AS region, o.province, o.city, o.district,
+			CASE WHEN has_table_privilege(o.tableoid, 'SELECT') THEN o.seller_memo END AS seller_memo,
 			'customer:' || sc.customer AS customer, NULL::text AS staff, NULL::jsonb AS staff_weights, NULL::boolean AS estimate, NULL::text AS campaign, NULL::numeric AS campaign_amount,
 			o.tied, o.flags
 		FROM %1$I.shop_order AS o

@@ -211,7 +211,7 @@ SELECT settle.add_rule('till', 'fee', 'fee', 'hq', 'staff:7', base => 'amount', 
 SELECT settle.add_order_ticket_rule('till', 'sale', 'paid > 0', amount => 'net_paid', ready => 'paid_at') \g /dev/null
 INSERT INTO till.staging (platform, payload) SELECT platform, payload FROM trade.staging WHERE payload #>> '{trade_fullinfo_get_response,trade,tid}' = 'D' LIMIT 1;
 SELECT settle.ingest('till') \g /dev/null
-SELECT settle._tick_orders('till') \g /dev/null
+SELECT settle.work('till', s) FROM unnest(settle._order_steps()) AS s \g /dev/null
 SELECT results_eq($$ SELECT payee, amount FROM till.line_detail $$, $$ VALUES ('staff:7', 30.00) $$, 'and no run is needed');
 SELECT is((SELECT count(*) FROM settle.check('till')), 0::bigint, 'nothing is wrong in it');
 SELECT * FROM finish();
