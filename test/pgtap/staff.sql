@@ -148,6 +148,7 @@ CREATE FUNCTION public.youzan(staff jsonb, received text, version text DEFAULT '
         'order_info', jsonb_build_object('tid', 'E20251112100000000000017', 'status', 'WAIT_SELLER_SEND_GOODS', 'created', '2025-11-12 09:00:00', 'pay_time', '2025-11-12 09:01:00', 'update_time', '2025-11-' || version, 'node_kdt_id', 9, 'refund_state', 0),
         'pay_info', jsonb_build_object('payment', '30.00', 'real_payment', '30.00'),
         'orders', jsonb_build_array(jsonb_build_object('oid', '1', 'num', 1, 'price', '20.00', 'payment', '20.00', 'item_sales_staff', staff), jsonb_build_object('oid', '2', 'num', 1, 'price', '10.00', 'payment', '10.00', 'item_sales_staff', '[]'::jsonb))))) $$;
+UPDATE served.book SET staging_days = 100000;
 CREATE FUNCTION public.announce(msg text, received text) RETURNS void LANGUAGE sql AS $$
     INSERT INTO served.staging (platform, received_at, payload) VALUES ('youzan', ('2025-11-' || received)::timestamptz, jsonb_build_object('msg_id', msg, 'kdt_id', 9, 'type', 'youzan_guide_OrderAttributeResult', 'id', 'E20251112100000000000017', 'version', 1762912800)) $$;
 SELECT settle.set_staff_alias('served', 'youzan', '', 'Y' || n, '200' || n) FROM generate_series(1, 3) AS n \g /dev/null
