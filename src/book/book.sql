@@ -90,9 +90,10 @@ BEGIN
 			outbox_days integer NOT NULL DEFAULT 30 CHECK (outbox_days > 0),
 			tick_interval interval NOT NULL DEFAULT '1 minute' CHECK (tick_interval > interval '0'),
 			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0),
+			desk_revision bigint NOT NULL DEFAULT 1,
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
-		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
+		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
 		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
@@ -152,9 +153,11 @@ BEGIN
 			details jsonb NOT NULL DEFAULT '{}',
 			type text,
 			type_version integer,
-			stage text
+			stage text,
+			move text,
+			follows text
 		);
-		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; a book may settle other relations instead or as well';
+		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; one that has a type goes the way of the desk, by moves from stage to stage; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema());
 
 	-- room by room
@@ -174,6 +177,9 @@ BEGIN
 	PERFORM settle._create_statement_tables(book);
 	PERFORM settle._create_leg_tables(book);
 	PERFORM settle._create_reconcile_tables(book);
+	PERFORM settle._create_type_tables(book);
+	PERFORM settle._create_stage_tables(book);
+	PERFORM settle._create_event_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 

@@ -14,7 +14,8 @@ BEGIN
 		FROM (SELECT array_agg(s.source ORDER BY s.source_id) AS sources, array_agg(s.relation ORDER BY s.source_id) AS relations
 			FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation) AS s,
 			%1$s.book AS b,
-			settle._lint_rules($1, coalesce(s.sources, '{}'), coalesce(s.relations, '{}'), b.settle_on = 'commit') AS l
+			settle._lint_rules($1, coalesce(s.sources, '{}'), coalesce(s.relations, '{}'), b.settle_on = 'commit',
+				ARRAY(SELECT DISTINCT f.field FROM %1$s.form_field AS f WHERE f.privacy IS NOT NULL)) AS l
 		ORDER BY array_position('{error,warning,note}', l.severity), l.kind, l.object, l.detail
 	$query$, book)
 	USING CASE WHEN packs IS NULL THEN settle.rules(book) ELSE settle._rules_from_now(book, packs) END;

@@ -279,6 +279,11 @@ extern void settle_run_check_periods(Run *run);
 /* Settles the given tickets of one source, for capture at commit. */
 extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);
 
+/* ---- capture.c ---- */
+
+/* Settles what this transaction has changed so far in books that settle at commit. */
+extern void settle_settle_changes(void);
+
 /* Makes an array of values of one type. */
 extern Datum settle_array_of(Oid type, Datum *datums, int n);
 

@@ -43,6 +43,7 @@ SELECT set_eq($$
         '_create_statement_tables', '_create_leg_tables', '_create_reconcile_tables', '_make_statements', '_paid_statements', '_party_lines', '_statement_range', '_statement_content', '_content_now', '_require_content', '_require_reason', '_require_confirmed', '_touch_legs', '_pass_gate', '_begin_move', '_end_move', '_hold', '_void_changed', '_next_node', '_is_one_of', '_disputed_amount', '_payout_reference', '_source_rows',
         '_create_connect_tables', '_create_canonical_tables', '_create_connect_views',
         '_create_period_tables', '_shut_gate', '_period_start', '_period_after', '_next_period', '_period_transfers', '_period_sums', '_build_period', '_carry_into', '_closed_until', '_check_period', '_first_open', '_check_order', '_settle_period', '_period_obstacles', '_seal', '_create_seal_tables', '_create_job_tables', '_tick_steps', '_tick_ingest', '_tick_run', '_tick_seal', '_tick_clean', '_tick_command', '_clean_cron', '_crontab_line', '_require_cron',
+        '_create_type_tables', '_create_stage_tables', '_create_event_tables', '_type_parts', '_require_ticket', '_ticket_content', '_masked_details', '_erase_form', '_in_book_code',
         '_create_outbox_tables', '_create_watermark_tables', '_bury_message', '_clean_outbox', '_no_watermark'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
 
