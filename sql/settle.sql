@@ -203,13 +203,13 @@ INSERT INTO abroad.ticket (ticket_id, done_at, project, region, worker, amount) 
 SELECT tickets, lines, amount, problems FROM settle.run('abroad');
 SELECT ticket_key, component, payee, factor, amount, unit FROM abroad.line_detail ORDER BY ticket_key, component COLLATE "C";
 SELECT ticket_key, rule_code, sqlstate, message FROM abroad.problem ORDER BY ticket_key;
-SELECT inputs FROM abroad.sheet WHERE ticket_key = 'T2';
+SELECT inputs FROM abroad.sheet_inputs WHERE ticket_key = 'T2';
 SELECT settle.rules('abroad')::jsonb -> 'facts' AS facts;
 -- what changes later re-prices nothing, and whoever changes a sheet is found
 UPDATE staffing SET leader = 'staff:1';
 SELECT * FROM settle.replay('abroad');
 ALTER TABLE abroad.sheet DISABLE TRIGGER append_only;
-UPDATE abroad.sheet SET inputs = replace(inputs::text, '"amount":900', '"amount":9000')::json WHERE ticket_key = 'T2';
+UPDATE abroad.sheet AS s SET inputs = '\x00'::bytea || convert_to(replace(i.inputs::text, '"amount":900', '"amount":9000'), 'UTF8') FROM abroad.sheet_inputs AS i WHERE i.ticket_key = s.ticket_key AND s.ticket_key = 'T2';
 SELECT * FROM settle.replay('abroad');
 SELECT * FROM settle.check('abroad') ORDER BY detail COLLATE "C";
 

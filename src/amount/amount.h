@@ -69,6 +69,16 @@ settle_dec_from_datum(Datum value)
 	return settle_dec_from_numeric((Numeric) PG_DETOAST_DATUM_PACKED(value));
 }
 
+/* Whether a numeric is NaN or infinite; it may have a short header. */
+static inline bool
+settle_numeric_is_special(Numeric value)
+{
+	uint16		header;
+
+	memcpy(&header, VARDATA_ANY(value), sizeof(header));
+	return (header & 0xC000) == 0xC000;
+}
+
 /*
  * Decimal places that a numeric shows.  Zeros at the end are among them, which
  * settle_dec_from_numeric may leave out.
@@ -86,6 +96,7 @@ extern Numeric settle_dec_to_numeric(SettleDec value);	/* display scale = scale 
 extern char *settle_dec_out(SettleDec value);	/* palloc'd, plain notation, all digits of the scale */
 extern SettleDec settle_dec_in(const char *text, Size len);	/* exact; raises 22P02 */
 extern SettleDec settle_dec_trim(SettleDec value);	/* smallest scale that holds the value */
+extern SettleDec settle_dec_widen_scale(SettleDec value, int scale);	/* at least so many places, where it has room for them */
 
 extern SettleDec settle_dec_add(SettleDec a, SettleDec b);
 extern SettleDec settle_dec_sub(SettleDec a, SettleDec b);

@@ -39,9 +39,6 @@ extern SettleDec settle_divide_wide(SettleDec num, SettleDec den, SettleRoundMod
  */
 extern SettleRatio settle_ratio_reduce(SettleRatio value);
 
-/* Gives a value at least "scale" places, where it has room for them. */
-extern SettleDec settle_dec_widen_scale(SettleDec value, int scale);
-
 /* Reads a plain array of numbers without nulls; "what" is one of them, for errors. */
 extern SettleDec *settle_dec_array(ArrayType *array, const char *what, int *n);
 

@@ -59,7 +59,8 @@ static const Column columns_read[] = {
 	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID}, {"sheet", "corrects_period", DATEOID, .nullable = true},
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
-	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"}, {"sheet", "inputs", JSONOID, .nullable = true},
+	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"}, {"sheet", "inputs", BYTEAOID, .nullable = true},
+	{"run", "input_names", JSONBOID, .nullable = true},
 	{"order_ticket", "ticket_key", TEXTOID}, {"order_ticket", "order_ref", TEXTOID}, {"order_ticket", "project", TEXTOID},
 	{"order_ticket", "ready_at", TIMESTAMPTZOID}, {"order_ticket", "duplicate_of", TEXTOID, .nullable = true}, {"order_gate", NULL},
 	{"seal", "seal_id", INT8OID}, {"seal", "previous", BYTEAOID, .nullable = true}, {"seal", "digest", BYTEAOID},
@@ -68,7 +69,9 @@ static const Column columns_read[] = {
 	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
-	{"tally_state", "amount", NUMERICOID}
+	{"tally_state", "amount", NUMERICOID},
+	{"party_delta", "party_id", INT4OID}, {"party_delta", "period", DATEOID}, {"party_delta", "unit", TEXTOID}, {"party_delta", "run_id", INT8OID},
+	{"party_delta", "received", NUMERICOID}, {"party_delta", "given", NUMERICOID}, {"party_delta", "sheets", INT8ARRAYOID, .nullable = true}
 };
 
 /*

@@ -91,9 +91,12 @@ BEGIN
 			tick_interval interval NOT NULL DEFAULT '1 minute' CHECK (tick_interval > interval '0'),
 			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0),
 			desk_revision bigint NOT NULL DEFAULT 1,
+			link_days integer NOT NULL DEFAULT 30 CHECK (link_days > 0),
+			suggestion_limit integer NOT NULL DEFAULT 5 CHECK (suggestion_limit > 1),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
+		COMMENT ON COLUMN %1$I.book.suggestion_limit IS 'a weak key that more customers have than this suggests nothing';
 		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
@@ -200,6 +203,9 @@ BEGIN
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	PERFORM settle._create_connect_tables(book);
+	PERFORM settle._create_link_tables(book);
+	PERFORM settle._create_customer_tables(book);
+	PERFORM settle._create_order_tables(book);
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;

@@ -14,7 +14,6 @@
 #include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -59,7 +58,7 @@ settle_create_capture(const SettleBook *book, const char *source, Oid relid, boo
 	if (of_rows && at_commit)
 		settle_book_execute(psprintf("CREATE CONSTRAINT TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s "
 									 "DEFERRABLE INITIALLY DEFERRED "
-									 "FOR EACH ROW WHEN (NOT settle._in_book_code()) EXECUTE FUNCTION settle.settle_at_commit(%s)", on_commit, table, arguments),
+									 "FOR EACH ROW EXECUTE FUNCTION settle.settle_at_commit(%s)", on_commit, table, arguments),
 							0, NULL, NULL, NULL, SPI_OK_UTILITY);
 }
 
@@ -118,17 +117,4 @@ settle_complete_capture(PG_FUNCTION_ARGS)
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_INT32(completed);
-}
-
-/*
- * settle._in_book_code() returns boolean
- *
- * Tells whether the code of a book is at work, in whose restricted context
- * PostgreSQL lets no deferred trigger wait.
- */
-PG_FUNCTION_INFO_V1(settle_in_book_code);
-Datum
-settle_in_book_code(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(InSecurityRestrictedOperation());
 }

@@ -124,9 +124,6 @@ CREATE FUNCTION settle.add_source(
 COMMENT ON FUNCTION settle.add_source IS
 	'lets the book settle a relation; all but relation and on_delete are SQL expressions over its columns; a null ready_at means not ready yet, and a row that reverses names the ticket that it takes back';
 
-CREATE FUNCTION settle._in_book_code() RETURNS boolean AS 'MODULE_PATHNAME', 'settle_in_book_code' LANGUAGE C STABLE STRICT;
-COMMENT ON FUNCTION settle._in_book_code() IS 'whether the code of a book is at work, in whose restricted context no deferred trigger can wait';
-
 CREATE FUNCTION settle.complete_capture(book regnamespace) RETURNS integer AS 'MODULE_PATHNAME', 'settle_complete_capture' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle.complete_capture(regnamespace) IS
 	'makes the triggers that partitions and children lack which came after their source was added; returns on how many tables';

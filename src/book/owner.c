@@ -234,6 +234,13 @@ settle_as_approver(PG_FUNCTION_ARGS)
 	return settle_call_as_owner(fcinfo, SETTLE_APPROVER);
 }
 
+PG_FUNCTION_INFO_V1(settle_as_staff);
+Datum
+settle_as_staff(PG_FUNCTION_ARGS)
+{
+	return settle_call_as_owner(fcinfo, SETTLE_STAFF);
+}
+
 PG_FUNCTION_INFO_V1(settle_as_connector);
 Datum
 settle_as_connector(PG_FUNCTION_ARGS)

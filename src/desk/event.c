@@ -181,6 +181,19 @@ consequences(Desk *desk, const DeskType *type, const char *ticket, const char *m
 }
 
 /*
+ * Has the ticket that is opened settled with its statement: no trigger can wait
+ * here for the end of the transaction.
+ */
+static void
+settle_at_once(const SettleBook *book, bool at_once)
+{
+	Oid			types[] = {OIDOID, BOOLOID};
+	Datum		values[] = {ObjectIdGetDatum(book->schema), BoolGetDatum(at_once)};
+
+	settle_book_execute("SELECT settle._settle_at_once($1::regnamespace, $2)", 2, types, values, NULL, SPI_OK_SELECT);
+}
+
+/*
  * Opens the ticket that follows: at once, with the time at which it is due, so
  * that nothing has to be awake then.  Its name says what it follows, so a move
  * that is made again opens no other one.
@@ -195,12 +208,14 @@ open_ticket(const SettleBook *book, const char *ticket, const Consequence *c)
 		c->document == NULL ? (Datum) 0 : JsonbPGetDatum(c->document)
 	};
 
+	settle_at_once(book, true);
 	settle_book_execute(psprintf("INSERT INTO %1$s.ticket (ticket_id, type, follows, opened_at, project, region, channel, customer, level, dealer, amount, currency, details) "
 								 "SELECT t.ticket_id || ':' || $2, $3, t.ticket_id, now() + $4, "
 								 "coalesce((SELECT y.project FROM %1$s.ticket_type AS y WHERE y.type = $3 AND y.enabled_at IS NOT NULL ORDER BY y.version DESC LIMIT 1), t.project), "
 								 "t.region, t.channel, t.customer, t.level, t.dealer, 0, t.currency, coalesce($5, '{}') "
 								 "FROM %1$s.ticket AS t WHERE t.ticket_id = $1 ON CONFLICT (ticket_id) DO NOTHING", book->name),
 						lengthof(types), types, values, c->document == NULL ? "    n" : NULL, SPI_OK_INSERT);
+	settle_at_once(book, false);
 }
 
 static void

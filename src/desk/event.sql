@@ -69,6 +69,7 @@ AS $function$
 DECLARE
 	erased bigint;
 BEGIN
+	PERFORM settle._settle_at_once(book, true);
 	EXECUTE format($sql$
 		WITH marked AS (
 			SELECT t.ticket_id, jsonb_object_agg(d.key, NULL) AS fields
@@ -82,6 +83,7 @@ BEGIN
 		)
 		SELECT count(*) FROM erased
 	$sql$, book) INTO erased USING customer;
+	PERFORM settle._settle_at_once(book, false);
 	RETURN erased;
 END
 $function$;

@@ -24,6 +24,9 @@
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 
+/* What orders say of where their tickets come from; no form has it, and none loses it. */
+#define PROVENANCE	"order"
+
 static const char *const systems[] = {"WGS-84", "GCJ-02", "BD-09"};
 
 /* ---- refusing ---- */
@@ -467,6 +470,12 @@ is_value(const JsonbValue *value)
 	return value != NULL && value->type != jbvNull && !(value->type == jbvString && is_blank(value->val.string.val, value->val.string.len));
 }
 
+static const JsonbValue *
+provenance_of(Jsonb *details, JsonbValue *place)
+{
+	return getKeyJsonValueFromContainer(&details->root, PROVENANCE, (int) strlen(PROVENANCE), place);
+}
+
 /*
  * Raises 42703 where details have something that the form does not.
  */
@@ -476,6 +485,7 @@ check_names(const DeskForm *form, Jsonb *details)
 	JsonbIterator *it = JsonbIteratorInit(&details->root);
 	JsonbIteratorToken token;
 	JsonbValue	key;
+	JsonbValue	place;
 	int			known = 0;
 
 	if (!JB_ROOT_IS_OBJECT(details))
@@ -485,10 +495,10 @@ check_names(const DeskForm *form, Jsonb *details)
 	/* mostly all of them are known, and a look-up each tells it */
 	for (int i = 0; i < form->type->nfields; i++)
 	{
-		JsonbValue	place;
-
 		known += given_value(details, &form->type->fields[i], &place) != NULL;
 	}
+	if (provenance_of(details, &place) != NULL)
+		known++;
 	if (known == JB_ROOT_COUNT(details))
 		return;
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
@@ -500,7 +510,7 @@ check_names(const DeskForm *form, Jsonb *details)
 		if (token != WJB_KEY)
 			continue;
 		name = pnstrdup(key.val.string.val, key.val.string.len);
-		if (settle_desk_field(form->type, name) != NULL)
+		if (strcmp(name, PROVENANCE) == 0 || settle_desk_field(form->type, name) != NULL)
 			continue;
 		names = palloc(sizeof(char *) * Max(form->type->nfields, 1));
 		for (int i = 0; i < form->type->nfields; i++)
@@ -605,11 +615,21 @@ settle_form_fill(const DeskForm *form, Jsonb *details)
 {
 	MemoryContext old = MemoryContextSwitchTo(form->type->econtext->ecxt_per_tuple_memory);
 	JsonbParseState *state = NULL;
+	JsonbValue	place;
+	const JsonbValue *kept;
 
 	check_names(form, details);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < form->type->nfields; i++)
 		fill_field(form, &form->type->fields[i], details, &state);
+	kept = provenance_of(details, &place);
+	if (kept != NULL)
+	{
+		JsonbValue	key = {.type = jbvString, .val.string = {(int) strlen(PROVENANCE), PROVENANCE}};
+
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, (JsonbValue *) kept);
+	}
 	details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	MemoryContextSwitchTo(old);
 	return details;
@@ -696,11 +716,11 @@ settle_form_mask(const DeskType *type, Jsonb *details)
 	(void) JsonbIteratorNext(&it, &value, true);
 	while ((token = JsonbIteratorNext(&it, &key, true)) == WJB_KEY)
 	{
-		const DeskField *field = settle_desk_field(type, pnstrdup(key.val.string.val, key.val.string.len));
+		const char *name = pnstrdup(key.val.string.val, key.val.string.len);
+		const DeskField *field = settle_desk_field(type, name);
 
 		(void) JsonbIteratorNext(&it, &value, true);
-		/* what no form knows is nobody's business either */
-		if (field == NULL || field->private)
+		if (field == NULL ? strcmp(name, PROVENANCE) != 0 : field->private)
 			value = masked_value(&value);
 		pushJsonbValue(&state, WJB_KEY, &key);
 		pushJsonbValue(&state, WJB_VALUE, &value);

@@ -12,8 +12,6 @@
  */
 #include "desk/desk.h"
 
-#include "settle/settle.h"
-
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -443,7 +441,8 @@ same_stage(Writing *w, const char *was, const char *wanted)
 }
 
 /*
- * Decides when the ticket was done: when it came into a ready stage.
+ * Decides when the ticket was done: when it came into a ready stage.  In one
+ * that is not ready it is not; in one that is, another may withhold it.
  */
 static void
 decide_done(const Writing *w, const DeskStage *stage, bool stays, Datum *done_at, bool *isnull)
@@ -456,11 +455,11 @@ decide_done(const Writing *w, const DeskStage *stage, bool stays, Datum *done_at
 	}
 	else if (!stage->ready && !*isnull && w->before != NULL && !stays && column_stays(w, w->columns->done_at))
 		*isnull = true;
-	if (stage->ready == *isnull)
+	if (!stage->ready && !*isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("done_at of ticket \"%s\" does not go with its stage \"%s\"", w->ticket, stage->name),
-				 stage->ready ? errdetail("A ticket in that stage is ready to be settled.") : errdetail("A ticket in that stage is not ready to be settled."),
+				 errdetail("A ticket in that stage is not ready to be settled."),
 				 errhint("It is set and taken back by moves; while a ticket is ready, another time may be written."),
 				 err_generic_string(PG_DIAG_COLUMN_NAME, "done_at")));
 }
@@ -615,24 +614,7 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 	return PointerGetDatum(heap_modify_tuple_by_cols(w.row, w.desc, lengthof(columns), columns, values, nulls));
 }
 
-/* ---- writing and asking ---- */
-
-/*
- * Level staff: settle.open_ticket, settle.move_ticket, settle.upgrade_ticket
- *
- * Runs the body as the owner of the book and then settles what it has changed,
- * where the book settles at commit: no deferred trigger is waiting for that.
- */
-PG_FUNCTION_INFO_V1(settle_write_ticket);
-Datum
-settle_write_ticket(PG_FUNCTION_ARGS)
-{
-	Datum		result = settle_call_as_owner(fcinfo, SETTLE_STAFF);
-
-	if (!InSecurityRestrictedOperation())
-		settle_settle_changes();
-	return result;
-}
+/* ---- asking ---- */
 
 /*
  * settle.legal_moves(book regnamespace, ticket_id text) returns table (...)

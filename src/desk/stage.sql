@@ -34,7 +34,7 @@ CREATE FUNCTION settle.open_ticket(
 	book regnamespace, type text, fields jsonb DEFAULT '{}', region text DEFAULT NULL, project text DEFAULT NULL, amount numeric DEFAULT 0,
 	customer text DEFAULT NULL, worker text DEFAULT NULL, dealer text DEFAULT NULL, channel text DEFAULT NULL, order_ref text DEFAULT NULL,
 	stage text DEFAULT NULL, ticket_id text DEFAULT NULL, opened_at timestamptz DEFAULT NULL, reason text DEFAULT NULL
-) RETURNS text AS 'MODULE_PATHNAME', 'settle_write_ticket' LANGUAGE C;
+) RETURNS text AS 'MODULE_PATHNAME', 'settle_as_staff' LANGUAGE C;
 COMMENT ON FUNCTION settle.open_ticket IS
 	'opens a ticket of a type and returns its id; the project is that of the type and the stage its first one unless given';
 
@@ -62,12 +62,14 @@ BEGIN
 			MESSAGE = format('a ticket of type "%s" needs a project', type),
 			HINT = 'Its type has none that a ticket could take.';
 	END IF;
-	EXECUTE format('SELECT coalesce($1, $2 || ''-'' || nextval(%L::regclass))', format('%s.ticket_number', book)) INTO id USING ticket_id, type;
+	EXECUTE format('SELECT coalesce($1, $2 || ''-'' || nextval(%L::regclass))', format('%s.ticket_serial', book)) INTO id USING ticket_id, type;
+	PERFORM settle._settle_at_once(book, true);
 	EXECUTE format($sql$
 		INSERT INTO %1$s.ticket (ticket_id, type, stage, opened_at, project, region, channel, customer, worker, dealer, order_ref, amount, details)
 		SELECT $1, $2, $3, coalesce($4, now()),
 			$5::%2$I.ltree, $6::%2$I.ltree, $7, $8, $9, $10, $11, $12, coalesce($13, '{}')
 	$sql$, book, settle._ltree_schema()) USING id, type, stage, opened_at, project, region, channel, customer, worker, dealer, order_ref, amount, fields;
+	PERFORM settle._settle_at_once(book, false);
 	RETURN id;
 END
 $function$;
@@ -75,7 +77,7 @@ COMMENT ON FUNCTION settle._open_ticket IS 'body of settle.open_ticket';
 REVOKE ALL ON FUNCTION settle._open_ticket FROM PUBLIC;
 
 CREATE FUNCTION settle.move_ticket(book regnamespace, ticket_id text, move text, fields jsonb DEFAULT NULL, reason text DEFAULT NULL)
-	RETURNS text AS 'MODULE_PATHNAME', 'settle_write_ticket' LANGUAGE C;
+	RETURNS text AS 'MODULE_PATHNAME', 'settle_as_staff' LANGUAGE C;
 COMMENT ON FUNCTION settle.move_ticket(regnamespace, text, text, jsonb, text) IS
 	'makes a move of a ticket, filling in fields of its form, and returns the stage that it leads to';
 
@@ -89,12 +91,14 @@ BEGIN
 	IF ticket_id IS NULL OR move IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a ticket and a move must be given';
 	END IF;
+	PERFORM settle._settle_at_once(book, true);
 	-- a stage that is null asks for where the move leads, even if it is the one that was made last
 	EXECUTE format($sql$
 		UPDATE %s.ticket AS t SET stage = NULL, move = $2, details = t.details || coalesce($3, '{}')
 		WHERE t.ticket_id = $1 AND t.type IS NOT NULL
 		RETURNING t.stage
 	$sql$, book) INTO stage USING ticket_id, move, fields;
+	PERFORM settle._settle_at_once(book, false);
 	IF stage IS NULL THEN
 		PERFORM settle._require_ticket(book, ticket_id);
 	END IF;
@@ -198,7 +202,7 @@ COMMENT ON FUNCTION settle._approve_move(regnamespace, text, text, text) IS 'bod
 REVOKE ALL ON FUNCTION settle._approve_move(regnamespace, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.upgrade_ticket(book regnamespace, ticket_id text, fields jsonb DEFAULT NULL, stage text DEFAULT NULL, version integer DEFAULT NULL, reason text DEFAULT NULL)
-	RETURNS integer AS 'MODULE_PATHNAME', 'settle_write_ticket' LANGUAGE C;
+	RETURNS integer AS 'MODULE_PATHNAME', 'settle_as_staff' LANGUAGE C;
 COMMENT ON FUNCTION settle.upgrade_ticket(regnamespace, text, jsonb, text, integer, text) IS
 	'moves a ticket over to another version of its type, the last one unless given, and returns its number; fields that it does not have are left out, a null in fields leaves out one that it has';
 
@@ -209,6 +213,7 @@ AS $function$
 DECLARE
 	number integer;
 BEGIN
+	PERFORM settle._settle_at_once(book, true);
 	EXECUTE format($sql$
 		UPDATE %1$s.ticket AS t SET type_version = v.version, stage = coalesce($3, t.stage),
 			details = (SELECT coalesce(jsonb_object_agg(d.key, d.value), '{}') FROM jsonb_each(t.details) AS d
@@ -218,6 +223,7 @@ BEGIN
 		WHERE t.ticket_id = $1
 		RETURNING t.type_version
 	$sql$, book) INTO number USING ticket_id, fields, stage, version;
+	PERFORM settle._settle_at_once(book, false);
 	IF number IS NULL THEN
 		PERFORM settle._require_ticket(book, ticket_id);
 	END IF;

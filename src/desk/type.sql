@@ -48,7 +48,7 @@ BEGIN
 		CREATE TABLE %1$I.form_field (
 			type text,
 			version integer,
-			field text CHECK (field ~ '^[a-z][a-z0-9_]*$'),
+			field text CHECK (field ~ '^[a-z][a-z0-9_]*$' AND field <> 'order'),
 			region %2$I.ltree DEFAULT '',
 			place integer NOT NULL,
 			kind text NOT NULL CHECK (kind IN ('text', 'integer', 'numeric', 'boolean', 'date', 'timestamp', 'choice', 'choices', 'phone', 'place', 'reference')),
@@ -138,7 +138,7 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.follow_up IS 'what a move brings with it: a ticket of the type opens, a message to a platform, or a note; fields and payload are expressions that give jsonb, note is a template';
 
-		CREATE SEQUENCE %1$I.ticket_number;
+		CREATE SEQUENCE %1$I.ticket_serial;
 
 		CREATE TRIGGER kept BEFORE UPDATE OR DELETE ON %1$I.ticket_type FOR EACH ROW WHEN (OLD.enabled_at IS NOT NULL) EXECUTE FUNCTION settle.keep_enabled_type();
 		CREATE TRIGGER kept BEFORE INSERT OR UPDATE OR DELETE ON %1$I.form_field FOR EACH ROW EXECUTE FUNCTION settle.keep_enabled_type();

@@ -131,12 +131,12 @@ static const Invariant invariants[] = {
 		"ON d.ticket_key = f.ticket_key AND d.run_id = f.run_id AND d.rule_id = f.rule_id AND d.payer_id = f.payer_id WHERE f.base IS DISTINCT FROM d.amount"
 	},
 	{
-		"a ticket that has a type stands in a stage of it, and is ready where that is",
+		"a ticket that has a type stands in a stage of it, and is done only where that is ready",
 		"SELECT t.ticket_id, CASE WHEN y.enabled_at IS NULL THEN format('version %%s of type \"%%s\" is not enabled', t.type_version, t.type) "
 		"WHEN s.stage IS NULL THEN format('type \"%%s\" has no stage \"%%s\"', t.type, t.stage) ELSE format('stage \"%%s\", done_at %%s', t.stage, coalesce(t.done_at::text, 'null')) END "
 		"FROM %1$s.ticket AS t LEFT JOIN %1$s.ticket_type AS y ON y.type = t.type AND y.version = t.type_version "
 		"LEFT JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage "
-		"WHERE t.type IS NOT NULL AND (y.enabled_at IS NULL OR s.stage IS NULL OR s.ready <> (t.done_at IS NOT NULL))"
+		"WHERE t.type IS NOT NULL AND (y.enabled_at IS NULL OR s.stage IS NULL OR (t.done_at IS NOT NULL AND NOT s.ready))"
 	},
 	{
 		"the journal of a ticket ends in the stage where it stands",
@@ -144,6 +144,17 @@ static const Invariant invariants[] = {
 		"FROM (SELECT x.ticket_id, x.stage FROM %1$s.ticket AS x WHERE x.type IS NOT NULL) AS t "
 		"FULL JOIN (SELECT DISTINCT ON (x.ticket_id) x.ticket_id, x.now FROM %1$s.ticket_event AS x WHERE x.what IN ('opened', 'moved', 'moved over', 'deleted') ORDER BY x.ticket_id, x.event_id DESC) AS e "
 		"ON e.ticket_id = t.ticket_id WHERE t.stage IS DISTINCT FROM e.now"
+	},
+	{
+		"tickets of orders are what the rules say",
+		"SELECT w.object, w.detail FROM settle._wrong_order_tickets($1) AS w"
+	},
+	{
+		"nothing that was sold earns twice",
+		"SELECT concat_ws(' ', o.platform, o.shop, o.order_no, o.line_no), 'its ticket ' || o.ticket || ' stands ' || count(*) || ' times: ' || string_agg(t.ticket_id, ', ' ORDER BY t.ticket_id) "
+		"FROM %1$s.ticket AS t CROSS JOIN LATERAL jsonb_to_record(t.details -> 'order') AS o (platform text, shop text, order_no text, part text, line_no text, ticket text) "
+		"WHERE t.done_at IS NOT NULL AND jsonb_typeof(t.details -> 'order') = 'object' AND o.ticket IS NOT NULL "
+		"GROUP BY o.platform, o.shop, o.order_no, o.part, o.line_no, o.ticket HAVING count(*) > 1"
 	},
 	{
 		"a run is sealed once or waits for it",
@@ -289,6 +300,31 @@ static const Invariant invariants[] = {
 		"WHERE (o.earned, o.base, o.tickets) IS DISTINCT FROM (coalesce(x.earned, '{}'), coalesce(x.base, '{}'), coalesce(x.tickets, '{}')) "
 		/* what was corrected in a period that is open again is written anew when it closes */
 		"AND NOT EXISTS (SELECT FROM %1$s.sheet AS s JOIN %1$s.period AS q ON q.period = s.period AND q.state <> 'closed' WHERE s.corrects_period = o.period)"
+	},
+	{
+		"a linked ticket names an order of the book",
+		"SELECT l.platform || ' ' || l.ticket_no, 'is linked to ' || l.order_platform || ' ' || l.order_no || ', which is not there' FROM %1$s.ticket_link AS l "
+		"WHERE l.order_no IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.shop_order AS o WHERE (o.platform, o.shop, o.order_no) = (l.order_platform, l.order_shop, l.order_no))"
+	},
+	{
+		"a ticket of a platform is linked or waits for it",
+		"SELECT t.platform || ' ' || t.ticket_no, 'has no row in ticket_link' FROM %1$s.platform_ticket AS t "
+		"WHERE NOT EXISTS (SELECT FROM %1$s.ticket_link AS l WHERE (l.platform, l.shop, l.ticket_no) = (t.platform, t.shop, t.ticket_no)) "
+		"AND NOT EXISTS (SELECT FROM %1$s.ticket_changed AS c WHERE (c.platform, c.shop, c.ticket_no) = (t.platform, t.shop, t.ticket_no))"
+	},
+	{
+		"a ticket that names an order of the book is not unlinked",
+		"SELECT l.platform || ' ' || l.ticket_no, 'names ' || n.number || ', which leads to ' || v.order_platform || ' ' || v.order_no FROM %1$s.ticket_link AS l "
+		"JOIN %1$s.ticket_number AS n USING (platform, shop, ticket_no) "
+		"JOIN %1$s.order_number AS v ON v.number = n.number AND (n.finds = 'reference') = (v.rank = 3) AND n.order_platform IN ('', v.order_platform) "
+		"WHERE l.state = 'unlinked' AND l.decided_by IS NULL "
+		"AND NOT EXISTS (SELECT FROM %1$s.ticket_changed AS c WHERE (c.platform, c.shop, c.ticket_no) = (l.platform, l.shop, l.ticket_no)) "
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS c WHERE (c.platform, c.shop, c.order_no) = (v.order_platform, v.order_shop, v.order_no))"
+	},
+	{
+		"a payload is unlinked because a ticket is",
+		"SELECT 'payload ' || s.staging_id, 'its tickets are linked' FROM %1$s.staging AS s "
+		"WHERE s.state = 'unlinked' AND NOT EXISTS (SELECT FROM %1$s.ticket_link AS l WHERE l.staging_id = s.staging_id AND l.state IN ('unlinked', 'suggested'))"
 	}
 };
 

@@ -34,6 +34,14 @@ BEGIN
 			JOIN %1$I.party AS payee ON payee.party_id = l.payee_id;
 		COMMENT ON VIEW %1$I.line_detail IS 'one row a line: a transfer from payer to payee, by a rule, for a ticket; corrections are further rows, so sums are right';
 
+		CREATE VIEW %1$I.sheet_inputs AS
+			SELECT so.source::text AS source, sh.ticket_key, sh.revision, sh.run_id, settle._inputs(n.input_names, so.source, sh.inputs) AS inputs
+			FROM %1$I.sheet AS sh
+			JOIN %1$I.source AS so ON so.source_id = sh.source_id
+			LEFT JOIN %1$I.run AS n ON n.run_id = sh.run_id
+			WHERE sh.inputs IS NOT NULL;
+		COMMENT ON VIEW %1$I.sheet_inputs IS 'one row a sheet that keeps what it was priced with: columns, facts and rates that its rules have read, or the digest of that';
+
 		CREATE VIEW %1$I.revenue_matrix AS
 			SELECT
 				m.project, m.region, m.period, m.currency, m.tickets,

@@ -264,6 +264,7 @@ struct SettleSet
 	int			nrates;
 	struct InputColumn *input_columns;	/* see inputs.c */
 	int			ninput_columns;
+	StringInfoData inputs;		/* those of one ticket */
 	int			npacks;
 	Pack	   *packs;
 	List	   *pack_choices;	/* of PackChoice */

@@ -159,15 +159,6 @@ extern SettleReader settle_given_facts(Jsonb *facts);
 extern Oid	settle_fact_type(const char *name, Oid ltree);
 extern const char *settle_fact_type_name(Oid type, Oid ltree);
 
-/* Appends what the rules have read of the ticket just evaluated: {"c": columns, "f": facts and rates}. */
-extern void settle_ticket_inputs(SettleSet *set, StringInfo out);
-
-/*
- * Puts the columns of kept inputs into the slot and returns the facts.  Raises
- * what the types of the columns refuse, and 42703 where one is not there.
- */
-extern Jsonb *settle_set_fill(SettleSet *set, Jsonb *inputs);
-
 /* All rules of the source, in order of evaluation. */
 extern int	settle_set_nrules(const SettleSet *set);
 extern const SettleRule *settle_set_rule(const SettleSet *set, int ordinal);

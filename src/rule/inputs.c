@@ -1,52 +1,51 @@
 /*
  * inputs.c
- *		What the rules have read of a ticket, as a text that it can be priced from
- *		again.
- *
- * {"c": {column: value}, "f": {fact: value, "USD/CNY": rate}}, and in "d" the
- * ticket that it is a duplicate of, where it is one: numbers and
- * booleans as they are printed, all other types as the text that their input
- * function takes, in the pinned environment both ways.  The text is appended
- * by hand: it is written for every ticket of a run.
+ *		Packs what the rules have read of a ticket, and reads it again; inputs.h
+ *		describes the format, spell.c turns it into JSON.
  */
+#include "rule/inputs.h"
 #include "rule/compile.h"
+#include "rule/varint.h"
 
 #include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "extension/ltree/ltree.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
-/* How a value is spelt. */
-typedef enum Spelling
+/* How a value is packed. */
+typedef enum Packing
 {
-	SPELL_INTEGER,
-	SPELL_NUMBER,
-	SPELL_BOOLEAN,
-	SPELL_TEXT,
-	SPELL_JSON,
-	SPELL_QUOTED				/* by its output function */
-} Spelling;
+	PACK_INTEGER,
+	PACK_NUMERIC,
+	PACK_BOOLEAN,
+	PACK_TEXT,
+	PACK_JSON,
+	PACK_PATH,
+	PACK_INSTANT,
+	PACK_OTHER					/* as the text of its output function */
+} Packing;
 
 typedef struct InputColumn
 {
 	int			position;
 	Oid			type;
-	Spelling	spelling;
+	Packing		packing;
 	FmgrInfo	output;
-	const char *label;			/* as JSON, with its colon */
-	int			label_length;
 } InputColumn;
 
 /*
- * Tells how values of a name of the scope are spelt.
+ * Tells how values of a name of the scope are packed.
  */
 static InputColumn
 input_column(const SettleSet *set, int position)
 {
 	const SettleName *name = &set->scope.names[position - 1];
 	InputColumn column = {.position = position, .type = name->type};
-	StringInfoData label;
 	Oid			output;
 	bool		is_varlena;
 
@@ -55,45 +54,47 @@ input_column(const SettleSet *set, int position)
 		case INT2OID:
 		case INT4OID:
 		case INT8OID:
-			column.spelling = SPELL_INTEGER;
+			column.packing = PACK_INTEGER;
 			break;
 		case NUMERICOID:
-			column.spelling = SPELL_NUMBER;
+			column.packing = PACK_NUMERIC;
 			break;
 		case BOOLOID:
-			column.spelling = SPELL_BOOLEAN;
+			column.packing = PACK_BOOLEAN;
 			break;
 		case TEXTOID:
 		case VARCHAROID:
-			column.spelling = SPELL_TEXT;
+			column.packing = PACK_TEXT;
 			break;
 		case JSONBOID:
 		case JSONOID:
-			column.spelling = SPELL_JSON;
+			column.packing = PACK_JSON;
+			break;
+		case TIMESTAMPTZOID:
+			column.packing = PACK_INSTANT;
 			break;
 		default:
-			column.spelling = SPELL_QUOTED;
+			column.packing = name->type == settle_set_path_type(set) ? PACK_PATH : PACK_OTHER;
 			break;
 	}
 	getTypeOutputInfo(name->type, &output, &is_varlena);
 	fmgr_info(output, &column.output);
-	initStringInfo(&label);
-	escape_json(&label, name->name);
-	appendStringInfoChar(&label, ':');
-	column.label = label.data;
-	column.label_length = label.len;
 	return column;
 }
 
 /*
- * Looks up once how columns in use, then facts in use, are spelt.
+ * Looks up once how columns in use, then facts in use, are packed.
  */
 static void
 prepare_columns(SettleSet *set)
 {
-	MemoryContext old = MemoryContextSwitchTo(set->context);
+	MemoryContext old;
 	int			position = -1;
 
+	if (set->input_columns != NULL)
+		return;
+	old = MemoryContextSwitchTo(set->context);
+	initStringInfo(&set->inputs);
 	set->input_columns = palloc(sizeof(InputColumn) * (bms_num_members(set->uses) + set->nfacts + 1));
 	while ((position = bms_next_member(set->uses, position)) >= 0)
 		set->input_columns[set->ninput_columns++] = input_column(set, position);
@@ -103,123 +104,256 @@ prepare_columns(SettleSet *set)
 	MemoryContextSwitchTo(old);
 }
 
-static void
-append_text(StringInfo out, const char *text, int length)
-{
-	int			plain = 0;
+/* ---- packing ---- */
 
-	while (plain < length && (unsigned char) text[plain] >= ' ' && text[plain] != '"' && text[plain] != '\\')
-		plain++;
-	if (plain == length)
-	{
-		appendStringInfoCharMacro(out, '"');
-		appendBinaryStringInfo(out, text, length);
-		appendStringInfoCharMacro(out, '"');
-	}
-	else
-		escape_json(out, pnstrdup(text, length));
+static inline void
+put_kind(StringInfo out, int kind, int small)
+{
+	appendStringInfoCharMacro(out, (char) (kind << 5 | small));
 }
 
 static void
-append_number(StringInfo out, Numeric value)
+put_head(StringInfo out, int kind, int length)
 {
-	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value)));
-
-	/* NaN and the infinities are no numbers of JSON */
-	if (numeric_is_nan(value) || numeric_is_inf(value))
-		append_text(out, text, (int) strlen(text));
-	else
-		appendStringInfoString(out, text);
+	put_kind(out, kind, Min(length, VALUE_LONG));
+	if (length >= VALUE_LONG)
+		settle_put_varint(out, length);
 }
 
 static void
-append_value(StringInfo out, InputColumn *column, Datum value)
+put_bytes(StringInfo out, int kind, const char *bytes, int length)
 {
+	put_head(out, kind, length);
+	appendBinaryStringInfo(out, bytes, length);
+}
+
+static void
+put_numeric(StringInfo out, Numeric value)
+{
+	int			places = settle_numeric_places(value);
+	Numeric		whole;
 	char	   *text;
-	struct varlena *bytes;
-	char		digits[MAXINT8LEN + 1];
 
-	switch (column->spelling)
+	if (!settle_numeric_is_special(value) && places < VALUE_LONG)
 	{
-		case SPELL_INTEGER:
-			pg_lltoa(column->type == INT2OID ? DatumGetInt16(value) : column->type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value), digits);
-			appendStringInfoString(out, digits);
-			break;
-		case SPELL_NUMBER:
-			append_number(out, DatumGetNumeric(value));
-			break;
-		case SPELL_BOOLEAN:
-			appendStringInfoString(out, DatumGetBool(value) ? "true" : "false");
-			break;
-		case SPELL_TEXT:
-			bytes = PG_DETOAST_DATUM_PACKED(value);
-			append_text(out, VARDATA_ANY(bytes), (int) VARSIZE_ANY_EXHDR(bytes));
-			break;
-		case SPELL_JSON:
-			appendStringInfoString(out, OutputFunctionCall(&column->output, value));
-			break;
-		case SPELL_QUOTED:
-			text = OutputFunctionCall(&column->output, value);
-			append_text(out, text, (int) strlen(text));
-			break;
+		SettleDec	dec = settle_dec_widen_scale(settle_dec_from_numeric(value), places);
+
+		if (dec.wide == NULL && dec.scale == places)
+		{
+			put_kind(out, VALUE_NUMBER, places);
+			settle_put_varint(out, settle_zigzag(dec.coef));
+			return;
+		}
+	}
+	whole = DatumGetNumeric(PointerGetDatum(value));
+	text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(whole)));
+	/* NaN and the infinities are no numbers of JSON */
+	put_bytes(out, numeric_is_nan(whole) || numeric_is_inf(whole) ? VALUE_TEXT : VALUE_JSON, text, (int) strlen(text));
+}
+
+/*
+ * Packs an instant with the offset that it is spelt with in the book's time
+ * zone, which may be told otherwise one day.
+ */
+static void
+put_instant(StringInfo out, TimestampTz value)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			west;
+
+	if (TIMESTAMP_NOT_FINITE(value) || timestamp2tm(value, &west, &tm, &fsec, NULL, NULL) != 0)
+	{
+		const char *text = DatumGetCString(DirectFunctionCall1(timestamptz_out, TimestampTzGetDatum(value)));
+
+		put_bytes(out, VALUE_TEXT, text, (int) strlen(text));
+		return;
+	}
+	put_kind(out, VALUE_INSTANT, 0);
+	settle_put_varint(out, settle_zigzag(value));
+	settle_put_varint(out, settle_zigzag(west));
+}
+
+static void
+put_path(StringInfo out, Datum value)
+{
+	ltree	   *path = (ltree *) PG_DETOAST_DATUM(value);
+	ltree_level *level = LTREE_FIRST(path);
+	int			length = Max(path->numlevel - 1, 0);
+
+	for (int i = 0; i < path->numlevel; i++, level = LEVEL_NEXT(level))
+		length += level->len;
+	put_head(out, VALUE_TEXT, length);
+	level = LTREE_FIRST(path);
+	for (int i = 0; i < path->numlevel; i++, level = LEVEL_NEXT(level))
+	{
+		if (i > 0)
+			appendStringInfoCharMacro(out, '.');
+		appendBinaryStringInfo(out, level->name, level->len);
 	}
 }
 
 static void
-append_member(StringInfo out, bool *first, InputColumn *column, Datum value, bool isnull)
+put_value(StringInfo out, InputColumn *column, Datum value)
 {
-	if (!*first)
-		appendStringInfoCharMacro(out, ',');
-	*first = false;
-	appendBinaryStringInfo(out, column->label, column->label_length);
-	if (isnull)
-		appendBinaryStringInfo(out, "null", 4);
-	else
-		append_value(out, column, value);
+	struct varlena *bytes;
+	char	   *text;
+
+	switch (column->packing)
+	{
+		case PACK_INTEGER:
+			put_kind(out, VALUE_NUMBER, 0);
+			settle_put_varint(out, settle_zigzag(column->type == INT2OID ? DatumGetInt16(value) : column->type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value)));
+			break;
+		case PACK_NUMERIC:
+			put_numeric(out, (Numeric) PG_DETOAST_DATUM_PACKED(value));
+			break;
+		case PACK_BOOLEAN:
+			put_kind(out, VALUE_FIXED, DatumGetBool(value) ? FIXED_TRUE : FIXED_FALSE);
+			break;
+		case PACK_TEXT:
+			bytes = PG_DETOAST_DATUM_PACKED(value);
+			put_bytes(out, VALUE_TEXT, VARDATA_ANY(bytes), (int) VARSIZE_ANY_EXHDR(bytes));
+			break;
+		case PACK_PATH:
+			put_path(out, value);
+			break;
+		case PACK_INSTANT:
+			put_instant(out, DatumGetTimestampTz(value));
+			break;
+		case PACK_JSON:
+		case PACK_OTHER:
+			text = OutputFunctionCall(&column->output, value);
+			put_bytes(out, column->packing == PACK_JSON ? VALUE_JSON : VALUE_TEXT, text, (int) strlen(text));
+			break;
+	}
 }
 
-void
-settle_ticket_inputs(SettleSet *set, StringInfo out)
+static bytea *
+make_inputs(int form, const char *bytes, int length)
+{
+	bytea	   *inputs = palloc(VARHDRSZ + 1 + length);
+
+	SET_VARSIZE(inputs, VARHDRSZ + 1 + length);
+	VARDATA(inputs)[0] = (char) form;
+	memcpy(VARDATA(inputs) + 1, bytes, length);
+	return inputs;
+}
+
+static void
+put_rates(StringInfo out, SettleSet *set)
+{
+	int			n = 0;
+
+	for (int i = 0; i < set->nrates; i++)
+		n += set->rates[i].epoch == set->epoch;
+	settle_put_varint(out, n);
+	for (int i = 0; i < set->nrates && n > 0; i++)
+	{
+		const char *pair;
+
+		if (set->rates[i].epoch != set->epoch)
+			continue;
+		pair = psprintf("%s/%s", set->rates[i].from, set->rates[i].to);
+		put_bytes(out, VALUE_TEXT, pair, (int) strlen(pair));
+		put_numeric(out, set->rates[i].value);
+	}
+}
+
+bytea *
+settle_ticket_inputs(SettleSet *set)
 {
 	MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
 	TupleTableSlot *slot = set->slot;
-	bool		first = true;
-	int			at = 0;
+	StringInfo	out = &set->inputs;
 
-	if (set->input_columns == NULL)
-		prepare_columns(set);
-	appendBinaryStringInfo(out, "{\"c\":{", 6);
-	for (; at < set->ninput_columns && set->input_columns[at].position <= set->ncolumns; at++)
+	prepare_columns(set);
+	resetStringInfo(out);
+	put_rates(out, set);
+	if (set->duplicate_of == NULL)
+		put_kind(out, VALUE_FIXED, FIXED_NULL);
+	else
+		put_bytes(out, VALUE_TEXT, set->duplicate_of, (int) strlen(set->duplicate_of));
+	for (int i = 0; i < set->ninput_columns; i++)
 	{
-		int			i = set->input_columns[at].position - 1;
+		InputColumn *column = &set->input_columns[i];
 
-		append_member(out, &first, &set->input_columns[at], slot->tts_values[i], slot->tts_isnull[i]);
+		/* a fact that no rule came to ask for is no input */
+		if (column->position > set->ncolumns && set->name_epoch[column->position] != set->epoch)
+			put_kind(out, VALUE_FIXED, FIXED_ABSENT);
+		else if (slot->tts_isnull[column->position - 1])
+			put_kind(out, VALUE_FIXED, FIXED_NULL);
+		else
+			put_value(out, column, slot->tts_values[column->position - 1]);
 	}
-	appendBinaryStringInfo(out, "},\"f\":{", 7);
-	first = true;
-	for (; at < set->ninput_columns; at++)
-	{
-		int			position = set->input_columns[at].position;
-
-		/* one that no rule came to ask for is no input */
-		if (set->name_epoch[position] == set->epoch)
-			append_member(out, &first, &set->input_columns[at], slot->tts_values[position - 1], slot->tts_isnull[position - 1]);
-	}
-	for (int i = 0; i < set->nrates; i++)
-		if (set->rates[i].epoch == set->epoch)
-		{
-			appendStringInfo(out, "%s\"%s/%s\":", first ? "" : ",", set->rates[i].from, set->rates[i].to);
-			append_number(out, set->rates[i].value);
-			first = false;
-		}
-	appendStringInfoCharMacro(out, '}');
-	if (set->duplicate_of != NULL)
-	{
-		appendBinaryStringInfo(out, ",\"d\":", 5);
-		append_text(out, set->duplicate_of, (int) strlen(set->duplicate_of));
-	}
-	appendStringInfoCharMacro(out, '}');
 	MemoryContextSwitchTo(old);
+	return make_inputs(INPUTS_PACKED, out->data, out->len);
+}
+
+bytea *
+settle_ticket_inputs_digest(SettleSet *set)
+{
+	SettleInputNames names = settle_set_input_names(set);
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (!settle_inputs_text(&text, settle_ticket_inputs(set), &names))
+		elog(ERROR, "packed inputs cannot be read");
+	if (pg_cryptohash_init(hash) < 0 || pg_cryptohash_update(hash, (const uint8 *) text.data, text.len) < 0 ||
+		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
+		elog(ERROR, "could not compute the digest of the inputs of a ticket: %s", pg_cryptohash_error(hash));
+	pg_cryptohash_free(hash);
+	return make_inputs(INPUTS_DIGEST, (char *) digest, sizeof(digest));
+}
+
+bytea *
+settle_inputs_of_text(const char *json)
+{
+	return make_inputs(INPUTS_TEXT, json, (int) strlen(json));
+}
+
+/* ---- names ---- */
+
+SettleInputNames
+settle_set_input_names(SettleSet *set)
+{
+	SettleInputNames names = {0};
+
+	prepare_columns(set);
+	names.labels = palloc(sizeof(char *) * Max(set->ninput_columns, 1));
+	for (int i = 0; i < set->ninput_columns; i++)
+	{
+		int			position = set->input_columns[i].position;
+
+		names.labels[names.n++] = set->scope.names[position - 1].name;
+		names.ncolumns += position <= set->ncolumns;
+	}
+	return names;
+}
+
+static void
+put_names(StringInfo out, const char *key, const char *const *labels, int n)
+{
+	appendStringInfo(out, "\"%s\":[", key);
+	for (int i = 0; i < n; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(out, ',');
+		escape_json(out, labels[i]);
+	}
+	appendStringInfoChar(out, ']');
+}
+
+void
+settle_put_input_names(StringInfo out, const SettleInputNames *names)
+{
+	appendStringInfoChar(out, '{');
+	put_names(out, "c", names->labels, names->ncolumns);
+	appendStringInfoChar(out, ',');
+	put_names(out, "f", names->labels + names->ncolumns, names->n - names->ncolumns);
+	appendStringInfoChar(out, '}');
 }
 
 /* ---- and back ---- */

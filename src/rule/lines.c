@@ -14,6 +14,7 @@
  * raises 22P03 for what does not add up.
  */
 #include "rule/lines.h"
+#include "rule/varint.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -52,33 +53,6 @@ struct SettleLines
 
 /* ---- writing ---- */
 
-static inline void
-put_varint(StringInfo buf, uint128 value)
-{
-	char		bytes[20];
-	int			n = 0;
-
-	while (value >= 0x80)
-	{
-		bytes[n++] = (char) (0x80 | (value & 0x7F));
-		value >>= 7;
-	}
-	bytes[n++] = (char) value;
-	appendBinaryStringInfo(buf, bytes, n);
-}
-
-static inline uint128
-zigzag(int128 value)
-{
-	return ((uint128) value << 1) ^ (uint128) (value >> 127);
-}
-
-static inline int128
-unzigzag(uint128 value)
-{
-	return (int128) (value >> 1) ^ -(int128) (value & 1);
-}
-
 static void
 put_dec(StringInfo buf, SettleDec dec)
 {
@@ -87,12 +61,12 @@ put_dec(StringInfo buf, SettleDec dec)
 		char	   *text = settle_dec_out(dec);
 
 		appendStringInfoCharMacro(buf, (char) DEC_IS_WIDE);
-		put_varint(buf, strlen(text));
+		settle_put_varint(buf, strlen(text));
 		appendBinaryStringInfo(buf, text, (int) strlen(text));
 		return;
 	}
 	appendStringInfoCharMacro(buf, (char) dec.scale);
-	put_varint(buf, zigzag(dec.coef));
+	settle_put_varint(buf, settle_zigzag(dec.coef));
 }
 
 static bool
@@ -143,9 +117,9 @@ settle_lines_add(SettleLinesWriter *writer, const SettleLineData *line)
 	if (line->retier)
 		flags |= LINE_RETIER;
 
-	put_varint(buf, line->rule);
-	put_varint(buf, line->payer);
-	put_varint(buf, line->payee);
+	settle_put_varint(buf, line->rule);
+	settle_put_varint(buf, line->payer);
+	settle_put_varint(buf, line->payee);
 	appendStringInfoCharMacro(buf, (char) flags);
 	put_dec(buf, line->base);
 	if (flags & LINE_HAS_FACTOR)
@@ -154,15 +128,15 @@ settle_lines_add(SettleLinesWriter *writer, const SettleLineData *line)
 	if (flags & LINE_IN_TALLY)
 	{
 		if (!(flags & LINE_OWNER_IS_PAYEE))
-			put_varint(buf, line->owner);
-		put_varint(buf, zigzag(line->tally_period));
+			settle_put_varint(buf, line->owner);
+		settle_put_varint(buf, settle_zigzag(line->tally_period));
 		if (flags & LINE_HAS_QUANTITY)
 			put_dec(buf, line->quantity);
 	}
 	if (!writer->packed)
 	{
-		put_varint(buf, line->component);
-		put_varint(buf, line->unit);
+		settle_put_varint(buf, line->component);
+		settle_put_varint(buf, line->unit);
 	}
 	writer->nlines++;
 }
@@ -177,16 +151,16 @@ settle_lines_end(SettleLinesWriter *writer)
 	appendStringInfoSpaces(&all, offsetof(SettleLines, bytes));
 	if (!writer->packed)
 	{
-		put_varint(&all, writer->ndictionary);
+		settle_put_varint(&all, writer->ndictionary);
 		for (int i = 0; i < writer->ndictionary; i++)
 		{
 			Size		len = strlen(writer->dictionary[i]);
 
-			put_varint(&all, len);
+			settle_put_varint(&all, len);
 			appendBinaryStringInfo(&all, writer->dictionary[i], (int) len);
 		}
 	}
-	put_varint(&all, writer->nlines);
+	settle_put_varint(&all, writer->nlines);
 	appendBinaryStringInfo(&all, writer->bytes.data, writer->bytes.len);
 	lines = (SettleLines *) all.data;
 	SET_VARSIZE(lines, all.len);
@@ -209,23 +183,12 @@ broken(const char *problem)
 static inline uint128
 get_varint(SettleLinesReader *r)
 {
-	uint128		value = 0;
-	int			shift = 0;
+	uint128		value;
+	const char *problem = settle_get_varint(&r->at, r->end, &value);
 
-	for (;;)
-	{
-		uint8		byte;
-
-		if (r->at >= r->end)
-			broken("it ends early");
-		byte = *r->at++;
-		if (shift > 126 || (shift == 126 && (byte & 0x7F) > 3))
-			broken("a number is too large");
-		value |= (uint128) (byte & 0x7F) << shift;
-		if (!(byte & 0x80))
-			return value;
-		shift += 7;
-	}
+	if (problem != NULL)
+		broken(problem);
+	return value;
 }
 
 static inline uint32
@@ -272,7 +235,7 @@ get_dec(SettleLinesReader *r)
 	}
 	if (scale > SETTLE_DEC_MAX_SCALE)
 		broken("a scale is out of range");
-	dec.coef = unzigzag(get_varint(r));
+	dec.coef = settle_unzigzag(get_varint(r));
 	dec.scale = scale;
 	dec.wide = NULL;
 	return dec;
@@ -337,7 +300,7 @@ settle_lines_next(SettleLinesReader *r, SettleLineData *line)
 		int128		days;
 
 		line->owner = flags & LINE_OWNER_IS_PAYEE ? line->payee : check_code(r, get_uint32(r));
-		days = unzigzag(get_varint(r));
+		days = settle_unzigzag(get_varint(r));
 		if (days < PG_INT32_MIN || days > PG_INT32_MAX)
 			broken("a date is out of range");
 		line->tally_period = (DateADT) days;

@@ -59,6 +59,9 @@ CREATE FUNCTION settle._unpack(
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_lines_unpack' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 5;
 COMMENT ON FUNCTION settle._unpack(settle.lines) IS 'the packed lines of a sheet as rows with the numbers of its book';
 
+CREATE FUNCTION settle._inputs(names jsonb, source name, inputs bytea) RETURNS json AS 'MODULE_PATHNAME', 'settle_inputs' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION settle._inputs(jsonb, name, bytea) IS 'what inputs that a sheet keeps say; names are those that its run keeps';
+
 CREATE FUNCTION settle.evaluate(rules settle.ruleset, ticket record, before jsonb DEFAULT NULL, source name DEFAULT NULL, facts jsonb DEFAULT NULL)
 	RETURNS settle.lines AS 'MODULE_PATHNAME', 'settle_evaluate' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION settle.evaluate(settle.ruleset, record, jsonb, name, jsonb) IS

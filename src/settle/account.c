@@ -48,7 +48,7 @@ static const char revisions[] =
 	"CASE WHEN s.tickets > 0 THEN ': the ticket is settled' WHEN s.tickets < 0 THEN ': the ticket is taken back' ELSE ': what has changed' END) "
 	"FROM %1$s.sheet AS s LEFT JOIN %1$s.run AS u ON u.run_id = s.run_id WHERE s.source_id = $3 AND s.ticket_key = $2 "
 	"UNION ALL SELECT s.revision, 1000000 + l.line, 'difference', r.component || '.fx', payer.party, payee.party, l.base, NULL, l.amount, r.unit, "
-	"format('rule %%s, %%s at the rates of its posting, %%s, not its own, %%s', r.code, l.base, x.inputs -> 'now', x.inputs -> 'own') "
+	"format('rule %%s, %%s at the rates of its posting, %%s, not its own, %%s', r.code, l.base, settle._inputs(NULL, NULL, x.inputs) -> 'now', settle._inputs(NULL, NULL, x.inputs) -> 'own') "
 	"FROM %1$s.sheet AS x CROSS JOIN LATERAL settle._unpack(x.lines) AS l JOIN %1$s.rule AS r ON r.rule_id = l.rule_id "
 	"JOIN %1$s.party AS payer ON payer.party_id = l.payer_id JOIN %1$s.party AS payee ON payee.party_id = l.payee_id "
 	"CROSS JOIN LATERAL (SELECT max(s.revision) AS revision FROM %1$s.sheet AS s WHERE s.source_id = $3 AND s.ticket_key = $2 AND s.run_id = x.run_id AND s.sheet_id < x.sheet_id) AS s "

@@ -42,6 +42,14 @@ struct SealScan
 	const char **parties;		/* by number, as they are met */
 	int			nsources;
 	const char **sources;		/* by number */
+	SPITupleTable *kept_names;	/* those that runs keep, in order of the run */
+	uint64		nkept;
+	uint64		kept_at;
+	MemoryContext names_context;
+	int64		names_run;		/* of which run and source the names are */
+	int			names_source;
+	bool		has_names;
+	SettleInputNames names;
 	pg_cryptohash_ctx *hash;
 	Portal		portal;
 	SPITupleTable *rows;
@@ -124,6 +132,7 @@ settle_seal_scan(const SettleBook *book)
 	scan->book = *book;
 	scan->context = context;
 	scan->sheet_context = AllocSetContextCreate(context, "scrm_settle sheet", ALLOCSET_DEFAULT_SIZES);
+	scan->names_context = AllocSetContextCreate(context, "scrm_settle names", ALLOCSET_SMALL_SIZES);
 	n = settle_book_execute(psprintf("SELECT r.rule_id, r.code, r.component, settle._instant(lower(r.valid)), r.unit FROM %s.rule AS r ORDER BY r.rule_id DESC", book->name),
 							0, NULL, NULL, NULL, SPI_OK_SELECT);
 	scan->nrules = n == 0 ? 0 : DatumGetInt32(settle_spi_datum(0, 1, &isnull)) + 1;
@@ -287,10 +296,41 @@ put_line(StringInfo buf, const SealScan *scan, const SettleLineData *line, const
 }
 
 /*
+ * Finds the names of the inputs of a sheet, which it shares with most of those
+ * before it; NULL where its run has kept none.
+ */
+static const SettleInputNames *
+find_names(SealScan *scan, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	int64		run = DatumGetInt64(SPI_getbinval(tuple, desc, RUN_ID, &isnull));
+	int			source = DatumGetInt16(SPI_getbinval(tuple, desc, SOURCE_ID, &isnull));
+
+	if (scan->names_run != run || scan->names_source != source)
+	{
+		MemoryContext old;
+		int64		at = -1;
+
+		MemoryContextReset(scan->names_context);
+		old = MemoryContextSwitchTo(scan->names_context);
+		for (; scan->kept_at < scan->nkept; scan->kept_at++)
+			if ((at = DatumGetInt64(SPI_getbinval(scan->kept_names->vals[scan->kept_at], scan->kept_names->tupdesc, 1, &isnull))) >= run)
+				break;
+		scan->has_names = at == run && source >= 0 && source < scan->nsources && scan->sources[source] != NULL &&
+			settle_read_input_names(&scan->names, DatumGetJsonbPCopy(SPI_getbinval(scan->kept_names->vals[scan->kept_at], scan->kept_names->tupdesc, 2, &isnull)),
+									scan->sources[source]);
+		scan->names_run = run;
+		scan->names_source = source;
+		MemoryContextSwitchTo(old);
+	}
+	return scan->has_names ? &scan->names : NULL;
+}
+
+/*
  * Appends the canonical text of a sheet, in the memory of one sheet.
  */
 static void
-put_sheet(StringInfo buf, const SealScan *scan, HeapTuple tuple, TupleDesc desc)
+put_sheet(StringInfo buf, SealScan *scan, HeapTuple tuple, TupleDesc desc)
 {
 	bool		isnull;
 	int			source = DatumGetInt16(SPI_getbinval(tuple, desc, SOURCE_ID, &isnull));
@@ -311,7 +351,12 @@ put_sheet(StringInfo buf, const SealScan *scan, HeapTuple tuple, TupleDesc desc)
 	put_text(buf, ",\"currency\":", currency);
 	value = SPI_getbinval(tuple, desc, INPUTS, &isnull);
 	if (!isnull)
-		put_text(buf, ",\"inputs\":", TextDatumGetCString(value));
+	{
+		appendStringInfoString(buf, ",\"inputs\":");
+		/* what cannot be read is another text than what was sealed */
+		if (!settle_inputs_text(buf, DatumGetByteaPP(value), find_names(scan, tuple, desc)))
+			appendStringInfoString(buf, "null");
+	}
 	settle_lines_open(&reader, DatumGetSettleLines(SPI_getbinval(tuple, desc, LINES, &isnull)));
 	appendStringInfoString(buf, ",\"lines\":[");
 	for (int i = 0; settle_lines_next(&reader, &line); i++)
@@ -358,10 +403,15 @@ settle_seal_scan_runs(SealScan *scan, ArrayType *runs)
 	Oid			type = INT8ARRAYOID;
 	Datum		value = PointerGetDatum(runs);
 
+	scan->nkept = settle_book_execute(psprintf("SELECT r.run_id, r.input_names FROM %s.run AS r WHERE r.run_id = ANY ($1) AND r.input_names IS NOT NULL ORDER BY r.run_id", scan->book.name),
+									  1, &type, &value, NULL, SPI_OK_SELECT);
+	scan->kept_names = SPI_tuptable;
+	scan->kept_at = 0;
+	scan->names_source = -1;
 	/* the bounds are for the index, which knows ranges only */
 	scan->portal = SPI_cursor_open_with_args(NULL, psprintf(
 		"SELECT s.run_id, s.sheet_id, s.source_id, s.ticket_key, s.revision, s.ticket_time, s.period, s.corrects_period, s.project::text, s.region::text, "
-		"s.currency, s.revenue, s.cost, s.payout, s.tickets, s.lines, s.inputs::text FROM %s.sheet AS s "
+		"s.currency, s.revenue, s.cost, s.payout, s.tickets, s.lines, s.inputs FROM %s.sheet AS s "
 		"WHERE s.run_id BETWEEN (SELECT min(u) FROM unnest($1) AS u) AND (SELECT max(u) FROM unnest($1) AS u) AND s.run_id = ANY ($1) "
 		"ORDER BY s.run_id, s.sheet_id", scan->book.name), 1, &type, &value, NULL, false, 0);
 	scan->nrows = scan->at = 0;
@@ -416,6 +466,7 @@ settle_seal_scan_end(SealScan *scan)
 	if (scan->rows != NULL)
 		SPI_freetuptable(scan->rows);
 	scan->rows = NULL;
+	SPI_freetuptable(scan->kept_names);
 	pg_cryptohash_free(scan->hash);
 	SPI_cursor_close(scan->portal);
 }

@@ -16,9 +16,7 @@
  *
  * In a book that settles at commit the row trigger only collects keys; a
  * deferred trigger settles them all when it first fires, sorted, when the
- * application takes no more locks.  The code of a book lets no trigger wait:
- * what it changes is settled with the rest, or by settle_settle_changes when it
- * has ended, or else, as all that nobody has settled, by the next run.
+ * application takes no more locks.
  */
 #include "settle/settle.h"
 
@@ -576,14 +574,26 @@ settle_changes(const Change *any, List *keys)
 	settle_run_keys(&book, any->source, keys);
 }
 
-void
-settle_settle_changes(void)
+/*
+ * settle.settle_at_commit(book, source, 'commit') returns trigger
+ *
+ * Deferred trigger: settles all tickets that the transaction has changed, in
+ * order of book, source and key, when it first fires.
+ */
+PG_FUNCTION_INFO_V1(settle_at_commit);
+Datum
+settle_at_commit(PG_FUNCTION_ARGS)
 {
-	List	   *all = take_changes();
+	List	   *all;
 	ListCell   *lc;
 	List	   *keys = NIL;
 	Change	   *last = NULL;
 
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("settle.settle_at_commit is not called as a trigger")));
+	all = take_changes();
 	list_sort(all, compare_changes);
 	foreach(lc, all)
 	{
@@ -600,22 +610,5 @@ settle_settle_changes(void)
 		last = change;
 	}
 	settle_changes(last, keys);
-}
-
-/*
- * settle.settle_at_commit(book, source, 'commit') returns trigger
- *
- * Deferred trigger: settles all tickets that the transaction has changed, in
- * order of book, source and key, when it first fires.
- */
-PG_FUNCTION_INFO_V1(settle_at_commit);
-Datum
-settle_at_commit(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("settle.settle_at_commit is not called as a trigger")));
-	settle_settle_changes();
 	return PointerGetDatum(NULL);
 }

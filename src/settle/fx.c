@@ -15,8 +15,8 @@
 #include "settle/post.h"
 
 #include "fmgr.h"
+#include "rule/inputs.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 
 /* The rates of one line: of the ticket's own time, and of now. */
 typedef struct Rates
@@ -30,23 +30,9 @@ typedef struct Rates
  * Finds the rate between two units among kept inputs.
  */
 static bool
-rate_of_inputs(const char *inputs, const char *from, const char *to, SettleDec *rate)
+rate_of_inputs(const bytea *inputs, const char *from, const char *to, SettleDec *rate)
 {
-	Jsonb	   *kept;
-	JsonbValue *value;
-	const char *pair = psprintf("%s/%s", from, to);
-
-	if (inputs == NULL || strstr(inputs, pair) == NULL)
-		return false;
-	kept = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(inputs)));
-	value = getKeyJsonValueFromContainer(&kept->root, "f", 1, NULL);
-	if (value == NULL || value->type != jbvBinary)
-		return false;
-	value = getKeyJsonValueFromContainer(value->val.binary.data, pair, (int) strlen(pair), NULL);
-	if (value == NULL || value->type != jbvNumeric)
-		return false;
-	*rate = settle_dec_from_numeric(value->val.numeric);
-	return true;
+	return inputs != NULL && settle_inputs_rate(inputs, psprintf("%s/%s", from, to), rate);
 }
 
 /*
@@ -202,8 +188,7 @@ settle_draft_fx(Run *run, Drafts *drafts, RunSource *source, RunTicket *ticket, 
 	if (draft == NULL)
 		return;
 	draft->payout = settle_payout_of(run, NULL, draft->lines, draft->nlines, draft->currency);
-	draft->inputs = psprintf("{\"own\":{%s},\"now\":{%s}}", was.data, is.data);
-	draft->ninputs = (int) strlen(draft->inputs);
+	draft->inputs = settle_inputs_of_text(psprintf("{\"own\":{%s},\"now\":{%s}}", was.data, is.data));
 	if (run->plan == NULL)
 		draft->revision = settle_next_revision(run, draft->key);
 }

@@ -133,7 +133,6 @@ draft_ticket(Drafts *drafts, RunSource *source, const RunTicket *ticket, int rev
 	draft->region = ticket->region;
 	draft->currency = ticket->currency;
 	draft->inputs = ticket->inputs;
-	draft->ninputs = ticket->ninputs;
 	draft->revenue = ticket->revenue;
 	draft->cost = ticket->cost;
 	draft->tickets = 1;

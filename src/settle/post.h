@@ -29,8 +29,7 @@ typedef struct Draft
 	struct varlena *project;
 	struct varlena *region;
 	const char *currency;
-	const char *inputs;			/* NULL where nothing was priced */
-	int			ninputs;
+	bytea	   *inputs;			/* NULL where nothing was priced */
 	SettleDec	revenue;
 	SettleDec	cost;
 	SettleDec	payout;

@@ -105,7 +105,7 @@ add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 	posted->sheet_id = DatumGetInt64(settle_spi_datum(row, 14, &isnull));
 	inputs = settle_spi_datum(row, 15, &isnull);
 	if (!isnull)
-		posted->inputs = TextDatumGetCString(inputs);
+		posted->inputs = DatumGetByteaPCopy(inputs);
 	settle_lines_open(&reader, DatumGetSettleLines(settle_spi_datum(row, 13, &isnull)));
 	if (!reader.packed)
 		ereport(ERROR,
@@ -195,7 +195,7 @@ settle_load_posted(Run *run, RunSource *source)
 										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id, %s "
 										 "FROM pg_catalog.unnest($2) AS u(ticket_key) JOIN %s.sheet AS s "
 										 "ON s.source_id OPERATOR(pg_catalog.=) $1 AND s.ticket_key OPERATOR(pg_catalog.=) u.ticket_key "
-										 "ORDER BY s.revision", run->fx_party == NULL ? "NULL::pg_catalog.text" : "s.inputs::pg_catalog.text", run->book.name),
+										 "ORDER BY s.revision", run->fx_party == NULL ? "NULL::pg_catalog.bytea" : "s.inputs", run->book.name),
 								2, types, values, NULL, SPI_OK_SELECT);
 	for (uint64 row = 0; row < nrows; row++)
 	{

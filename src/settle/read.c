@@ -12,9 +12,7 @@
  */
 #include "settle/run.h"
 
-#include "common/cryptohash.h"
 #include "common/hashfn.h"
-#include "common/sha2.h"
 #include "expr/expr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -28,35 +26,6 @@
 #define KEY_MARKS		(64 * 1024 * 1024)
 /* A batch of at least this size in which one rule fails for more than 1 % stops the run. */
 #define LARGE_BATCH		1000
-
-/*
- * Copies what the rules have read of the ticket into the batch, or its digest.
- */
-static void
-keep_inputs(Run *run, RunSource *source, RunTicket *into)
-{
-	StringInfo	text = &run->inputs;
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
-	char		hex[PG_SHA256_DIGEST_LENGTH * 2 + 1];
-	pg_cryptohash_ctx *hash;
-
-	resetStringInfo(text);
-	settle_ticket_inputs(source->set, text);
-	if (run->keep_inputs)
-	{
-		into->inputs = pnstrdup(text->data, text->len);
-		into->ninputs = text->len;
-		return;
-	}
-	hash = pg_cryptohash_create(PG_SHA256);
-	if (pg_cryptohash_init(hash) < 0 || pg_cryptohash_update(hash, (const uint8 *) text->data, text->len) < 0 ||
-		pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
-		elog(ERROR, "could not compute the digest of the inputs of a ticket: %s", pg_cryptohash_error(hash));
-	pg_cryptohash_free(hash);
-	hex[hex_encode((char *) digest, sizeof(digest), hex)] = '\0';
-	into->inputs = psprintf("{\"sha256\":\"%s\"}", hex);
-	into->ninputs = (int) strlen(into->inputs);
-}
 
 /*
  * Copies what the engine said of a ticket into the batch.
@@ -245,7 +214,8 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 			fail_ticket(ticket, "reverses", ERRCODE_SETTLE_REVERSAL, psprintf("rows take back more than ticket \"%s\" had", ticket->key),
 						psprintf("Its revenue would be %s.", settle_dec_out(settle_dec_trim(said->revenue))),
 						"Look for a refund that was entered twice.");
-		keep_inputs(run, reader->source, ticket);
+		ticket->inputs = run->keep_inputs ? settle_ticket_inputs(reader->source->set) : settle_ticket_inputs_digest(reader->source->set);
+		reader->source->has_inputs = true;
 	}
 	else
 	{

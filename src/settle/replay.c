@@ -13,6 +13,7 @@
 #include "access/relation.h"
 #include "expr/expr.h"
 #include "funcapi.h"
+#include "rule/inputs.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -108,6 +109,24 @@ put_dec(Datum *values, bool *nulls, int column, SettleDec dec)
 }
 
 /*
+ * Makes JSON of what a sheet keeps, with the names that its run keeps.
+ */
+static Jsonb *
+read_inputs(Jsonb *kept, const char *source, const bytea *inputs)
+{
+	SettleInputNames names;
+	bool		has_names = kept != NULL && settle_read_input_names(&names, kept, source);
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (!settle_inputs_text(&text, inputs, has_names ? &names : NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("inputs are not what a run has kept")));
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data)));
+}
+
+/*
  * Evaluates the inputs and puts the lines they give out.
  */
 static void
@@ -150,8 +169,8 @@ replay(SettleSet *set, Jsonb *inputs, ReturnSetInfo *rsinfo)
 }
 
 /*
- * settle._replay_ticket(book regnamespace, source name, digest bytea, inputs
- *						 json) returns setof (rule, payer, payee, unit, owner,
+ * settle._replay_ticket(book regnamespace, source name, digest bytea, names
+ *						 jsonb, inputs bytea) returns setof (rule, payer, payee, unit, owner,
  *						 tally_period, base, quantity, factor, amount, problem)
  *
  * Gives the lines that a ruleset says of kept inputs, or one row that says why
@@ -176,7 +195,7 @@ settle_replay_ticket(PG_FUNCTION_ARGS)
 	settle_book_check_level(&book, SETTLE_READER);
 	identity = settle_book_enter(&book);
 	last = find_ruleset(fcinfo, &book, NameStr(*PG_GETARG_NAME(1)), PG_GETARG_BYTEA_PP(2));
-	problem = last->problem != NULL ? last->problem : PG_ARGISNULL(3) ? "no inputs are kept" : NULL;
+	problem = last->problem != NULL ? last->problem : PG_ARGISNULL(4) ? "no inputs are kept" : NULL;
 	if (problem == NULL)
 	{
 		volatile bool compiling = false;
@@ -185,7 +204,7 @@ settle_replay_ticket(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(old);
 		PG_TRY();
 		{
-			Jsonb	   *inputs = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(3)))));
+			Jsonb	   *inputs = read_inputs(PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), NameStr(last->source), PG_GETARG_BYTEA_PP(4));
 			Relation	relation = relation_open(last->relation, AccessShareLock);
 			SettleSet  *set;
 
@@ -239,7 +258,7 @@ settle_replay_ticket(PG_FUNCTION_ARGS)
  */
 static const char replay_query[] =
 	"WITH taken AS MATERIALIZED ( "
-	"  SELECT so.source, h.source_id, h.ticket_key, h.run_id, n.digest, h.inputs "
+	"  SELECT so.source, h.source_id, h.ticket_key, h.run_id, n.digest, n.input_names, h.inputs "
 	"  FROM ( "
 	"    SELECT s.source_id, s.ticket_key, max(s.revision) AS revision FROM %1$s.sheet AS s "
 	"    WHERE s.source_id <> 0 GROUP BY s.source_id, s.ticket_key HAVING sum(s.tickets) = 1 "
@@ -247,12 +266,12 @@ static const char replay_query[] =
 	"  JOIN %1$s.sheet AS h ON h.source_id = l.source_id AND h.ticket_key = l.ticket_key AND h.revision = l.revision "
 	"  JOIN %1$s.source AS so ON so.source_id = h.source_id "
 	"  JOIN %1$s.run AS n ON n.run_id = h.run_id "
-	"  WHERE (n.started_at >= $1 OR $1 IS NULL) AND h.inputs ->> 'sha256' IS NULL "
+	"  WHERE (n.started_at >= $1 OR $1 IS NULL) AND substr(h.inputs, 1, 1) IS DISTINCT FROM '\\x01' "
 	"  ORDER BY hashtextextended(h.ticket_key, h.source_id), h.ticket_key LIMIT $2 "
 	"), "
 	"computed AS MATERIALIZED ( "
 	"  SELECT t.source, t.source_id, t.ticket_key, t.run_id, t.digest, c.* FROM (SELECT * FROM taken ORDER BY source_id, digest) AS t "
-	"  CROSS JOIN LATERAL settle._replay_ticket($3::oid::regnamespace, t.source, t.digest, t.inputs) AS c "
+	"  CROSS JOIN LATERAL settle._replay_ticket($3::oid::regnamespace, t.source, t.digest, t.input_names, t.inputs) AS c "
 	"), "
 	"line AS ( "
 	"  SELECT c.source, c.source_id, c.ticket_key, c.run_id, c.rule, c.payer, c.payee, c.unit, c.owner, c.tally_period, "

@@ -2,11 +2,11 @@
 -- replay: tickets computed again from what their sheets keep
 
 CREATE FUNCTION settle._replay_ticket(
-	book regnamespace, source name, digest bytea, inputs json,
+	book regnamespace, source name, digest bytea, names jsonb, inputs bytea,
 	OUT rule text, OUT payer text, OUT payee text, OUT unit text, OUT owner text, OUT tally_period date,
 	OUT base numeric, OUT quantity numeric, OUT factor numeric, OUT amount numeric, OUT problem text
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_replay_ticket' LANGUAGE C ROWS 5;
-COMMENT ON FUNCTION settle._replay_ticket(regnamespace, name, bytea, json) IS 'the lines that a ruleset in use says of kept inputs, or why it says none';
+COMMENT ON FUNCTION settle._replay_ticket(regnamespace, name, bytea, jsonb, bytea) IS 'the lines that a ruleset in use says of kept inputs, or why it says none';
 
 CREATE FUNCTION settle.replay(
 	book regnamespace, since timestamptz DEFAULT NULL,

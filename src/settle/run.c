@@ -19,6 +19,8 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -270,7 +272,6 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 		MemoryContext old = MemoryContextSwitchTo(run->context);
 
 		run->reader = settle_facts_reader(settle_facts_open(book));
-		initStringInfo(&run->inputs);
 		MemoryContextSwitchTo(old);
 	}
 
@@ -363,13 +364,41 @@ settle_find_source(const Run *run, const char *name)
 			 errmsg("book \"%s\" has no source \"%s\"", run->book.label, name)));
 }
 
+/*
+ * Makes the names that the inputs of this run's sheets have values of; null
+ * where it has kept none.
+ */
+static Datum
+input_names(const Run *run, char *isnull)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < run->nsources; i++)
+	{
+		SettleInputNames names;
+
+		if (!run->sources[i]->has_inputs)
+			continue;
+		names = settle_set_input_names(run->sources[i]->set);
+		appendStringInfoChar(&text, text.len == 0 ? '{' : ',');
+		escape_json(&text, run->sources[i]->name);
+		appendStringInfoChar(&text, ':');
+		settle_put_input_names(&text, &names);
+	}
+	*isnull = text.len == 0 ? 'n' : ' ';
+	appendStringInfoChar(&text, '}');
+	return text.len == 1 ? (Datum) 0 : DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data));
+}
+
 void
 settle_record_run(Run *run)
 {
 	Oid			types[] = {
-		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID
+		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID
 	};
 	Datum		values[lengthof(types)];
+	char		nulls[] = "             ";
 	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
 	Oid			ruleset_types[] = {BYTEAOID, GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"),
 														ObjectIdGetDatum(get_namespace_oid("settle", false)))};
@@ -395,10 +424,11 @@ settle_record_run(Run *run)
 	values[9] = Int64GetDatum(run->problems);
 	values[10] = Int64GetDatum(run->unpaid);
 	values[11] = Int64GetDatum(run->counted);
-	settle_book_execute(psprintf("WITH recorded AS (INSERT INTO %1$s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid, counted) "
-								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING run_id) "
+	values[12] = input_names(run, &nulls[12]);
+	settle_book_execute(psprintf("WITH recorded AS (INSERT INTO %1$s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid, counted, input_names) "
+								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING run_id) "
 								 "INSERT INTO %1$s.unsealed (run_id) SELECT r.run_id FROM recorded AS r", run->book.name),
-						lengthof(types), types, values, NULL, SPI_OK_INSERT);
+						lengthof(types), types, values, nulls, SPI_OK_INSERT);
 }
 
 /*

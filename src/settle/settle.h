@@ -19,7 +19,7 @@
 #define SETTLE_SETTLE_H
 
 #include "book/fact.h"
-#include "rule/engine.h"
+#include "rule/inputs.h"
 #include "rule/lines.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -37,6 +37,7 @@ typedef struct RunSource
 	bool		tax_is_mapped;
 	bool		is_captured;	/* a table: its triggers tell of every row that is deleted */
 	bool		is_period;		/* the built-in one: a row that no rule pays is none to worry about */
+	bool		has_inputs;		/* the run has kept inputs of its tickets */
 	SettleSet  *set;
 	int		   *rule_ids;		/* by ordinal of the rule */
 	int			nparty_ids;
@@ -115,8 +116,7 @@ typedef struct RunTicket
 	SettleDec	revenue;
 	SettleDec	cost;
 	const char *currency;
-	const char *inputs;			/* JSON: what its rules have read, or the digest of that */
-	int			ninputs;		/* bytes of it */
+	bytea	   *inputs;			/* what its rules have read, or the digest of that */
 	int			nlines;
 	RunLine    *lines;
 	/* of a failed ticket */
@@ -144,7 +144,7 @@ typedef struct Posted
 	int			nlines;
 	int			space;
 	RunLine    *lines;
-	const char *inputs;			/* that it was priced with last, where the book names an fx_party */
+	bytea	   *inputs;			/* that it was priced with last, where the book names an fx_party */
 	List	   *gone;			/* lines by posting time that were taken back, at another price */
 } Posted;
 
@@ -181,7 +181,6 @@ typedef struct Run
 	SettleReader reader;		/* of the facts and rates of the book */
 	bool		keep_inputs;
 	const char *fx_party;		/* who has what corrections gain or lose by rates; NULL: nobody asks */
-	StringInfoData inputs;		/* those of one ticket */
 	char	   *currency;
 	int64		run_id;
 	TimestampTz now;
@@ -251,17 +250,12 @@ settle_dec_keep(SettleDec dec)
 
 /* ---- copy.c ---- */
 
-/* Fills one row of COPY's binary format; returns false when there is none left. */
-typedef bool (*SettleCopyRow) (StringInfo buf, void *arg);
-extern uint64 settle_copy_into(Oid schema, const char *table, List *columns, SettleCopyRow row, void *arg);
-extern void settle_copy_int16(StringInfo buf, int16 value);
-extern void settle_copy_int32(StringInfo buf, int32 value);
-extern void settle_copy_int64(StringInfo buf, int64 value);
-extern void settle_copy_text(StringInfo buf, const char *value);
-extern void settle_copy_bytes(StringInfo buf, const void *bytes, int len);
-extern void settle_copy_null(StringInfo buf);
-extern void settle_copy_dec(StringInfo buf, SettleDec value);
-extern void settle_copy_ltree(StringInfo buf, struct varlena *path);
+/*
+ * Gives the values of one row, made in memory that lives as long; false when
+ * there is none left.
+ */
+typedef bool (*SettleCopyRow) (Datum *values, bool *nulls, void *arg);
+extern uint64 settle_copy_into(Oid schema, const char *table, const char *const *columns, int ncolumns, SettleCopyRow row, void *arg);
 
 /* ---- replay.c ---- */
 
@@ -278,11 +272,6 @@ extern void settle_run_check_periods(Run *run);
 
 /* Settles the given tickets of one source, for capture at commit. */
 extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);
-
-/* ---- capture.c ---- */
-
-/* Settles what this transaction has changed so far in books that settle at commit. */
-extern void settle_settle_changes(void);
 
 /* Makes an array of values of one type. */
 extern Datum settle_array_of(Oid type, Datum *datums, int n);

@@ -174,6 +174,9 @@ SELECT is(settle._erase_form('desk', 'customer:1'), 0::bigint, 'once');
 SELECT lives_ok($$ UPDATE ticket SET details = details || '{"room": "13"}' WHERE ticket_id = 'C' $$, 'and is not asked for again');
 SELECT is((SELECT count(*) FROM ticket_event WHERE ticket_id = 'C' AND changes::text ~ '1[39]00|J45'), 0::bigint, 'no trace of it in the journal');
 SELECT is(public.failure($$ INSERT INTO ticket (ticket_id, type, project, region, amount, details) VALUES ('C2', 'care', 'x', 'cn', 1, '{"phone": null}') $$), '23502 | phone | required | field "phone" of ticket "C2" is required', 'a new ticket has nothing to erase');
+-- what orders say of where a ticket comes from is no field, and stays
+UPDATE ticket SET details = details || '{"order": {"order_no": "4711"}}' WHERE ticket_id = 'C';
+SELECT is((SELECT details FROM ticket_masked WHERE ticket_id = 'C'), '{"room": "13", "order": {"order_no": "4711"}, "phone": null, "diagnosis": null}', 'what a ticket of an order comes from stays');
 -- rules
 SELECT settle.add_decision('desk', 'risk') \g /dev/null
 SELECT settle.add_outcome('desk', 'risk', $$details ->> 'diagnosis' = 'J45'$$, '2') \g /dev/null

@@ -53,7 +53,7 @@ SELECT is_empty($$ SELECT * FROM settle.check('shop') $$, 'all agrees');
 ----------------------------------------------------------------------------------------------------
 -- What was read is kept; what changes later re-prices nothing until a rescan
 ----------------------------------------------------------------------------------------------------
-SELECT is((SELECT inputs -> 'f' ->> 'leader' FROM shop.sheet WHERE ticket_key = 'early'), 'staff:8', 'the value stands in the sheet');
+SELECT is((SELECT inputs -> 'f' ->> 'leader' FROM shop.sheet_inputs WHERE ticket_key = 'early'), 'staff:8', 'the value stands in the sheet');
 UPDATE staff SET leader = 'staff:7' WHERE id = 'w1';
 SELECT settle.run('shop') \g /dev/null
 SELECT results_eq($$ SELECT lines_of('late') $$, ARRAY['base staff:w1 1', 'lead staff:9 100', 'team staff:3 200'], 'a changed fact re-prices nothing');

@@ -38,7 +38,7 @@ SELECT bag_eq($$ SELECT component, amount, unit, corrected FROM settle.plan('fx'
 SELECT is((SELECT count(*) FROM fx.party WHERE party = 'hq:fx'), 0::bigint, 'and adds no party');
 SELECT settle.run('fx') \g /dev/null
 SELECT is(pg_temp.posted(), E'tally fx ticket T1 licence.fx hq hq:fx -28.000000 -2.00 USD 2025-12-01 <- 2025-11-01\nticket T1 licence hq dealer:us -2000.000000 -28.00 USD 2025-12-01 <- 2025-11-01', 'the correction at the ticket''s rate, and what today''s adds, on no ticket');
-SELECT is((SELECT inputs::text FROM fx.sheet WHERE source_id = 0), '{"own":{"CNY/USD":0.1400},"now":{"CNY/USD":0.1500}}', 'both rates are kept');
+SELECT is((SELECT inputs::text FROM fx.sheet_inputs WHERE source = 'tally'), '{"own":{"CNY/USD":0.1400},"now":{"CNY/USD":0.1500}}', 'both rates are kept');
 SELECT is_empty($$ SELECT * FROM settle.check('fx') $$, 'all figures agree');
 
 -- another correction, another rate: 1,100 more are 15.40, at 0.133 14.63

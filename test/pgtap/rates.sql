@@ -50,7 +50,7 @@ SELECT results_eq($$ SELECT round(sum(factor * base), 9), sum(amount) FROM shop.
 SELECT results_eq($$ SELECT ticket_key, rule_code, sqlstate, message FROM shop.problem ORDER BY 1 $$,
     $$ VALUES ('e', 'tally', 'ST008', 'no rate from "CNY" to "USD" at 2024-12-31 23:59:59+00'), ('f', 'tally', 'ST008', 'no rate from "EUR" to "USD" at 2025-02-01 00:00:00+00') $$,
     'a day without a rate, and a currency without one, are problems');
-SELECT is((SELECT inputs -> 'f' ->> 'CNY/USD' FROM shop.sheet WHERE ticket_key = 'b'), '0.145', 'the rate is kept among the inputs');
+SELECT is((SELECT inputs -> 'f' ->> 'CNY/USD' FROM shop.sheet_inputs WHERE ticket_key = 'b'), '0.145', 'the rate is kept among the inputs');
 SELECT is_empty($$ SELECT * FROM settle.check('shop') $$, 'all agrees');
 
 -- the rate of the other direction is not guessed

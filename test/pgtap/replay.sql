@@ -26,7 +26,7 @@ SELECT settle.rescan('shop') \g /dev/null
 SELECT settle.run('shop') \g /dev/null
 SELECT is((SELECT count(*) FROM shop.sheet WHERE source_id <> 0 AND inputs IS NOT NULL), 240::bigint, 'every sheet of a ticket keeps its inputs');
 SELECT is_empty($$ SELECT * FROM shop.problem $$, 'all are settled');
-SELECT is((SELECT inputs::text FROM shop.sheet WHERE source_id <> 0 AND ticket_key = '1'),
+SELECT is((SELECT inputs::text FROM shop.sheet_inputs WHERE source = 'job' AND ticket_key = '1'),
     $${"c":{"id":1,"at":"2025-02-01 03:00:00+08","done":"2025-01-31","hours":"00:07:00","price":1.37,"pieces":1,"worker":"w1","note":"quote \" back \\ line\nend","tags":"{a,\"b \\\"c\\\"\",NULL}","attrs":{"k": 1, "x": null},"rush":false,"code":"ab  ","home":"a.b"},"f":{"leader":"staff:1","CNY/USD":0.1406}}$$,
     'the text of the columns, facts and rates that rules have read');
 SELECT is_empty($$ SELECT * FROM settle.replay('shop') $$, 'all is computed again');
@@ -60,6 +60,9 @@ ROLLBACK;
 ----------------------------------------------------------------------------------------------------
 -- Tampering, behind the triggers
 ----------------------------------------------------------------------------------------------------
+-- inputs may be kept as their text, too
+CREATE FUNCTION said(ticket text) RETURNS text LANGUAGE sql RETURN (SELECT i.inputs::text FROM shop.sheet_inputs AS i WHERE i.source = 'job' AND i.ticket_key = ticket ORDER BY i.revision DESC LIMIT 1);
+CREATE FUNCTION spelt(json text) RETURNS bytea LANGUAGE sql RETURN '\x00'::bytea || convert_to(json, 'UTF8');
 CREATE FUNCTION found(changes text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     ALTER TABLE shop.sheet DISABLE TRIGGER ALL;
@@ -69,12 +72,19 @@ BEGIN
 EXCEPTION WHEN SQLSTATE 'UNDO1' THEN NULL;
 END $$;
 SELECT is((SELECT count(*) FROM found($c$ UPDATE shop.sheet SET lines = (SELECT s.lines FROM shop.sheet AS s WHERE s.ticket_key = '102' AND s.revision = 1) WHERE ticket_key = '1' $c$) AS f), 10::bigint, 'another ticket''s lines');
-SELECT results_eq($$ SELECT found($c$ UPDATE shop.sheet SET inputs = replace(inputs::text, '"price":1.37', '"price":1.97')::json WHERE ticket_key = '1' $c$) $$,
+SELECT results_eq($$ SELECT found($c$ UPDATE shop.sheet SET inputs = spelt(replace(said('1'), '"price":1.37', '"price":1.97')) WHERE ticket_key = '1' $c$) $$,
     ARRAY['1 count: 1 times 1.97 on 1, factor 1, for team:w1, CNY from hq to team:w1 / 1 times 1.37 on 1, factor 1, for team:w1, CNY from hq to team:w1',
         '1 month: 1 times 1.97 on 1.97, factor 1, for staff:w1 in 2025-02-01, CNY from hq to staff:w1 / 1 times 1.37 on 1.37, factor 1, for staff:w1 in 2025-02-01, CNY from hq to staff:w1',
         '1 own: 0.2 CNY from hq to staff:w1 / 0.14 CNY from hq to staff:w1'], 'other inputs');
 SELECT results_eq($$ SELECT found($c$ UPDATE shop.sheet SET inputs = NULL WHERE ticket_key IN ('1', '2') $c$) $$, ARRAY['1 -: no inputs are kept; so for 2 tickets / -'], 'inputs that are gone');
-SELECT results_eq($$ SELECT found($c$ UPDATE shop.sheet SET inputs = '[]' WHERE ticket_key = '1' $c$) $$, ARRAY['1 -: inputs have no object "c"; so for 1 tickets / -'], 'inputs that are none');
+SELECT results_eq($$ SELECT found($c$ UPDATE shop.sheet SET inputs = spelt('[]') WHERE ticket_key = '1' $c$) $$, ARRAY['1 -: inputs have no object "c"; so for 1 tickets / -'], 'inputs that are none');
+SELECT results_eq(format($$ SELECT found('UPDATE shop.sheet SET inputs = %s WHERE ticket_key = ''1'' AND source_id <> 0') $$, replace(value, '''', '''''')),
+    ARRAY['1 -: inputs are not what a run has kept; so for 1 tickets / -'], what)
+FROM (VALUES ($$ '' $$, 'no byte'), ($$ '\xff' $$, 'another form'), ($$ '\x02' $$, 'nothing behind the form'), ($$ '\x020000' $$, 'values that are missing'), ($$ inputs || '\x00' $$, 'a byte more'),
+    ($$ substr(inputs, 1, length(inputs) - 1) $$, 'a byte less'), ($$ set_byte(inputs, 2, 255) $$, 'a kind that there is not'), ($$ set_byte(inputs, 4, 255) $$, 'what is no text'), ($$ '\x02ffffffffffffffffffffffffffffffffffffff7f' $$, 'a number that is too large')) AS v(value, what);
+SELECT format('%s -: inputs are not what a run has kept; so for %s tickets / -', min(l.ticket_key), count(*)) AS unnamed
+FROM (SELECT ticket_key, (array_agg(run_id ORDER BY revision DESC))[1] AS run_id FROM shop.sheet WHERE source_id <> 0 GROUP BY ticket_key HAVING sum(tickets) = 1) AS l WHERE l.run_id = 1 \gset
+SELECT results_eq($$ SELECT found($c$ ALTER TABLE shop.run DISABLE TRIGGER ALL; UPDATE shop.run SET input_names = input_names #- '{job,c,0}' WHERE run_id = 1 $c$) $$, ARRAY[:'unnamed'], 'names that do not fit');
 SELECT is_empty($$ SELECT * FROM settle.replay('shop') $$, 'nothing of it stays');
 
 ----------------------------------------------------------------------------------------------------
@@ -105,12 +115,12 @@ BEGIN
     RAISE EXCEPTION SQLSTATE 'UNDO1';
 EXCEPTION WHEN SQLSTATE 'UNDO1' THEN NULL;
 END $$;
-SELECT set_eq($$ SELECT checked($c$ UPDATE shop.sheet SET inputs = replace(inputs::text, '"price":', '"price":1')::json WHERE source_id <> 0 $c$) $$,
+SELECT set_eq($$ SELECT checked($c$ UPDATE shop.sheet AS s SET inputs = spelt(replace(said(s.ticket_key), '"price":', '"price":1')) WHERE source_id <> 0 $c$) $$,
     ARRAY['tickets computed again from what was kept give what is posted'], 'settle.check computes a sample again');
 UPDATE shop.book SET keep_inputs = false;
 UPDATE job SET price = price + 1, at = coalesce(at, '2025-05-01');
 SELECT settle.run('shop') \g /dev/null
-SELECT is((SELECT count(*) FROM shop.sheet WHERE inputs::text ~ '^\{"sha256":"[0-9a-f]{64}"\}$' AND source_id <> 0), (SELECT count(*) FROM job), 'keep_inputs false keeps a digest of the same text');
+SELECT is((SELECT count(*) FROM shop.sheet_inputs WHERE inputs::text ~ '^\{"sha256":"[0-9a-f]{64}"\}$' AND source = 'job'), (SELECT count(*) FROM job), 'keep_inputs false keeps a digest of the same text');
 SELECT is_empty($$ SELECT * FROM settle.replay('shop') $$, 'which cannot be computed again');
 SELECT is_empty($$ SELECT * FROM settle.check('shop') $$, 'and all agrees');
 

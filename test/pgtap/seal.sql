@@ -3,7 +3,7 @@
 -- dump, not another session's habits.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
-SELECT plan(64);
+SELECT plan(67);
 DROP ROLE IF EXISTS seal_reader;
 CREATE ROLE seal_reader;
 CREATE EXTENSION IF NOT EXISTS dblink;
@@ -81,7 +81,11 @@ INSERT INTO tampering (what, statement, found) VALUES
     ('a region', $$ UPDATE repairs.sheet SET region = NULL WHERE ticket_key = 'T5' $$, '1|1|ticket|T5|sheet 5 was changed'),
     ('a period', $$ UPDATE repairs.sheet SET corrects_period = period WHERE ticket_key = 'T5' $$, '1|1|ticket|T5|sheet 5 was changed'),
     ('a currency', $$ UPDATE repairs.sheet SET currency = 'USD' WHERE ticket_key = 'T5' $$, '1|1|ticket|T5|sheet 5 was changed'),
-    ('what it was priced with', $$ UPDATE repairs.sheet SET inputs = '{"amount": 1}' WHERE ticket_key = 'T5' $$, '1|1|ticket|T5|sheet 5 was changed'),
+    ('what it was priced with', $$ UPDATE repairs.sheet SET inputs = '\x00'::bytea || '{"amount": 1}' WHERE ticket_key = 'T5' $$, '1|1|ticket|T5|sheet 5 was changed'),
+    ('a byte of it', $$ UPDATE repairs.sheet SET inputs = set_byte(inputs, 4, 32) WHERE ticket_key = 'T5' $$, '1|1|ticket|T5|sheet 5 was changed'),
+    ('something that is none', $$ UPDATE repairs.sheet SET inputs = '' WHERE ticket_key = 'T5' $$, '1|1|ticket|T5|sheet 5 was changed'),
+    ('the names of inputs', $$ UPDATE repairs.run SET input_names = replace(input_names::text, 'amount', 'price')::jsonb WHERE run_id = 2 $$,
+        (SELECT string_agg(format('2|2|ticket|%s|sheet %s was changed', ticket_key, sheet_id), E'\n' ORDER BY ticket_key COLLATE "C") FROM repairs.sheet WHERE run_id = 2 AND inputs IS NOT NULL)),
     ('a ticket''s name', $$ UPDATE repairs.sheet SET ticket_key = 'T5a' WHERE ticket_key = 'T5' $$, '1|1|ticket|T5a|sheet 5 was changed'),
     ('a correction', $$ DELETE FROM repairs.sheet WHERE ticket_key = 'T1' AND revision = 2 $$,
         (SELECT format('2|2|sheet %s was removed', sheet_id) FROM repairs.sheet WHERE ticket_key = 'T1' AND revision = 2)),

@@ -1,0 +1,44 @@
+-- order: from what platforms sent to campaigns, links and tickets
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS scrm_settle CASCADE;
+RESET client_min_messages;
+\set SHOW_CONTEXT never
+\pset null -
+SELECT settle.create_book('corner');
+
+--------------------------------------------------------------------------------
+-- Tickets of platforms and their orders
+--------------------------------------------------------------------------------
+-- in this company the order number is the field 27642 of its Zendesk
+INSERT INTO corner.mapping_field (platform, kind, part, field, form, path, strict, place)
+VALUES ('zendesk', 'ticket', 'ticket', 'order_ref', 'id', ARRAY['$.custom_fields[*] ? (@.id == 27642).value']::jsonpath[], false, 1000);
+INSERT INTO corner.staging (platform, payload) VALUES ('pdd', '{"order_info_get_response": {"order_info": {
+  "order_sn": "251111-118844770334261", "mall_id": 77, "order_status": 1, "confirm_status": 1, "refund_status": 1, "pay_amount": 12.5, "goods_amount": 12.5,
+  "created_time": "2025-11-11 00:00:10", "pay_time": "2025-11-11 00:00:29", "updated_at": "2025-11-11 00:01:00",
+  "item_list": [{"sku_id": 5, "goods_count": 1, "goods_price": 12.5}]}}}');
+INSERT INTO corner.staging (platform, payload)
+SELECT 'zendesk', jsonb_build_object('ticket', jsonb_build_object('id', n, 'subject', subject, 'status', 'open', 'created_at', '2025-11-12T05:00:00Z', 'updated_at', '2025-11-12T05:00:00Z',
+  'custom_fields', jsonb_build_array(jsonb_build_object('id', 27642, 'value', field))))
+FROM (VALUES (1, 'broken glass', '251111-118844770334261'), (2, '订单号：２５１１１１－１１８８４４７７０３３４２６１，少发一件', NULL),
+  (3, '订单2290118844770334270空调', NULL), (4, '两单一起处理', '251111-118844770334261，2290118844770334270'), (5, '退差价', '6.92E+18'), (6, '投诉', NULL)) AS t (n, subject, field);
+SELECT applied FROM settle.ingest('corner');
+SELECT * FROM settle.link_tickets('corner');
+SELECT ticket_no, state, evidence, order_platform, order_no FROM corner.ticket_link ORDER BY ticket_no;
+SELECT ticket_no, jsonb_path_query_array(candidates, '$[*].order_no') AS could_be FROM corner.unlinked_ticket ORDER BY ticket_no;
+SELECT external_key, state, reason FROM corner.staging WHERE platform = 'zendesk' ORDER BY staging_id;
+-- the order of ticket 3 lands
+INSERT INTO corner.staging (platform, payload) VALUES ('taobao', '{"trade_fullinfo_get_response": {"trade": {
+  "tid_str": "2290118844770334270", "seller_nick": "corner", "status": "WAIT_SELLER_SEND_GOODS", "created": "2025-11-11 10:00:00", "pay_time": "2025-11-11 10:00:29", "modified": "2025-11-11 10:00:30",
+  "payment": "15.00", "orders": {"order": [{"oid_str": "2290118844770334270", "num": 1, "price": "15.00", "divide_order_fee": "15.00"}]}}}}');
+SELECT applied FROM settle.ingest('corner');
+SELECT tickets, linked, ambiguous FROM settle.link_tickets('corner');
+SELECT state, evidence, order_no FROM corner.ticket_link WHERE ticket_no = '3';
+-- somebody knows which of the two it is
+SELECT settle.link_ticket('corner', 'zendesk', '4', '2290118844770334270', 'the customer sent a picture');
+SELECT state, evidence, order_no, reason FROM corner.ticket_link WHERE ticket_no = '4';
+SELECT settle.link_ticket('corner', 'zendesk', '6', '1', 'a guess');
+INSERT INTO corner.order_pattern (platform, pattern) VALUES ('corner', '([0-9');
+INSERT INTO corner.order_pattern (platform, pattern) VALUES ('corner', '(a+)\1');
+SELECT * FROM settle.check('corner');
+SET client_min_messages = warning;
+DROP SCHEMA corner CASCADE;
