@@ -93,6 +93,7 @@ BEGIN
 			desk_revision bigint NOT NULL DEFAULT 1,
 			link_days integer NOT NULL DEFAULT 30 CHECK (link_days > 0),
 			suggestion_limit integer NOT NULL DEFAULT 5 CHECK (suggestion_limit > 1),
+			staging_days integer NOT NULL DEFAULT 90 CHECK (staging_days > 0),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
@@ -101,7 +102,7 @@ BEGIN
 
 		CREATE TABLE %1$I.access (
 			role regrole NOT NULL,
-			level text NOT NULL CHECK (level IN ('reader', 'clerk', 'approver', 'staff', 'connector', 'delegate', 'admin')),
+			level text NOT NULL CHECK (level IN ('reader', 'clerk', 'approver', 'staff', 'connector', 'personal', 'delegate', 'admin')),
 			granted_at timestamptz NOT NULL DEFAULT now(),
 			granted_by text NOT NULL,
 			reason text,
@@ -206,6 +207,7 @@ BEGIN
 	PERFORM settle._create_link_tables(book);
 	PERFORM settle._create_customer_tables(book);
 	PERFORM settle._create_order_tables(book);
+	PERFORM settle._create_person_tables(book);
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;

@@ -25,7 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-static const char *const level_names[] = {"reader", "clerk", "approver", "staff", "connector", "delegate", "admin"};
+static const char *const level_names[] = {"reader", "clerk", "approver", "staff", "connector", "personal", "delegate", "admin"};
 
 /*
  * Tells whether one level has the rights of another: an admin those of all, and
@@ -33,19 +33,20 @@ static const char *const level_names[] = {"reader", "clerk", "approver", "staff"
  * approver does not enter, so that maker and checker can be told apart.  Staff
  * move the tickets that they work on, and a connector, a program that talks to a
  * platform, carries messages: a clerk could do both, they nothing else.  A delegate, who answers for who his people are, has their rights while he acts
- * for one of them; to act for others is a right that nobody has by another.
+ * for one of them; to act for others is a right that nobody has by another, and
+ * neither is to see personal data.
  */
 static bool
 level_includes(const char *has, SettleLevel wanted, bool acting)
 {
 	if (strcmp(has, level_names[wanted]) == 0)
 		return true;
-	if (wanted == SETTLE_DELEGATE)
+	if (wanted == SETTLE_DELEGATE || wanted == SETTLE_PERSONAL)
 		return false;
 	if (strcmp(has, "delegate") == 0)
 		return wanted == SETTLE_READER || (acting && wanted != SETTLE_ADMIN);
 	return strcmp(has, "admin") == 0 ||
-		(wanted == SETTLE_READER && (strcmp(has, "clerk") == 0 || strcmp(has, "approver") == 0)) ||
+		(wanted == SETTLE_READER && (strcmp(has, "clerk") == 0 || strcmp(has, "approver") == 0 || strcmp(has, "personal") == 0)) ||
 		((wanted == SETTLE_CONNECTOR || wanted == SETTLE_STAFF) && strcmp(has, "clerk") == 0);
 }
 
@@ -246,6 +247,13 @@ Datum
 settle_as_connector(PG_FUNCTION_ARGS)
 {
 	return settle_call_as_owner(fcinfo, SETTLE_CONNECTOR);
+}
+
+PG_FUNCTION_INFO_V1(settle_as_personal);
+Datum
+settle_as_personal(PG_FUNCTION_ARGS)
+{
+	return settle_call_as_owner(fcinfo, SETTLE_PERSONAL);
 }
 
 PG_FUNCTION_INFO_V1(settle_as_admin);

@@ -332,7 +332,8 @@ BEGIN
 		GROUP BY s.platform, s.kind, s.state, s.reason;
 		COMMENT ON VIEW %1$I.staging_state IS 'how many payloads came to what, and why';
 		CREATE VIEW %1$I.quarantine AS
-		SELECT s.staging_id, s.received_at, s.platform, s.kind, s.shop, s.field, s.reason, s.sqlstate, s.message
+		SELECT s.staging_id, s.received_at, s.platform, s.kind, s.shop, s.field, s.reason, s.sqlstate,
+			CASE WHEN s.reason IN ('type', 'error', 'encoding') OR s.reason <> 'status' AND s.message ~ '[^ -~]' THEN settle._hide_values(s.message) ELSE settle.mask_text(s.message) END AS message
 		FROM %1$I.staging AS s
 		WHERE s.state = 'quarantined';
 		COMMENT ON VIEW %1$I.quarantine IS 'payloads that could not be used: which field, and why';

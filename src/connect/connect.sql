@@ -110,9 +110,11 @@ BEGIN
 	END LOOP;
 	EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OF staging_id, received_at, platform, shop, connector OR DELETE OR TRUNCATE ON %I.staging FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
 	PERFORM settle._create_canonical_tables(book);
+	PERFORM settle._create_personal_tables(book);
 	PERFORM settle._create_changed_table(book);
 	PERFORM settle._create_connect_views(book);
 	PERFORM settle.load_mappings(quote_ident(book)::regnamespace);
+	PERFORM settle._create_reread_tables(book);
 	PERFORM settle._journal(book, 'mapping', '{platform,kind}');
 	PERFORM settle._journal(book, 'mapping_part', '{platform,kind,part}');
 	PERFORM settle._journal(book, 'mapping_field', '{platform,kind,part,field}');
@@ -197,9 +199,10 @@ CREATE FUNCTION settle._tick_ingest(book regnamespace) RETURNS jsonb
 AS $function$
 DECLARE
 	done record;
+	more boolean := settle._continue_reread(book);
 BEGIN
 	done := settle.ingest(book, 20000);
-	RETURN CASE WHEN done.payloads > 0 THEN to_jsonb(done) || jsonb_build_object('more', done.payloads = 20000) END;
+	RETURN CASE WHEN done.payloads > 0 THEN to_jsonb(done) || jsonb_build_object('more', more OR done.payloads = 20000) END;
 END
 $function$;
-COMMENT ON FUNCTION settle._tick_ingest(regnamespace) IS 'step of settle.tick: takes in what connectors have landed';
+COMMENT ON FUNCTION settle._tick_ingest(regnamespace) IS 'step of settle.tick: takes in what connectors have landed, and what is to be read again';

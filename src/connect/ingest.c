@@ -292,6 +292,7 @@ ingest_batch(Ingest *ingest)
 	SPI_freetuptable(ingest->landed_rows);
 	settle_merge(ingest);
 	write_verdicts(ingest);
+	settle_forget_erased(ingest);
 }
 
 /* ---- in SQL ---- */

@@ -39,6 +39,9 @@ extern void settle_show_rows(Ingest *ingest, const char *name, TupleDesc desc, T
 extern void settle_hide_rows(const char *name, Tuplestorestate *store);
 extern int	settle_column_number(TupleDesc desc, const char *name);
 
+/* erased.c */
+extern void settle_forget_erased(Ingest *ingest);
+
 /* bulk.c */
 typedef void (*SettleRowValues) (int row, ItemPointer place, Datum *values, bool *nulls, void *arg);
 

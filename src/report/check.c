@@ -302,6 +302,21 @@ static const Invariant invariants[] = {
 		"AND NOT EXISTS (SELECT FROM %1$s.sheet AS s JOIN %1$s.period AS q ON q.period = s.period AND q.state <> 'closed' WHERE s.corrects_period = o.period)"
 	},
 	{
+		"nothing personal is left of who was erased",
+		"SELECT e.subject, l.place FROM %1$s.erased AS e CROSS JOIN LATERAL ("
+		"SELECT 'stands in person' AS place FROM %1$s.person AS p WHERE p.subject = e.subject AND p.platform = split_part(e.subject, ':', 1) "
+		"UNION ALL SELECT 'has a key ' || i.key_type FROM %1$s.customer_identity AS i WHERE i.subject = e.subject AND settle._is_personal_key(i.key_type)) AS l"
+	},
+	{
+		"no payload keeps its body for longer than staging_days and a day",
+		"SELECT s.platform, 'bodies: ' || count(*) || ', the oldest of ' || min(s.received_at) FROM %1$s.staging AS s "
+		"WHERE (s.payload IS NOT NULL OR s.raw IS NOT NULL) AND s.received_at < now() - (SELECT make_interval(days => b.staging_days + 1) FROM %1$s.book AS b) GROUP BY s.platform"
+	},
+	{
+		"the code of a party is no phone and no identity card",
+		"SELECT settle.mask_text(p.party), 'stands in sheets, which nothing changes' FROM %1$s.party AS p WHERE settle.looks_personal(p.party)"
+	},
+	{
 		"a linked ticket names an order of the book",
 		"SELECT l.platform || ' ' || l.ticket_no, 'is linked to ' || l.order_platform || ' ' || l.order_no || ', which is not there' FROM %1$s.ticket_link AS l "
 		"WHERE l.order_no IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.shop_order AS o WHERE (o.platform, o.shop, o.order_no) = (l.order_platform, l.order_shop, l.order_no))"

@@ -214,4 +214,12 @@ SELECT settle.ingest('till') \g /dev/null
 SELECT settle.work('till', s) FROM unnest(settle._order_steps()) AS s \g /dev/null
 SELECT results_eq($$ SELECT payee, amount FROM till.line_detail $$, $$ VALUES ('staff:7', 30.00) $$, 'and no run is needed');
 SELECT is((SELECT count(*) FROM settle.check('till')), 0::bigint, 'nothing is wrong in it');
+
+-- The page shows what the golden test shows.
+\set page `cat docs/order.md`
+\set statements `cat sql/order.sql`
+\set transcript `cat expected/order.out`
+SELECT is_empty($$ SELECT block[1] FROM regexp_matches($$ || quote_literal(:'page') || $$, E'```sql\n(SELECT settle.create_book.*?)\n```', 'g') AS block WHERE strpos($$ || quote_literal(:'statements') || $$, block[1]) = 0 $$, 'the statements of docs/order.md are those of sql/order.sql');
+SELECT is_empty($$ SELECT block[1] FROM regexp_matches($$ || quote_literal(:'page') || $$, E'\n```\n( .*?)\n```\n', 'g') AS block
+    WHERE strpos(regexp_replace($$ || quote_literal(:'transcript') || $$, ' +$', '', 'ng'), regexp_replace(block[1], ' +$', '', 'ng')) = 0 $$, 'and its results those of expected/order.out');
 SELECT * FROM finish();
