@@ -310,8 +310,15 @@ BEGIN
 		SELECT (SELECT count(*) FROM opened), (SELECT count(*) FROM changed), (SELECT count(*) FROM unwanted)
 	$sql$, book, settle._ltree_schema()) INTO opened, changed, cancelled USING book, platforms, shops, order_nos;
 	PERFORM settle._settle_at_once(book, false);
-	EXECUTE format('DELETE FROM %s.order_problem AS p USING unnest($1, $2, $3) AS o (platform, shop, order_no) WHERE p.platform = o.platform AND p.shop = o.shop AND p.order_no = o.order_no', book)
-		USING platforms, shops, order_nos;
+	EXECUTE format($sql$
+		WITH solved AS (
+			DELETE FROM %1$s.order_problem AS p
+			USING unnest($1, $2, $3) AS o (platform, shop, order_no)
+			WHERE p.platform = o.platform AND p.shop = o.shop AND p.order_no = o.order_no
+			RETURNING concat_ws(' ', p.platform, p.shop, p.order_no) AS object
+		)
+		UPDATE %1$s.alert AS a SET settled_at = now(), reason = 'its tickets are made' FROM solved AS s WHERE a.kind = 'order' AND a.object = s.object AND a.settled_at IS NULL
+	$sql$, book) USING platforms, shops, order_nos;
 END
 $function$;
 COMMENT ON FUNCTION settle._write_order_tickets(regnamespace, text[], text[], text[]) IS 'makes the tickets of orders what they should be: writes the differences';
@@ -392,8 +399,12 @@ BEGIN
 				cancelled := cancelled + done.cancelled;
 			EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR raise_exception THEN
 				EXECUTE format($sql$
-					INSERT INTO %s.order_problem AS p (platform, shop, order_no, sqlstate, message) VALUES ($1, $2, $3, $4, $5)
-					ON CONFLICT (platform, shop, order_no) DO UPDATE SET sqlstate = excluded.sqlstate, message = excluded.message
+					WITH problem AS (
+						INSERT INTO %1$s.order_problem AS p (platform, shop, order_no, sqlstate, message) VALUES ($1, $2, $3, $4, $5)
+						ON CONFLICT (platform, shop, order_no) DO UPDATE SET sqlstate = excluded.sqlstate, message = excluded.message
+					)
+					INSERT INTO %1$s.alert (kind, object, message) VALUES ('order', concat_ws(' ', $1, $2, $3), $5)
+					ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
 				$sql$, book) USING one.platform, one.shop, one.order_no, SQLSTATE, SQLERRM;
 				problems := problems + 1;
 			END;

@@ -67,11 +67,14 @@ BEGIN
 			f.refund_no, f.kind AS refund_kind, f.phase AS refund_phase, f.status AS refund_status, f.requested_at, f.refunded_at,
 			coalesce(p.project, 'unknown'::%2$I.ltree) AS project, coalesce(p.needs_install, false) AS needs_install, coalesce(a.region, 'unknown'::%2$I.ltree) AS region, o.province, o.city, o.district,
 			CASE WHEN has_table_privilege(o.tableoid, 'SELECT') THEN o.seller_memo END AS seller_memo,
-			'customer:' || sc.customer AS customer, NULL::text AS staff, NULL::jsonb AS staff_weights, NULL::boolean AS estimate, NULL::text AS campaign, NULL::numeric AS campaign_amount,
+			'customer:' || sc.customer AS customer, NULL::text AS staff, NULL::jsonb AS staff_weights, NULL::boolean AS estimate, oc.campaign, oc.amount AS campaign_amount,
 			o.tied, o.flags
 		FROM %1$I.shop_order AS o
 		JOIN %1$I.order_status AS st ON st.platform = o.platform AND st.shop = o.shop AND st.order_no = o.order_no
 		LEFT JOIN %1$I.subject_customer AS sc ON sc.platform = o.platform AND sc.subject = o.platform || ':order:' || o.order_no
+		LEFT JOIN LATERAL (
+			SELECT c.campaign, c.amount FROM %1$I.order_campaign AS c WHERE c.platform = o.platform AND c.shop = o.shop AND c.order_no = o.order_no
+		) AS oc ON true
 		-- an order whose payment the platform does not say is paid where it says when
 		CROSS JOIN LATERAL (
 			SELECT coalesce(o.paid_amount, CASE WHEN o.paid_at IS NOT NULL THEN o.payable_amount END, 0) AS paid, coalesce(st.refunded_amount, 0) AS refunded

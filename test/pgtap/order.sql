@@ -184,11 +184,13 @@ CALL settle.tick('trade');
 SELECT public.land('F', 'TRADE_FINISHED', '2025-11-08 12:00:00', '{13}'), public.land('G', 'TRADE_FINISHED', '2025-11-08 12:00:00', '{14}') \g /dev/null
 CALL settle.tick('trade');
 SELECT results_eq($$ SELECT order_no, sqlstate, message FROM trade.order_problem $$, $$ VALUES ('F', '22012', 'division by zero') $$, 'an order that cannot be computed is noted');
+SELECT is((SELECT concat_ws(' ', object, message, settled_at) FROM trade.alert WHERE kind = 'order'), 'taobao corner F division by zero', 'and raises an alert');
 SELECT is(public.tickets('G'), 'G:G1:install 14.00 11-08', 'those beside it have their tickets');
 SELECT is(public.wrong(), NULL, 'and the check does not stumble over it');
 SELECT settle.end_order_ticket_rule('trade', 'fails', '2025-01-01') \g /dev/null
 CALL settle.tick('trade');
 SELECT is(concat_ws(', ', public.tickets('F'), (SELECT count(*) FROM trade.order_problem)), 'F:F1:install 13.00 11-08, 0', 'once the rule is gone it has its ticket');
+SELECT is((SELECT reason FROM trade.alert WHERE kind = 'order'), 'its tickets are made', 'and the alert is settled');
 
 -- Names of places and products
 UPDATE trade.region_alias SET region = 'cn.east' WHERE city = '杭州市';
