@@ -230,6 +230,7 @@ typedef struct MappedRow
 	TimestampTz version;
 	const char *key;			/* texts of the key, each with a zero byte behind it; NULL as precedence is */
 	int			key_len;
+	int64		staging_id;
 } MappedRow;
 
 /* What a payload, or one of its rows, comes to; the further down, the better. */

@@ -61,7 +61,7 @@ BEGIN
 			kind text NOT NULL,
 			part text NOT NULL CHECK (part <> ''),
 			entity text NOT NULL CHECK (entity IN ('shop_order', 'order_line', 'promotion', 'refund', 'shop_payment', 'profit_share', 'shipment', 'shipment_event',
-				'customer_identity', 'customer_follow', 'person', 'platform_ticket', 'platform_ticket_fee', 'signal', 'context')),
+				'customer_identity', 'customer_follow', 'follow_event', 'person', 'platform_ticket', 'platform_ticket_fee', 'signal', 'context')),
 			rows jsonpath[] NOT NULL CHECK (cardinality(rows) > 0),
 			within text,
 			place integer NOT NULL DEFAULT 0,
@@ -114,6 +114,7 @@ BEGIN
 	PERFORM settle._create_changed_table(book);
 	PERFORM settle._create_connect_views(book);
 	PERFORM settle.load_mappings(quote_ident(book)::regnamespace);
+	PERFORM settle._create_reread_tables(book);
 	PERFORM settle._journal(book, 'mapping', '{platform,kind}');
 	PERFORM settle._journal(book, 'mapping_part', '{platform,kind,part}');
 	PERFORM settle._journal(book, 'mapping_field', '{platform,kind,part,field}');
@@ -198,9 +199,10 @@ CREATE FUNCTION settle._tick_ingest(book regnamespace) RETURNS jsonb
 AS $function$
 DECLARE
 	done record;
+	more boolean := settle._continue_reread(book);
 BEGIN
 	done := settle.ingest(book, 20000);
-	RETURN CASE WHEN done.payloads > 0 THEN to_jsonb(done) || jsonb_build_object('more', done.payloads = 20000) END;
+	RETURN CASE WHEN done.payloads > 0 THEN to_jsonb(done) || jsonb_build_object('more', more OR done.payloads = 20000) END;
 END
 $function$;
-COMMENT ON FUNCTION settle._tick_ingest(regnamespace) IS 'step of settle.tick: takes in what connectors have landed';
+COMMENT ON FUNCTION settle._tick_ingest(regnamespace) IS 'step of settle.tick: takes in what connectors have landed, and what is to be read again';

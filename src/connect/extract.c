@@ -424,6 +424,7 @@ add_row(Extraction *extraction, Element *element, int parent)
 	row->part = element->part;
 	row->parent = parent;
 	row->version = element->version;
+	row->staging_id = extraction->landed->staging_id;
 	if (element->part->entity->parent == NULL)
 	{
 		row->precedence = MemoryContextStrdup(batch->context, element->precedence);

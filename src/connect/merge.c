@@ -103,6 +103,9 @@ typedef struct Rivals
 	int			first;			/* row of the batch */
 	int			best;			/* the first of the greatest precedence */
 	const char *stands;			/* precedence of the row that stands, NULL for none */
+	int64		staging_id;		/* the payload that it came from */
+	bool		tied;
+	bool		again;			/* which is in the batch once more: it does not compete with itself */
 	const char *greatest;		/* that was met so far, NULL for none */
 } Rivals;
 
@@ -161,14 +164,16 @@ look_up_standing(Ingest *ingest, int entity_no, Rivals **rivals, int n)
 		tuplestore_putvalues(store, narrow, values, nulls);
 	}
 	settle_show_rows(ingest, "arrived", narrow, store, n);
-	found = settle_book_execute(psprintf("SELECT a.n, c.precedence FROM arrived AS a CROSS JOIN LATERAL (SELECT c.precedence FROM %s.%s AS c WHERE %s OFFSET 0) AS c",
+	found = settle_book_execute(psprintf("SELECT a.n, c.precedence, c.staging_id, c.tied FROM arrived AS a CROSS JOIN LATERAL (SELECT c.precedence, c.staging_id, c.tied FROM %s.%s AS c WHERE %s OFFSET 0) AS c",
 										 ingest->book.name, entity->name, key_list(entity->keys, "c.? = a.?", " AND ")),
 								0, NULL, NULL, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < found; i++)
 	{
 		Rivals	   *met = rivals[DatumGetInt32(settle_spi_datum(i, 1, &isnull))];
 
-		met->stands = met->greatest = TextDatumGetCString(settle_spi_datum(i, 2, &isnull));
+		met->stands = TextDatumGetCString(settle_spi_datum(i, 2, &isnull));
+		met->staging_id = DatumGetInt64(settle_spi_datum(i, 3, &isnull));
+		met->tied = DatumGetBool(settle_spi_datum(i, 4, &isnull));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	settle_hide_rows("arrived", store);
@@ -194,6 +199,29 @@ verdict_of(const char *precedence, const char *greatest)
 	if (strncmp(precedence, greatest, SETTLE_VERSION_BYTES) == 0)
 		return VERDICT_TIE;
 	return strcmp(precedence, greatest) > 0 ? VERDICT_APPLIED : VERDICT_STALE;
+}
+
+/*
+ * Whether the best row of a key is written.
+ */
+static void
+decide(Ingest *ingest, int row, const Rivals *rivals)
+{
+	MappedRow  *best = &ingest->batch.rows[row];
+	RowState   *state = &ingest->states[row];
+
+	state->replaces = rivals->stands != NULL;
+	state->wins = rivals->stands == NULL || rivals->again ||
+		(strcmp(best->precedence, rivals->stands) > 0 && strcmp(hash_part(best->precedence), hash_part(rivals->stands)) != 0);
+	/* what is read again of the same version stays tied */
+	if (rivals->again && rivals->tied && strncmp(best->precedence, rivals->stands, SETTLE_VERSION_BYTES) == 0)
+	{
+		int			column = best->part->columns[COLUMN_TIED] + 1;
+		Datum		value = BoolGetDatum(true);
+		bool		isnull = false;
+
+		best->tuple = heap_modify_tuple_by_cols(best->tuple, best->part->desc, 1, &column, &value, &isnull);
+	}
 }
 
 /*
@@ -225,13 +253,16 @@ judge(Ingest *ingest)
 			of_row[i] = hash_search(table, &key, HASH_ENTER, &found);
 			if (found)
 				continue;
+			memset((char *) of_row[i] + RIVALS_KEY_SIZE, 0, sizeof(Rivals) - RIVALS_KEY_SIZE);
 			of_row[i]->first = of_row[i]->best = i;
-			of_row[i]->stands = of_row[i]->greatest = NULL;
 			met[n++] = of_row[i];
 		}
 		if (n > 0)
 			look_up_standing(ingest, e, met, n);
 	}
+	for (int i = 0; i < batch->nrows; i++)
+		if (of_row[i] != NULL && of_row[i]->stands != NULL && of_row[i]->staging_id == batch->rows[i].staging_id)
+			of_row[i]->again = true;
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		const char *precedence = batch->rows[i].precedence;
@@ -239,6 +270,8 @@ judge(Ingest *ingest)
 
 		if (rivals == NULL)
 			continue;
+		if (rivals->first == i && !rivals->again)
+			rivals->greatest = rivals->stands;
 		ingest->states[i].verdict = verdict_of(precedence, rivals->greatest);
 		if (rivals->greatest == NULL || strcmp(precedence, rivals->greatest) > 0)
 			rivals->greatest = precedence;
@@ -247,13 +280,7 @@ judge(Ingest *ingest)
 	}
 	for (int i = 0; i < batch->nrows; i++)
 		if (of_row[i] != NULL && of_row[i]->best == i)
-		{
-			const char *stands = of_row[i]->stands;
-			const char *precedence = batch->rows[i].precedence;
-
-			ingest->states[i].wins = stands == NULL || (strcmp(precedence, stands) > 0 && strcmp(hash_part(precedence), hash_part(stands)) != 0);
-			ingest->states[i].replaces = stands != NULL;
-		}
+			decide(ingest, i, of_row[i]);
 	hash_destroy(table);
 }
 

@@ -287,6 +287,14 @@ static const Invariant invariants[] = {
 		"AND NOT EXISTS (SELECT FROM %1$s.sheet AS s JOIN %1$s.period AS q ON q.period = s.period AND q.state <> 'closed' WHERE s.corrects_period = o.period)"
 	},
 	{
+		"the name of a promotion is known, as it is normalised now",
+		"SELECT n.platform || ' ' || n.title, 'is kept as ' || n.name || ', and is ' || settle.normalize_text(left(n.title, 200)) FROM %1$s.campaign_name AS n "
+		"WHERE n.name <> settle.normalize_text(left(n.title, 200)) "
+		"UNION ALL SELECT DISTINCT p.platform || ' ' || p.title, 'is not in campaign_name' FROM %1$s.promotion AS p "
+		"WHERE octet_length(p.title) < 2000 AND NOT EXISTS (SELECT FROM %1$s.campaign_name AS n WHERE n.platform = p.platform AND n.title = p.title) "
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS c WHERE (c.platform, c.shop, c.order_no) = (p.platform, p.shop, p.order_no))"
+	},
+	{
 		"nothing personal is left of who was erased",
 		"SELECT e.subject, l.place FROM %1$s.erased AS e CROSS JOIN LATERAL ("
 		"SELECT 'stands in person' AS place FROM %1$s.person AS p WHERE p.subject = e.subject AND p.platform = split_part(e.subject, ':', 1) "
@@ -325,6 +333,35 @@ static const Invariant invariants[] = {
 		"a payload is unlinked because a ticket is",
 		"SELECT 'payload ' || s.staging_id, 'its tickets are linked' FROM %1$s.staging AS s "
 		"WHERE s.state = 'unlinked' AND NOT EXISTS (SELECT FROM %1$s.ticket_link AS l WHERE l.staging_id = s.staging_id AND l.state IN ('unlinked', 'suggested'))"
+	},
+	{
+		"staff share an order line by positive weights, and by one attribution at a time",
+		"SELECT format('%%s %%s %%s %%s', a.platform, a.shop, a.order_no, a.line_no), 'shares by ' || a.weights::text FROM %1$s.attribution AS a "
+		"WHERE a.weights = '{}' OR EXISTS (SELECT FROM jsonb_each_text(a.weights) AS w WHERE w.value::numeric <= 0) "
+		"UNION ALL SELECT format('%%s %%s %%s %%s', x.platform, x.shop, x.order_no, x.line_no), 'attributed from ' || x.attributed_at || ' while another holds until ' || coalesce(x.until::text, 'now') "
+		"FROM (SELECT a.*, lag(coalesce(a.replaced_at, 'infinity')) OVER (PARTITION BY a.platform, a.shop, a.order_no, a.line_no ORDER BY a.attributed_at, a.attribution_id) AS until FROM %1$s.attribution AS a) AS x "
+		"WHERE x.until > x.attributed_at"
+	},
+	{
+		"an order line is attributed as its evidence says, or as was confirmed",
+		"SELECT format('%%s %%s %%s %%s', x.platform, x.shop, x.order_no, x.line_no), 'attributed as ' || coalesce(x.weights::text, 'nobody''s') || ', should be ' || coalesce(x.found::text, 'nobody''s') "
+		"FROM (SELECT platform, shop, order_no, line_no, a.weights, a.evidence, a.estimate, coalesce(c.weights, f.weights) AS found, coalesce(c.evidence, f.evidence) AS found_evidence, c.weights IS NULL AND f.estimate AS found_estimate "
+		"FROM settle._staff_found($1::regnamespace) AS f "
+		"FULL JOIN (SELECT s.* FROM %1$s.staff_confirmation AS s WHERE EXISTS (SELECT FROM %1$s.order_line AS l "
+		"WHERE (l.platform, l.shop, l.order_no, l.line_no) = (s.platform, s.shop, s.order_no, s.line_no))) AS c USING (platform, shop, order_no, line_no) "
+		"FULL JOIN (SELECT o.* FROM %1$s.attribution AS o WHERE o.replaced_at IS NULL) AS a USING (platform, shop, order_no, line_no)) AS x "
+		"WHERE (x.weights, x.evidence, x.estimate) IS DISTINCT FROM (x.found, x.found_evidence, x.found_estimate) "
+		/* what the step has not looked at yet */
+		"AND NOT EXISTS (SELECT FROM %1$s.alias_changed) "
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.step = 'staff' AND (q.platform, q.shop, q.order_no) = (x.platform, x.shop, x.order_no))"
+	},
+	{
+		"who followed whom is what the events come to",
+		"SELECT format('%%s %%s %%s', x.platform, x.customer_no, x.staff_ref), format('%%s period %%s %%s', CASE WHEN x.n = 1 THEN 'no event makes the' ELSE 'events make a missing' END, x.valid, x.how) "
+		"FROM (SELECT p.platform, p.shop, p.customer_no, p.staff_ref, p.valid, p.how, p.ended_by, sum(p.n) AS n FROM ("
+		"SELECT f.platform, f.shop, f.customer_no, f.staff_ref, f.valid, f.how, f.ended_by, 1 AS n FROM %1$s.follow_period AS f "
+		"UNION ALL SELECT d.platform, d.shop, d.customer_no, d.staff_ref, d.valid, d.how, d.ended_by, -1 FROM settle._derive_follow($1::regnamespace) AS d) AS p "
+		"GROUP BY 1, 2, 3, 4, 5, 6, 7) AS x WHERE x.n <> 0"
 	}
 };
 

@@ -184,11 +184,13 @@ CALL settle.tick('trade');
 SELECT public.land('F', 'TRADE_FINISHED', '2025-11-08 12:00:00', '{13}'), public.land('G', 'TRADE_FINISHED', '2025-11-08 12:00:00', '{14}') \g /dev/null
 CALL settle.tick('trade');
 SELECT results_eq($$ SELECT order_no, sqlstate, message FROM trade.order_problem $$, $$ VALUES ('F', '22012', 'division by zero') $$, 'an order that cannot be computed is noted');
+SELECT is((SELECT concat_ws(' ', object, message, settled_at) FROM trade.alert WHERE kind = 'order'), 'taobao corner F division by zero', 'and raises an alert');
 SELECT is(public.tickets('G'), 'G:G1:install 14.00 11-08', 'those beside it have their tickets');
 SELECT is(public.wrong(), NULL, 'and the check does not stumble over it');
 SELECT settle.end_order_ticket_rule('trade', 'fails', '2025-01-01') \g /dev/null
 CALL settle.tick('trade');
 SELECT is(concat_ws(', ', public.tickets('F'), (SELECT count(*) FROM trade.order_problem)), 'F:F1:install 13.00 11-08, 0', 'once the rule is gone it has its ticket');
+SELECT is((SELECT reason FROM trade.alert WHERE kind = 'order'), 'its tickets are made', 'and the alert is settled');
 
 -- Names of places and products
 UPDATE trade.region_alias SET region = 'cn.east' WHERE city = '杭州市';
@@ -214,4 +216,12 @@ SELECT settle.ingest('till') \g /dev/null
 SELECT settle.work('till', s) FROM unnest(settle._order_steps()) AS s \g /dev/null
 SELECT results_eq($$ SELECT payee, amount FROM till.line_detail $$, $$ VALUES ('staff:7', 30.00) $$, 'and no run is needed');
 SELECT is((SELECT count(*) FROM settle.check('till')), 0::bigint, 'nothing is wrong in it');
+
+-- The page shows what the golden test shows.
+\set page `cat docs/order.md`
+\set statements `cat sql/order.sql`
+\set transcript `cat expected/order.out`
+SELECT is_empty($$ SELECT block[1] FROM regexp_matches($$ || quote_literal(:'page') || $$, E'```sql\n(SELECT settle.create_book.*?)\n```', 'g') AS block WHERE strpos($$ || quote_literal(:'statements') || $$, block[1]) = 0 $$, 'the statements of docs/order.md are those of sql/order.sql');
+SELECT is_empty($$ SELECT block[1] FROM regexp_matches($$ || quote_literal(:'page') || $$, E'\n```\n( .*?)\n```\n', 'g') AS block
+    WHERE strpos(regexp_replace($$ || quote_literal(:'transcript') || $$, ' +$', '', 'ng'), regexp_replace(block[1], ' +$', '', 'ng')) = 0 $$, 'and its results those of expected/order.out');
 SELECT * FROM finish();
