@@ -84,6 +84,7 @@ INSERT INTO shop.staging (platform, payload) VALUES
 INSERT INTO shop.staging (platform, raw) VALUES ('taobao', convert_to('{"refund_get_response": {"refund": {"refund_id": "9100000002", "tid": 5100000000000000001, "status": "CLOSED", "refund_fee": "1.00", "refund_version": 1763000000000, "reason": "王芳", "modified": "2025-11-13 10:00:00"}}}', 'UTF8'));
 INSERT INTO shop.mapping_field (platform, kind, part, field, form, path, strict, place) VALUES ('zendesk', 'ticket', 'ticket', 'order_ref', 'id', '{$.custom_fields[*] ? (@.id == 1).value}', false, 1000);
 SELECT settle.add_order_ticket_rule('shop', 'no_install', $$position('改期' IN seller_memo) > 0$$, 'cancel', ticket => 'install', valid => '(,)') \g /dev/null
+INSERT INTO shop.staff_alias (platform, staff_ref, kind, staff) VALUES ('taobao', '小满', 'word', '1001');
 SELECT settle.ingest('shop') \g /dev/null
 SELECT results_eq('SELECT state, count(*) FROM shop.staging GROUP BY state ORDER BY state', $$ VALUES ('applied', 6::bigint), ('duplicate', 1), ('quarantined', 2), ('stale', 1) $$, 'payloads of every fate');
 SELECT settle.send('shop', 'taobao', 'address', '5100000000000000001', '{"order_no": "5100000000000000001", "person": {"name": "王芳", "phone": "13900000001"}}', key => 'a1') AS told,
@@ -188,7 +189,7 @@ CREATE TABLE public.before AS SELECT o.order_no, o.paid_amount, o.lifecycle, o.p
 SELECT is(public.as_user('person_admin', $$ SELECT settle.erase_person('shop', 'taobao:order:5100000000000000001', 'letter 12') $$), '(3,3,3,0,9,2)', 'an order, its ticket and its parcel');
 SELECT is_empty('SELECT * FROM public.places()', 'nothing of him is left in any column of any table');
 SELECT is((SELECT string_agg(subject, ' ' ORDER BY subject) FROM shop.erased), 'parcel:SF1000000000001 taobao:order:5100000000000000001 zendesk:ticket:7', 'that he was erased is remembered');
-SELECT is((SELECT seller_memo FROM shop.shop_order WHERE order_no = '5100000000000000001'), '5100000000000000001 改期', 'of a memo stays what is read of it');
+SELECT is((SELECT seller_memo FROM shop.shop_order WHERE order_no = '5100000000000000001'), '5100000000000000001 小满 改期', 'of a memo stays what is read of it');
 SELECT is((SELECT concat_ws('|', title, description, order_ref) FROM shop.platform_ticket), '5100000000000000001|5100000000000000001', 'and of a ticket');
 SELECT is((SELECT string_agg(concat_ws(' ', message_id = :told, message_id = :untold, message_id = :sms, state, payload, error), ', ' ORDER BY message_id) FROM shop.outbox),
     't f f done {"order_no": "5100000000000000001"}, f t f dead {"order_no": "5100000000000000001"} the person was erased, f f t dead {} the person was erased, f f f waiting {"order_no": "5100000000000000001"}', 'messages that told of him are given up');
