@@ -39,6 +39,31 @@ SELECT state, evidence, order_no, reason FROM corner.ticket_link WHERE ticket_no
 SELECT settle.link_ticket('corner', 'zendesk', '6', '1', 'a guess');
 INSERT INTO corner.order_pattern (platform, pattern) VALUES ('corner', '([0-9');
 INSERT INTO corner.order_pattern (platform, pattern) VALUES ('corner', '(a+)\1');
+
+--------------------------------------------------------------------------------
+-- Campaigns
+--------------------------------------------------------------------------------
+-- Youzan, Taobao and JD call the sale of 11.11 what they like
+SELECT t AS written, settle.normalize_text(t) AS one FROM unnest('{双十一特惠价,11·11特惠价,１１．１１ 特惠价,【1111】特惠价,六一八,6.18}'::text[]) AS t;
+INSERT INTO corner.shop_order (platform, shop, order_no, lifecycle, paid_at, version, precedence, tied, flags, staging_id)
+SELECT p, 'corner', p || '-' || n, 'paid', at::timestamptz, at::timestamptz, '1', false, '{}', 1
+FROM (VALUES ('youzan', 1, '2025-11-11 00:01+08'), ('taobao', 2, '2025-11-11 00:02+08'), ('jd', 3, '2025-11-11 00:03+08'), ('jd', 4, '2025-11-11 00:04+08'), ('taobao', 5, '2025-11-13 00:05+08')) AS o (p, n, at);
+INSERT INTO corner.order_line (platform, shop, order_no, line_no, position, unit_price, line_paid)
+SELECT platform, shop, order_no, l, 1, price, price FROM corner.shop_order CROSS JOIN (VALUES ('a', 100.00), ('gift', 0.00)) AS l (l, price) WHERE order_no LIKE '%-_';
+INSERT INTO corner.promotion (platform, shop, order_no, position, kind, title) VALUES ('youzan', 'corner', 'youzan-1', 1, 'order', '双十一特惠价'), ('taobao', 'corner', 'taobao-2', 1, 'promotion', '11.11狂欢价 跨店满减'),
+  ('jd', 'corner', 'jd-3', 1, 'coupon', '双11立减'), ('jd', 'corner', 'jd-4', 1, 'coupon', '11·11会员日'), ('taobao', 'corner', 'taobao-5', 1, 'promotion', '11.11狂欢价 跨店满减');
+CALL settle.tick('corner');
+SELECT settle.add_campaign('corner', 'd11-2025', '[2025-10-24 00:00+08,2025-11-12 00:00+08)', 'double eleven');
+SELECT settle.add_campaign('corner', 'club', '[2025-01-01 00:00+08,2026-01-01 00:00+08)');
+SELECT settle.add_alias('corner', 'd11-2025', '11.11特惠价'), settle.add_alias('corner', 'd11-2025', '双11狂欢价', 'prefix'), settle.add_alias('corner', 'd11-2025', '双11会员', 'prefix'), settle.add_alias('corner', 'club', '双11会员日', 'prefix');
+SELECT * FROM corner.order_campaign ORDER BY order_no;
+SELECT problem, platform, title, orders, amount, candidates, suggested FROM corner.campaign_review ORDER BY problem, title COLLATE "C";
+SELECT settle.accept_alias('corner', 'd11-2025', '双11立减', 'the plan of the sale');
+SELECT settle.add_alias('corner', 'd11-2025', '双11会员', 'prefix', priority => 1);
+SELECT * FROM corner.order_campaign ORDER BY order_no;
+SELECT day, platform, orders, amount, without_campaign, share_without FROM corner.campaign_share WHERE amount > 0 ORDER BY day, platform;
+SELECT settle.add_alias('corner', 'd12-2025', '双12');
+SELECT settle.add_alias('corner', 'club', '会员.*|.*', 'pattern');
 SELECT * FROM settle.check('corner');
 SET client_min_messages = warning;
 DROP SCHEMA corner CASCADE;

@@ -23,6 +23,7 @@ BEGIN
 			org text,
 			store text,
 			created_at timestamptz,
+			deposit_at timestamptz,
 			paid_at timestamptz,
 			shipped_at timestamptz,
 			completed_at timestamptz,
@@ -52,6 +53,7 @@ BEGIN
 		COMMENT ON TABLE %1$I.shop_order IS 'orders of shops; refund_hint is what the order itself says of refunds, <book>.order_status what it comes to';
 		COMMENT ON COLUMN %1$I.shop_order.lifecycle IS 'created, paid, part_shipped, shipped, completed or closed';
 		COMMENT ON COLUMN %1$I.shop_order.presale_step IS 'deposit_unpaid, deposit_paid, final_paid, deposit_forfeited; null for an ordinary order';
+		COMMENT ON COLUMN %1$I.shop_order.deposit_at IS 'when the deposit of a presale was paid, where the platform says so';
 		COMMENT ON COLUMN %1$I.shop_order.payable_amount IS 'what the buyer owes, freight included';
 		COMMENT ON COLUMN %1$I.shop_order.paid_amount IS 'what the buyer has really paid';
 		COMMENT ON COLUMN %1$I.shop_order.staff_refs IS 'the guides that the order names for itself, where the platform can name several; null where staff_ref says it';

@@ -69,12 +69,15 @@ BEGIN
 			CASE WHEN has_table_privilege(o.tableoid, 'SELECT') THEN o.seller_memo END AS seller_memo,
 			'customer:' || sc.customer AS customer,
 			w.staff, w.staff_weights, w.estimate,
-			NULL::text AS campaign, NULL::numeric AS campaign_amount,
+			oc.campaign, oc.amount AS campaign_amount,
 			o.tied, o.flags
 		FROM %1$I.shop_order AS o
 		JOIN %1$I.order_status AS st ON st.platform = o.platform AND st.shop = o.shop AND st.order_no = o.order_no
 		LEFT JOIN %1$I.subject_customer AS sc ON sc.platform = o.platform AND sc.subject = o.platform || ':order:' || o.order_no
 		LEFT JOIN %1$I.order_store AS os ON os.platform = o.platform AND os.shop = o.shop AND os.order_no = o.order_no
+		LEFT JOIN LATERAL (
+			SELECT c.campaign, c.amount FROM %1$I.order_campaign AS c WHERE c.platform = o.platform AND c.shop = o.shop AND c.order_no = o.order_no
+		) AS oc ON true
 		-- an order whose payment the platform does not say is paid where it says when
 		CROSS JOIN LATERAL (
 			SELECT coalesce(o.paid_amount, CASE WHEN o.paid_at IS NOT NULL THEN o.payable_amount END, 0) AS paid, coalesce(st.refunded_amount, 0) AS refunded

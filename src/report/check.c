@@ -287,6 +287,14 @@ static const Invariant invariants[] = {
 		"AND NOT EXISTS (SELECT FROM %1$s.sheet AS s JOIN %1$s.period AS q ON q.period = s.period AND q.state <> 'closed' WHERE s.corrects_period = o.period)"
 	},
 	{
+		"the name of a promotion is known, as it is normalised now",
+		"SELECT n.platform || ' ' || n.title, 'is kept as ' || n.name || ', and is ' || settle.normalize_text(left(n.title, 200)) FROM %1$s.campaign_name AS n "
+		"WHERE n.name <> settle.normalize_text(left(n.title, 200)) "
+		"UNION ALL SELECT DISTINCT p.platform || ' ' || p.title, 'is not in campaign_name' FROM %1$s.promotion AS p "
+		"WHERE octet_length(p.title) < 2000 AND NOT EXISTS (SELECT FROM %1$s.campaign_name AS n WHERE n.platform = p.platform AND n.title = p.title) "
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS c WHERE (c.platform, c.shop, c.order_no) = (p.platform, p.shop, p.order_no))"
+	},
+	{
 		"nothing personal is left of who was erased",
 		"SELECT e.subject, l.place FROM %1$s.erased AS e CROSS JOIN LATERAL ("
 		"SELECT 'stands in person' AS place FROM %1$s.person AS p WHERE p.subject = e.subject AND p.platform = split_part(e.subject, ':', 1) "
