@@ -67,7 +67,7 @@ BEGIN
 			f.refund_no, f.kind AS refund_kind, f.phase AS refund_phase, f.status AS refund_status, f.requested_at, f.refunded_at,
 			coalesce(p.project, 'unknown'::%2$I.ltree) AS project, coalesce(p.needs_install, false) AS needs_install, coalesce(a.region, 'unknown'::%2$I.ltree) AS region, o.province, o.city, o.district,
 			CASE WHEN has_table_privilege(o.tableoid, 'SELECT') THEN o.seller_memo END AS seller_memo,
-			'customer:' || sc.customer AS customer, NULL::text AS staff, NULL::jsonb AS staff_weights, NULL::boolean AS estimate, oc.campaign, oc.amount AS campaign_amount,
+			'customer:' || sc.customer AS customer, w.staff, w.weights AS staff_weights, w.estimate, oc.campaign, oc.amount AS campaign_amount,
 			o.tied, o.flags
 		FROM %1$I.shop_order AS o
 		JOIN %1$I.order_status AS st ON st.platform = o.platform AND st.shop = o.shop AND st.order_no = o.order_no
@@ -123,6 +123,11 @@ BEGIN
 			WHERE x.order_no = o.order_no AND x.platform = o.platform AND (x.shop = o.shop OR x.shop = '' OR o.shop = '')
 		) AS s
 		LEFT JOIN %1$I.order_line AS l ON l.platform = o.platform AND l.shop = o.shop AND l.order_no = o.order_no AND l.line_no = s.of_line
+		LEFT JOIN LATERAL (
+			SELECT (array_agg(x.staff ORDER BY x.weight DESC, x.staff))[1] AS staff, jsonb_object_agg('staff:' || x.staff, x.weight) AS weights, bool_or(x.estimate) AS estimate
+			FROM %1$I.order_staff AS x
+			WHERE x.platform = o.platform AND x.shop = o.shop AND x.order_no = o.order_no AND x.line_no = s.of_line
+		) AS w ON true
 		-- a line has the times of the refund that came last
 		LEFT JOIN LATERAL (
 			SELECT CASE WHEN s.part = 'refund' THEN x.refund_no END AS refund_no, x.kind, x.phase, x.status, x.requested_at, CASE WHEN x.status = 'success' THEN coalesce(x.refunded_at, x.version) ELSE x.refunded_at END AS refunded_at
