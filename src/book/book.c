@@ -44,6 +44,7 @@ typedef struct Column
 
 static const Column columns_read[] = {
 	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID}, {"book", "keep_inputs", BOOLOID},
+	{"book", "desk_revision", INT8OID},
 	{"book", "max_correction", INT4OID, .nullable = true}, {"book", "fx_party", TEXTOID, .nullable = true},
 	{"gate", NULL},
 	{"fact", "fact", NAMEOID}, {"fact", "relation", REGCLASSOID},

@@ -8,6 +8,7 @@
 #include "core/core.h"
 
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "rule/engine.h"
 
 typedef struct SettleBook
@@ -48,6 +49,9 @@ typedef enum SettleLevel
 
 /* Raises 42501 unless the current user has the level in the book, or may act for its owner. */
 extern void settle_book_check_level(const SettleBook *book, SettleLevel level);
+
+/* Runs the body of the SQL function that is called, settle._f, as the owner of its book, if the caller has the level. */
+extern Datum settle_call_as_owner(FunctionCallInfo fcinfo, SettleLevel level);
 
 /* Raises 42501 where the current user may not let the book read a relation. */
 extern void settle_book_check_relation(const SettleBook *book, Oid relation);

@@ -131,6 +131,21 @@ static const Invariant invariants[] = {
 		"ON d.ticket_key = f.ticket_key AND d.run_id = f.run_id AND d.rule_id = f.rule_id AND d.payer_id = f.payer_id WHERE f.base IS DISTINCT FROM d.amount"
 	},
 	{
+		"a ticket that has a type stands in a stage of it, and is done only where that is ready",
+		"SELECT t.ticket_id, CASE WHEN y.enabled_at IS NULL THEN format('version %%s of type \"%%s\" is not enabled', t.type_version, t.type) "
+		"WHEN s.stage IS NULL THEN format('type \"%%s\" has no stage \"%%s\"', t.type, t.stage) ELSE format('stage \"%%s\", done_at %%s', t.stage, coalesce(t.done_at::text, 'null')) END "
+		"FROM %1$s.ticket AS t LEFT JOIN %1$s.ticket_type AS y ON y.type = t.type AND y.version = t.type_version "
+		"LEFT JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage "
+		"WHERE t.type IS NOT NULL AND (y.enabled_at IS NULL OR s.stage IS NULL OR (t.done_at IS NOT NULL AND NOT s.ready))"
+	},
+	{
+		"the journal of a ticket ends in the stage where it stands",
+		"SELECT coalesce(t.ticket_id, e.ticket_id), format('stands in %%s, the journal says %%s', coalesce(t.stage, 'none'), coalesce(e.now, 'none')) "
+		"FROM (SELECT x.ticket_id, x.stage FROM %1$s.ticket AS x WHERE x.type IS NOT NULL) AS t "
+		"FULL JOIN (SELECT DISTINCT ON (x.ticket_id) x.ticket_id, x.now FROM %1$s.ticket_event AS x WHERE x.what IN ('opened', 'moved', 'moved over', 'deleted') ORDER BY x.ticket_id, x.event_id DESC) AS e "
+		"ON e.ticket_id = t.ticket_id WHERE t.stage IS DISTINCT FROM e.now"
+	},
+	{
 		"tickets of orders are what the rules say",
 		"SELECT w.object, w.detail FROM settle._wrong_order_tickets($1) AS w"
 	},
@@ -353,7 +368,8 @@ static const Invariant invariants[] = {
 		"WHERE (x.weights, x.evidence, x.estimate) IS DISTINCT FROM (x.found, x.found_evidence, x.found_estimate) "
 		/* what the step has not looked at yet */
 		"AND NOT EXISTS (SELECT FROM %1$s.alias_changed) "
-		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.step = 'staff' AND (q.platform, q.shop, q.order_no) = (x.platform, x.shop, x.order_no))"
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE array_position(settle._order_steps(), q.step) <= array_position(settle._order_steps(), 'staff') "
+		"AND (q.platform, q.shop, q.order_no) = (x.platform, x.shop, x.order_no))"
 	},
 	{
 		"who followed whom is what the events come to",
