@@ -39,7 +39,7 @@ BEGIN
 		COMMENT ON TABLE %1$I.change IS 'journal of what people decided: definitions, settings, periods, parties, access; actor is the party of act_as or the session user, login always the session user, client his address, null on a local socket';
 		CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %1$I.change FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 	$table$, book);
-	PERFORM settle._journal(book, 'book', '{}', '{rule_revision}');
+	PERFORM settle._journal(book, 'book', '{}', '{rule_revision,desk_revision}');
 	PERFORM settle._journal(book, 'access', '{role,level}');
 	PERFORM settle._journal(book, 'period', '{period}');
 	PERFORM settle._journal(book, 'source', '{source}');
@@ -63,14 +63,14 @@ CREATE FUNCTION settle._readable(book regnamespace) RETURNS SETOF regclass
 		FROM pg_catalog.pg_class AS c
 		WHERE c.relnamespace OPERATOR(pg_catalog.=) book::pg_catalog.oid
 			AND (c.relkind OPERATOR(pg_catalog.=) 'v' AND c.relname OPERATOR(pg_catalog.<>) 'sheet_inputs'
-				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,job_run,party_period,period,problem,roster,run,unpaid,statement,statement_item,statement_log,approval,dispute,payment,leg,leg_return,external_figure,held,release}'));
+				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,job_run,party_period,period,problem,roster,run,unpaid,statement,statement_item,statement_log,approval,dispute,payment,leg,leg_return,external_figure,held,release,person_log}'));
 	END;
 COMMENT ON FUNCTION settle._readable(regnamespace) IS 'the relations of a book that readers may select from';
 
 CREATE FUNCTION settle.grant_access(book regnamespace, role regrole, level text, reason text DEFAULT NULL)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_admin' LANGUAGE C;
 COMMENT ON FUNCTION settle.grant_access(regnamespace, regrole, text, text) IS
-	'gives a role a level in a book: reader, clerk, approver, staff, connector, delegate or admin';
+	'gives a role a level in a book: reader, clerk, approver, staff, connector, personal, delegate or admin';
 
 CREATE FUNCTION settle._grant_access(book regnamespace, role regrole, level text, reason text) RETURNS void
 	LANGUAGE plpgsql
@@ -82,10 +82,10 @@ BEGIN
 	IF role IS NULL OR level IS NULL OR role = 0 THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a role and a level must be given';
 	END IF;
-	IF level NOT IN ('reader', 'clerk', 'approver', 'staff', 'connector', 'delegate', 'admin') THEN
+	IF level NOT IN ('reader', 'clerk', 'approver', 'staff', 'connector', 'personal', 'delegate', 'admin') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('unknown level "%s"', level),
-			HINT = 'Known are reader, clerk, approver, staff, connector, delegate and admin.';
+			HINT = 'Known are reader, clerk, approver, staff, connector, personal, delegate and admin.';
 	END IF;
 	EXECUTE format('INSERT INTO %s.access (role, level, granted_by, reason) VALUES ($1, $2, settle.actor($3), $4) ON CONFLICT DO NOTHING', book)
 		USING role, level, book, reason;

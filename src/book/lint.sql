@@ -14,7 +14,14 @@ BEGIN
 		FROM (SELECT array_agg(s.source ORDER BY s.source_id) AS sources, array_agg(s.relation ORDER BY s.source_id) AS relations
 			FROM %1$s.source AS s JOIN pg_class AS c ON c.oid = s.relation) AS s,
 			%1$s.book AS b,
-			settle._lint_rules($1, coalesce(s.sources, '{}'), coalesce(s.relations, '{}'), b.settle_on = 'commit') AS l
+			LATERAL (
+				SELECT r.severity, r.kind, r.object, r.detail, r.hint FROM settle._lint_rules($1, coalesce(s.sources, '{}'), coalesce(s.relations, '{}'), b.settle_on = 'commit',
+					ARRAY(SELECT DISTINCT f.field FROM %1$s.form_field AS f WHERE f.privacy IS NOT NULL)) AS r
+				UNION ALL
+				SELECT 'warning', 'personal code', 'ticket', format('the customer of ticket "%%s" looks like a phone or an identity card', t.ticket_id),
+					'Name customers by codes that say nothing of them: what rules read of a ticket is sealed.'
+				FROM (SELECT k.ticket_id FROM %1$s.ticket AS k WHERE settle.looks_personal(k.customer) LIMIT 1) AS t
+			) AS l
 		ORDER BY array_position('{error,warning,note}', l.severity), l.kind, l.object, l.detail
 	$query$, book)
 	USING CASE WHEN packs IS NULL THEN settle.rules(book) ELSE settle._rules_from_now(book, packs) END;

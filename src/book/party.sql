@@ -11,6 +11,11 @@ CREATE FUNCTION settle.side_of(party text) RETURNS text
 	END;
 COMMENT ON FUNCTION settle.side_of(text) IS 'side that a new party is given: own (hq), transit (escrow), customer, tax, else outside';
 
+CREATE FUNCTION settle.looks_personal(code text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN code OPERATOR(pg_catalog.~) '(^|[^0-9])(1[3-9][0-9]{9}|[1-9][0-9]{5}(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx])([^0-9]|$)';
+COMMENT ON FUNCTION settle.looks_personal(text) IS 'whether a mobile number or the number of an identity card stands in a code';
+
 CREATE FUNCTION settle.note_party() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -91,6 +96,12 @@ AS $function$
 BEGIN
 	IF party IS NULL OR party = '' THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a party must be given';
+	END IF;
+	IF settle.looks_personal(party) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('the code "%s" looks like a phone or an identity card', party),
+			DETAIL = 'Codes of parties stand in sheets, which nothing changes and nobody can erase.',
+			HINT = 'Use a number that says nothing of the person, for example staff:1001.';
 	END IF;
 	EXECUTE format($sql$
 		INSERT INTO %s.party AS p (party, side, title, account, entered_by)

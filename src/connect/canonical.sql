@@ -3,7 +3,9 @@
 /*
  * A row that has versions carries platform and shop, its key, the version and
  * the precedence that decided it, flags, and the staging row it came from.
- * Amounts are yuan, ids are text, instants are instants.
+ * Amounts are yuan, ids are text, instants are instants.  Primary keys begin
+ * with what tells rows apart: it is compared first, and an order is found by its
+ * number alone.
  */
 CREATE FUNCTION settle._create_canonical_tables(book name) RETURNS void
 	LANGUAGE plpgsql
@@ -21,6 +23,7 @@ BEGIN
 			org text,
 			store text,
 			created_at timestamptz,
+			deposit_at timestamptz,
 			paid_at timestamptz,
 			shipped_at timestamptz,
 			completed_at timestamptz,
@@ -38,19 +41,23 @@ BEGIN
 			buyer_ref text,
 			pay_trade_no text,
 			staff_ref text,
+			staff_refs text[],
 			live_room text,
+			live_author text,
 			province text,
 			city text,
 			district text,
 			seller_memo text,
-			PRIMARY KEY (platform, shop, order_no)
+			PRIMARY KEY (order_no, shop, platform)
 		);
-		CREATE INDEX shop_order_no ON %1$I.shop_order (order_no);
 		COMMENT ON TABLE %1$I.shop_order IS 'orders of shops; refund_hint is what the order itself says of refunds, <book>.order_status what it comes to';
 		COMMENT ON COLUMN %1$I.shop_order.lifecycle IS 'created, paid, part_shipped, shipped, completed or closed';
 		COMMENT ON COLUMN %1$I.shop_order.presale_step IS 'deposit_unpaid, deposit_paid, final_paid, deposit_forfeited; null for an ordinary order';
+		COMMENT ON COLUMN %1$I.shop_order.deposit_at IS 'when the deposit of a presale was paid, where the platform says so';
 		COMMENT ON COLUMN %1$I.shop_order.payable_amount IS 'what the buyer owes, freight included';
 		COMMENT ON COLUMN %1$I.shop_order.paid_amount IS 'what the buyer has really paid';
+		COMMENT ON COLUMN %1$I.shop_order.staff_refs IS 'the guides that the order names for itself, where the platform can name several; null where staff_ref says it';
+		COMMENT ON COLUMN %1$I.shop_order.live_author IS 'who broadcast or made what it was bought from';
 		COMMENT ON COLUMN %1$I.shop_order.platform_borne IS 'discount that the platform pays to the shop';
 
 		CREATE TABLE %1$I.order_line (
@@ -73,10 +80,12 @@ BEGIN
 			line_refund text,
 			refunded_qty bigint,
 			staff_ref text,
+			staff_refs text[],
 			live_room text,
+			live_author text,
 			store text,
 			tracking_no text,
-			PRIMARY KEY (platform, shop, order_no, line_no)
+			PRIMARY KEY (order_no, line_no, shop, platform)
 		);
 		COMMENT ON TABLE %1$I.order_line IS 'lines of orders, replaced with each version of their order';
 		COMMENT ON COLUMN %1$I.order_line.line_amount IS 'amount of the line as the platform prints it';
@@ -96,7 +105,7 @@ BEGIN
 			borne_by text,
 			in_price boolean
 		);
-		CREATE INDEX promotion_order ON %1$I.promotion (platform, shop, order_no);
+		CREATE INDEX promotion_order ON %1$I.promotion (order_no);
 		COMMENT ON TABLE %1$I.promotion IS 'discounts of orders, replaced with each version of their order; line_no is null where they concern the whole order, in_price those that prices already contain';
 
 		CREATE TABLE %1$I.refund (
@@ -114,7 +123,7 @@ BEGIN
 			effective_amount numeric,
 			requested_at timestamptz,
 			refunded_at timestamptz,
-			PRIMARY KEY (platform, shop, refund_no)
+			PRIMARY KEY (refund_no, shop, platform)
 		);
 		CREATE INDEX refund_order ON %1$I.refund (order_no);
 		COMMENT ON TABLE %1$I.refund IS 'refunds and after-sales; status is pending, success or closed, and success is final';
@@ -135,7 +144,7 @@ BEGIN
 			payer_ref text,
 			staff_ref text,
 			paid_at timestamptz,
-			PRIMARY KEY (platform, shop, payment_no)
+			PRIMARY KEY (payment_no, shop, platform)
 		);
 		COMMENT ON TABLE %1$I.shop_payment IS 'payments of WeChat Pay and WeCom; total_amount is what was sold, payer_amount what the payer gave';
 
@@ -152,7 +161,7 @@ BEGIN
 			reason text,
 			amount numeric,
 			finished_at timestamptz,
-			PRIMARY KEY (platform, shop, share_no, receiver)
+			PRIMARY KEY (share_no, receiver, shop, platform)
 		);
 		COMMENT ON TABLE %1$I.profit_share IS 'profit sharing, one row a receiver, and returns of it (kind return)';
 
@@ -167,9 +176,8 @@ BEGIN
 			last_event_at timestamptz,
 			events bigint,
 			carrier_corrected text,
-			PRIMARY KEY (platform, carrier, tracking_no)
+			PRIMARY KEY (tracking_no, carrier, platform)
 		);
-		CREATE INDEX shipment_tracking ON %1$I.shipment (tracking_no);
 		COMMENT ON TABLE %1$I.shipment IS 'parcels on their way';
 		CREATE TABLE %1$I.shipment_event (
 			platform text NOT NULL,
@@ -179,7 +187,7 @@ BEGIN
 			event_at timestamptz,
 			context text,
 			raw_status text,
-			PRIMARY KEY (platform, carrier, tracking_no, position)
+			PRIMARY KEY (tracking_no, position, carrier, platform)
 		);
 		COMMENT ON TABLE %1$I.shipment_event IS 'where a parcel was, newest first; replaced with each version of its shipment';
 
@@ -190,7 +198,7 @@ BEGIN
 			key_type text NOT NULL,
 			key_value text NOT NULL,
 			subject text NOT NULL,
-			PRIMARY KEY (platform, scope, key_type, key_value, subject)
+			PRIMARY KEY (key_value, subject, key_type, scope, platform)
 		);
 		COMMENT ON TABLE %1$I.customer_identity IS 'keys under which platforms know customers, each with what it was seen on: keys of one subject are of one customer';
 		COMMENT ON COLUMN %1$I.customer_identity.scope IS 'within what the key means somebody: app, corp or shop; empty where everywhere';
@@ -204,9 +212,22 @@ BEGIN
 			followed_at timestamptz,
 			channel text,
 			add_way bigint,
-			PRIMARY KEY (platform, shop, customer_no, staff_ref)
+			PRIMARY KEY (customer_no, staff_ref, shop, platform)
 		);
 		COMMENT ON TABLE %1$I.customer_follow IS 'which staff has which customer as a contact, since when and by which channel';
+
+		CREATE TABLE %1$I.follow_event (
+			platform text NOT NULL,
+			shop text NOT NULL,
+			customer_no text NOT NULL,
+			staff_ref text NOT NULL,
+			event_no text NOT NULL,
+			what text NOT NULL CHECK (what IN ('followed', 'added', 'removed_by_customer', 'removed_by_staff', 'transfer_failed')),
+			happened_at timestamptz NOT NULL,
+			add_way bigint,
+			PRIMARY KEY (customer_no, staff_ref, event_no, shop, platform)
+		);
+		COMMENT ON TABLE %1$I.follow_event IS 'when a staff began and ceased to have a customer as a contact; followed is told by the contact itself, the others by pushes';
 
 		CREATE TABLE %1$I.person (
 			platform text NOT NULL,
@@ -222,7 +243,7 @@ BEGIN
 			district text,
 			town text,
 			address text,
-			PRIMARY KEY (platform, subject, role)
+			PRIMARY KEY (subject, role, platform)
 		);
 		COMMENT ON TABLE %1$I.person IS 'who customers are and where they live, as platforms say it; nothing else holds it but the bodies in staging. <book>.person_masked is what readers see of it';
 		COMMENT ON COLUMN %1$I.person.subject IS 'the order, payment, ticket or contact, as in customer_identity';
@@ -246,9 +267,11 @@ BEGIN
 			staff_ref text,
 			store_ref text,
 			customer_ref text,
-			PRIMARY KEY (platform, shop, ticket_no)
+			product_ref text,
+			PRIMARY KEY (ticket_no, shop, platform)
 		);
 		COMMENT ON TABLE %1$I.platform_ticket IS 'tickets of ticket systems and service workcards; order_ref is the order number as it was entered';
+		COMMENT ON COLUMN %1$I.platform_ticket.product_ref IS 'what it is about: item_id, sku_id or sku_code of an order line';
 		COMMENT ON COLUMN %1$I.platform_ticket.status IS 'open, in_progress, completed, settled, cancelled, deleted or unknown';
 
 		CREATE TABLE %1$I.platform_ticket_fee (
@@ -264,7 +287,7 @@ BEGIN
 			status text NOT NULL,
 			order_ref text,
 			paid_at timestamptz,
-			PRIMARY KEY (platform, shop, ticket_no, fee_no)
+			PRIMARY KEY (ticket_no, fee_no, shop, platform)
 		);
 		COMMENT ON TABLE %1$I.platform_ticket_fee IS 'what a platform itself settles for a workcard: directed amounts, and adjustments of them';
 
@@ -278,11 +301,11 @@ BEGIN
 			customer_no text,
 			raw_version text,
 			sent_at timestamptz,
-			PRIMARY KEY (platform, shop, signal_no)
+			PRIMARY KEY (signal_no, shop, platform)
 		);
 		COMMENT ON TABLE %1$I.signal IS 'pushes: each says that something should be fetched, and none carries what it is now';
 	$tables$, book);
-	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,person,platform_ticket,platform_ticket_fee,signal}';
+	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,follow_event,person,platform_ticket,platform_ticket_fee,signal}';
 	FOREACH table_name IN ARRAY made LOOP
 		EXECUTE format($columns$
 			ALTER TABLE %1$I.%2$I ADD version timestamptz NOT NULL, ADD precedence text COLLATE "C" NOT NULL,
@@ -332,7 +355,8 @@ BEGIN
 		GROUP BY s.platform, s.kind, s.state, s.reason;
 		COMMENT ON VIEW %1$I.staging_state IS 'how many payloads came to what, and why';
 		CREATE VIEW %1$I.quarantine AS
-		SELECT s.staging_id, s.received_at, s.platform, s.kind, s.shop, s.field, s.reason, s.sqlstate, s.message
+		SELECT s.staging_id, s.received_at, s.platform, s.kind, s.shop, s.field, s.reason, s.sqlstate,
+			CASE WHEN s.reason IN ('type', 'error', 'encoding') OR s.reason <> 'status' AND s.message ~ '[^ -~]' THEN settle._hide_values(s.message) ELSE settle.mask_text(s.message) END AS message
 		FROM %1$I.staging AS s
 		WHERE s.state = 'quarantined';
 		COMMENT ON VIEW %1$I.quarantine IS 'payloads that could not be used: which field, and why';

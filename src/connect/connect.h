@@ -24,6 +24,10 @@
 
 /* ---- entities: the tables that rows go to ---- */
 
+/* a precedence: what decides but the content, and the hash of the content */
+#define SETTLE_VERSION_BYTES	21
+#define SETTLE_HASH_BYTES		64
+
 #define SETTLE_MAX_KEYS		6
 #define SETTLE_MAX_KEY_BYTES	2000	/* what an index can hold, with room to spare */
 
@@ -87,26 +91,42 @@ extern bool settle_check_amount(Datum amount, bool is_signed, Problem *problem);
 
 /* ---- paths ---- */
 
-/* A jsonpath; one that only names members is walked without the interpreter of jsonpath. */
-typedef struct Path
-{
-	Datum		jsonpath;
-	int			nkeys;			/* -1: anything else */
-	char	  **keys;
-	bool		each;			/* every element of the array at its end */
-} Path;
-
+/* What a path has found in the element that was looked at last. */
 typedef struct Found
 {
 	int			n;
 	int			size;
 	JsonbValue *values;
+	Datum		jsonpath;		/* left to the interpreter of jsonpath, else 0 */
+	bool		asked;			/* which has been asked */
 } Found;
 
-extern void settle_compile_path(Path *path, Datum jsonpath);
-extern void settle_find(const Path *path, const JsonbValue *element, Found *found);
+typedef struct Step Step;
+
+/* Paths that are looked for in one element, all in one walk. */
+typedef struct Paths
+{
+	MemoryContext context;
+	int			n;
+	Found	   *found;			/* by number of the path */
+	Step	   *root;
+	const JsonbValue *element;
+} Paths;
+
+extern Paths *settle_make_paths(void);
+extern int	settle_add_path(Paths *paths, Datum jsonpath);
+extern void settle_find(Paths *paths, const JsonbValue *element);
+extern const Found *settle_found(Paths *paths, int path);
 
 /* ---- mappings ---- */
+
+/* What a word of a platform means. */
+typedef struct Status
+{
+	const char *map;
+	text	   *raw;
+	text	   *meaning;
+} Status;
 
 typedef struct Field
 {
@@ -115,9 +135,11 @@ typedef struct Field
 	Take		take;
 	Oid			type;
 	int			npaths;
-	Path	   *paths;			/* the first that finds a value counts */
+	int		   *paths;			/* the first that finds a value counts */
 	ExprState  *state;			/* or an expression */
 	const char *map;			/* form enum */
+	int			nstatuses;
+	Status	   *statuses;		/* what the words of the map mean */
 	bool		required;
 	bool		is_signed;
 	bool		strict;			/* a bad value stops the payload, else it is flagged and left null */
@@ -150,14 +172,18 @@ typedef struct Part
 	const char *name;
 	const Entity *entity;
 	int			entity_no;
+	bool		is_line,
+				is_promotion,
+				is_signal;		/* entities with a meaning of their own */
 	int			within;			/* number of the part it stands in, -1 for none */
-	int			npaths;
-	Path	   *paths;
+	int			nrows;
+	int		   *rows;			/* paths to its elements, among those of what it stands in; the first that finds any counts */
+	Paths	   *paths;			/* of its fields and of the parts within */
 	int			nfields;
 	Field	   *fields;
 	int			nnames;			/* fields, those of the part it stands in, and the staging row's */
 	TupleTableSlot *slot;		/* what expressions read */
-	TupleDesc	desc;			/* of the entity's table, live columns only */
+	TupleDesc	desc;			/* of the entity's table */
 	const Bitmapset *not_null;	/* columns that must have a value */
 	int			columns[NCOLUMNS];	/* that are not fields, -1 where the table has none */
 	int			keys[SETTLE_MAX_KEYS];	/* columns of the entity's key */
@@ -173,10 +199,9 @@ typedef struct Mapping
 {
 	const char *platform;
 	const char *kind;
-	bool		has_marker;
-	Path		marker;
-	bool		has_inner;
-	Path		inner;			/* to a text that holds the document proper */
+	Paths	   *paths;			/* in the document */
+	int			marker;			/* path, -1 for none */
+	int			inner;			/* path to a text that holds the document proper, -1 for none */
 	int			nparts;
 	Part	   *parts;
 } Mapping;
@@ -185,14 +210,13 @@ typedef struct Mappings
 {
 	int			n;
 	Mapping    *mappings;
-	HTAB	   *statuses;		/* platform, map and raw value to meaning */
 	ExprContext *econtext;
 	TupleDesc	descs[32];		/* by entity */
 	Bitmapset  *not_null[32];
 } Mappings;
 
 extern Mappings *settle_load_mappings(const SettleBook *book);
-extern const char *settle_status(const Mappings *mappings, const char *platform, const char *map, const char *raw);
+extern text *settle_status(const Field *field, const text *raw);
 
 /* ---- extraction ---- */
 
@@ -203,9 +227,23 @@ typedef struct MappedRow
 	int			parent;			/* number of the row it belongs to, -1 for none */
 	HeapTuple	tuple;			/* of part->desc */
 	const char *precedence;		/* decides among versions; NULL for rows that belong to others */
-	const char *key;
 	TimestampTz version;
+	const char *key;			/* texts of the key, each with a zero byte behind it; NULL as precedence is */
+	int			key_len;
+	int64		staging_id;
 } MappedRow;
+
+/* What a payload, or one of its rows, comes to; the further down, the better. */
+typedef enum Verdict
+{
+	VERDICT_NONE,
+	VERDICT_DUPLICATE,
+	VERDICT_STALE,
+	VERDICT_TIE,
+	VERDICT_APPLIED,
+	VERDICT_QUARANTINED,
+	NVERDICTS
+} Verdict;
 
 /* What a payload becomes. */
 typedef struct Mapped
@@ -215,6 +253,7 @@ typedef struct Mapped
 	int			nrows;
 	Problem		problem;
 	const char *flags;			/* with commas; NULL for none */
+	Verdict		verdict;
 } Mapped;
 
 typedef struct Batch
@@ -229,6 +268,7 @@ typedef struct Batch
 
 typedef struct Landed
 {
+	ItemPointerData place;		/* in the table staging */
 	int64		staging_id;
 	const char *platform;
 	const char *kind;			/* NULL: found by the markers */
@@ -238,7 +278,29 @@ typedef struct Landed
 	Datum		raw;			/* or */
 } Landed;
 
+/* An element of a part that was read, on its way to a row. */
+typedef struct Element
+{
+	const Part *part;
+	const struct Element *outer;
+	Datum	   *values;			/* by field */
+	bool	   *nulls;
+	int			notes;
+	List	   *flags;			/* of char * */
+	Datum	   *row;			/* by column */
+	bool	   *row_nulls;
+	const char *precedence;
+	TimestampTz version;
+	List	   *lines;			/* of the order lines within, Element * */
+} Element;
+
 extern void settle_map(Batch *batch, const Landed *landed, Mapped *mapped);
+
+/* what extract.c and line.c share */
+extern void settle_add_flag(List **flags, const char *flag);
+extern void settle_set_column(Element *element, Column column, Datum value);
+extern void settle_tell_lines_apart(Element *order);
+extern void settle_check_lines(Element *order, List *within);
 
 /* body.c: bodies that did not arrive as jsonb */
 extern Jsonb *settle_body(const bytea *raw, Problem *problem);

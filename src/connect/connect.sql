@@ -31,12 +31,15 @@ BEGIN
 			ingested_at timestamptz,
 			CONSTRAINT payload_or_raw CHECK (num_nonnulls(payload, raw) = 1 OR (state <> 'new' AND payload IS NULL AND raw IS NULL))
 		) WITH (toast_tuple_target = 128);
+		-- bodies stand beside the table; what ingesting writes stays with the row
+		ALTER TABLE %1$I.staging ALTER external_key SET STORAGE MAIN, ALTER content_hash SET STORAGE MAIN, ALTER message SET STORAGE MAIN,
+			ALTER kind SET STORAGE MAIN, ALTER shop SET STORAGE MAIN, ALTER reason SET STORAGE MAIN;
 		CREATE INDEX staging_new ON %1$I.staging (staging_id) WHERE state = 'new';
 		CREATE INDEX staging_open ON %1$I.staging (state, platform, kind) WHERE state IN ('quarantined', 'tie', 'unlinked');
 		COMMENT ON TABLE %1$I.staging IS 'what connectors have landed; they need INSERT on this table alone. payload is JSON, raw whatever is not: XML, or JSON that jsonb refuses. kind and shop are found by the mapping where the connector does not give them; state and what stands behind it are written by settle.ingest';
 		COMMENT ON COLUMN %1$I.staging.external_key IS 'order, refund, ticket ... that the payload speaks of: the first, where there are several';
 		COMMENT ON COLUMN %1$I.staging.version IS 'version of the content as the platform gives it; when it was received, where the platform gives none';
-		COMMENT ON COLUMN %1$I.staging.content_hash IS 'sha256 of the part of the payload that the first row came from';
+		COMMENT ON COLUMN %1$I.staging.content_hash IS 'sha256 of the part of the payload that the first row came from, as jsonb stores it';
 		COMMENT ON COLUMN %1$I.staging.reason IS 'why it is quarantined; otherwise flags, with commas, of what was used all the same';
 
 		CREATE TABLE %1$I.mapping (
@@ -58,7 +61,7 @@ BEGIN
 			kind text NOT NULL,
 			part text NOT NULL CHECK (part <> ''),
 			entity text NOT NULL CHECK (entity IN ('shop_order', 'order_line', 'promotion', 'refund', 'shop_payment', 'profit_share', 'shipment', 'shipment_event',
-				'customer_identity', 'customer_follow', 'person', 'platform_ticket', 'platform_ticket_fee', 'signal', 'context')),
+				'customer_identity', 'customer_follow', 'follow_event', 'person', 'platform_ticket', 'platform_ticket_fee', 'signal', 'context')),
 			rows jsonpath[] NOT NULL CHECK (cardinality(rows) > 0),
 			within text,
 			place integer NOT NULL DEFAULT 0,
@@ -107,9 +110,11 @@ BEGIN
 	END LOOP;
 	EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OF staging_id, received_at, platform, shop, connector OR DELETE OR TRUNCATE ON %I.staging FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book);
 	PERFORM settle._create_canonical_tables(book);
+	PERFORM settle._create_personal_tables(book);
 	PERFORM settle._create_changed_table(book);
 	PERFORM settle._create_connect_views(book);
 	PERFORM settle.load_mappings(quote_ident(book)::regnamespace);
+	PERFORM settle._create_reread_tables(book);
 	PERFORM settle._journal(book, 'mapping', '{platform,kind}');
 	PERFORM settle._journal(book, 'mapping_part', '{platform,kind,part}');
 	PERFORM settle._journal(book, 'mapping_field', '{platform,kind,part,field}');
@@ -194,9 +199,10 @@ CREATE FUNCTION settle._tick_ingest(book regnamespace) RETURNS jsonb
 AS $function$
 DECLARE
 	done record;
+	more boolean := settle._continue_reread(book);
 BEGIN
 	done := settle.ingest(book, 20000);
-	RETURN CASE WHEN done.payloads > 0 THEN to_jsonb(done) || jsonb_build_object('more', done.payloads = 20000) END;
+	RETURN CASE WHEN done.payloads > 0 THEN to_jsonb(done) || jsonb_build_object('more', more OR done.payloads = 20000) END;
 END
 $function$;
-COMMENT ON FUNCTION settle._tick_ingest(regnamespace) IS 'step of settle.tick: takes in what connectors have landed';
+COMMENT ON FUNCTION settle._tick_ingest(regnamespace) IS 'step of settle.tick: takes in what connectors have landed, and what is to be read again';

@@ -2,8 +2,9 @@
  * extract.c
  *		What a payload becomes: settle_map.
  *
- * Everything is read from the payload's own bytes, each path once.  Rows are
- * formed as tuples of their tables at once; nothing is written here.
+ * Everything is read from the payload's own bytes, all paths into an element in
+ * one walk.  Rows are formed as tuples of their tables at once; nothing is
+ * written here.
  *
  * The precedence of a row is one text that decides among versions of the same
  * thing: whether it is final, its version, its rank among versions of the same
@@ -13,14 +14,14 @@
 #include "connect/connect.h"
 
 #include "access/htup_details.h"
-#include "amount/amount.h"
 #include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
 #include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -33,27 +34,13 @@ typedef struct Extraction
 	const Landed *landed;
 	Mapped	   *mapped;
 	const Mapping *mapping;
+	Datum		platform;
+	Datum		shop;			/* 0 where the connector gave none */
 	List	   *flags;			/* of char * */
 } Extraction;
 
-/* An element of a part that was read. */
-typedef struct Element
-{
-	const Part *part;
-	const struct Element *outer;
-	Datum	   *values;			/* by field */
-	bool	   *nulls;
-	int			notes;
-	List	   *flags;			/* of char * */
-	Datum	   *row;			/* by column */
-	bool	   *row_nulls;
-	const char *precedence;
-	TimestampTz version;
-	List	   *lines;			/* of the order lines within, Element * */
-} Element;
-
-static void
-add_flag(List **flags, const char *flag)
+void
+settle_add_flag(List **flags, const char *flag)
 {
 	ListCell   *cell;
 
@@ -97,8 +84,6 @@ take_values(Field *field, const Found *found, Datum *result, bool *isnull, int *
 		*result = Int64GetDatum(n);
 		return true;
 	}
-	if (field->take == TAKE_FIRST)
-		return found->n == 0 || settle_read_form(field->form, field->is_signed, &found->values[0], result, isnull, notes, problem);
 	items = palloc(sizeof(Datum) * Max(found->n, 1));
 	for (int i = 0; i < found->n; i++)
 	{
@@ -126,51 +111,53 @@ take_values(Field *field, const Found *found, Datum *result, bool *isnull, int *
 }
 
 static bool
-read_paths(Field *field, const JsonbValue *element, Datum *result, bool *isnull, int *notes, Problem *problem)
+read_paths(Paths *paths, Field *field, Datum *result, bool *isnull, int *notes, Problem *problem)
 {
 	*isnull = true;
 	for (int i = 0; i < field->npaths && *isnull; i++)
 	{
-		Found		found = {0};
+		const Found *found = settle_found(paths, field->paths[i]);
 
-		settle_find(&field->paths[i], element, &found);
-		if (!take_values(field, &found, result, isnull, notes, problem))
+		if (field->take != TAKE_FIRST)
+		{
+			if (!take_values(field, found, result, isnull, notes, problem))
+				return false;
+			if (field->take == TAKE_COUNT)
+				return true;
+		}
+		else if (found->n > 0 && !settle_read_form(field->form, field->is_signed, &found->values[0], result, isnull, notes, problem))
 			return false;
-		if (field->take == TAKE_COUNT)
-			return true;
 	}
 	return true;
 }
 
+/*
+ * Evaluates an expression; what it gives lives as long as the payload.
+ */
 static bool
 evaluate(Extraction *extraction, const Part *part, Field *field, Datum *result, bool *isnull, Problem *problem)
 {
 	ExprContext *econtext = extraction->batch->mappings->econtext;
 
-	ResetExprContext(econtext);
 	econtext->ecxt_scantuple = part->slot;
-	*result = ExecEvalExprSwitchContext(field->state, econtext, isnull);
-	if (*isnull)
-		return true;
-	if (field->type != BOOLOID && field->type != INT8OID && field->type != TIMESTAMPTZOID)
-		*result = datumCopy(*result, false, -1);
-	return field->type != NUMERICOID || settle_check_amount(*result, field->is_signed, problem);
+	*result = ExecEvalExpr(field->state, econtext, isnull);
+	return *isnull || field->type != NUMERICOID || settle_check_amount(*result, field->is_signed, problem);
 }
 
 static bool
 look_up_status(Extraction *extraction, Field *field, Datum *result, Problem *problem)
 {
-	char	   *raw = TextDatumGetCString(*result);
-	const char *meaning = settle_status(extraction->batch->mappings, extraction->mapping->platform, field->map, raw);
+	text	   *raw = DatumGetTextPP(*result);
+	text	   *meaning = settle_status(field, raw);
 
 	if (meaning == NULL)
 	{
 		problem->reason = "status";
 		problem->sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
-		problem->message = psprintf("status \"%s\" stands in no status map \"%s\" of platform \"%s\"", raw, field->map, extraction->mapping->platform);
+		problem->message = psprintf("status \"%s\" stands in no status map \"%s\" of platform \"%s\"", text_to_cstring(raw), field->map, extraction->mapping->platform);
 		return false;
 	}
-	*result = CStringGetTextDatum(meaning);
+	*result = PointerGetDatum(meaning);
 	return true;
 }
 
@@ -187,7 +174,7 @@ missing(const char *field)
  * Reads one field of an element.  False where the payload cannot be used.
  */
 static bool
-read_field(Extraction *extraction, Element *element, const JsonbValue *json, int number, Problem *problem)
+read_field(Extraction *extraction, Element *element, int number, Problem *problem)
 {
 	const Part *part = element->part;
 	Field	   *field = &part->fields[number];
@@ -198,7 +185,7 @@ read_field(Extraction *extraction, Element *element, const JsonbValue *json, int
 	if (field->state != NULL)
 		good = evaluate(extraction, part, field, value, isnull, problem);
 	else
-		good = read_paths(field, json, value, isnull, &element->notes, problem);
+		good = read_paths(part->paths, field, value, isnull, &element->notes, problem);
 	if (good && !*isnull && field->form == FORM_ENUM && field->take == TAKE_FIRST)
 		good = look_up_status(extraction, field, value, problem);
 	if (good && *isnull && field->required)
@@ -216,10 +203,10 @@ read_field(Extraction *extraction, Element *element, const JsonbValue *json, int
 		good = false;
 	}
 	if (good && field->form == FORM_FLAG && !*isnull && DatumGetBool(*value))
-		add_flag(&element->flags, field->name);
+		settle_add_flag(&element->flags, field->name);
 	if (!good && !field->strict)
 	{
-		add_flag(&element->flags, psprintf("%s:%s", field->name, problem->reason));
+		settle_add_flag(&element->flags, psprintf("%s:%s", field->name, problem->reason));
 		*isnull = true;
 		problem->reason = NULL;
 		good = true;
@@ -233,33 +220,35 @@ read_field(Extraction *extraction, Element *element, const JsonbValue *json, int
 
 /* ---- rows ---- */
 
-static const char *
-hash_of(const JsonbValue *json)
+/*
+ * The sha256 of an element as jsonb stores it, which is the same wherever in a
+ * document it stands, in hexadecimal digits.
+ */
+static void
+append_hash(const JsonbValue *json, char *to)
 {
-	StringInfoData text;
-	Datum		digest;
-	bytea	   *bytes;
-	char	   *hex;
 	static const char digits[] = "0123456789abcdef";
+	uint8		hash[PG_SHA256_DIGEST_LENGTH];
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	const void *bytes = json->val.binary.data;
+	int			len = json->val.binary.len;
 
-	initStringInfo(&text);
-	if (json->type == jbvBinary)
-		JsonbToCString(&text, json->val.binary.data, json->val.binary.len);
-	else
-		JsonbToCString(&text, &JsonbValueToJsonb((JsonbValue *) json)->root, 16);
-	digest = DirectFunctionCall1(sha256_bytea, PointerGetDatum(cstring_to_text_with_len(text.data, text.len)));
-	pfree(text.data);
-	bytes = DatumGetByteaPP(digest);
-	hex = palloc(65);
-	for (int i = 0; i < 32; i++)
+	if (json->type != jbvBinary)
 	{
-		unsigned char byte = (unsigned char) VARDATA_ANY(bytes)[i];
+		Jsonb	   *scalar = JsonbValueToJsonb((JsonbValue *) json);
 
-		hex[2 * i] = digits[byte >> 4];
-		hex[2 * i + 1] = digits[byte & 15];
+		bytes = &scalar->root;
+		len = VARSIZE_ANY_EXHDR(scalar);
 	}
-	hex[64] = '\0';
-	return hex;
+	if (pg_cryptohash_init(context) < 0 || pg_cryptohash_update(context, bytes, len) < 0 || pg_cryptohash_final(context, hash, sizeof(hash)) < 0)
+		elog(ERROR, "could not compute a hash: %s", pg_cryptohash_error(context));
+	pg_cryptohash_free(context);
+	for (int i = 0; i < sizeof(hash); i++)
+	{
+		*to++ = digits[hash[i] >> 4];
+		*to++ = digits[hash[i] & 15];
+	}
+	*to = '\0';
 }
 
 /*
@@ -273,16 +262,20 @@ precedence_of(Extraction *extraction, Element *element, const JsonbValue *json)
 	bool		final = part->final >= 0 && !element->nulls[part->final] && DatumGetBool(element->values[part->final]);
 	int64		rank = part->rank < 0 || element->nulls[part->rank] ? 0 : DatumGetInt64(element->values[part->rank]);
 	bool		versioned = part->version >= 0 && !element->nulls[part->version];
+	char	   *precedence;
 
 	element->version = versioned ? DatumGetTimestampTz(element->values[part->version]) : extraction->landed->received_at;
-	if (strcmp(part->entity->name, "signal") == 0)
+	if (part->is_signal)
 		return "";
-	return psprintf("%c%016llx%04x%s", final ? '1' : '0', (unsigned long long) element->version,
-					(unsigned int) Max(0, Min(rank, 0xFFFF)), hash_of(json));
+	precedence = palloc(SETTLE_VERSION_BYTES + SETTLE_HASH_BYTES + 1);
+	snprintf(precedence, SETTLE_VERSION_BYTES + 1, "%c%016llx%04x", final ? '1' : '0', (unsigned long long) element->version,
+			 (unsigned int) Max(0, Min(rank, 0xFFFF)));
+	append_hash(json, precedence + SETTLE_VERSION_BYTES);
+	return precedence;
 }
 
-static void
-set_column(Element *element, Column column, Datum value)
+void
+settle_set_column(Element *element, Column column, Datum value)
 {
 	int			at = element->part->columns[column];
 
@@ -296,11 +289,11 @@ static void
 note_flags(Element *element)
 {
 	if (element->notes & NOTE_BIG_ID)
-		add_flag(&element->flags, "id_gt_int63");
+		settle_add_flag(&element->flags, "id_gt_int63");
 	if (element->notes & NOTE_AMOUNT_FORM)
-		add_flag(&element->flags, "amount_form");
+		settle_add_flag(&element->flags, "amount_form");
 	if (element->notes & NOTE_GARBLED)
-		add_flag(&element->flags, "garbled_text");
+		settle_add_flag(&element->flags, "garbled_text");
 }
 
 /*
@@ -352,12 +345,12 @@ fill_row(Extraction *extraction, Element *element, const JsonbValue *json, int p
 			element->row[part->fields[i].column] = element->values[i];
 			element->row_nulls[part->fields[i].column] = element->nulls[i];
 		}
-	set_column(element, COLUMN_PLATFORM, CStringGetTextDatum(landed->platform));
+	settle_set_column(element, COLUMN_PLATFORM, extraction->platform);
 	if (landed->shop != NULL)
-		set_column(element, COLUMN_SHOP, CStringGetTextDatum(landed->shop));
+		settle_set_column(element, COLUMN_SHOP, extraction->shop);
 	else if (part->shop < 0 || element->nulls[part->shop])
-		set_column(element, COLUMN_SHOP, CStringGetTextDatum(""));
-	set_column(element, COLUMN_POSITION, Int64GetDatum(position));
+		settle_set_column(element, COLUMN_SHOP, CStringGetTextDatum(""));
+	settle_set_column(element, COLUMN_POSITION, Int64GetDatum(position));
 	if (part->entity->parent != NULL)
 	{
 		const Part *outer = element->outer->part;
@@ -378,12 +371,38 @@ fill_row(Extraction *extraction, Element *element, const JsonbValue *json, int p
 		}
 		else
 			element->precedence = precedence_of(extraction, element, json);
-		set_column(element, COLUMN_VERSION, TimestampTzGetDatum(element->version));
-		set_column(element, COLUMN_PRECEDENCE, CStringGetTextDatum(element->precedence));
-		set_column(element, COLUMN_STAGING_ID, Int64GetDatum(landed->staging_id));
-		set_column(element, COLUMN_TIED, BoolGetDatum(false));
+		settle_set_column(element, COLUMN_VERSION, TimestampTzGetDatum(element->version));
+		settle_set_column(element, COLUMN_PRECEDENCE, CStringGetTextDatum(element->precedence));
+		settle_set_column(element, COLUMN_STAGING_ID, Int64GetDatum(landed->staging_id));
+		settle_set_column(element, COLUMN_TIED, BoolGetDatum(false));
 	}
 	return check_row(element, problem);
+}
+
+/*
+ * The texts of the key of a row, each with a zero byte behind it.
+ */
+static char *
+key_of(const Element *element, MemoryContext context, int *len)
+{
+	const Part *part = element->part;
+	char	   *key;
+
+	*len = 0;
+	for (int i = 0; i < SETTLE_MAX_KEYS && part->keys[i] >= 0; i++)
+		*len += VARSIZE_ANY_EXHDR(DatumGetPointer(element->row[part->keys[i]])) + 1;
+	key = MemoryContextAlloc(context, *len);
+	*len = 0;
+	for (int i = 0; i < SETTLE_MAX_KEYS && part->keys[i] >= 0; i++)
+	{
+		text	   *value = DatumGetTextPP(element->row[part->keys[i]]);
+		int			bytes = VARSIZE_ANY_EXHDR(value);
+
+		memcpy(key + *len, VARDATA_ANY(value), bytes);
+		*len += bytes;
+		key[(*len)++] = '\0';
+	}
+	return key;
 }
 
 static void
@@ -391,10 +410,9 @@ add_row(Extraction *extraction, Element *element, int parent)
 {
 	Batch	   *batch = extraction->batch;
 	MappedRow  *row;
-	StringInfoData key;
 	MemoryContext old;
 
-	set_column(element, COLUMN_FLAGS, flags_datum(element->flags));
+	settle_set_column(element, COLUMN_FLAGS, flags_datum(element->flags));
 	if (batch->nrows == batch->size)
 	{
 		batch->size = batch->size == 0 ? 1024 : batch->size * 2;
@@ -402,165 +420,20 @@ add_row(Extraction *extraction, Element *element, int parent)
 			: repalloc_huge(batch->rows, sizeof(MappedRow) * batch->size);
 	}
 	row = &batch->rows[batch->nrows++];
+	memset(row, 0, sizeof(*row));
 	row->part = element->part;
 	row->parent = parent;
-	row->precedence = element->part->entity->parent == NULL ? MemoryContextStrdup(batch->context, element->precedence) : NULL;
 	row->version = element->version;
-	initStringInfo(&key);
-	for (int i = 2; i < SETTLE_MAX_KEYS && element->part->entity->parent == NULL && element->part->keys[i] >= 0; i++)
-		appendStringInfo(&key, "%s%s", i == 2 ? "" : " ", TextDatumGetCString(element->row[element->part->keys[i]]));
-	row->key = MemoryContextStrdup(batch->context, key.data);
+	row->staging_id = extraction->landed->staging_id;
+	if (element->part->entity->parent == NULL)
+	{
+		row->precedence = MemoryContextStrdup(batch->context, element->precedence);
+		row->key = key_of(element, batch->context, &row->key_len);
+	}
 	old = MemoryContextSwitchTo(batch->context);
 	row->tuple = heap_form_tuple(element->part->desc, element->row, element->row_nulls);
 	MemoryContextSwitchTo(old);
 	extraction->mapped->nrows++;
-}
-
-/* ---- lines ---- */
-
-static SettleDec
-amount_of(const Element *element, Column column, bool *isnull)
-{
-	int			at = element->part->columns[column];
-
-	*isnull = at < 0 || element->row_nulls[at];
-	return settle_dec_from_numeric(*isnull ? DatumGetNumeric(DirectFunctionCall1(int4_numeric, Int32GetDatum(0))) : DatumGetNumeric(element->row[at]));
-}
-
-/* The discounts that concern one line, and that its price does not contain. */
-static SettleDec
-promotions_of(List *within, const Element *line)
-{
-	SettleDec	sum = settle_dec_in("0", 1);
-	Datum		line_no = line->row[line->part->columns[COLUMN_LINE_NO]];
-	ListCell   *cell;
-
-	foreach(cell, within)
-	{
-		const Element *promotion = lfirst(cell);
-		int			of_line;
-		int			in_price;
-		bool		isnull;
-
-		if (strcmp(promotion->part->entity->name, "promotion") != 0)
-			continue;
-		of_line = promotion->part->columns[COLUMN_LINE_NO];
-		in_price = promotion->part->columns[COLUMN_IN_PRICE];
-		if (!promotion->row_nulls[of_line] && datumIsEqual(promotion->row[of_line], line_no, false, -1) &&
-			!(!promotion->row_nulls[in_price] && DatumGetBool(promotion->row[in_price])))
-			sum = settle_dec_add(sum, amount_of(promotion, COLUMN_AMOUNT, &isnull));
-	}
-	return sum;
-}
-
-/*
- * Gives every line its share of what the order cost without freight, where the
- * platform says nothing of it: by largest remainder, weighted by what the lines
- * would have cost alone after their own discounts.
- */
-static void
-allocate_lines(Element *order, List *within, SettleDec goods)
-{
-	int			n = list_length(order->lines);
-	SettleDec  *weights = palloc(sizeof(SettleDec) * n);
-	SettleDec  *parts = palloc(sizeof(SettleDec) * n);
-	bool		any = false;
-
-	for (int i = 0; i < n; i++)
-	{
-		Element    *line = list_nth(order->lines, i);
-		int			weight = line->part->weight;
-
-		weights[i] = settle_dec_from_numeric(weight < 0 || line->nulls[weight] ? DatumGetNumeric(DirectFunctionCall1(int4_numeric, Int32GetDatum(0)))
-											 : DatumGetNumeric(line->values[weight]));
-		weights[i] = settle_dec_sub(weights[i], promotions_of(within, line));
-		if (settle_dec_sign(weights[i]) < 0)
-			return;
-		any |= settle_dec_sign(weights[i]) > 0;
-	}
-	if (!any)
-		return;
-	settle_allocate_parts(goods, weights, n, settle_dec_in("0.01", 4), parts);
-	for (int i = 0; i < n; i++)
-	{
-		Element    *line = list_nth(order->lines, i);
-
-		set_column(line, COLUMN_LINE_PAID, NumericGetDatum(settle_dec_to_numeric(parts[i])));
-		set_column(line, COLUMN_ALLOCATED, BoolGetDatum(true));
-	}
-}
-
-/*
- * Compares an order with its lines; what does not add up is flagged.
- */
-static void
-check_lines(Element *order, List *within)
-{
-	bool		isnull;
-	bool		no_freight;
-	SettleDec	payable;
-	SettleDec	goods;
-	SettleDec	difference;
-	SettleDec	tolerance;
-	int			n = list_length(order->lines);
-	int			missing_lines = 0;
-	char	   *cents = psprintf("%d.%02d", n / 100, n % 100);
-	ListCell   *cell;
-
-	if (n == 0)
-		return;
-	payable = amount_of(order, COLUMN_PAYABLE, &isnull);
-	if (isnull)
-		return;
-	goods = settle_dec_sub(payable, amount_of(order, COLUMN_FREIGHT, &no_freight));
-	tolerance = settle_dec_in(cents, strlen(cents));
-	difference = goods;
-	foreach(cell, order->lines)
-	{
-		SettleDec	paid = amount_of(lfirst(cell), COLUMN_LINE_PAID, &isnull);
-
-		missing_lines += isnull;
-		difference = settle_dec_sub(difference, paid);
-	}
-	if (missing_lines == n && settle_dec_sign(goods) >= 0)
-		allocate_lines(order, within, goods);
-	else if (missing_lines == 0)
-	{
-		if (settle_dec_sign(difference) < 0)
-			difference = settle_dec_neg(difference);
-		if (settle_dec_cmp(difference, tolerance) > 0)
-			add_flag(&order->flags, "amount_mismatch");
-	}
-}
-
-/*
- * Tells lines apart that have no number of their own: where a product stands in
- * an order twice, the second line is called after it with #2.
- */
-static void
-tell_lines_apart(Element *order)
-{
-	HASHCTL		control = {.keysize = 512, .entrysize = 512 + sizeof(int), .hcxt = CurrentMemoryContext};
-	HTAB	   *seen;
-	ListCell   *cell;
-
-	if (list_length(order->lines) < 2)
-		return;
-	seen = hash_create("lines of an order", 16, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	foreach(cell, order->lines)
-	{
-		Element    *line = lfirst(cell);
-		int			column = line->part->columns[COLUMN_LINE_NO];
-		char	   *line_no = TextDatumGetCString(line->row[column]);
-		bool		found;
-		char	   *entry = hash_search(seen, line_no, HASH_ENTER, &found);
-		int		   *times = (int *) (entry + 512);
-
-		*times = found ? *times + 1 : 1;
-		if (found)
-			line->row[column] = CStringGetTextDatum(psprintf("%s#%d", line_no, *times));
-	}
-	hash_destroy(seen);
 }
 
 /* ---- the document ---- */
@@ -588,16 +461,16 @@ read_element(Extraction *extraction, const Part *part, const Element *outer, con
 		slot->tts_values[at] = outer->values[i];
 		slot->tts_isnull[at] = outer->nulls[i];
 	}
-	slot->tts_values[at] = CStringGetTextDatum(landed->platform);
+	slot->tts_values[at] = extraction->platform;
 	slot->tts_isnull[at++] = false;
-	if (landed->shop != NULL)
-		slot->tts_values[at] = CStringGetTextDatum(landed->shop);
+	slot->tts_values[at] = extraction->shop;
 	slot->tts_isnull[at++] = landed->shop == NULL;
 	slot->tts_values[at] = TimestampTzGetDatum(landed->received_at);
 	slot->tts_isnull[at] = false;
 	ExecStoreVirtualTuple(slot);
+	settle_find(part->paths, json);
 	for (int i = 0; i < part->nfields; i++)
-		if (!read_field(extraction, element, json, i, &extraction->mapped->problem))
+		if (!read_field(extraction, element, i, &extraction->mapped->problem))
 			return NULL;
 	note_flags(element);
 	if (part->desc == NULL)
@@ -607,21 +480,22 @@ read_element(Extraction *extraction, const Part *part, const Element *outer, con
 
 /*
  * Finds the elements of a part: what the first of its paths finds that finds
- * any.  Nulls and empty texts are none.
+ * any.
  */
-static Found
-find_elements(const Part *part, const JsonbValue *json)
+static const Found *
+find_elements(Paths *paths, const Part *part)
 {
-	Found		found = {0};
-	int			kept = 0;
+	const Found *found = settle_found(paths, part->rows[0]);
 
-	for (int i = 0; i < part->npaths && found.n == 0; i++)
-		settle_find(&part->paths[i], json, &found);
-	for (int i = 0; i < found.n; i++)
-		if (found.values[i].type != jbvNull && !(found.values[i].type == jbvString && found.values[i].val.string.len == 0))
-			found.values[kept++] = found.values[i];
-	found.n = kept;
+	for (int i = 1; i < part->nrows && found->n == 0; i++)
+		found = settle_found(paths, part->rows[i]);
 	return found;
+}
+
+static bool
+is_nothing(const JsonbValue *json)
+{
+	return json->type == jbvNull || (json->type == jbvString && json->val.string.len == 0);
 }
 
 /* Whether an element says of itself that neither it nor what stands in it makes a row. */
@@ -652,21 +526,25 @@ read_root(Extraction *extraction, int number, const JsonbValue *json)
 	for (int i = number + 1; i < mapping->nparts; i++)
 	{
 		const Part *part = &mapping->parts[i];
-		Found		found;
+		const Found *found;
+		int			position = 0;
 
 		if (part->within != number)
 			continue;
-		found = find_elements(part, json);
-		for (int j = 0; j < found.n; j++)
+		found = find_elements(mapping->parts[number].paths, part);
+		for (int j = 0; j < found->n; j++)
 		{
-			Element    *element = read_element(extraction, part, root, &found.values[j], j + 1);
+			Element    *element;
 
+			if (is_nothing(&found->values[j]))
+				continue;
+			element = read_element(extraction, part, root, &found->values[j], ++position);
 			if (element == NULL)
 				return false;
 			if (is_skipped(element))
 				continue;
 			within = lappend(within, element);
-			if (strcmp(part->entity->name, "order_line") == 0)
+			if (part->is_line)
 				root->lines = lappend(root->lines, element);
 		}
 	}
@@ -676,10 +554,10 @@ read_root(Extraction *extraction, int number, const JsonbValue *json)
 
 		if (((Element *) lfirst(cell))->part->entity->parent != NULL)
 			foreach(flag, ((Element *) lfirst(cell))->flags)
-				add_flag(&root->flags, lfirst(flag));
+				settle_add_flag(&root->flags, lfirst(flag));
 	}
-	tell_lines_apart(root);
-	check_lines(root, within);
+	settle_tell_lines_apart(root);
+	settle_check_lines(root, within);
 	if (root->part->desc != NULL)
 		add_row(extraction, root, -1);
 	foreach(cell, within)
@@ -689,7 +567,7 @@ read_root(Extraction *extraction, int number, const JsonbValue *json)
 		add_row(extraction, element, element->part->entity->parent == NULL ? -1 : row);
 	}
 	foreach(cell, root->flags)
-		add_flag(&extraction->flags, lfirst(cell));
+		settle_add_flag(&extraction->flags, lfirst(cell));
 	return true;
 }
 
@@ -704,7 +582,7 @@ set_problem(Mapped *mapped, const char *reason, int sqlstate, const char *messag
 
 /*
  * The mapping of a payload: that of its kind, or else the first of its platform
- * whose marker finds something.
+ * whose marker finds something.  Its paths have looked at the document.
  */
 static const Mapping *
 find_mapping(const Mappings *mappings, const Landed *landed, const JsonbValue *document)
@@ -712,20 +590,10 @@ find_mapping(const Mappings *mappings, const Landed *landed, const JsonbValue *d
 	for (int i = 0; i < mappings->n; i++)
 	{
 		const Mapping *mapping = &mappings->mappings[i];
-		Found		found = {0};
-
-		if (strcmp(mapping->platform, landed->platform) != 0)
+		if (strcmp(mapping->platform, landed->platform) != 0 || (landed->kind != NULL && strcmp(mapping->kind, landed->kind) != 0))
 			continue;
-		if (landed->kind != NULL)
-		{
-			if (strcmp(mapping->kind, landed->kind) == 0)
-				return mapping;
-			continue;
-		}
-		if (!mapping->has_marker)
-			continue;
-		settle_find(&mapping->marker, document, &found);
-		if (found.n > 0)
+		settle_find(mapping->paths, document);
+		if (landed->kind != NULL || (mapping->marker >= 0 && settle_found(mapping->paths, mapping->marker)->n > 0))
 			return mapping;
 	}
 	return NULL;
@@ -757,19 +625,19 @@ joined(List *flags)
 }
 
 static bool
-read_document(Extraction *extraction, const JsonbValue *document)
+read_document(Extraction *extraction)
 {
 	const Mapping *mapping = extraction->mapping;
 
 	for (int i = 0; i < mapping->nparts; i++)
 	{
-		Found		found;
+		const Found *found;
 
 		if (mapping->parts[i].within >= 0)
 			continue;
-		found = find_elements(&mapping->parts[i], document);
-		for (int j = 0; j < found.n; j++)
-			if (!read_root(extraction, i, &found.values[j]))
+		found = find_elements(mapping->paths, &mapping->parts[i]);
+		for (int j = 0; j < found->n; j++)
+			if (!is_nothing(&found->values[j]) && !read_root(extraction, i, &found->values[j]))
 				return false;
 	}
 	return true;
@@ -798,15 +666,17 @@ map_payload(Extraction *extraction)
 					: psprintf("platform \"%s\" has no mapping for kind \"%s\"", landed->platform, landed->kind));
 		return;
 	}
-	if (mapped->mapping->has_inner)
+	if (mapped->mapping->inner >= 0)
 	{
-		Found		found = {0};
+		const Found *found = settle_found(mapped->mapping->paths, mapped->mapping->inner);
 
-		settle_find(&mapped->mapping->inner, &document, &found);
-		if (found.n > 0 && found.values[0].type == jbvString)
-			document = document_of(settle_inner_document(found.values[0].val.string.val, found.values[0].val.string.len));
+		if (found->n > 0 && found->values[0].type == jbvString)
+		{
+			document = document_of(settle_inner_document(found->values[0].val.string.val, found->values[0].val.string.len));
+			settle_find(mapped->mapping->paths, &document);
+		}
 	}
-	if (!read_document(extraction, &document))
+	if (!read_document(extraction))
 	{
 		extraction->batch->nrows = mapped->first;
 		mapped->nrows = 0;
@@ -825,9 +695,12 @@ map_payload(Extraction *extraction)
 void
 settle_map(Batch *batch, const Landed *landed, Mapped *mapped)
 {
-	Extraction	extraction = {batch, landed, mapped, NULL, NIL};
+	Extraction	extraction = {batch, landed, mapped};
 	MemoryContext old = MemoryContextSwitchTo(batch->scratch);
 
+	extraction.platform = CStringGetTextDatum(landed->platform);
+	if (landed->shop != NULL)
+		extraction.shop = CStringGetTextDatum(landed->shop);
 	CHECK_FOR_INTERRUPTS();
 	memset(mapped, 0, sizeof(*mapped));
 	mapped->first = batch->nrows;

@@ -55,30 +55,48 @@ settle_form_type(Form form)
 	return forms[form].type;
 }
 
+/*
+ * A value as text.  It stands in the payload, which has no zero byte behind it.
+ */
+typedef struct Text
+{
+	const char *at;
+	int			len;
+} Text;
+
 static bool
-fail(Problem *problem, const char *reason, int sqlstate, const char *wanted, const char *text)
+fail(Problem *problem, const char *reason, int sqlstate, const char *wanted, Text text)
 {
 	problem->reason = reason;
 	problem->sqlstate = sqlstate;
-	problem->message = psprintf("%s expected, not \"%s\"", wanted, pnstrdup(text, pg_mbcliplen(text, strlen(text), 80)));
+	problem->message = psprintf("%s expected, not \"%.*s\"", wanted, pg_mbcliplen(text.at, text.len, 80), text.at);
 	return false;
 }
 
-/* The text of a scalar; NULL where it is null, empty, or no scalar. */
-static char *
+/* The text of a scalar; that of a null, an empty text or no scalar is NULL. */
+static Text
 scalar_text(const JsonbValue *value)
 {
+	char	   *number;
+
 	switch (value->type)
 	{
 		case jbvString:
-			return value->val.string.len == 0 ? NULL : pnstrdup(value->val.string.val, value->val.string.len);
+			return (Text) {value->val.string.len == 0 ? NULL : value->val.string.val, value->val.string.len};
 		case jbvNumeric:
-			return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+			number = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+			return (Text) {number, strlen(number)};
 		case jbvBool:
-			return pstrdup(value->val.boolean ? "true" : "false");
+			return value->val.boolean ? (Text) {"true", 4} : (Text) {"false", 5};
 		default:
-			return NULL;
+			return (Text) {NULL, 0};
 	}
+}
+
+static bool
+is_text(Text text, const char *literal)
+{
+	return text.len == strlen(literal) && memcmp(text.at, literal, text.len) == 0;
 }
 
 static bool
@@ -90,19 +108,31 @@ is_digits(const char *text, int len)
 	return len > 0;
 }
 
+/* The value of digits that is_digits() has found, at most 18. */
+static int64
+digits_value(const char *text, int len)
+{
+	int64		value = 0;
+
+	for (int i = 0; i < len; i++)
+		value = value * 10 + (text[i] - '0');
+	return value;
+}
+
 /*
  * Tells whether text was once read in a wrong encoding: the replacement
  * character, what it becomes as GBK, or GBK read as Latin-1, four letters of
  * its upper half in a row.
  */
 static bool
-is_garbled(const char *text)
+is_garbled(Text text)
 {
+	const unsigned char *end = (const unsigned char *) text.at + text.len;
 	int			run = 0;
 
-	for (const unsigned char *at = (const unsigned char *) text; *at != '\0'; at++)
+	for (const unsigned char *at = (const unsigned char *) text.at; at < end; at++)
 	{
-		if ((at[0] & 0xFE) == 0xC2 && at[1] != '\0')
+		if ((at[0] & 0xFE) == 0xC2 && at + 1 < end)
 		{
 			if (++run >= 4)
 				return true;
@@ -110,106 +140,125 @@ is_garbled(const char *text)
 			continue;
 		}
 		run = 0;
-		if (*at == 0xEF && strncmp((const char *) at, "\xEF\xBF\xBD", 3) == 0)
+		if (*at == 0xEF && end - at >= 3 && memcmp(at, "\xEF\xBF\xBD", 3) == 0)
 			return true;
-		if (*at == 0xE9 && strncmp((const char *) at, "锟斤拷", 9) == 0)
+		if (*at == 0xE9 && end - at >= 9 && memcmp(at, "锟斤拷", 9) == 0)
 			return true;
 	}
 	return false;
 }
 
+/* A number as spreadsheets write it, 6.92E+18: its digits are lost. */
 static bool
-read_id(const JsonbValue *value, const char *text, int *notes, Problem *problem)
+is_rounded(Text text)
 {
-	int			len = strlen(text);
-	const char *e = strpbrk(text, "eE");
+	const char *at = text.at;
+	const char *end = text.at + text.len;
+	bool		point = false;
 
+	for (; at < end && ((*at >= '0' && *at <= '9') || (*at == '.' && at > text.at)); at++)
+		point |= *at == '.';
+	if (!point || end - at < 2 || (*at != 'e' && *at != 'E'))
+		return false;
+	for (at++; at < end; at++)
+		if (*at != '+' && (*at < '0' || *at > '9'))
+			return false;
+	return true;
+}
+
+static bool
+read_id(const JsonbValue *value, Text text, int *notes, Problem *problem)
+{
 	if (value->type == jbvBool)
 		return fail(problem, "id_type", ERRCODE_INVALID_TEXT_REPRESENTATION, "an id", text);
-	if (len > 500)
+	if (text.len > 500)
 		return fail(problem, "id_type", ERRCODE_STRING_DATA_RIGHT_TRUNCATION, "an id of at most 500 bytes", text);
-	if (value->type == jbvNumeric && !is_digits(text, len))
+	if ((value->type == jbvNumeric && !is_digits(text.at, text.len)) || is_rounded(text))
 		return fail(problem, "id_precision_lost", ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "an id in whole digits", text);
-	/* as spreadsheets write it: the digits are lost */
-	if (e != NULL && e > text && text[0] >= '0' && text[0] <= '9' && strspn(text, "0123456789.") == (size_t) (e - text) &&
-		memchr(text, '.', e - text) != NULL && strlen(e) > 1 && strspn(e + 1, "+0123456789") == strlen(e + 1))
-		return fail(problem, "id_precision_lost", ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "an id in whole digits", text);
-	if (value->type == jbvNumeric && (len > 19 || (len == 19 && strcmp(text, "9223372036854775807") > 0)))
+	if (value->type == jbvNumeric && (text.len > 19 || (text.len == 19 && memcmp(text.at, "9223372036854775807", 19) > 0)))
 		*notes |= NOTE_BIG_ID;
 	return true;
 }
+
+/* ---- amounts ---- */
 
 bool
 settle_check_amount(Datum amount, bool is_signed, Problem *problem)
 {
 	Numeric		value = DatumGetNumeric(amount);
+	char	   *text;
 
+	if (is_signed && !numeric_is_nan(value) && !numeric_is_inf(value))
+		return true;
+	text = DatumGetCString(DirectFunctionCall1(numeric_out, amount));
 	if (numeric_is_nan(value) || numeric_is_inf(value))
-		return fail(problem, "amount_type", ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "an amount",
-					DatumGetCString(DirectFunctionCall1(numeric_out, amount)));
-	if (!is_signed && DatumGetCString(DirectFunctionCall1(numeric_out, amount))[0] == '-')
-		return fail(problem, "negative_amount", ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "an amount that is not negative",
-					DatumGetCString(DirectFunctionCall1(numeric_out, amount)));
+		return fail(problem, "amount_type", ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "an amount", (Text) {text, strlen(text)});
+	if (text[0] == '-')
+		return fail(problem, "negative_amount", ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "an amount that is not negative", (Text) {text, strlen(text)});
 	return true;
 }
 
-static Datum
-numeric_of(const char *text)
+/*
+ * Makes an amount of whole fen.
+ */
+static bool
+give_fen(int64 fen, bool minus, bool is_signed, Text text, Datum *result, Problem *problem)
 {
-	return DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	if (minus && fen > 0 && !is_signed)
+		return fail(problem, "negative_amount", ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "an amount that is not negative", text);
+	*result = NumericGetDatum(int64_div_fast_to_numeric(minus ? -fen : fen, 2));
+	return true;
 }
 
 /*
  * Reads an amount in yuan.  Double noise is rounded half up to cents.
  */
 static bool
-read_yuan(Form form, bool is_signed, const JsonbValue *value, const char *text, Datum *result, int *notes, Problem *problem)
+read_yuan(Form form, bool is_signed, const JsonbValue *value, Text text, Datum *result, int *notes, Problem *problem)
 {
-	const char *digits = text[0] == '-' ? text + 1 : text;
-	const char *point = strchr(digits, '.');
-	int			whole = point == NULL ? (int) strlen(digits) : (int) (point - digits);
+	bool		minus = text.at[0] == '-';
+	const char *digits = text.at + minus;
+	int			len = text.len - minus;
+	const char *point = memchr(digits, '.', len);
+	int			whole = point == NULL ? len : (int) (point - digits);
+	int			places = point == NULL ? 0 : len - whole - 1;
+	int64		fen;
 
-	if (value->type == jbvBool || whole > 15 || !is_digits(digits, whole) || (point != NULL && (strlen(point) > 40 || !is_digits(point + 1, strlen(point + 1)))))
+	if (value->type == jbvBool || whole > 15 || !is_digits(digits, whole) || (point != NULL && (places >= 40 || !is_digits(point + 1, places))))
 		return fail(problem, "amount_type", ERRCODE_INVALID_TEXT_REPRESENTATION, "an amount in yuan", text);
 	if ((value->type == jbvNumeric) != (form == FORM_YUAN_NUMBER))
 		*notes |= NOTE_AMOUNT_FORM;
-	*result = DirectFunctionCall2(numeric_round, numeric_of(text), Int32GetDatum(2));
-	return settle_check_amount(*result, is_signed, problem);
+	fen = digits_value(digits, whole) * 100;
+	if (places > 0)
+		fen += (point[1] - '0') * 10;
+	if (places > 1)
+		fen += point[2] - '0';
+	if (places > 2 && point[3] >= '5')
+		fen++;
+	return give_fen(fen, minus, is_signed, text, result, problem);
 }
 
 /*
  * Reads an amount in fen.  One with a point is yuan, and an error.
  */
 static bool
-read_fen(Form form, bool is_signed, const JsonbValue *value, const char *text, Datum *result, Problem *problem)
+read_fen(Form form, bool is_signed, const JsonbValue *value, Text text, Datum *result, Problem *problem)
 {
-	const char *digits = text[0] == '-' ? text + 1 : text;
-	int			len = strlen(digits);
-	char		yuan[32];
+	bool		minus = text.at[0] == '-';
+	int			len = text.len - minus;
 
-	if (!is_digits(digits, len) || len > 17 || (value->type != jbvNumeric && (form != FORM_FEN_TEXT || value->type != jbvString)))
+	if (!is_digits(text.at + minus, len) || len > 17 || (value->type != jbvNumeric && (form != FORM_FEN_TEXT || value->type != jbvString)))
 		return fail(problem, "amount_type", ERRCODE_INVALID_TEXT_REPRESENTATION, "an amount in whole fen", text);
-	if (len < 3)
-		snprintf(yuan, sizeof(yuan), "%s0.%s%s", digits == text ? "" : "-", len == 1 ? "0" : "", digits);
-	else
-		snprintf(yuan, sizeof(yuan), "%s%.*s.%s", digits == text ? "" : "-", len - 2, digits, digits + len - 2);
-	*result = numeric_of(yuan);
-	return settle_check_amount(*result, is_signed, problem);
+	return give_fen(digits_value(text.at + minus, len), minus, is_signed, text, result, problem);
 }
+
+/* ---- times ---- */
 
 /* Reads so many digits, or gives -1. */
 static int
 number_at(const char *text, int len)
 {
-	int			number = 0;
-
-	for (int i = 0; i < len; i++)
-	{
-		if (text[i] < '0' || text[i] > '9')
-			return -1;
-		number = number * 10 + (text[i] - '0');
-	}
-	return number;
+	return is_digits(text, len) ? (int) digits_value(text, len) : -1;
 }
 
 /*
@@ -218,15 +267,16 @@ number_at(const char *text, int len)
  * the text is no time, -1 where it stands for none: years 0, 1 and 1970 do.
  */
 static int
-read_clock(const char *text, bool with_t, int64 *seconds)
+read_clock(Text text, bool with_t, int64 *seconds)
 {
+	const char *c = text.at;
 	int			part[6];
 	static const int at[] = {0, 5, 8, 11, 14, 17};
 
-	if (strlen(text) < 19 || text[4] != '-' || text[7] != '-' || (text[10] != ' ' && !(with_t && text[10] == 'T')) || text[13] != ':' || text[16] != ':')
+	if (text.len < 19 || c[4] != '-' || c[7] != '-' || (c[10] != ' ' && !(with_t && c[10] == 'T')) || c[13] != ':' || c[16] != ':')
 		return 0;
 	for (int i = 0; i < 6; i++)
-		if ((part[i] = number_at(text + at[i], i == 0 ? 4 : 2)) < 0)
+		if ((part[i] = number_at(c + at[i], i == 0 ? 4 : 2)) < 0)
 			return 0;
 	if ((part[0] == 0 && part[1] == 0 && part[2] == 0) || (part[0] == 1 && part[1] == 1 && part[2] == 1) ||
 		(part[0] == 1970 && part[1] == 1 && part[2] == 1))
@@ -241,68 +291,66 @@ read_clock(const char *text, bool with_t, int64 *seconds)
 /* China has had one zone without summer time since 1992. */
 #define BEIJING_OFFSET	(8 * 3600)
 
+/*
+ * Reads what follows the clock: a fraction, then Z or an offset.
+ */
 static bool
-read_rfc3339(const char *text, Datum *result, bool *isnull, Problem *problem)
+read_offset(const char *at, const char *end, int64 *micros, int *offset)
 {
-	int64		seconds;
-	int64		micros = 0;
-	int			read = read_clock(text, true, &seconds);
-	const char *rest = text + read;
-	int			offset = 0;
+	int			minutes_at;
 
-	if (read < 0)
-	{
-		*isnull = true;
-		return true;
-	}
-	if (read > 0 && *rest == '.')
+	*micros = *offset = 0;
+	if (at < end && *at == '.')
 	{
 		int			scale = 100000;
 
-		for (rest++; *rest >= '0' && *rest <= '9'; rest++, scale /= 10)
-			micros += (*rest - '0') * scale;
+		for (at++; at < end && *at >= '0' && *at <= '9'; at++, scale /= 10)
+			*micros += (*at - '0') * scale;
 	}
-	if (*rest == ' ')
-		rest++;
-	if (read > 0 && (*rest == '+' || *rest == '-') && strlen(rest) >= 5)
+	if (at < end && *at == ' ')
+		at++;
+	if (end - at == 1 && *at == 'Z')
+		return true;
+	/* +08:00 or +0800 */
+	if (end - at < 5 || (*at != '+' && *at != '-'))
+		return false;
+	minutes_at = at[3] == ':' ? 4 : 3;
+	if (end - at != minutes_at + 2)
+		return false;
+	else
 	{
-		int			hours = number_at(rest + 1, 2);
-		const char *after = rest[3] == ':' ? rest + 4 : rest + 3;
-		int			minutes = strlen(after) == 2 ? number_at(after, 2) : -1;
+		int			hours = number_at(at + 1, 2);
+		int			minutes = number_at(at + minutes_at, 2);
 
-		if (hours >= 0 && hours <= 15 && minutes >= 0 && minutes < 60)
-		{
-			offset = (*rest == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
-			rest = "Z";
-		}
+		*offset = (*at == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+		return hours >= 0 && hours <= 15 && minutes >= 0 && minutes < 60;
 	}
-	if (read == 0 || strcmp(rest, "Z") != 0)
-		return fail(problem, "timestamp", ERRCODE_INVALID_DATETIME_FORMAT, "a time with an offset, such as 2023-11-14T05:00:00Z", text);
-	*result = TimestampTzGetDatum((seconds - offset) * USECS_PER_SEC + micros);
-	return true;
 }
 
 static bool
-read_time(Form form, const JsonbValue *value, const char *text, Datum *result, bool *isnull, Problem *problem)
+read_time(Form form, const JsonbValue *value, Text text, Datum *result, bool *isnull, Problem *problem)
 {
-	int64		seconds;
+	int64		seconds = 0;
+	int64		micros = 0;
+	int			offset = BEIJING_OFFSET;
 
-	if (form == FORM_RFC3339 && value->type == jbvString)
-		return read_rfc3339(text, result, isnull, problem);
-	if (form == FORM_BEIJING && value->type == jbvString)
+	if ((form == FORM_RFC3339 || form == FORM_BEIJING) && value->type == jbvString)
 	{
-		int			read = read_clock(text, false, &seconds);
+		int			read = read_clock(text, form == FORM_RFC3339, &seconds);
 
 		*isnull = read < 0;
-		if (read == 0 || (read > 0 && text[read] != '\0'))
-			return fail(problem, "timestamp", ERRCODE_INVALID_DATETIME_FORMAT, "a time such as 2023-11-11 00:03:00", text);
-		*result = TimestampTzGetDatum((seconds - BEIJING_OFFSET) * USECS_PER_SEC);
-		return true;
+		if (read < 0)
+			return true;
+		if (read > 0 && (form == FORM_BEIJING ? read == text.len : read_offset(text.at + read, text.at + text.len, &micros, &offset)))
+		{
+			*result = TimestampTzGetDatum((seconds - offset) * USECS_PER_SEC + micros);
+			return true;
+		}
 	}
-	if ((form == FORM_EPOCH_S || form == FORM_EPOCH_MS) && value->type != jbvBool && is_digits(text, strlen(text)) && strlen(text) < 17)
+	if ((form == FORM_EPOCH_S || form == FORM_EPOCH_MS) && value->type != jbvBool && text.len < 17 && is_digits(text.at, text.len))
 	{
 		int64		scale = form == FORM_EPOCH_S ? 1 : 1000;
-		int64		number = strtoll(text, NULL, 10);
+		int64		number = digits_value(text.at, text.len);
 
 		*isnull = number == 0;
 		/* from 2000 to 2100: milliseconds where seconds are declared are neither */
@@ -319,12 +367,14 @@ read_time(Form form, const JsonbValue *value, const char *text, Datum *result, b
 				form == FORM_EPOCH_S ? "seconds since 1970" : "milliseconds since 1970", text);
 }
 
-static bool
-read_boolean(const char *text, Datum *result, Problem *problem)
-{
-	bool		yes = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+/* ---- all of them ---- */
 
-	if (!yes && strcmp(text, "false") != 0 && strcmp(text, "0") != 0)
+static bool
+read_boolean(Text text, Datum *result, Problem *problem)
+{
+	bool		yes = is_text(text, "true") || is_text(text, "1");
+
+	if (!yes && !is_text(text, "false") && !is_text(text, "0"))
 		return fail(problem, "boolean", ERRCODE_INVALID_TEXT_REPRESENTATION, "true or false", text);
 	*result = BoolGetDatum(yes);
 	return true;
@@ -337,22 +387,18 @@ read_boolean(const char *text, Datum *result, Problem *problem)
 bool
 settle_read_form(Form form, bool is_signed, const JsonbValue *value, Datum *result, bool *isnull, int *notes, Problem *problem)
 {
-	char	   *text = scalar_text(value);
+	Text		text = scalar_text(value);
 
-	*isnull = text == NULL;
-	if (text == NULL && value->type == jbvBinary)
+	*isnull = text.at == NULL;
+	if (text.at == NULL && value->type == jbvBinary)
 		return fail(problem, forms[form].type == NUMERICOID ? "amount_type" : forms[form].type == TIMESTAMPTZOID ? "timestamp" : "type",
-					ERRCODE_INVALID_TEXT_REPRESENTATION, "a single value", "an object or array");
-	if (text == NULL)
+					ERRCODE_INVALID_TEXT_REPRESENTATION, "a single value", (Text) {"an object or array", 18});
+	if (text.at == NULL)
 		return true;
 	switch (form)
 	{
 		case FORM_TEXT:
-			if (strcmp(text, "null") == 0)
-			{
-				*isnull = true;
-				return true;
-			}
+			*isnull = is_text(text, "null");
 			if (is_garbled(text))
 				*notes |= NOTE_GARBLED;
 			break;
@@ -374,9 +420,9 @@ settle_read_form(Form form, bool is_signed, const JsonbValue *value, Datum *resu
 		case FORM_RFC3339:
 			return read_time(form, value, text, result, isnull, problem);
 		case FORM_COUNT:
-			if (value->type == jbvBool || !is_digits(text, strlen(text)) || strlen(text) > 15)
+			if (value->type == jbvBool || text.len > 15 || !is_digits(text.at, text.len))
 				return fail(problem, "count", ERRCODE_INVALID_TEXT_REPRESENTATION, "a whole number", text);
-			*result = Int64GetDatum(strtoll(text, NULL, 10));
+			*result = Int64GetDatum(digits_value(text.at, text.len));
 			return true;
 		case FORM_BOOLEAN:
 			return read_boolean(text, result, problem);
@@ -384,6 +430,6 @@ settle_read_form(Form form, bool is_signed, const JsonbValue *value, Datum *resu
 		case FORM_FLAG:
 			elog(ERROR, "form \"%s\" reads no value", forms[form].name);
 	}
-	*result = CStringGetTextDatum(text);
+	*result = PointerGetDatum(cstring_to_text_with_len(text.at, text.len));
 	return true;
 }

@@ -7,16 +7,14 @@
  * Payloads are read in chunks inside a subtransaction that writes nothing.
  * What is wrong with a payload is its verdict, not an error; only where an
  * expression fails, or text inside of a payload does not parse, is the chunk
- * repeated payload by payload.  What comes out is merged set by set: one
- * statement says of all rows of a table what they are to the ones that stand,
- * another writes those that win.
+ * repeated payload by payload.  What comes out is merged with what stands
+ * (merge.c), and each payload is given its verdict.
  */
-#include "connect/connect.h"
+#include "connect/ingest.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -25,47 +23,13 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/queryenvironment.h"
-#include "utils/tuplestore.h"
+#include "utils/timestamp.h"
 
 /* payloads that are read and merged at a time, and inside one subtransaction */
 #define BATCH_PAYLOADS	5000
 #define CHUNK_PAYLOADS	250
 
-/* bytes of a precedence before the hash of the content */
-#define VERSION_BYTES	"21"
-
-typedef enum Verdict
-{
-	VERDICT_NONE,
-	VERDICT_DUPLICATE,
-	VERDICT_STALE,
-	VERDICT_TIE,
-	VERDICT_APPLIED,
-	VERDICT_QUARANTINED
-} Verdict;
-
 static const char *const verdict_names[] = {"applied", "duplicate", "stale", "tie", "applied", "quarantined"};
-
-typedef struct RowState
-{
-	Verdict		verdict;
-	bool		wins;
-	bool		replaces;		/* another version that stands */
-} RowState;
-
-typedef struct Ingest
-{
-	SettleBook	book;
-	MemoryContext context;		/* lives as long as the connection to SPI, which keeps its list of relations in it */
-	Batch		batch;
-	RowState   *states;			/* by row of the batch */
-	int			npayloads;
-	SPITupleTable *landed_rows;	/* that landed points to */
-	Landed	   *landed;
-	Mapped	   *mapped;
-	int64		counts[lengthof(verdict_names)];
-} Ingest;
 
 /* ---- reading ---- */
 
@@ -76,7 +40,7 @@ read_batch(Ingest *ingest, int limit)
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(limit)};
 
-	ingest->npayloads = settle_book_execute(psprintf("SELECT s.staging_id, s.platform, s.kind, s.shop, s.received_at, s.payload, s.raw "
+	ingest->npayloads = settle_book_execute(psprintf("SELECT s.ctid, s.staging_id, s.platform, s.kind, s.shop, s.received_at, s.payload, s.raw "
 													 "FROM %s.staging AS s WHERE s.state = 'new' ORDER BY s.staging_id LIMIT $1", ingest->book.name),
 											1, types, values, NULL, SPI_OK_SELECT);
 	MemoryContextSwitchTo(ingest->batch.context);
@@ -88,15 +52,16 @@ read_batch(Ingest *ingest, int limit)
 		bool		isnull;
 		Datum		value;
 
-		landed->staging_id = DatumGetInt64(settle_spi_datum(i, 1, &isnull));
-		landed->platform = TextDatumGetCString(settle_spi_datum(i, 2, &isnull));
-		value = settle_spi_datum(i, 3, &isnull);
-		landed->kind = isnull ? NULL : TextDatumGetCString(value);
+		landed->place = *(ItemPointer) DatumGetPointer(settle_spi_datum(i, 1, &isnull));
+		landed->staging_id = DatumGetInt64(settle_spi_datum(i, 2, &isnull));
+		landed->platform = TextDatumGetCString(settle_spi_datum(i, 3, &isnull));
 		value = settle_spi_datum(i, 4, &isnull);
+		landed->kind = isnull ? NULL : TextDatumGetCString(value);
+		value = settle_spi_datum(i, 5, &isnull);
 		landed->shop = isnull ? NULL : TextDatumGetCString(value);
-		landed->received_at = DatumGetTimestampTz(settle_spi_datum(i, 5, &isnull));
-		landed->payload = settle_spi_datum(i, 6, &isnull);
-		landed->raw = settle_spi_datum(i, 7, &isnull);
+		landed->received_at = DatumGetTimestampTz(settle_spi_datum(i, 6, &isnull));
+		landed->payload = settle_spi_datum(i, 7, &isnull);
+		landed->raw = settle_spi_datum(i, 8, &isnull);
 	}
 	ingest->landed_rows = SPI_tuptable;
 	MemoryContextSwitchTo(old);
@@ -178,235 +143,6 @@ map_batch(Ingest *ingest)
 	}
 }
 
-/* ---- relations that statements read from memory ---- */
-
-static void
-show_rows(Ingest *ingest, const char *name, TupleDesc desc, Tuplestorestate *store, double rows)
-{
-	MemoryContext old = MemoryContextSwitchTo(ingest->context);
-	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
-
-	relation->md.name = pstrdup(name);
-	relation->md.reliddesc = InvalidOid;
-	relation->md.tupdesc = desc;
-	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-	relation->md.enrtuples = Max(rows, 1);
-	relation->reldata = store;
-	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register relation \"%s\"", name);
-	MemoryContextSwitchTo(old);
-}
-
-static void
-hide_rows(const char *name, Tuplestorestate *store)
-{
-	SPI_unregister_relation(name);
-	tuplestore_end(store);
-}
-
-static int
-column_number(TupleDesc desc, const char *name)
-{
-	for (int i = 0; i < desc->natts; i++)
-		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
-			return i + 1;
-	elog(ERROR, "column \"%s\" does not exist", name);
-}
-
-/* The columns of a key, after a prefix, with a separator between them. */
-static char *
-key_list(const char *const *keys, const char *format, const char *separator)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int i = 0; i < SETTLE_MAX_KEYS && keys[i] != NULL; i++)
-	{
-		if (i > 0)
-			appendStringInfoString(&list, separator);
-		for (const char *at = format; *at != '\0'; at++)
-			if (*at == '?')
-				appendStringInfoString(&list, quote_identifier(keys[i]));
-			else
-				appendStringInfoChar(&list, *at);
-	}
-	return list.data;
-}
-
-static char *
-column_list(TupleDesc desc, const char *prefix, const char *const *without)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		const char *name = NameStr(TupleDescAttr(desc, i)->attname);
-		bool		skip = false;
-
-		for (int k = 0; without != NULL && k < SETTLE_MAX_KEYS && without[k] != NULL; k++)
-			skip |= strcmp(without[k], name) == 0;
-		if (!skip)
-			appendStringInfo(&list, "%s%s%s", list.len > 0 ? ", " : "", prefix, quote_identifier(name));
-	}
-	return list.data;
-}
-
-/* ---- merging ---- */
-
-/*
- * Has the database say what the rows of an entity are to those that stand and
- * to those before them in the batch.
- */
-static void
-judge(Ingest *ingest, int entity_no)
-{
-	const Entity *entity = &settle_entities[entity_no];
-	TupleDesc	full = ingest->batch.mappings->descs[entity_no];
-	TupleDesc	narrow;
-	Tuplestorestate *store;
-	int			nkeys = 0;
-	int			columns[SETTLE_MAX_KEYS + 1];
-	int			n = 0;
-	uint64		found;
-	bool		isnull;
-
-	for (int i = 0; i < ingest->batch.nrows; i++)
-		n += ingest->batch.rows[i].part->entity == entity;
-	if (n == 0)
-		return;
-	while (nkeys < SETTLE_MAX_KEYS && entity->keys[nkeys] != NULL)
-	{
-		columns[nkeys] = column_number(full, entity->keys[nkeys]);
-		nkeys++;
-	}
-	columns[nkeys] = column_number(full, "precedence");
-	narrow = CreateTemplateTupleDesc(nkeys + 2);
-	for (int i = 0; i <= nkeys; i++)
-		TupleDescCopyEntry(narrow, i + 1, full, columns[i]);
-	TupleDescInitEntry(narrow, nkeys + 2, "n", INT4OID, -1, 0);
-
-	store = tuplestore_begin_heap(false, false, work_mem);
-	for (int i = 0; i < ingest->batch.nrows; i++)
-	{
-		Datum		values[SETTLE_MAX_KEYS + 2];
-		bool		nulls[SETTLE_MAX_KEYS + 2] = {false};
-
-		if (ingest->batch.rows[i].part->entity != entity)
-			continue;
-		for (int k = 0; k <= nkeys; k++)
-			values[k] = heap_getattr(ingest->batch.rows[i].tuple, columns[k], full, &nulls[k]);
-		values[nkeys + 1] = Int32GetDatum(i);
-		tuplestore_putvalues(store, narrow, values, nulls);
-	}
-	show_rows(ingest, "arrived", narrow, store, n);
-	found = settle_book_execute(psprintf(
-		"SELECT w.n, CASE "
-		"WHEN w.prior IS NULL THEN 4 "
-		"WHEN right(w.prior, 64) = right(w.precedence, 64) THEN 1 "
-		"WHEN left(w.prior, " VERSION_BYTES ") = left(w.precedence, " VERSION_BYTES ") THEN 3 "
-		"WHEN w.prior < w.precedence THEN 4 ELSE 2 END, "
-		"w.precedence = w.best AND w.same = 1 AND (w.stands IS NULL OR w.precedence > w.stands AND right(w.precedence, 64) <> right(w.stands, 64)), "
-		"w.stands IS NOT NULL "
-		"FROM (SELECT a.n, a.precedence, c.precedence AS stands, "
-		"greatest(max(a.precedence) OVER (PARTITION BY %1$s ORDER BY a.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), c.precedence) AS prior, "
-		"max(a.precedence) OVER (PARTITION BY %1$s) AS best, "
-		"row_number() OVER (PARTITION BY %1$s, a.precedence ORDER BY a.n) AS same "
-		"FROM arrived AS a LEFT JOIN %2$s.%3$s AS c ON %4$s) AS w",
-		key_list(entity->keys, "a.?", ", "), ingest->book.name, entity->name, key_list(entity->keys, "c.? = a.?", " AND ")),
-								0, NULL, NULL, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < found; i++)
-	{
-		RowState   *state = &ingest->states[DatumGetInt32(settle_spi_datum(i, 1, &isnull))];
-
-		state->verdict = DatumGetInt32(settle_spi_datum(i, 2, &isnull));
-		state->wins = DatumGetBool(settle_spi_datum(i, 3, &isnull));
-		state->replaces = DatumGetBool(settle_spi_datum(i, 4, &isnull));
-	}
-	SPI_freetuptable(SPI_tuptable);
-	hide_rows("arrived", store);
-}
-
-typedef bool (*Choice) (Ingest *ingest, int row);
-
-static bool
-wins(Ingest *ingest, int row)
-{
-	int			parent = ingest->batch.rows[row].parent;
-
-	return ingest->states[parent < 0 ? row : parent].wins;
-}
-
-static bool
-replaces(Ingest *ingest, int row)
-{
-	return ingest->states[row].wins && ingest->states[row].replaces;
-}
-
-static bool
-ties(Ingest *ingest, int row)
-{
-	return ingest->states[row].verdict == VERDICT_TIE;
-}
-
-/*
- * Runs a statement over some rows of an entity, which it sees as "mapped".
- */
-static void
-execute_over(Ingest *ingest, int entity_no, Choice choice, const char *sql, int expected)
-{
-	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
-	int			n = 0;
-
-	for (int i = 0; i < ingest->batch.nrows; i++)
-		if (ingest->batch.rows[i].part->entity == &settle_entities[entity_no] && choice(ingest, i))
-		{
-			tuplestore_puttuple(store, ingest->batch.rows[i].tuple);
-			n++;
-		}
-	show_rows(ingest, "mapped", ingest->batch.mappings->descs[entity_no], store, n);
-	if (n > 0)
-		settle_book_execute(sql, 0, NULL, NULL, NULL, expected);
-	hide_rows("mapped", store);
-}
-
-/*
- * Writes the rows of an entity that win, replaces what belongs to them, and
- * flags what has another version of the same second.
- */
-static void
-write_winners(Ingest *ingest, int entity_no)
-{
-	const Entity *entity = &settle_entities[entity_no];
-	TupleDesc	desc = ingest->batch.mappings->descs[entity_no];
-	const char *book = ingest->book.name;
-
-	execute_over(ingest, entity_no, wins,
-				 psprintf("INSERT INTO %1$s.%2$s (%3$s) SELECT %4$s FROM mapped AS m ON CONFLICT (%5$s) DO UPDATE SET (%6$s) = ROW (%7$s)",
-						  book, entity->name, column_list(desc, "", NULL), column_list(desc, "m.", NULL), key_list(entity->keys, "?", ", "),
-						  column_list(desc, "", entity->keys), column_list(desc, "excluded.", entity->keys)),
-				 SPI_OK_INSERT);
-	execute_over(ingest, entity_no, ties,
-				 psprintf("UPDATE %1$s.%2$s AS c SET tied = true FROM mapped AS m WHERE %3$s "
-						  "AND left(c.precedence, " VERSION_BYTES ") = left(m.precedence, " VERSION_BYTES ") AND NOT c.tied",
-						  book, entity->name, key_list(entity->keys, "c.? = m.?", " AND ")),
-				 SPI_OK_UPDATE);
-	for (int i = 0; i < settle_nentities; i++)
-	{
-		const Entity *child = &settle_entities[i];
-		TupleDesc	columns = ingest->batch.mappings->descs[i];
-
-		if (child->parent == NULL || columns == NULL || strcmp(child->parent, entity->name) != 0)
-			continue;
-		execute_over(ingest, entity_no, replaces,
-					 psprintf("DELETE FROM %s.%s AS c USING mapped AS m WHERE %s", book, child->name, key_list(entity->keys, "c.? = m.?", " AND ")),
-					 SPI_OK_DELETE);
-		execute_over(ingest, i, wins,
-					 psprintf("INSERT INTO %s.%s (%s) SELECT %s FROM mapped AS m", book, child->name, column_list(columns, "", NULL), column_list(columns, "m.", NULL)),
-					 SPI_OK_INSERT);
-	}
-}
-
 /* ---- the verdicts ---- */
 
 /*
@@ -432,59 +168,121 @@ text_or_null(const char *text, bool *isnull)
 	return text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
-static TupleDesc
-verdict_desc(void)
+/* What the key of a row says beyond platform and shop, with blanks between. */
+static char *
+key_behind_shop(const MappedRow *row)
 {
-	static const struct
-	{
-		const char *name;
-		Oid			type;
-	}			columns[] = {
-		{"staging_id", INT8OID}, {"kind", TEXTOID}, {"external_key", TEXTOID}, {"version", TIMESTAMPTZOID}, {"content_hash", TEXTOID},
-		{"state", TEXTOID}, {"field", TEXTOID}, {"reason", TEXTOID}, {"sqlstate", TEXTOID}, {"message", TEXTOID}
-	};
-	TupleDesc	desc = CreateTemplateTupleDesc(lengthof(columns));
+	const char *from = row->key + strlen(row->key) + 1;
+	int			len;
+	char	   *text;
 
-	for (int i = 0; i < lengthof(columns); i++)
-		TupleDescInitEntry(desc, i + 1, columns[i].name, columns[i].type, -1, 0);
-	return desc;
+	from += strlen(from) + 1;
+	len = row->key + row->key_len - from - 1;
+	text = pnstrdup(from, Max(len, 0));
+	for (int i = 0; i < len; i++)
+		if (from[i] == '\0')
+			text[i] = ' ';
+	return text;
+}
+
+/* Columns of staging that say what became of a payload. */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			verdict_columns[] = {
+	{"kind", TEXTOID}, {"external_key", TEXTOID}, {"version", TIMESTAMPTZOID}, {"content_hash", BYTEAOID}, {"state", TEXTOID},
+	{"field", TEXTOID}, {"reason", TEXTOID}, {"sqlstate", TEXTOID}, {"message", TEXTOID}, {"ingested_at", TIMESTAMPTZOID}
+};
+
+#define NVERDICT_COLUMNS	lengthof(verdict_columns)
+
+static Datum
+hash_bytes_of(const char *precedence)
+{
+	bytea	   *hash = palloc(VARHDRSZ + SETTLE_HASH_BYTES / 2);
+
+	SET_VARSIZE(hash, VARHDRSZ + SETTLE_HASH_BYTES / 2);
+	hex_decode(precedence + SETTLE_VERSION_BYTES, SETTLE_HASH_BYTES, VARDATA(hash));
+	return PointerGetDatum(hash);
+}
+
+/*
+ * What stands in these columns for a payload of the batch.
+ */
+static void
+verdict_values(int payload, ItemPointer place, Datum *values, bool *nulls, void *arg)
+{
+	const Ingest *ingest = arg;
+	const Landed *landed = &ingest->landed[payload];
+	const Mapped *mapped = &ingest->mapped[payload];
+	const MappedRow *first = mapped->nrows > 0 ? &ingest->batch.rows[mapped->first] : NULL;
+	const Problem *problem = &mapped->problem;
+
+	*place = landed->place;
+	memset(nulls, false, sizeof(bool) * NVERDICT_COLUMNS);
+	values[0] = text_or_null(mapped->mapping == NULL ? landed->kind : mapped->mapping->kind, &nulls[0]);
+	values[1] = text_or_null(first == NULL ? NULL : key_behind_shop(first), &nulls[1]);
+	values[2] = TimestampTzGetDatum(first == NULL ? 0 : first->version);
+	nulls[2] = first == NULL;
+	nulls[3] = first == NULL || first->precedence[0] == '\0';
+	values[3] = nulls[3] ? (Datum) 0 : hash_bytes_of(first->precedence);
+	values[4] = CStringGetTextDatum(verdict_names[mapped->verdict]);
+	values[5] = text_or_null(problem->field, &nulls[5]);
+	values[6] = text_or_null(problem->reason != NULL ? problem->reason : mapped->flags, &nulls[6]);
+	values[7] = text_or_null(problem->reason == NULL ? NULL : unpack_sql_state(problem->sqlstate), &nulls[7]);
+	values[8] = text_or_null(problem->reason == NULL ? NULL : problem->message, &nulls[8]);
+	values[9] = TimestampTzGetDatum(GetCurrentTimestamp());
+}
+
+/*
+ * Has a statement write the verdicts, where the table asks for one.
+ */
+static void
+update_verdicts(Ingest *ingest)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(NVERDICT_COLUMNS + 1);
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	StringInfoData set;
+
+	initStringInfo(&set);
+	TupleDescInitEntry(desc, 1, "staging_id", INT8OID, -1, 0);
+	for (int i = 0; i < NVERDICT_COLUMNS; i++)
+	{
+		TupleDescInitEntry(desc, i + 2, verdict_columns[i].name, verdict_columns[i].type, -1, 0);
+		appendStringInfo(&set, "%s%s = v.%s", i > 0 ? ", " : "", verdict_columns[i].name, verdict_columns[i].name);
+	}
+	for (int i = 0; i < ingest->npayloads; i++)
+	{
+		Datum		values[NVERDICT_COLUMNS + 1];
+		bool		nulls[NVERDICT_COLUMNS + 1] = {false};
+		ItemPointerData place;
+
+		values[0] = Int64GetDatum(ingest->landed[i].staging_id);
+		verdict_values(i, &place, values + 1, nulls + 1, ingest);
+		tuplestore_putvalues(store, desc, values, nulls);
+	}
+	settle_show_rows(ingest, "verdict", desc, store, ingest->npayloads);
+	settle_book_execute(psprintf("UPDATE %s.staging AS s SET %s FROM verdict AS v WHERE s.staging_id = v.staging_id", ingest->book.name, set.data),
+						0, NULL, NULL, NULL, SPI_OK_UPDATE);
+	settle_hide_rows("verdict", store);
 }
 
 static void
 write_verdicts(Ingest *ingest)
 {
-	TupleDesc	desc = verdict_desc();
-	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	Oid			staging = get_relname_relid("staging", ingest->book.schema);
+	int			columns[NVERDICT_COLUMNS];
 
+	for (int i = 0; i < NVERDICT_COLUMNS; i++)
+		columns[i] = get_attnum(staging, verdict_columns[i].name);
 	for (int i = 0; i < ingest->npayloads; i++)
 	{
-		const Mapped *mapped = &ingest->mapped[i];
-		const MappedRow *first = mapped->nrows > 0 ? &ingest->batch.rows[mapped->first] : NULL;
-		Verdict		verdict = verdict_on(ingest, mapped);
-		Datum		values[10];
-		bool		nulls[10] = {false};
-
-		ingest->counts[verdict]++;
-		values[0] = Int64GetDatum(ingest->landed[i].staging_id);
-		values[1] = text_or_null(mapped->mapping == NULL ? ingest->landed[i].kind : mapped->mapping->kind, &nulls[1]);
-		values[2] = text_or_null(first == NULL ? NULL : first->key, &nulls[2]);
-		values[3] = TimestampTzGetDatum(first == NULL ? 0 : first->version);
-		nulls[3] = first == NULL;
-		values[4] = text_or_null(first == NULL || first->precedence[0] == '\0' ? NULL : first->precedence + strlen(first->precedence) - 64, &nulls[4]);
-		values[5] = CStringGetTextDatum(verdict_names[verdict]);
-		values[6] = text_or_null(mapped->problem.field, &nulls[6]);
-		values[7] = text_or_null(mapped->problem.reason != NULL ? mapped->problem.reason : mapped->flags, &nulls[7]);
-		values[8] = text_or_null(mapped->problem.reason == NULL ? NULL : unpack_sql_state(mapped->problem.sqlstate), &nulls[8]);
-		values[9] = text_or_null(mapped->problem.reason == NULL ? NULL : mapped->problem.message, &nulls[9]);
-		tuplestore_putvalues(store, desc, values, nulls);
+		ingest->mapped[i].verdict = verdict_on(ingest, &ingest->mapped[i]);
+		ingest->counts[ingest->mapped[i].verdict]++;
 	}
-	show_rows(ingest, "verdict", desc, store, ingest->npayloads);
-	settle_book_execute(psprintf("UPDATE %s.staging AS s SET kind = v.kind, external_key = v.external_key, version = v.version, "
-								 "content_hash = decode(v.content_hash, 'hex'), state = v.state, field = v.field, reason = v.reason, "
-								 "sqlstate = v.sqlstate, message = v.message, ingested_at = statement_timestamp() "
-								 "FROM verdict AS v WHERE s.staging_id = v.staging_id", ingest->book.name),
-						0, NULL, NULL, NULL, SPI_OK_UPDATE);
-	hide_rows("verdict", store);
+	if (!settle_update_rows(staging, columns, NVERDICT_COLUMNS, verdict_values, ingest, ingest->npayloads))
+		update_verdicts(ingest);
 }
 
 static void
@@ -492,14 +290,9 @@ ingest_batch(Ingest *ingest)
 {
 	map_batch(ingest);
 	SPI_freetuptable(ingest->landed_rows);
-	ingest->states = palloc0(sizeof(RowState) * Max(ingest->batch.nrows, 1));
-	for (int i = 0; i < settle_nentities; i++)
-		if (settle_entities[i].parent == NULL && ingest->batch.mappings->descs[i] != NULL)
-			judge(ingest, i);
-	for (int i = 0; i < settle_nentities; i++)
-		if (settle_entities[i].parent == NULL && ingest->batch.mappings->descs[i] != NULL)
-			write_winners(ingest, i);
+	settle_merge(ingest);
 	write_verdicts(ingest);
+	settle_forget_erased(ingest);
 }
 
 /* ---- in SQL ---- */
@@ -597,12 +390,12 @@ row_object(Ingest *ingest, const MappedRow *row, TupleDesc desc)
 	bool		isnull;
 
 	tuplestore_puttuple(store, row->tuple);
-	show_rows(ingest, "mapped", desc, store, 1);
+	settle_show_rows(ingest, "mapped", desc, store, 1);
 	settle_book_execute("SELECT jsonb_strip_nulls(to_jsonb(m)) - '{staging_id,precedence,tied,flags}'::text[] FROM mapped AS m", 0, NULL, NULL, NULL, SPI_OK_SELECT);
 	old = MemoryContextSwitchTo(ingest->context);
 	result = PointerGetDatum(PG_DETOAST_DATUM_COPY(settle_spi_datum(0, 1, &isnull)));
 	MemoryContextSwitchTo(old);
-	hide_rows("mapped", store);
+	settle_hide_rows("mapped", store);
 	return result;
 }
 
@@ -667,7 +460,7 @@ settle_map_payload(PG_FUNCTION_ARGS)
 		values[0] = CStringGetTextDatum(row->part->entity->name);
 		values[1] = row_object(&ingest, row, desc);
 		if (row->parent < 0)
-			values[2] = heap_getattr(row->tuple, column_number(desc, "flags"), desc, &nulls[2]);
+			values[2] = heap_getattr(row->tuple, settle_column_number(desc, "flags"), desc, &nulls[2]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	settle_env_leave(nestlevel);

@@ -14,7 +14,6 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -37,6 +36,7 @@ const Entity settle_entities[] = {
 	{"shipment_event", "shipment", {"platform", "carrier", "tracking_no", "position"}},
 	{"customer_identity", NULL, {"platform", "scope", "key_type", "key_value", "subject"}},
 	{"customer_follow", NULL, {"platform", "shop", "customer_no", "staff_ref"}},
+	{"follow_event", NULL, {"platform", "shop", "customer_no", "staff_ref", "event_no"}},
 	{"person", NULL, {"platform", "subject", "role"}},
 	{"platform_ticket", NULL, {"platform", "shop", "ticket_no"}},
 	{"platform_ticket_fee", NULL, {"platform", "shop", "ticket_no", "fee_no"}},
@@ -53,99 +53,97 @@ static const SettleName staging_names[] = {
 	{"s", "received_at", TIMESTAMPTZOID, -1, InvalidOid},
 };
 
-typedef struct StatusKey
+static char *
+spi_text(int row, int column)
 {
-	const char *text;			/* platform, map and raw value, a tab in between */
-} StatusKey;
+	bool		isnull;
+	Datum		value = settle_spi_datum(row, column, &isnull);
 
-typedef struct StatusEntry
-{
-	StatusKey	key;
-	const char *meaning;
-} StatusEntry;
-
-static uint32
-hash_status(const void *key, Size size)
-{
-	return string_hash(((const StatusKey *) key)->text, 4096);
+	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-static int
-match_status(const void *a, const void *b, Size size)
+static bool
+spi_bool(int row, int column)
 {
-	return strcmp(((const StatusKey *) a)->text, ((const StatusKey *) b)->text);
+	bool		isnull;
+
+	return DatumGetBool(settle_spi_datum(row, column, &isnull));
 }
+
+/* ---- statuses ---- */
 
 /*
  * Gives what a raw status means; NULL where nobody has said.
  */
-const char *
-settle_status(const Mappings *mappings, const char *platform, const char *map, const char *raw)
+text *
+settle_status(const Field *field, const text *raw)
 {
-	StatusKey	key = {psprintf("%s\t%s\t%s", platform, map, raw)};
-	StatusEntry *entry = hash_search(mappings->statuses, &key, HASH_FIND, NULL);
-
-	return entry == NULL ? NULL : entry->meaning;
-}
-
-static void
-load_statuses(Mappings *mappings, const SettleBook *book)
-{
-	HASHCTL		control = {
-		.keysize = sizeof(StatusKey), .entrysize = sizeof(StatusEntry), .hash = hash_status, .match = match_status,
-		.hcxt = CurrentMemoryContext
-	};
-	uint64		n = settle_book_execute(psprintf("SELECT m.platform || E'\\t' || m.map || E'\\t' || m.raw, m.meaning FROM %s.status_map AS m", book->name),
-										0, NULL, NULL, NULL, SPI_OK_SELECT);
-	bool		isnull;
-
-	mappings->statuses = hash_create("statuses of platforms", 256, &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
-	for (uint64 i = 0; i < n; i++)
-	{
-		StatusKey	key = {TextDatumGetCString(settle_spi_datum(i, 1, &isnull))};
-		StatusEntry *entry = hash_search(mappings->statuses, &key, HASH_ENTER, NULL);
-
-		entry->key = key;
-		entry->meaning = TextDatumGetCString(settle_spi_datum(i, 2, &isnull));
-	}
+	for (int i = 0; i < field->nstatuses; i++)
+		if (VARSIZE_ANY_EXHDR(field->statuses[i].raw) == VARSIZE_ANY_EXHDR(raw) &&
+			memcmp(VARDATA_ANY(field->statuses[i].raw), VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw)) == 0)
+			return field->statuses[i].meaning;
+	return NULL;
 }
 
 /*
- * The columns of an entity's table, without those that were dropped.
+ * Gives the fields of a mapping the words of their maps.
+ */
+static void
+load_statuses(const SettleBook *book, Mapping *mapping)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(mapping->platform)};
+	int			n = settle_book_execute(psprintf("SELECT m.map, m.raw, m.meaning FROM %s.status_map AS m WHERE m.platform = $1", book->name),
+									   1, types, values, NULL, SPI_OK_SELECT);
+	Status	   *statuses = palloc(sizeof(Status) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		statuses[i].map = spi_text(i, 1);
+		statuses[i].raw = cstring_to_text(spi_text(i, 2));
+		statuses[i].meaning = cstring_to_text(spi_text(i, 3));
+	}
+	for (int p = 0; p < mapping->nparts; p++)
+		for (int f = 0; f < mapping->parts[p].nfields; f++)
+		{
+			Field	   *field = &mapping->parts[p].fields[f];
+
+			if (field->map == NULL)
+				continue;
+			field->statuses = palloc(sizeof(Status) * Max(n, 1));
+			for (int i = 0; i < n; i++)
+				if (strcmp(statuses[i].map, field->map) == 0)
+					field->statuses[field->nstatuses++] = statuses[i];
+		}
+}
+
+/* ---- columns ---- */
+
+/*
+ * The columns of an entity's table, those that were dropped too: so its rows are
+ * formed as the table stores them.
  */
 static TupleDesc
 entity_desc(const SettleBook *book, const char *entity, Bitmapset **not_null)
 {
 	Oid			relation = get_relname_relid(entity, book->schema);
 	Oid			type = OidIsValid(relation) ? get_rel_type_id(relation) : InvalidOid;
-	TupleDesc	all;
-	TupleDesc	live;
-	int			n = 0;
+	TupleDesc	desc;
 
 	if (!OidIsValid(type))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table \"%s\" does not exist in book \"%s\"", entity, book->label)));
-	all = lookup_rowtype_tupdesc(type, -1);
-	for (int i = 0; i < all->natts; i++)
-		n += !TupleDescAttr(all, i)->attisdropped;
-	live = CreateTemplateTupleDesc(n);
-	n = 0;
-	for (int i = 0; i < all->natts; i++)
-	{
-		if (TupleDescAttr(all, i)->attisdropped)
-			continue;
-		if (TupleDescAttr(all, i)->attnotnull)
-			*not_null = bms_add_member(*not_null, n);
-		TupleDescCopyEntry(live, ++n, all, i + 1);
-	}
-	ReleaseTupleDesc(all);
-	return BlessTupleDesc(live);
+	desc = lookup_rowtype_tupdesc_copy(type, -1);
+	for (int i = 0; i < desc->natts; i++)
+		if (TupleDescAttr(desc, i)->attnotnull)
+			*not_null = bms_add_member(*not_null, i);
+	return desc;
 }
 
 static int
 column_of(TupleDesc desc, const char *name)
 {
 	for (int i = 0; i < desc->natts; i++)
-		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+		if (!TupleDescAttr(desc, i)->attisdropped && strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
 			return i;
 	return -1;
 }
@@ -169,34 +167,22 @@ find_columns(Part *part)
 		part->keys[i] = part->entity->keys[i] == NULL ? -1 : column_of(part->desc, part->entity->keys[i]);
 }
 
-static Path *
-read_paths(Datum array, int *n)
+/* ---- parts and fields ---- */
+
+/*
+ * Adds the paths of an array to those of an element, and gives their numbers.
+ */
+static int *
+add_paths(Paths *paths, Datum array, int *n)
 {
 	Datum	   *items;
-	Path	   *paths;
+	int		   *numbers;
 
 	deconstruct_array(DatumGetArrayTypeP(array), JSONPATHOID, -1, false, TYPALIGN_INT, &items, NULL, n);
-	paths = palloc0(sizeof(Path) * Max(*n, 1));
+	numbers = palloc(sizeof(int) * Max(*n, 1));
 	for (int i = 0; i < *n; i++)
-		settle_compile_path(&paths[i], PointerGetDatum(PG_DETOAST_DATUM_COPY(items[i])));
-	return paths;
-}
-
-static char *
-spi_text(int row, int column)
-{
-	bool		isnull;
-	Datum		value = settle_spi_datum(row, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-static bool
-spi_bool(int row, int column)
-{
-	bool		isnull;
-
-	return DatumGetBool(settle_spi_datum(row, column, &isnull));
+		numbers[i] = settle_add_path(paths, items[i]);
+	return numbers;
 }
 
 static Take
@@ -322,7 +308,7 @@ load_fields(Mappings *mappings, const SettleBook *book, Mapping *mapping, Part *
 		field->take = take_of(spi_text(i, 3));
 		field->type = settle_form_type(field->form);
 		if (!isnull)
-			field->paths = read_paths(path, &field->npaths);
+			field->paths = add_paths(part->paths, path, &field->npaths);
 		texts[i] = spi_text(i, 5);
 		field->map = spi_text(i, 6);
 		field->required = spi_bool(i, 7);
@@ -378,7 +364,10 @@ load_parts(Mappings *mappings, const SettleBook *book, Mapping *mapping, const c
 
 		part->name = spi_text(i, 1);
 		part->entity = find_entity(spi_text(i, 2), &part->entity_no);
-		part->paths = read_paths(settle_spi_datum(i, 4, &isnull), &part->npaths);
+		part->is_line = strcmp(part->entity->name, "order_line") == 0;
+		part->is_promotion = strcmp(part->entity->name, "promotion") == 0;
+		part->is_signal = strcmp(part->entity->name, "signal") == 0;
+		part->paths = settle_make_paths();
 		part->within = -1;
 		for (int j = 0; within != NULL && j < i; j++)
 			if (strcmp(mapping->parts[j].name, within) == 0)
@@ -389,6 +378,7 @@ load_parts(Mappings *mappings, const SettleBook *book, Mapping *mapping, const c
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("part \"%s\" of mapping %s/%s does not stand within a part that it can belong to", part->name, mapping->platform, kind),
 					 part->entity->parent != NULL ? errhint("A %s belongs to a %s.", part->entity->name, part->entity->parent) : 0));
+		part->rows = add_paths(part->within < 0 ? mapping->paths : mapping->parts[part->within].paths, settle_spi_datum(i, 4, &isnull), &part->nrows);
 	}
 	for (int i = 0; i < mapping->nparts; i++)
 	{
@@ -414,7 +404,6 @@ settle_load_mappings(const SettleBook *book)
 	char	  **uses;
 
 	mappings->econtext = CreateStandaloneExprContext();
-	load_statuses(mappings, book);
 	mappings->n = settle_book_execute(psprintf("SELECT m.platform, m.kind, m.marker, m.inner_text, coalesce(m.uses, m.kind) "
 											   "FROM %s.mapping AS m ORDER BY m.platform, m.place, m.kind", book->name),
 									  0, NULL, NULL, NULL, SPI_OK_SELECT);
@@ -430,16 +419,16 @@ settle_load_mappings(const SettleBook *book)
 		mapping->kind = spi_text(i, 2);
 		uses[i] = spi_text(i, 5);
 		path = settle_spi_datum(i, 3, &isnull);
-		mapping->has_marker = !isnull;
-		if (!isnull)
-			settle_compile_path(&mapping->marker, PointerGetDatum(PG_DETOAST_DATUM_COPY(path)));
+		mapping->paths = settle_make_paths();
+		mapping->marker = isnull ? -1 : settle_add_path(mapping->paths, path);
 		path = settle_spi_datum(i, 4, &isnull);
-		mapping->has_inner = !isnull;
-		if (!isnull)
-			settle_compile_path(&mapping->inner, PointerGetDatum(PG_DETOAST_DATUM_COPY(path)));
+		mapping->inner = isnull ? -1 : settle_add_path(mapping->paths, path);
 	}
 	for (int i = 0; i < mappings->n; i++)
+	{
 		load_parts(mappings, book, &mappings->mappings[i], uses[i]);
+		load_statuses(book, &mappings->mappings[i]);
+	}
 	return mappings;
 }
 

@@ -38,4 +38,17 @@ extern int no_such_variable
 #define settle_is_label_char(at)	ISALNUM(at)
 #endif
 
+/* which indexes get entries of a row; not 0 where any does */
+#if PG_VERSION_NUM >= 160000
+#define SettleIndexUpdate	TU_UpdateIndexes
+#define SETTLE_ALL_INDEXES	TU_All
+#define settle_insert_index_entries(info, slot, estate, which) \
+	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, (which) == TU_Summarizing)
+#else
+#define SettleIndexUpdate	bool
+#define SETTLE_ALL_INDEXES	true
+#define settle_insert_index_entries(info, slot, estate, which) \
+	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
+#endif
+
 #endif							/* SETTLE_COMPAT_H */

@@ -270,7 +270,14 @@ BEGIN
 		FROM unnest($1) AS m (subject_id)
 		JOIN %1$s.customer_subject AS s ON s.subject_id = m.subject_id AND starts_with(s.subject, s.platform || ':order:')
 		CROSS JOIN LATERAL (SELECT o.shop, o.order_no FROM %1$s.shop_order AS o WHERE o.order_no = substr(s.subject, length(s.platform) + 8) AND o.platform = s.platform OFFSET 0) AS o
-	$sql$, book) USING moved;
+		UNION
+		-- who follows a contact follows whoever it belongs to
+		SELECT s.platform, o.shop, o.order_no
+		FROM unnest($1, $2, $3) AS m (subject_id, before, after)
+		JOIN %1$s.customer_subject AS c ON c.subject_id = m.subject_id AND starts_with(c.subject, c.platform || ':contact:')
+		JOIN %1$s.customer_subject AS s ON s.customer IN (m.before, m.after) AND starts_with(s.subject, s.platform || ':order:')
+		CROSS JOIN LATERAL (SELECT o.shop, o.order_no FROM %1$s.shop_order AS o WHERE o.order_no = substr(s.subject, length(s.platform) + 8) AND o.platform = s.platform OFFSET 0) AS o
+	$sql$, book) USING moved, moved_from, moved_to;
 	IF cardinality(array_remove(moved_from, NULL)) > 0 THEN
 		EXECUTE format($sql$
 			WITH gone AS (

@@ -34,6 +34,11 @@ END
 $function$;
 COMMENT ON FUNCTION settle._create_outbox_tables(name) IS 'makes the outbox of a book';
 
+CREATE FUNCTION settle.without_person(payload jsonb) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN CASE WHEN pg_catalog.jsonb_typeof(payload) OPERATOR(pg_catalog.=) 'object' THEN payload OPERATOR(pg_catalog.-) 'person' ELSE payload END;
+COMMENT ON FUNCTION settle.without_person(jsonb) IS 'the payload of a message without its member person, where personal data stands';
+
 CREATE FUNCTION settle.send(
 	book regnamespace, platform text, kind text, object text, payload jsonb,
 	shop text DEFAULT '', key text DEFAULT NULL, due_at timestamptz DEFAULT NULL
@@ -67,7 +72,7 @@ BEGIN
 		RETURN message;
 	END IF;
 	EXECUTE format($sql$
-		SELECT o.message_id, (o.shop, o.kind, o.object, o.payload) = ($3, $4, $5, $6)
+		SELECT o.message_id, (o.shop, o.kind, o.object) = ($3, $4, $5) AND o.payload IN ($6, settle.without_person($6))
 		FROM %s.outbox AS o WHERE o.platform = $1 AND o.message_key = $2
 	$sql$, book) INTO message, agrees USING platform, key, shop, kind, object, payload;
 	IF agrees IS DISTINCT FROM true THEN
@@ -197,7 +202,7 @@ BEGIN
 			ORDER BY o.message_id FOR UPDATE
 		),
 		done AS (
-			UPDATE %1$s.outbox AS o SET state = 'done', finished_at = $2
+			UPDATE %1$s.outbox AS o SET state = 'done', finished_at = $2, payload = settle.without_person(o.payload)
 			FROM told WHERE told.message_id = o.message_id
 			RETURNING o.message_id
 		)
@@ -300,7 +305,13 @@ BEGIN
 		)
 		SELECT count(*) FROM removed
 	$sql$, book) INTO removed USING today;
+	EXECUTE format($sql$
+		UPDATE %1$s.outbox AS o SET payload = settle.without_person(o.payload)
+		WHERE o.state = 'dead' AND o.payload <> settle.without_person(o.payload)
+			AND o.finished_at < $1 - (SELECT make_interval(days => b.outbox_days) FROM %1$s.book AS b)
+	$sql$, book) USING today;
 	RETURN removed;
 END
 $function$;
-COMMENT ON FUNCTION settle._clean_outbox(regnamespace) IS 'removes messages that were delivered outbox_days ago; returns how many';
+COMMENT ON FUNCTION settle._clean_outbox(regnamespace) IS
+	'removes messages that were delivered outbox_days ago, and takes persons out of those that were given up then; returns how many it removed';

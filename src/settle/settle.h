@@ -250,17 +250,12 @@ settle_dec_keep(SettleDec dec)
 
 /* ---- copy.c ---- */
 
-/* Fills one row of COPY's binary format; returns false when there is none left. */
-typedef bool (*SettleCopyRow) (StringInfo buf, void *arg);
-extern uint64 settle_copy_into(Oid schema, const char *table, List *columns, SettleCopyRow row, void *arg);
-extern void settle_copy_int16(StringInfo buf, int16 value);
-extern void settle_copy_int32(StringInfo buf, int32 value);
-extern void settle_copy_int64(StringInfo buf, int64 value);
-extern void settle_copy_text(StringInfo buf, const char *value);
-extern void settle_copy_bytes(StringInfo buf, const void *bytes, int len);
-extern void settle_copy_null(StringInfo buf);
-extern void settle_copy_dec(StringInfo buf, SettleDec value);
-extern void settle_copy_ltree(StringInfo buf, struct varlena *path);
+/*
+ * Gives the values of one row, made in memory that lives as long; false when
+ * there is none left.
+ */
+typedef bool (*SettleCopyRow) (Datum *values, bool *nulls, void *arg);
+extern uint64 settle_copy_into(Oid schema, const char *table, const char *const *columns, int ncolumns, SettleCopyRow row, void *arg);
 
 /* ---- replay.c ---- */
 

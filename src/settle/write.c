@@ -8,8 +8,26 @@
  */
 #include "settle/post.h"
 
+#include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "libpq/pqformat.h"
+#include "utils/builtins.h"
+
+static const char *const sheet_columns[] = {
+	"sheet_id", "source_id", "ticket_key", "revision", "ticket_time", "period", "corrects_period", "project", "region", "currency",
+	"revenue", "cost", "payout", "tickets", "lines", "run_id", "inputs"
+};
+
+/* Those of them that may be null. */
+#define CORRECTS_PERIOD	6
+#define PROJECT			7
+#define REGION			8
+#define INPUTS			16
+
+static const char *const delta_columns[] = {
+	"party_id", "period", "unit", "run_id", "received", "given", "sheets"
+};
+
+#define SHEETS			6
 
 /* Sum of what a batch gives to and takes from a party. */
 typedef struct DeltaKey
@@ -26,7 +44,7 @@ typedef struct Delta
 	SettleDec	given;
 	int			nsheets;
 	int			space;
-	int64	   *sheets;
+	Datum	   *sheets;			/* their numbers */
 } Delta;
 
 /* A party that stands on more than one in this many sheets of a batch is on "most": no list of them is kept. */
@@ -39,26 +57,21 @@ typedef struct SheetWriter
 	Run		   *run;
 	Drafts	   *drafts;
 	int			next;
-	MemoryContext context;
 } SheetWriter;
 
 /*
  * Hands the next sheet to COPY.
  */
 static bool
-write_sheet(StringInfo buf, void *arg)
+write_sheet(Datum *values, bool *nulls, void *arg)
 {
 	SheetWriter *writer = arg;
 	Draft	   *draft;
 	SettleLinesWriter lines;
-	SettleLines *packed;
-	MemoryContext old;
 
 	if (writer->next >= writer->drafts->n)
 		return false;
 	draft = &writer->drafts->items[writer->next++];
-	old = MemoryContextSwitchTo(writer->context);
-	MemoryContextReset(writer->context);
 
 	settle_lines_begin(&lines, true);
 	for (int i = 0; i < draft->nlines; i++)
@@ -73,79 +86,70 @@ write_sheet(StringInfo buf, void *arg)
 
 		settle_lines_add(&lines, &line);
 	}
-	packed = settle_lines_end(&lines);
-
-	settle_copy_int64(buf, draft->sheet_id);
-	settle_copy_int16(buf, draft->source_id);
-	settle_copy_text(buf, draft->key);
-	settle_copy_int32(buf, draft->revision);
-	settle_copy_int64(buf, draft->ticket_time);
-	settle_copy_int32(buf, draft->period);
-	if (draft->own_period == draft->period)
-		settle_copy_null(buf);
-	else
-		settle_copy_int32(buf, draft->own_period);
-	settle_copy_ltree(buf, draft->project);
-	settle_copy_ltree(buf, draft->region);
-	settle_copy_text(buf, draft->currency);
-	settle_copy_dec(buf, draft->revenue);
-	settle_copy_dec(buf, draft->cost);
-	settle_copy_dec(buf, draft->payout);
-	settle_copy_int16(buf, (int16) draft->tickets);
-	settle_copy_bytes(buf, (char *) packed + VARHDRSZ, (int) (VARSIZE(packed) - VARHDRSZ));
-	settle_copy_int64(buf, writer->run->run_id);
-	if (draft->inputs == NULL)
-		settle_copy_null(buf);
-	else
-		settle_copy_bytes(buf, VARDATA(draft->inputs), (int) (VARSIZE(draft->inputs) - VARHDRSZ));
-	MemoryContextSwitchTo(old);
+	memset(nulls, false, sizeof(bool) * lengthof(sheet_columns));
+	*values++ = Int64GetDatum(draft->sheet_id);
+	*values++ = Int16GetDatum(draft->source_id);
+	*values++ = CStringGetTextDatum(draft->key);
+	*values++ = Int32GetDatum(draft->revision);
+	*values++ = TimestampTzGetDatum(draft->ticket_time);
+	*values++ = DateADTGetDatum(draft->period);
+	nulls[CORRECTS_PERIOD] = draft->own_period == draft->period;
+	*values++ = DateADTGetDatum(draft->own_period);
+	nulls[PROJECT] = draft->project == NULL;
+	*values++ = PointerGetDatum(draft->project);
+	nulls[REGION] = draft->region == NULL;
+	*values++ = PointerGetDatum(draft->region);
+	*values++ = CStringGetTextDatum(draft->currency);
+	*values++ = NumericGetDatum(settle_dec_to_numeric(draft->revenue));
+	*values++ = NumericGetDatum(settle_dec_to_numeric(draft->cost));
+	*values++ = NumericGetDatum(settle_dec_to_numeric(draft->payout));
+	*values++ = Int16GetDatum((int16) draft->tickets);
+	*values++ = PointerGetDatum(settle_lines_end(&lines));
+	*values++ = Int64GetDatum(writer->run->run_id);
+	nulls[INPUTS] = draft->inputs == NULL;
+	*values++ = PointerGetDatum(draft->inputs);
 	return true;
-}
-
-static List *
-column_list(const char *const *names, int n)
-{
-	List	   *list = NIL;
-
-	for (int i = 0; i < n; i++)
-		list = lappend(list, makeString(pstrdup(names[i])));
-	return list;
 }
 
 /*
  * Adds one side of a line to the sums of its party.
  */
 static void
-add_delta(HTAB *deltas, int party, const Draft *draft, const RunLine *line, bool received)
+add_delta(HTAB *deltas, Delta **last, int party, const Draft *draft, const RunLine *line, bool received)
 {
-	DeltaKey	key;
-	Delta	   *delta;
-	bool		found;
+	Delta	   *delta = *last;
 
-	memset(&key, 0, sizeof(key));
-	key.party = party;
-	key.period = draft->period;
-	strlcpy(key.unit, line->unit, sizeof(key.unit));
-	delta = hash_search(deltas, &key, HASH_ENTER, &found);
-	if (!found)
+	/* most lines have the payer of the one before */
+	if (delta == NULL || delta->key.party != party || delta->key.period != draft->period || strcmp(delta->key.unit, line->unit) != 0)
 	{
-		delta->received = delta->given = settle_dec_int(0);
-		delta->nsheets = 0;
-		delta->space = 4;
-		delta->sheets = palloc(sizeof(int64) * delta->space);
+		DeltaKey	key;
+		bool		found;
+
+		memset(&key, 0, sizeof(key));
+		key.party = party;
+		key.period = draft->period;
+		strlcpy(key.unit, line->unit, sizeof(key.unit));
+		delta = *last = hash_search(deltas, &key, HASH_ENTER, &found);
+		if (!found)
+		{
+			delta->received = delta->given = settle_dec_int(0);
+			delta->nsheets = 0;
+			delta->space = 4;
+			delta->sheets = palloc(sizeof(Datum) * delta->space);
+		}
 	}
 	if (received)
 		delta->received = settle_dec_add(delta->received, line->amount);
 	else
 		delta->given = settle_dec_add(delta->given, line->amount);
-	if (delta->nsheets == 0 || delta->sheets[delta->nsheets - 1] != draft->sheet_id)
+	if (delta->nsheets == 0 || DatumGetInt64(delta->sheets[delta->nsheets - 1]) != draft->sheet_id)
 	{
 		if (delta->nsheets == delta->space)
 		{
 			delta->space *= 2;
-			delta->sheets = repalloc(delta->sheets, sizeof(int64) * delta->space);
+			delta->sheets = repalloc(delta->sheets, sizeof(Datum) * delta->space);
 		}
-		delta->sheets[delta->nsheets++] = draft->sheet_id;
+		delta->sheets[delta->nsheets++] = Int64GetDatum(draft->sheet_id);
 	}
 }
 
@@ -160,37 +164,22 @@ typedef struct DeltaWriter
  * Hands the next sum of a party to COPY.
  */
 static bool
-write_delta(StringInfo buf, void *arg)
+write_delta(Datum *values, bool *nulls, void *arg)
 {
 	DeltaWriter *writer = arg;
 	Delta	   *delta = hash_seq_search(&writer->scan);
 
 	if (delta == NULL)
 		return false;
-	settle_copy_int32(buf, delta->key.party);
-	settle_copy_int32(buf, delta->key.period);
-	settle_copy_text(buf, delta->key.unit);
-	settle_copy_int64(buf, writer->run->run_id);
-	settle_copy_dec(buf, delta->received);
-	settle_copy_dec(buf, delta->given);
-	if (delta->nsheets > MOST_AT_LEAST && delta->nsheets > writer->nsheets / MOST_SHEETS)
-		settle_copy_null(buf);
-	else
-	{
-		StringInfoData array;
-
-		/* int8[] in binary: one dimension from 1, no nulls */
-		initStringInfo(&array);
-		pq_sendint32(&array, 1);
-		pq_sendint32(&array, 0);
-		pq_sendint32(&array, INT8OID);
-		pq_sendint32(&array, (uint32) delta->nsheets);
-		pq_sendint32(&array, 1);
-		for (int i = 0; i < delta->nsheets; i++)
-			settle_copy_int64(&array, delta->sheets[i]);
-		settle_copy_bytes(buf, array.data, array.len);
-		pfree(array.data);
-	}
+	memset(nulls, false, sizeof(bool) * lengthof(delta_columns));
+	*values++ = Int32GetDatum(delta->key.party);
+	*values++ = DateADTGetDatum(delta->key.period);
+	*values++ = CStringGetTextDatum(delta->key.unit);
+	*values++ = Int64GetDatum(writer->run->run_id);
+	*values++ = NumericGetDatum(settle_dec_to_numeric(delta->received));
+	*values++ = NumericGetDatum(settle_dec_to_numeric(delta->given));
+	nulls[SHEETS] = delta->nsheets > MOST_AT_LEAST && delta->nsheets > writer->nsheets / MOST_SHEETS;
+	*values++ = nulls[SHEETS] ? (Datum) 0 : settle_array_of(INT8OID, delta->sheets, delta->nsheets);
 	return true;
 }
 
@@ -200,17 +189,12 @@ write_delta(StringInfo buf, void *arg)
 void
 settle_write_drafts(Run *run, Drafts *drafts)
 {
-	static const char *const sheet_columns[] = {
-		"sheet_id", "source_id", "ticket_key", "revision", "ticket_time", "period", "corrects_period", "project", "region", "currency",
-		"revenue", "cost", "payout", "tickets", "lines", "run_id", "inputs"
-	};
-	static const char *const delta_columns[] = {
-		"party_id", "period", "unit", "run_id", "received", "given", "sheets"
-	};
 	SheetWriter sheets = {.run = run, .drafts = drafts};
 	DeltaWriter deltas = {.run = run, .nsheets = drafts->n};
 	HASHCTL		control;
 	HTAB	   *sums;
+	Delta	   *last_payee = NULL;
+	Delta	   *last_payer = NULL;
 
 	if (drafts->n == 0)
 		return;
@@ -237,8 +221,8 @@ settle_write_drafts(Run *run, Drafts *drafts)
 		{
 			RunLine    *line = &draft->lines[k];
 
-			add_delta(sums, line->payee, draft, line, true);
-			add_delta(sums, line->payer, draft, line, false);
+			add_delta(sums, &last_payee, line->payee, draft, line, true);
+			add_delta(sums, &last_payer, line->payer, draft, line, false);
 			if (strcmp(line->unit, run->currency) == 0)
 			{
 				MemoryContext old = MemoryContextSwitchTo(run->context);
@@ -248,8 +232,7 @@ settle_write_drafts(Run *run, Drafts *drafts)
 			}
 		}
 	}
-	sheets.context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle sheet", ALLOCSET_DEFAULT_SIZES);
-	settle_copy_into(run->book.schema, "sheet", column_list(sheet_columns, lengthof(sheet_columns)), write_sheet, &sheets);
+	settle_copy_into(run->book.schema, "sheet", sheet_columns, lengthof(sheet_columns), write_sheet, &sheets);
 	hash_seq_init(&deltas.scan, sums);
-	settle_copy_into(run->book.schema, "party_delta", column_list(delta_columns, lengthof(delta_columns)), write_delta, &deltas);
+	settle_copy_into(run->book.schema, "party_delta", delta_columns, lengthof(delta_columns), write_delta, &deltas);
 }

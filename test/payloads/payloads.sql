@@ -34,11 +34,24 @@ EXCEPTION WHEN data_exception THEN
 END
 $$;
 
+-- Has the book take in what has landed, as settle.tick does: the steps up to the
+-- links of tickets to orders.
+CREATE FUNCTION payloads.take_in() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	step text;
+BEGIN
+	FOREACH step IN ARRAY settle._tick_steps() LOOP
+		WHILE settle.work('payload_book', step) LOOP END LOOP;
+		EXIT WHEN step = 'links';
+	END LOOP;
+END
+$$;
+
 -- All that the book holds from one payload, under the names of manifests.
 CREATE FUNCTION payloads.facts(id bigint) RETURNS jsonb LANGUAGE sql STABLE AS $$
 	SELECT jsonb_build_object('reason', s.reason)
 		|| coalesce((SELECT to_jsonb(o) || jsonb_build_object('refund_state', t.refund_state, 'paid_yuan', o.paid_amount, 'refunded_yuan', t.refunded_amount, 'merchant_receivable', t.merchant_receivable,
-				'live_room_id', o.live_room, 'author_id', o.staff_ref, 'staff_id', o.staff_ref, 'status', t.status, 'unionid', (SELECT key_value FROM payload_book.customer_identity AS i WHERE i.staging_id = id AND i.key_type = 'unionid'),
+				'live_room_id', o.live_room, 'author_id', o.live_author, 'staff_id', o.staff_ref, 'status', t.status, 'unionid', (SELECT key_value FROM payload_book.customer_identity AS i WHERE i.staging_id = id AND i.key_type = 'unionid'),
 				'line_count', l.lines, 'sum_line_payment', l.amount, 'sum_allocated', l.paid, 'line_paid', l.each)
 			FROM payload_book.shop_order AS o JOIN payload_book.order_status AS t USING (platform, shop, order_no)
 			CROSS JOIN LATERAL (SELECT count(*) AS lines, sum(line_amount) AS amount, sum(line_paid) AS paid, jsonb_agg(line_paid::text ORDER BY position) AS each FROM payload_book.order_line AS l WHERE (l.platform, l.shop, l.order_no) = (o.platform, o.shop, o.order_no)) AS l
@@ -49,7 +62,9 @@ CREATE FUNCTION payloads.facts(id bigint) RETURNS jsonb LANGUAGE sql STABLE AS $
 		|| coalesce((SELECT to_jsonb(h) FROM payload_book.shipment AS h WHERE h.staging_id = id), '{}')
 		|| coalesce((SELECT jsonb_build_object('external_userid', max(key_value) FILTER (WHERE key_type = 'external_userid'), 'unionid', max(key_value) FILTER (WHERE key_type = 'unionid'))
 			FROM payload_book.customer_identity WHERE staging_id = id AND platform = 'wecom' HAVING count(*) > 0), '{}')
-		|| coalesce((SELECT to_jsonb(w) || jsonb_build_object('ticket_no', w.ticket_no, 'order_no', w.order_ref, 'amount_yuan', w.amount, 'amount_raw', w.raw_amount, 'external_userid', w.customer_ref, 'fee_yuan', w.amount, 'worker_id', w.staff_ref, 'staff_id', w.staff_ref) FROM payload_book.platform_ticket AS w WHERE w.staging_id = id), '{}')
+		|| coalesce((SELECT to_jsonb(w) || jsonb_build_object('ticket_no', w.ticket_no, 'amount_yuan', w.amount, 'amount_raw', w.raw_amount, 'external_userid', w.customer_ref, 'fee_yuan', w.amount, 'worker_id', w.staff_ref, 'staff_id', w.staff_ref) FROM payload_book.platform_ticket AS w WHERE w.staging_id = id), '{}')
+		|| coalesce((SELECT jsonb_build_object('order_no', l.order_no, 'link', l.state, 'order_nos', jsonb_path_query_array(l.candidates, '$[*].order_no'))
+			|| CASE l.state WHEN 'pending' THEN jsonb_build_object('order_no', l.candidates -> 0 -> 'order_no') ELSE '{}' END FROM payload_book.ticket_link AS l WHERE l.staging_id = id LIMIT 1), '{}')
 		|| coalesce((SELECT to_jsonb(f) || jsonb_build_object('ticket_no', f.ticket_no, 'rows', count(*) OVER (), 'adjust_yuan', f.amount) FROM payload_book.platform_ticket_fee AS f WHERE f.staging_id = id LIMIT 1), '{}')
 		|| coalesce((SELECT to_jsonb(g) || jsonb_build_object('notify_id', g.signal_no, 'external_userid', g.customer_no, 'version', g.raw_version) FROM payload_book.signal AS g WHERE g.staging_id = id LIMIT 1), '{}')
 	FROM payload_book.staging AS s WHERE s.staging_id = id
@@ -95,24 +110,20 @@ BEGIN
 			INSERT INTO payloads.result VALUES (e.n, e.file, 'file', 'there', 'missing', 'failed');
 			CONTINUE;
 		END IF;
-		-- linking of tickets to orders is no part of ingesting
-		IF e.outcome IN ('unlinked', 'ambiguous', 'accept_fuzzy') THEN
-			PERFORM payloads.land(split_part(e.file, '_', 1), e.body);
-			PERFORM settle.ingest('payload_book');
-			INSERT INTO payloads.result VALUES (e.n, e.file, 'tickets are not linked to orders yet', NULL, NULL, 'skipped');
-			CONTINUE;
-		END IF;
 		id := payloads.land(split_part(e.file, '_', 1), e.body);
-		PERFORM settle.ingest('payload_book');
+		PERFORM payloads.take_in();
 		SELECT * INTO s FROM payload_book.staging WHERE staging_id = id;
 		IF s.state <> payloads.wanted_state(e.outcome) THEN
 			INSERT INTO payloads.result VALUES (e.n, e.file, 'state', payloads.wanted_state(e.outcome), concat_ws(' ', s.state, s.field, s.reason, s.message), 'failed');
 			CONTINUE;
 		END IF;
-		IF e.outcome IN ('accept_warn', 'accept_text_id') AND s.reason IS NULL THEN
+		IF e.outcome IN ('accept_warn', 'accept_text_id', 'accept_fuzzy') AND s.reason IS NULL THEN
 			INSERT INTO payloads.result VALUES (e.n, e.file, 'flag', e.outcome, 'none', 'failed');
 		END IF;
 		facts := CASE WHEN e.outcome IN ('stale', 'duplicate', 'tie') THEN payloads.said(s.platform, e.body) ELSE payloads.facts(id) END;
+		IF e.outcome = 'ambiguous' AND facts ->> 'link' IS DISTINCT FROM 'ambiguous' THEN
+			INSERT INTO payloads.result VALUES (e.n, e.file, 'link', 'ambiguous', coalesce(facts ->> 'link', 'none'), 'failed');
+		END IF;
 		FOR k, v IN SELECT * FROM jsonb_each(e.expect) LOOP
 			IF k = 'reason' AND e.outcome = 'accept_text_id' THEN
 				IF s.reason IS NULL OR (v #>> '{}') <> ALL (string_to_array(s.reason, ',')) THEN

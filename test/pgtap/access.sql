@@ -2,13 +2,13 @@
 -- book, act_as, the journal, parties and the second person who confirms them.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
-SELECT plan(94);
-DROP ROLE IF EXISTS access_stranger, access_reader, access_clerk, access_approver, access_staff, access_connector, access_delegate, access_admin, access_member, access_both;
-CREATE ROLE access_stranger; CREATE ROLE access_reader; CREATE ROLE access_clerk; CREATE ROLE access_approver; CREATE ROLE access_staff; CREATE ROLE access_connector;
+SELECT plan(96);
+DROP ROLE IF EXISTS access_stranger, access_reader, access_clerk, access_approver, access_staff, access_connector, access_personal, access_delegate, access_admin, access_member, access_both;
+CREATE ROLE access_stranger; CREATE ROLE access_reader; CREATE ROLE access_clerk; CREATE ROLE access_approver; CREATE ROLE access_staff; CREATE ROLE access_connector; CREATE ROLE access_personal;
 CREATE ROLE access_delegate; CREATE ROLE access_admin; CREATE ROLE access_both;
 CREATE ROLE access_member IN ROLE access_clerk;
 SELECT settle.create_book('repairs') \g /dev/null
-SELECT settle.grant_access('repairs', ('access_' || l)::regrole, l, 'the first day') FROM unnest('{reader,clerk,approver,staff,connector,delegate,admin}'::text[]) AS l \g /dev/null
+SELECT settle.grant_access('repairs', ('access_' || l)::regrole, l, 'the first day') FROM unnest('{reader,clerk,approver,staff,connector,personal,delegate,admin}'::text[]) AS l \g /dev/null
 INSERT INTO repairs.ticket (ticket_id, done_at, project, region, amount) VALUES ('1', '2025-11-11', 'a', 'b', 100);
 SELECT settle.add_rule('repairs', 'fee', 'fee', 'hq', 'dealer:1', base => 'amount', tiers => '10%') \g /dev/null
 -- whoever logs in is the session user; one connection is several people here
@@ -62,22 +62,22 @@ SELECT set_eq('SELECT function FROM call', 'SELECT function FROM documented', 'e
 SELECT is_empty($$ SELECT statement FROM call WHERE public.outcome('access_stranger', statement) <> 'refused' $$, 'a stranger is refused everywhere');
 SELECT is_empty(format($$ SELECT statement FROM call JOIN documented USING (function) WHERE public.outcome(%L, statement) <> CASE WHEN level = ANY (%L) THEN 'allowed' ELSE 'refused' END $$,
     'access_' || who, may), format('level %s may what is documented', who))
-FROM (VALUES ('reader', '{reader}'::text[]), ('clerk', '{reader,clerk,connector}'), ('approver', '{reader,approver}'), ('staff', '{staff}'), ('connector', '{connector}'), ('delegate', '{reader,delegate}'),
-    ('member', '{reader,clerk,connector}'), ('admin', '{reader,clerk,approver,staff,connector,admin}')) AS v(who, may);
+FROM (VALUES ('reader', '{reader}'::text[]), ('clerk', '{reader,clerk,staff,connector}'), ('approver', '{reader,approver}'), ('staff', '{staff}'), ('connector', '{connector}'), ('personal', '{reader,personal}'), ('delegate', '{reader,delegate}'),
+    ('member', '{reader,clerk,staff,connector}'), ('admin', '{reader,clerk,approver,staff,connector,admin}')) AS v(who, may);
 BEGIN;
 SET LOCAL ROLE access_delegate;
 SELECT settle.act_as('repairs', 'staff:7') \g /dev/null
 RESET ROLE;
-SELECT coalesce(string_agg(statement, '; ') FILTER (WHERE public.outcome('access_delegate', statement) <> CASE WHEN level = 'admin' THEN 'refused' ELSE 'allowed' END), '') AS otherwise,
+SELECT coalesce(string_agg(statement, '; ') FILTER (WHERE public.outcome('access_delegate', statement) <> CASE WHEN level IN ('admin', 'personal') THEN 'refused' ELSE 'allowed' END), '') AS otherwise,
     coalesce(string_agg(statement, '; ') FILTER (WHERE public.outcome('access_stranger', statement) <> 'refused'), '') AS let_in
 FROM call LEFT JOIN documented USING (function) \gset
 ROLLBACK;
-SELECT is(:'otherwise'::text, '', 'a delegate who acts for somebody may all but administer');
+SELECT is(:'otherwise'::text, '', 'a delegate who acts for somebody may all but administer and see personal data');
 SELECT is(:'let_in'::text, '', 'a stranger in the same transaction is still one');
 
 -- what a level reads without a function
 SELECT is((SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class AS c WHERE c.relnamespace = 'repairs'::regnamespace AND c.relkind = 'r' AND has_table_privilege('access_' || l, c.oid, 'SELECT')),
-    CASE WHEN l NOT IN ('staff', 'connector') THEN 'alert approval dispute external_figure held job_run leg leg_return party_period payment period problem release roster run statement statement_item statement_log unpaid' END, format('tables that level %s reads', l)) FROM unnest('{reader,clerk,approver,staff,connector,delegate,admin}'::text[]) AS l;
+    CASE WHEN l NOT IN ('staff', 'connector') THEN 'alert approval dispute external_figure held job_run leg leg_return party_period payment period person_log problem release roster run statement statement_item statement_log unpaid' END, format('tables that level %s reads', l)) FROM unnest('{reader,clerk,approver,staff,connector,personal,delegate,admin}'::text[]) AS l;
 SELECT results_eq($$ SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'repairs'::regnamespace AND c.relkind = 'v' AND NOT has_table_privilege('access_reader', c.oid, 'SELECT') $$, ARRAY['sheet_inputs'::name], 'a reader reads every view but what the rows of the source said');
 SET ROLE access_reader;
 SELECT is((SELECT count(*) FROM repairs.line_detail), 0::bigint, 'indeed');
@@ -164,7 +164,7 @@ RESET ROLE;
 -- The journal
 ----------------------------------------------------------------------------------------------------
 SELECT is((SELECT string_agg(object || ' ' || (after ->> 'reason'), ', ' ORDER BY change_id) FROM repairs.change WHERE table_name = 'access' AND reason = 'the first day'),
-    (SELECT string_agg(format('access_%s %s the first day', l, l), ', ' ORDER BY n) FROM unnest('{reader,clerk,approver,staff,connector,delegate,admin}'::text[]) WITH ORDINALITY AS u(l, n)), 'who got which level and why');
+    (SELECT string_agg(format('access_%s %s the first day', l, l), ', ' ORDER BY n) FROM unnest('{reader,clerk,approver,staff,connector,personal,delegate,admin}'::text[]) WITH ORDINALITY AS u(l, n)), 'who got which level and why');
 SELECT is((SELECT action || ' ' || reason FROM repairs.change WHERE table_name = 'access' AND object = 'access_both approver' ORDER BY change_id DESC LIMIT 1), 'delete left', 'and who lost it');
 CREATE FUNCTION public.last_change() RETURNS text LANGUAGE sql STABLE
 RETURN (SELECT concat_ws(' ', actor, login, reason, table_name, action, object) FROM repairs.change ORDER BY change_id DESC LIMIT 1);
@@ -252,6 +252,6 @@ SELECT lives_ok($$ SELECT settle.confirm_party('repairs', 'dealer:3', 'fine') $$
 COMMIT;
 
 DROP SCHEMA own CASCADE;
-DROP OWNED BY access_stranger, access_reader, access_clerk, access_approver, access_staff, access_connector, access_delegate, access_admin, access_member, access_both CASCADE;
-DROP ROLE access_stranger, access_reader, access_clerk, access_approver, access_staff, access_connector, access_delegate, access_admin, access_member, access_both;
+DROP OWNED BY access_stranger, access_reader, access_clerk, access_approver, access_staff, access_connector, access_personal, access_delegate, access_admin, access_member, access_both CASCADE;
+DROP ROLE access_stranger, access_reader, access_clerk, access_approver, access_staff, access_connector, access_personal, access_delegate, access_admin, access_member, access_both;
 SELECT * FROM finish();

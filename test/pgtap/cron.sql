@@ -1,5 +1,6 @@
--- A real pg_cron: a ticket that is inserted becomes a line, and nobody calls run.
--- One book stands in the database where pg_cron lives, another in this one.  The
+-- A real pg_cron: a ticket that is inserted becomes a line, and so does an order
+-- whose payload a connector lands, which may do nothing else.  Nobody calls
+-- anything, and it takes less than five minutes.  One book stands in the database where pg_cron lives, another in this one.  The
 -- wait ends when both have settled, at the next full minute.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
@@ -54,7 +55,23 @@ SELECT :'cron' <> '' AS there \gset
 
     SELECT ok(public.cron('SELECT settle.schedule(''cron_test'')') ~ '^\d+$', 'one job for the book beside pg_cron');
     SELECT ok(public.cron(:'schedule') ~ '^\d+$', 'one by the statement in the hint');
-    SELECT settle.add_rule('"other ""book''s"', 'fee', 'fee', 'hq', 'staff:{worker}', base => 'amount', tiers => '5%') \g /dev/null
+    SELECT settle.add_rule('"other ""book''s"', 'fee', 'fee', 'hq', 'staff:{worker}', base => 'amount', tiers => '5%', applies_when => 'channel IS NULL') \g /dev/null
+    SELECT settle.add_rule('"other ""book''s"', 'install', 'install', 'hq', 'dealer:{t.region}', base => 'amount', tiers => '10%', applies_when => $$t.project <@ 'install'$$) \g /dev/null
+    SELECT settle.add_order_ticket_rule('"other ""book''s"', 'install', $$needs_install AND lifecycle <> 'closed'$$, ticket => 'install', amount => 'net_paid', ready => 'completed_at') \g /dev/null
+    INSERT INTO "other ""book's".region_alias VALUES ('浙江省', NULL, NULL, 'cn.zj');
+    INSERT INTO "other ""book's".product (sku_code, project, needs_install) VALUES ('AC-35', 'ac', true);
+    CREATE ROLE cron_puller;
+    GRANT USAGE ON SCHEMA "other ""book's" TO cron_puller;
+    GRANT INSERT (platform, payload) ON "other ""book's".staging TO cron_puller;
+    SET ROLE cron_puller;
+    INSERT INTO "other ""book's".staging (platform, payload) VALUES ('taobao', '{"trade_fullinfo_get_response": {"trade": {
+        "tid": 4400000000000000017, "seller_nick": "corner", "status": "TRADE_FINISHED", "created": "2025-11-02 10:00:00", "pay_time": "2025-11-02 10:00:29",
+        "end_time": "2025-11-09 10:00:00", "modified": "2025-11-09 10:00:00", "total_fee": "2400.00", "post_fee": "50.00", "payment": "2450.00", "receiver_state": "浙江省",
+        "orders": {"order": [{"oid": 4400000000000000018, "num": 1, "outer_sku_id": "AC-35", "price": "2400.00", "payment": "2400.00", "divide_order_fee": "2400.00", "refund_status": "NO_REFUND"}]}}}}');
+    RESET ROLE;
+    REVOKE ALL ON "other ""book's".staging FROM cron_puller;
+    REVOKE ALL ON SCHEMA "other ""book's" FROM cron_puller;
+    DROP ROLE cron_puller;
     INSERT INTO "other ""book's".ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('1', '2025-11-11', 'a', 'b', 1, 100);
     SELECT dblink_exec('cron', $$
         DO 'BEGIN PERFORM settle.add_rule(''cron_test'', ''fee'', ''fee'', ''hq'', ''staff:{worker}'', base => ''amount'', tiers => ''5%''); END';
@@ -74,7 +91,9 @@ SELECT :'cron' <> '' AS there \gset
             PERFORM pg_sleep(0.5);
         END LOOP;
     END $$;
-    SELECT results_eq($$ SELECT ticket_key, payee, amount FROM "other ""book's".line_detail $$, $$ VALUES ('1', 'staff:1', 5.00) $$, 'a ticket has become a line');
+    SELECT results_eq($$ SELECT payee, amount FROM "other ""book's".line_detail WHERE ticket_key = '1' $$, $$ VALUES ('staff:1', 5.00) $$, 'a ticket has become a line');
+    SELECT results_eq($$ SELECT ticket_key, payee, amount FROM "other ""book's".line_detail WHERE ticket_key <> '1' $$,
+        $$ VALUES ('taobao:corner:4400000000000000017:4400000000000000018:install', 'dealer:cn.zj', 240.00) $$, 'and a payload that was landed');
     SELECT is(public.cron('SELECT concat_ws('' '', ticket_key, payee, amount) FROM cron_test.line_detail'), '1 staff:1 5.00', 'in the other database too');
     SELECT results_eq($$ SELECT step, last_success IS NOT NULL, delay, failures, error FROM "other ""book's".job $$,
         $$ SELECT s, true, interval '0', 0::bigint, NULL::text FROM unnest(settle._tick_steps()) AS s $$, 'every step has run, none is late');
@@ -87,6 +106,6 @@ SELECT :'cron' <> '' AS there \gset
     SELECT dblink_exec('cron', 'DROP SCHEMA cron_test CASCADE; DROP EXTENSION scrm_settle'), dblink_disconnect('cron') \g /dev/null
 \else
     SELECT ok(public.schedule() LIKE format(E'The server does not load it%%\n%%* * * * * psql -Xq -d ''%s'' -c ''CALL settle.tick(%%', current_database()), 'without pg_cron the hint has the line of a crontab');
-    SELECT skip('pg_cron is not loaded on this server', 13);
+    SELECT skip('pg_cron is not loaded on this server', 14);
 \endif
 SELECT * FROM finish();

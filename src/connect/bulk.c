@@ -1,0 +1,212 @@
+/*
+ * bulk.c
+ *		Writes many rows into a table of the book, pages at once.
+ *
+ * This is how COPY writes: constraints are checked and indexes kept, and there
+ * is no statement.  So a table on which something hangs that only a statement
+ * serves (triggers, partitions, generated columns, policies) is left to the
+ * caller, who has a statement that does the same.
+ */
+#include "connect/ingest.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/* rows that are written at a time */
+#define BULK_ROWS	500
+
+typedef struct Target
+{
+	Relation	relation;
+	EState	   *estate;
+	ResultRelInfo *info;
+	MemoryContext scratch;
+} Target;
+
+/*
+ * Whether a trigger fires where rows are inserted, or these columns updated.
+ */
+static bool
+is_concerned(const Trigger *trigger, bool update, const Bitmapset *columns)
+{
+	if (trigger->tgenabled == TRIGGER_DISABLED)
+		return false;
+	if (!update)
+		return TRIGGER_FOR_INSERT(trigger->tgtype);
+	if (!TRIGGER_FOR_UPDATE(trigger->tgtype))
+		return false;
+	for (int i = 0; i < trigger->tgnattr; i++)
+		if (bms_is_member(trigger->tgattr[i], columns))
+			return true;
+	return trigger->tgnattr == 0;
+}
+
+static bool
+is_plain(Relation relation, bool update, const Bitmapset *columns)
+{
+	TupleConstr *constraints = RelationGetDescr(relation)->constr;
+	TriggerDesc *triggers = relation->trigdesc;
+
+	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition || relation->rd_rel->relforcerowsecurity ||
+		(constraints != NULL && constraints->has_generated_stored) ||
+		pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), update ? ACL_UPDATE : ACL_INSERT) != ACLCHECK_OK)
+		return false;
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (is_concerned(&triggers->triggers[i], update, columns))
+			return false;
+	return true;
+}
+
+/*
+ * Opens a table for writing; false for one that takes a statement.
+ */
+static bool
+open_target(Target *target, Oid relid, bool update, const Bitmapset *columns)
+{
+	target->relation = table_open(relid, RowExclusiveLock);
+	if (!is_plain(target->relation, update, columns))
+	{
+		table_close(target->relation, NoLock);
+		return false;
+	}
+	target->estate = CreateExecutorState();
+	target->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(target->info, target->relation, 0, NULL, 0);
+	ExecOpenIndices(target->info, false);
+	target->scratch = AllocSetContextCreate(CurrentMemoryContext, "rows that are written", ALLOCSET_DEFAULT_SIZES);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	return true;
+}
+
+static void
+close_target(Target *target)
+{
+	PopActiveSnapshot();
+	ExecCloseIndices(target->info);
+	FreeExecutorState(target->estate);
+	MemoryContextDelete(target->scratch);
+	table_close(target->relation, NoLock);
+}
+
+static void
+check_constraints(Target *target, TupleTableSlot *slot)
+{
+	if (RelationGetDescr(target->relation)->constr != NULL)
+		ExecConstraints(target->info, slot, target->estate);
+}
+
+static void
+add_index_entries(Target *target, TupleTableSlot *slot, SettleIndexUpdate which)
+{
+	if (target->info->ri_NumIndices > 0)
+		settle_insert_index_entries(target->info, slot, target->estate, which);
+	ResetPerTupleExprContext(target->estate);
+}
+
+/*
+ * Inserts rows that have the shape of their table.  False, and nothing done,
+ * where that takes a statement.
+ */
+bool
+settle_insert_rows(Oid relid, HeapTuple *rows, int n)
+{
+	Target		target;
+	BulkInsertState bulk;
+	TupleTableSlot **slots;
+	CommandId	command = GetCurrentCommandId(true);
+
+	if (!open_target(&target, relid, false, NULL))
+		return false;
+	bulk = GetBulkInsertState();
+	slots = palloc(sizeof(TupleTableSlot *) * BULK_ROWS);
+	for (int i = 0; i < Min(n, BULK_ROWS); i++)
+		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(target.relation), &TTSOpsHeapTuple);
+	for (int from = 0; from < n; from += BULK_ROWS)
+	{
+		int			some = Min(n - from, BULK_ROWS);
+		MemoryContext old = MemoryContextSwitchTo(target.scratch);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < some; i++)
+		{
+			ExecStoreHeapTuple(rows[from + i], slots[i], false);
+			slots[i]->tts_tableOid = relid;
+			check_constraints(&target, slots[i]);
+		}
+		table_multi_insert(target.relation, slots, some, command, 0, bulk);
+		for (int i = 0; i < some; i++)
+		{
+			add_index_entries(&target, slots[i], SETTLE_ALL_INDEXES);
+			ExecClearTuple(slots[i]);
+		}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(target.scratch);
+	}
+	for (int i = 0; i < Min(n, BULK_ROWS); i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	FreeBulkInsertState(bulk);
+	close_target(&target);
+	return true;
+}
+
+/*
+ * Gives columns of rows other values: "columns" are their numbers, and "values"
+ * fills in those of a row.  A row that somebody has changed since it was found
+ * stays as it is.  False, and nothing done, where this takes a statement.
+ */
+bool
+settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues values, void *arg, int n)
+{
+	Target		target;
+	TupleTableSlot *old_row;
+	TupleTableSlot *new_row;
+	Bitmapset  *changed = NULL;
+	CommandId	command = GetCurrentCommandId(true);
+	Datum	   *new_values = palloc(sizeof(Datum) * ncolumns);
+	bool	   *new_nulls = palloc(sizeof(bool) * ncolumns);
+
+	for (int i = 0; i < ncolumns; i++)
+		changed = bms_add_member(changed, columns[i]);
+	if (!open_target(&target, relid, true, changed))
+		return false;
+	old_row = table_slot_create(target.relation, NULL);
+	new_row = MakeSingleTupleTableSlot(RelationGetDescr(target.relation), &TTSOpsHeapTuple);
+	for (int i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(target.scratch);
+		ItemPointerData place;
+		TM_FailureData failure;
+		LockTupleMode mode;
+		SettleIndexUpdate which;
+		bool		should_free;
+
+		values(i, &place, new_values, new_nulls, arg);
+		if (table_tuple_fetch_row_version(target.relation, &place, GetActiveSnapshot(), old_row))
+		{
+			ExecStoreHeapTuple(heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(old_row, false, &should_free), RelationGetDescr(target.relation),
+														 ncolumns, unconstify(int *, columns), new_values, new_nulls), new_row, false);
+			new_row->tts_tableOid = relid;
+			check_constraints(&target, new_row);
+			if (table_tuple_update(target.relation, &place, new_row, command, GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &which) == TM_Ok &&
+				which)
+				add_index_entries(&target, new_row, which);
+		}
+		ExecClearTuple(old_row);
+		ExecClearTuple(new_row);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(target.scratch);
+	}
+	ExecDropSingleTupleTableSlot(old_row);
+	ExecDropSingleTupleTableSlot(new_row);
+	close_target(&target);
+	return true;
+}
