@@ -141,6 +141,22 @@ BEGIN
 	IF staying IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('nothing would be left of customer %s', customers[1]);
 	END IF;
+	-- what a person has joined stays joined without those who leave, if somebody is left on their side
+	EXECUTE format($sql$
+		INSERT INTO %1$s.identity_link (subject_id, key_id)
+		SELECT n.subject_id, l.key_id
+		FROM (
+			SELECT min(o.subject_id) AS subject_id
+			FROM %1$s.identity_link AS l
+			JOIN %1$s.identity_key AS k ON k.key_id = l.key_id AND k.customer = $2 AND k.key_type NOT IN ('same', 'apart')
+			JOIN %1$s.identity_link AS o ON o.key_id = l.key_id AND NOT o.cut AND o.subject_id <> ALL ($1)
+			WHERE l.subject_id = ANY ($1) AND NOT l.cut
+		) AS n
+		JOIN %1$s.identity_link AS l ON l.subject_id = ANY ($1) AND NOT l.cut
+		JOIN %1$s.identity_key AS k ON k.key_id = l.key_id AND k.key_type = 'same'
+		WHERE n.subject_id IS NOT NULL
+		ON CONFLICT DO NOTHING
+	$sql$, book) USING leaving, customers[1];
 	EXECUTE format($sql$
 		WITH cut AS (
 			UPDATE %1$s.identity_link AS l SET cut = true
