@@ -162,25 +162,25 @@ BEGIN
 		), paid AS (
 			SELECT p.payment_no, p.order_ref, p.attach FROM %1$s.shop_payment AS p JOIN reference AS r ON r.reference = p.staff_ref
 		)
-		INSERT INTO %1$s.order_changed (platform, shop, order_no)
-		SELECT o.platform, o.shop, o.order_no
+		INSERT INTO %1$s.order_changed (step, platform, shop, order_no)
+		SELECT 'staff', o.platform, o.shop, o.order_no
 		FROM %1$s.shop_order AS o CROSS JOIN LATERAL unnest(ARRAY[o.staff_ref, o.live_room, o.live_author, o.store] || o.staff_refs) AS x (reference) JOIN reference AS r ON r.reference = x.reference
 		UNION
-		SELECT l.platform, l.shop, l.order_no
+		SELECT 'staff', l.platform, l.shop, l.order_no
 		FROM %1$s.order_line AS l CROSS JOIN LATERAL unnest(ARRAY[l.staff_ref, l.live_room, l.live_author, l.store] || l.staff_refs) AS x (reference) JOIN reference AS r ON r.reference = x.reference
 		UNION
-		SELECT o.platform, o.shop, o.order_no FROM paid AS p JOIN %1$s.shop_order AS o ON o.pay_trade_no = p.payment_no
+		SELECT 'staff', o.platform, o.shop, o.order_no FROM paid AS p JOIN %1$s.shop_order AS o ON o.pay_trade_no = p.payment_no
 		UNION
-		SELECT o.platform, o.shop, o.order_no FROM paid AS p JOIN %1$s.shop_order AS o ON o.order_no IN (p.order_ref, p.attach)
+		SELECT 'staff', o.platform, o.shop, o.order_no FROM paid AS p JOIN %1$s.shop_order AS o ON o.order_no IN (p.order_ref, p.attach)
 		UNION
-		SELECT o.platform, o.shop, o.order_no
+		SELECT 'staff', o.platform, o.shop, o.order_no
 		FROM reference AS r
 		JOIN %1$s.follow_period AS f ON f.staff_ref = r.reference
 		JOIN %1$s.subject_customer AS k ON k.subject = f.platform || ':contact:' || f.customer_no
 		JOIN %1$s.subject_customer AS s ON s.customer = k.customer
 		JOIN %1$s.shop_order AS o ON s.subject = o.platform || ':order:' || o.order_no AND o.order_no = substr(s.subject, length(s.platform) + 8)
 		UNION
-		SELECT o.platform, o.shop, o.order_no
+		SELECT 'staff', o.platform, o.shop, o.order_no
 		FROM %1$s.shop_order AS o JOIN reference AS r ON r.kind = 'word' AND strpos(settle.normalize_text(o.seller_memo), settle.normalize_text(r.reference)) > 0
 		WHERE o.seller_memo IS NOT NULL
 	$sql$, book);
@@ -212,7 +212,7 @@ BEGIN
 			WHERE (r.platform, r.order_no) = (x.platform, x.order_no)
 			RETURNING x.platform, x.shop, x.order_no
 		)
-		INSERT INTO %1$s.order_changed (platform, shop, order_no) SELECT f.platform, f.shop, f.order_no FROM fetched AS f
+		INSERT INTO %1$s.order_changed (step, platform, shop, order_no) SELECT 'staff', f.platform, f.shop, f.order_no FROM fetched AS f
 	$sql$, book);
 END
 $function$;

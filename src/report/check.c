@@ -368,7 +368,8 @@ static const Invariant invariants[] = {
 		"WHERE (x.weights, x.evidence, x.estimate) IS DISTINCT FROM (x.found, x.found_evidence, x.found_estimate) "
 		/* what the step has not looked at yet */
 		"AND NOT EXISTS (SELECT FROM %1$s.alias_changed) "
-		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.step = 'staff' AND (q.platform, q.shop, q.order_no) = (x.platform, x.shop, x.order_no))"
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE array_position(settle._order_steps(), q.step) <= array_position(settle._order_steps(), 'staff') "
+		"AND (q.platform, q.shop, q.order_no) = (x.platform, x.shop, x.order_no))"
 	},
 	{
 		"who followed whom is what the events come to",
