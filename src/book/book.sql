@@ -94,6 +94,7 @@ BEGIN
 			follower_policy text NOT NULL DEFAULT 'last' CHECK (follower_policy IN ('first', 'last')),
 			follower_inherited boolean NOT NULL DEFAULT true,
 			link_days integer NOT NULL DEFAULT 30 CHECK (link_days > 0),
+			link_returns boolean NOT NULL DEFAULT true,
 			campaign_presale text NOT NULL DEFAULT 'final' CHECK (campaign_presale IN ('final', 'deposit')),
 			campaign_memo boolean NOT NULL DEFAULT false,
 			suggestion_limit integer NOT NULL DEFAULT 5 CHECK (suggestion_limit > 1),
@@ -210,12 +211,12 @@ BEGIN
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	PERFORM settle._create_connect_tables(book);
-	PERFORM settle._create_link_tables(book);
-	PERFORM settle._create_campaign_tables(book);
 	PERFORM settle._create_customer_tables(book);
 	PERFORM settle._create_alias_tables(book);
 	PERFORM settle._create_follow_tables(book);
 	PERFORM settle._create_staff_tables(book);
+	PERFORM settle._create_link_tables(book);
+	PERFORM settle._create_campaign_tables(book);
 	PERFORM settle._create_order_tables(book);
 	PERFORM settle._create_person_tables(book);
 	RETURN quote_ident(book)::regnamespace;

@@ -267,9 +267,11 @@ BEGIN
 			staff_ref text,
 			store_ref text,
 			customer_ref text,
+			product_ref text,
 			PRIMARY KEY (ticket_no, shop, platform)
 		);
 		COMMENT ON TABLE %1$I.platform_ticket IS 'tickets of ticket systems and service workcards; order_ref is the order number as it was entered';
+		COMMENT ON COLUMN %1$I.platform_ticket.product_ref IS 'what it is about: item_id, sku_id or sku_code of an order line';
 		COMMENT ON COLUMN %1$I.platform_ticket.status IS 'open, in_progress, completed, settled, cancelled, deleted or unknown';
 
 		CREATE TABLE %1$I.platform_ticket_fee (
