@@ -66,6 +66,15 @@ SELECT is(public.tickets('S'), 'S:S1:install 64.29 11-08, S:S2:install 0.00 11-0
 SELECT public.land('B', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{10}', '{"buyer_open_uid": "AAG1"}'), public.land('B2', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{10}', '{"buyer_open_uid": "AAG1"}') \g /dev/null
 CALL settle.tick('trade');
 SELECT ok((SELECT count(*) = 2 AND count(DISTINCT t.customer) = 1 AND bool_and(t.customer LIKE 'customer:%') FROM trade.ticket AS t WHERE t.ticket_id LIKE 'taobao:corner:B%'), 'tickets of one customer name him');
+SELECT settle.set_staff_alias('trade', 'taobao', 'corner', 'G1', '1001'), settle.set_staff_alias('trade', 'taobao', 'corner', 'G2', '1002'), settle.set_store_alias('trade', 'taobao', 'corner', 'O7', 'hz-7', 'cn.js.store') \g /dev/null
+SELECT public.land('W', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{10,20}', '{"o2o_guide_id": "G1", "o2o_shop_id": "O7", "receiver_state": "nowhere", "receiver_city": null}') \g /dev/null
+CALL settle.tick('trade');
+SELECT results_eq($$ SELECT part, staff, staff_weights, estimate, store, region::text FROM trade.sold WHERE order_no = 'W' AND line_no <> 'W2' ORDER BY part $$,
+    $$ VALUES ('line', '1001', '{"staff:1001": 1}'::jsonb, false, 'hz-7', 'cn.js.store'), ('order', '1001', '{"staff:1001": 1}', false, 'hz-7', 'cn.js.store') $$, 'who served it, in which store, and its region where the place is not known');
+SELECT is((SELECT concat_ws(' ', t.worker, t.details #>> '{order,staff}') FROM trade.ticket AS t WHERE t.ticket_id = 'taobao:corner:W:W1:install'), '1001 {"staff:1001": 1}', 'its ticket names them');
+SELECT settle.set_staff_alias('trade', 'taobao', 'corner', 'G1', '1002', reason => 'she took the account over') \g /dev/null
+CALL settle.tick('trade');
+SELECT is((SELECT t.worker FROM trade.ticket AS t WHERE t.ticket_id = 'taobao:corner:W:W1:install'), '1002', 'and follows who they are found to be');
 SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', t.order_ref, t.project, t.region, t.channel), ', ') FROM trade.ticket AS t WHERE t.ticket_id LIKE '%S1:install'), 'S/S1 install.ac.taobao cn.zj.hz taobao', 'it names the line it is of');
 SELECT is(public.wrong(), NULL, 'all is well');
 

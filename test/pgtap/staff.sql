@@ -179,6 +179,12 @@ CALL public.tick() \g /dev/null
 SELECT is((SELECT count(*) FROM served.alert WHERE kind = 'staff' AND settled_at IS NULL), 0::bigint, 'it is not raised again');
 SELECT is((SELECT reason FROM served.change WHERE table_name = 'staff_confirmation' ORDER BY change_id DESC LIMIT 1), 'asked the shop', 'the journal has it');
 
+-- what is erased takes no money from who served
+SELECT persons, texts FROM settle.erase_person('served', 'taobao:order:3001', 'letter') \g /dev/null
+CALL public.tick() \g /dev/null
+SELECT is((SELECT seller_memo FROM served.shop_order WHERE order_no = '3001'), '小满 小满二号', 'of the memo the words for staff stay');
+SELECT is(split_part(public.served('3001'), ',', 1), '1:1002 memo?', 'and whom it named');
+
 -- explain
 SELECT results_eq($$ SELECT line_no, place, evidence, reference, staff, weight, estimate, wins, note FROM settle.explain_staff('served', 'taobao', 'corner', '4001') WHERE line_no = '4001-1' $$,
     $$ VALUES ('4001-1', 1::bigint, 'line_guide', 'taobao corner G77', NULL, 1::numeric, false, false, 'unknown'), ('4001-1', 2, 'order_guide', 'taobao corner G9', '1010', 1, false, true, NULL) $$, 'all that was found, in order');
