@@ -39,7 +39,7 @@ BEGIN
 		COMMENT ON TABLE %1$I.change IS 'journal of what people decided: definitions, settings, periods, parties, access; actor is the party of act_as or the session user, login always the session user, client his address, null on a local socket';
 		CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %1$I.change FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 	$table$, book);
-	PERFORM settle._journal(book, 'book', '{}', '{rule_revision}');
+	PERFORM settle._journal(book, 'book', '{}', '{rule_revision,desk_revision}');
 	PERFORM settle._journal(book, 'access', '{role,level}');
 	PERFORM settle._journal(book, 'period', '{period}');
 	PERFORM settle._journal(book, 'source', '{source}');

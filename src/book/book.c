@@ -44,6 +44,7 @@ typedef struct Column
 
 static const Column columns_read[] = {
 	{"book", "rule_revision", INT8OID}, {"book", "time_zone", TEXTOID}, {"book", "currency", TEXTOID}, {"book", "settle_on", TEXTOID}, {"book", "keep_inputs", BOOLOID},
+	{"book", "desk_revision", INT8OID},
 	{"book", "max_correction", INT4OID, .nullable = true}, {"book", "fx_party", TEXTOID, .nullable = true},
 	{"gate", NULL},
 	{"fact", "fact", NAMEOID}, {"fact", "relation", REGCLASSOID},
@@ -168,6 +169,7 @@ settle_book_enter(const SettleBook *book)
 {
 	SettleIdentity identity;
 
+	identity.keeps_plans = settle_book_begin_plans(false);
 	GetUserIdAndSecContext(&identity.user, &identity.security_context);
 	SetUserIdAndSecContext(book->owner, identity.security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	/* row_security and search_path are part of the pinned environment */
@@ -182,29 +184,9 @@ settle_book_enter(const SettleBook *book)
 void
 settle_book_leave(SettleIdentity identity)
 {
+	(void) settle_book_begin_plans(identity.keeps_plans);
 	settle_env_leave(identity.nestlevel);
 	SetUserIdAndSecContext(identity.user, identity.security_context);
-}
-
-bool		settle_book_reads_only = false;
-
-uint64
-settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
-{
-	MemoryContext old = CurrentMemoryContext;
-	int			result = SPI_execute_with_args(sql, nargs, types, values, nulls, settle_book_reads_only, 0);
-
-	/* SPI leaves its procedure's memory behind, where all that a run does next would stay until its end */
-	MemoryContextSwitchTo(old);
-	if (result != expected)
-		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
-	return SPI_processed;
-}
-
-Datum
-settle_spi_datum(int row, int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
 }
 
 void

@@ -8,6 +8,7 @@
 #include "core/core.h"
 
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "rule/engine.h"
 
 typedef struct SettleBook
@@ -24,6 +25,7 @@ typedef struct SettleIdentity
 	Oid			user;
 	int			security_context;
 	int			nestlevel;
+	bool		keeps_plans;
 } SettleIdentity;
 
 /* Finds a book by its schema.  Raises 42704 where the schema is no book. */
@@ -47,6 +49,9 @@ typedef enum SettleLevel
 
 /* Raises 42501 unless the current user has the level in the book, or may act for its owner. */
 extern void settle_book_check_level(const SettleBook *book, SettleLevel level);
+
+/* Runs the body of the SQL function that is called, settle._f, as the owner of its book, if the caller has the level. */
+extern Datum settle_call_as_owner(FunctionCallInfo fcinfo, SettleLevel level);
 
 /* Raises 42501 where the current user may not let the book read a relation. */
 extern void settle_book_check_relation(const SettleBook *book, Oid relation);
@@ -73,6 +78,18 @@ extern void settle_book_leave(SettleIdentity identity);
 
 /* Runs a statement through SPI inside enter and leave; expects a result code.  Format arguments are the text's. */
 extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected);
+
+/* The same of a query that is told whether to read with the snapshot that is active, and of one whose rows are fetched. */
+extern uint64 settle_book_query(const char *sql, int nargs, Oid *types, Datum *values, bool read_only);
+extern Portal settle_book_open(const char *sql, int nargs, Oid *types, Datum *values);
+
+/*
+ * From here to settle_book_leave, plans of statements are kept in the session:
+ * for code that runs often and asks little each time.  begin_plans is for enter
+ * and leave alone.
+ */
+extern void settle_book_keep_plans(void);
+extern bool settle_book_begin_plans(bool keeps);
 
 /*
  * The rules in force now, or as the running statement sees them.  The value is

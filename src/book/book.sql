@@ -90,13 +90,21 @@ BEGIN
 			outbox_days integer NOT NULL DEFAULT 30 CHECK (outbox_days > 0),
 			tick_interval interval NOT NULL DEFAULT '1 minute' CHECK (tick_interval > interval '0'),
 			job_days integer NOT NULL DEFAULT 30 CHECK (job_days > 0),
+			desk_revision bigint NOT NULL DEFAULT 1,
+			follower_policy text NOT NULL DEFAULT 'last' CHECK (follower_policy IN ('first', 'last')),
+			follower_inherited boolean NOT NULL DEFAULT true,
 			link_days integer NOT NULL DEFAULT 30 CHECK (link_days > 0),
+			link_returns boolean NOT NULL DEFAULT true,
+			campaign_presale text NOT NULL DEFAULT 'final' CHECK (campaign_presale IN ('final', 'deposit')),
+			campaign_memo boolean NOT NULL DEFAULT false,
 			suggestion_limit integer NOT NULL DEFAULT 5 CHECK (suggestion_limit > 1),
 			staging_days integer NOT NULL DEFAULT 90 CHECK (staging_days > 0),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
-		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
+		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
 		COMMENT ON COLUMN %1$I.book.suggestion_limit IS 'a weak key that more customers have than this suggests nothing';
+		COMMENT ON COLUMN %1$I.book.follower_policy IS 'of several of the staff who have a customer as a contact when he orders, who counts: first, the one who has had him longest, or last, who added him last';
+		COMMENT ON COLUMN %1$I.book.follower_inherited IS 'whether a contact counts that was assigned to the staff by others';
 		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
@@ -156,9 +164,11 @@ BEGIN
 			details jsonb NOT NULL DEFAULT '{}',
 			type text,
 			type_version integer,
-			stage text
+			stage text,
+			move text,
+			follows text
 		);
-		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; a book may settle other relations instead or as well';
+		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; one that has a type goes the way of the desk, by moves from stage to stage; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema());
 
 	-- room by room
@@ -178,6 +188,9 @@ BEGIN
 	PERFORM settle._create_statement_tables(book);
 	PERFORM settle._create_leg_tables(book);
 	PERFORM settle._create_reconcile_tables(book);
+	PERFORM settle._create_type_tables(book);
+	PERFORM settle._create_stage_tables(book);
+	PERFORM settle._create_event_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 
@@ -198,8 +211,12 @@ BEGIN
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,
 		key => $$party || ' ' || period::text$$, ready_at => 'ready_at', rules_at => 'period_at', period_at => 'period_at', revenue => '0', on_delete => 'reverse');
 	PERFORM settle._create_connect_tables(book);
-	PERFORM settle._create_link_tables(book);
 	PERFORM settle._create_customer_tables(book);
+	PERFORM settle._create_alias_tables(book);
+	PERFORM settle._create_follow_tables(book);
+	PERFORM settle._create_staff_tables(book);
+	PERFORM settle._create_link_tables(book);
+	PERFORM settle._create_campaign_tables(book);
 	PERFORM settle._create_order_tables(book);
 	PERFORM settle._create_person_tables(book);
 	RETURN quote_ident(book)::regnamespace;

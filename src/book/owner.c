@@ -30,9 +30,9 @@ static const char *const level_names[] = {"reader", "clerk", "approver", "staff"
 /*
  * Tells whether one level has the rights of another: an admin those of all, and
  * whoever works on the book may read it.  A clerk does not approve and an
- * approver does not enter, so that maker and checker can be told apart.  A
- * connector, a program that talks to a platform, carries what a clerk could
- * carry too, and nothing else.  A delegate, who answers for who his people are, has their rights while he acts
+ * approver does not enter, so that maker and checker can be told apart.  Staff
+ * move the tickets that they work on, and a connector, a program that talks to a
+ * platform, carries messages: a clerk could do both, they nothing else.  A delegate, who answers for who his people are, has their rights while he acts
  * for one of them; to act for others is a right that nobody has by another, and
  * neither is to see personal data.
  */
@@ -47,7 +47,7 @@ level_includes(const char *has, SettleLevel wanted, bool acting)
 		return wanted == SETTLE_READER || (acting && wanted != SETTLE_ADMIN);
 	return strcmp(has, "admin") == 0 ||
 		(wanted == SETTLE_READER && (strcmp(has, "clerk") == 0 || strcmp(has, "approver") == 0 || strcmp(has, "personal") == 0)) ||
-		(wanted == SETTLE_CONNECTOR && strcmp(has, "clerk") == 0);
+		((wanted == SETTLE_CONNECTOR || wanted == SETTLE_STAFF) && strcmp(has, "clerk") == 0);
 }
 
 void
@@ -175,11 +175,8 @@ remember_body(FmgrInfo *flinfo)
 	return body;
 }
 
-/*
- * Runs the body of the function that is being called as the owner of its book.
- */
-static Datum
-call_as_owner(FunctionCallInfo fcinfo, SettleLevel level)
+Datum
+settle_call_as_owner(FunctionCallInfo fcinfo, SettleLevel level)
 {
 	Body	   *body = fcinfo->flinfo->fn_extra;
 	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
@@ -221,40 +218,47 @@ PG_FUNCTION_INFO_V1(settle_as_reader);
 Datum
 settle_as_reader(PG_FUNCTION_ARGS)
 {
-	return call_as_owner(fcinfo, SETTLE_READER);
+	return settle_call_as_owner(fcinfo, SETTLE_READER);
 }
 
 PG_FUNCTION_INFO_V1(settle_as_clerk);
 Datum
 settle_as_clerk(PG_FUNCTION_ARGS)
 {
-	return call_as_owner(fcinfo, SETTLE_CLERK);
+	return settle_call_as_owner(fcinfo, SETTLE_CLERK);
 }
 
 PG_FUNCTION_INFO_V1(settle_as_approver);
 Datum
 settle_as_approver(PG_FUNCTION_ARGS)
 {
-	return call_as_owner(fcinfo, SETTLE_APPROVER);
+	return settle_call_as_owner(fcinfo, SETTLE_APPROVER);
+}
+
+PG_FUNCTION_INFO_V1(settle_as_staff);
+Datum
+settle_as_staff(PG_FUNCTION_ARGS)
+{
+	return settle_call_as_owner(fcinfo, SETTLE_STAFF);
 }
 
 PG_FUNCTION_INFO_V1(settle_as_connector);
 Datum
 settle_as_connector(PG_FUNCTION_ARGS)
 {
-	return call_as_owner(fcinfo, SETTLE_CONNECTOR);
+	return settle_call_as_owner(fcinfo, SETTLE_CONNECTOR);
 }
 
 PG_FUNCTION_INFO_V1(settle_as_personal);
 Datum
 settle_as_personal(PG_FUNCTION_ARGS)
 {
-	return call_as_owner(fcinfo, SETTLE_PERSONAL);
+	return settle_call_as_owner(fcinfo, SETTLE_PERSONAL);
 }
 
 PG_FUNCTION_INFO_V1(settle_as_admin);
 Datum
 settle_as_admin(PG_FUNCTION_ARGS)
 {
-	return call_as_owner(fcinfo, SETTLE_ADMIN);
+	return settle_call_as_owner(fcinfo, SETTLE_ADMIN);
 }

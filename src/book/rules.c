@@ -197,7 +197,7 @@ read_ruleset(const SettleBook *book, bool read_only)
 	ReadRuleset *place = &read_rulesets[0];
 	SettleRuleset *ruleset;
 
-	if (SPI_execute(psprintf("SELECT b.rule_revision FROM %s.book AS b", book->name), read_only, 0) != SPI_OK_SELECT || SPI_processed != 1)
+	if (settle_book_query(psprintf("SELECT b.rule_revision FROM %s.book AS b", book->name), 0, NULL, NULL, read_only) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("book \"%s\" has lost its settings", book->label),

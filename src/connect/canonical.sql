@@ -23,6 +23,7 @@ BEGIN
 			org text,
 			store text,
 			created_at timestamptz,
+			deposit_at timestamptz,
 			paid_at timestamptz,
 			shipped_at timestamptz,
 			completed_at timestamptz,
@@ -40,7 +41,9 @@ BEGIN
 			buyer_ref text,
 			pay_trade_no text,
 			staff_ref text,
+			staff_refs text[],
 			live_room text,
+			live_author text,
 			province text,
 			city text,
 			district text,
@@ -50,8 +53,11 @@ BEGIN
 		COMMENT ON TABLE %1$I.shop_order IS 'orders of shops; refund_hint is what the order itself says of refunds, <book>.order_status what it comes to';
 		COMMENT ON COLUMN %1$I.shop_order.lifecycle IS 'created, paid, part_shipped, shipped, completed or closed';
 		COMMENT ON COLUMN %1$I.shop_order.presale_step IS 'deposit_unpaid, deposit_paid, final_paid, deposit_forfeited; null for an ordinary order';
+		COMMENT ON COLUMN %1$I.shop_order.deposit_at IS 'when the deposit of a presale was paid, where the platform says so';
 		COMMENT ON COLUMN %1$I.shop_order.payable_amount IS 'what the buyer owes, freight included';
 		COMMENT ON COLUMN %1$I.shop_order.paid_amount IS 'what the buyer has really paid';
+		COMMENT ON COLUMN %1$I.shop_order.staff_refs IS 'the guides that the order names for itself, where the platform can name several; null where staff_ref says it';
+		COMMENT ON COLUMN %1$I.shop_order.live_author IS 'who broadcast or made what it was bought from';
 		COMMENT ON COLUMN %1$I.shop_order.platform_borne IS 'discount that the platform pays to the shop';
 
 		CREATE TABLE %1$I.order_line (
@@ -74,7 +80,9 @@ BEGIN
 			line_refund text,
 			refunded_qty bigint,
 			staff_ref text,
+			staff_refs text[],
 			live_room text,
+			live_author text,
 			store text,
 			tracking_no text,
 			PRIMARY KEY (order_no, line_no, shop, platform)
@@ -208,6 +216,19 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.customer_follow IS 'which staff has which customer as a contact, since when and by which channel';
 
+		CREATE TABLE %1$I.follow_event (
+			platform text NOT NULL,
+			shop text NOT NULL,
+			customer_no text NOT NULL,
+			staff_ref text NOT NULL,
+			event_no text NOT NULL,
+			what text NOT NULL CHECK (what IN ('followed', 'added', 'removed_by_customer', 'removed_by_staff', 'transfer_failed')),
+			happened_at timestamptz NOT NULL,
+			add_way bigint,
+			PRIMARY KEY (customer_no, staff_ref, event_no, shop, platform)
+		);
+		COMMENT ON TABLE %1$I.follow_event IS 'when a staff began and ceased to have a customer as a contact; followed is told by the contact itself, the others by pushes';
+
 		CREATE TABLE %1$I.person (
 			platform text NOT NULL,
 			shop text NOT NULL,
@@ -246,9 +267,11 @@ BEGIN
 			staff_ref text,
 			store_ref text,
 			customer_ref text,
+			product_ref text,
 			PRIMARY KEY (ticket_no, shop, platform)
 		);
 		COMMENT ON TABLE %1$I.platform_ticket IS 'tickets of ticket systems and service workcards; order_ref is the order number as it was entered';
+		COMMENT ON COLUMN %1$I.platform_ticket.product_ref IS 'what it is about: item_id, sku_id or sku_code of an order line';
 		COMMENT ON COLUMN %1$I.platform_ticket.status IS 'open, in_progress, completed, settled, cancelled, deleted or unknown';
 
 		CREATE TABLE %1$I.platform_ticket_fee (
@@ -282,7 +305,7 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.signal IS 'pushes: each says that something should be fetched, and none carries what it is now';
 	$tables$, book);
-	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,person,platform_ticket,platform_ticket_fee,signal}';
+	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,follow_event,person,platform_ticket,platform_ticket_fee,signal}';
 	FOREACH table_name IN ARRAY made LOOP
 		EXECUTE format($columns$
 			ALTER TABLE %1$I.%2$I ADD version timestamptz NOT NULL, ADD precedence text COLLATE "C" NOT NULL,

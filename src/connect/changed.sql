@@ -6,7 +6,7 @@
  */
 CREATE FUNCTION settle._order_steps() RETURNS text[]
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN '{links,orders}'::text[];
+	RETURN '{links,campaigns,staff,orders}'::text[];
 COMMENT ON FUNCTION settle._order_steps() IS 'the steps of settle.tick that a changed order goes through, in order';
 
 CREATE FUNCTION settle.note_order_change() RETURNS trigger

@@ -36,6 +36,7 @@ const Entity settle_entities[] = {
 	{"shipment_event", "shipment", {"platform", "carrier", "tracking_no", "position"}},
 	{"customer_identity", NULL, {"platform", "scope", "key_type", "key_value", "subject"}},
 	{"customer_follow", NULL, {"platform", "shop", "customer_no", "staff_ref"}},
+	{"follow_event", NULL, {"platform", "shop", "customer_no", "staff_ref", "event_no"}},
 	{"person", NULL, {"platform", "subject", "role"}},
 	{"platform_ticket", NULL, {"platform", "shop", "ticket_no"}},
 	{"platform_ticket_fee", NULL, {"platform", "shop", "ticket_no", "fee_no"}},

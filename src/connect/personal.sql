@@ -104,6 +104,7 @@ BEGIN
 				UNION SELECT r.applies_when FROM %1$s.rule AS r
 			) AS c
 			CROSS JOIN LATERAL regexp_matches(c.applies_when, '''((?:[^'']|'''')+)''', 'g') AS m (part)
+			UNION SELECT a.staff_ref FROM %1$s.staff_alias AS a WHERE a.kind = 'word'
 		), number AS (
 			SELECT m.part[1] AS number
 			FROM regexp_matches(normalize($1, NFKC), '(?<![A-Za-z0-9-])(E[0-9]{23}|[0-9]{6}-[0-9]{12,16}|[0-9]{10,19})(?![0-9])', 'g') AS m (part)

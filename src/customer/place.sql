@@ -218,6 +218,13 @@ BEGIN
 			FROM moved AS m
 			JOIN %1$s.shop_order AS o ON o.order_no = substr(m.subject, length(m.platform) + 8) AND o.platform = m.platform
 			WHERE starts_with(m.subject, m.platform || ':order:') AND m.before IS DISTINCT FROM m.after
+			UNION
+			-- who follows a contact follows whoever it belongs to
+			SELECT o.platform, o.shop, o.order_no
+			FROM moved AS m
+			JOIN %1$s.customer_subject AS s ON s.customer IN (m.before, m.after) AND starts_with(s.subject, s.platform || ':order:')
+			JOIN %1$s.shop_order AS o ON o.order_no = substr(s.subject, length(s.platform) + 8) AND o.platform = s.platform
+			WHERE starts_with(m.subject, m.platform || ':contact:') AND m.before IS DISTINCT FROM m.after
 		)
 		SELECT ARRAY(SELECT m.before FROM moved AS m WHERE m.before <> m.after), ARRAY(SELECT m.subject_id FROM moved AS m)
 	$sql$, book, strong_links) INTO moved, touched USING nodes, groups, members, placed, contradicting, changed, book;

@@ -88,6 +88,7 @@ BEGIN
 		CREATE INDEX order_line_number ON %1$I.order_line (line_no) WHERE length(line_no) >= 16 AND line_no <> order_no;
 		CREATE INDEX order_line_tracking ON %1$I.order_line (tracking_no) WHERE tracking_no IS NOT NULL;
 		CREATE INDEX shop_order_pay_trade ON %1$I.shop_order (pay_trade_no) WHERE pay_trade_no IS NOT NULL;
+		CREATE INDEX platform_ticket_no ON %1$I.platform_ticket (ticket_no);
 		CREATE INDEX refund_number ON %1$I.refund (refund_no);
 		CREATE INDEX shop_payment_number ON %1$I.shop_payment (payment_no);
 		CREATE INDEX shop_payment_attach ON %1$I.shop_payment (attach) WHERE attach IS NOT NULL;
@@ -129,7 +130,7 @@ BEGIN
 			WHERE l.state <> 'linked';
 		COMMENT ON VIEW %1$I.unlinked_ticket IS 'tickets without one certain order, and what it could be: settle.link_ticket decides';
 	$tables$, book);
-	FOREACH table_name IN ARRAY '{platform_ticket,shop_payment}'::text[] LOOP
+	FOREACH table_name IN ARRAY '{platform_ticket,shop_payment,customer_subject}'::text[] LOOP
 		EXECUTE format($triggers$
 			CREATE TRIGGER link_inserted AFTER INSERT ON %1$I.%2$I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_link_change();
 			CREATE TRIGGER link_updated AFTER UPDATE ON %1$I.%2$I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_link_change();
@@ -170,7 +171,13 @@ BEGIN
 	-- a payment names its order by one of two fields; which of them, the orders tell
 	EXECUTE format(CASE TG_TABLE_NAME WHEN 'platform_ticket' THEN $ticket$
 			INSERT INTO %1$I.ticket_changed (platform, shop, ticket_no) SELECT c.platform, c.shop, c.ticket_no FROM changed AS c
-		$ticket$ ELSE $payment$
+		$ticket$ WHEN 'customer_subject' THEN $customer$
+			INSERT INTO %1$I.ticket_changed (platform, shop, ticket_no)
+			SELECT t.platform, t.shop, t.ticket_no
+			FROM changed AS c
+			JOIN %1$I.platform_ticket AS t ON t.platform = c.platform AND t.ticket_no = substr(c.subject, length(c.platform) + 9)
+			WHERE starts_with(c.subject, c.platform || ':ticket:')
+		$customer$ ELSE $payment$
 			INSERT INTO %1$I.order_changed (step, platform, shop, order_no)
 			SELECT 'links', o.platform, o.shop, o.order_no
 			FROM changed AS c
@@ -180,7 +187,7 @@ BEGIN
 	RETURN NULL;
 END
 $function$;
-COMMENT ON FUNCTION settle.note_link_change() IS 'statement trigger on the tickets and payments of platforms: notes which tickets, and which orders, linking has to look at';
+COMMENT ON FUNCTION settle.note_link_change() IS 'statement trigger on tickets and payments of platforms, and on whose they are: notes which tickets, and which orders, linking has to look at';
 
 CREATE FUNCTION settle.link_tickets(
 	book regnamespace, max_rows bigint DEFAULT NULL,
@@ -234,6 +241,12 @@ BEGIN
 			SELECT l.platform, l.shop, l.ticket_no
 			FROM changed_order AS o
 			JOIN %1$s.ticket_link AS l ON l.order_no = o.order_no AND l.order_platform = o.platform AND l.order_shop = o.shop
+			UNION
+			SELECT t.platform, t.shop, t.ticket_no
+			FROM changed_order AS o
+			JOIN %1$s.subject_customer AS a ON a.platform = o.platform AND a.subject = o.platform || ':order:' || o.order_no
+			JOIN %1$s.subject_customer AS b ON b.customer = a.customer AND starts_with(b.subject, b.platform || ':ticket:')
+			JOIN %1$s.platform_ticket AS t ON t.platform = b.platform AND t.ticket_no = substr(b.subject, length(b.platform) + 9)
 			UNION
 			SELECT w.platform, w.shop, w.ticket_no
 			FROM (SELECT l.platform, l.shop, l.ticket_no FROM %1$s.ticket_link AS l WHERE l.waits_until <= now() ORDER BY l.waits_until LIMIT $7) AS w
@@ -295,8 +308,9 @@ COMMENT ON FUNCTION settle._read_ticket_numbers(regnamespace, text[], text[], te
 /*
  * A claim is one thing that a ticket could be about.  The levels are the order
  * of evidence: 1 the field for it, 2 a number in the text, 3 a refund, a parcel
- * or a payment, 4 a number in the text whose order is not there, 5 the same
- * customer and product.  The first level with a claim decides; two claims of
+ * or a payment, 4 a number in the text whose order is not there, 5 a product that
+ * the same customer has sent back after he asked about it, 6 one that he has
+ * bought, which is for a person to decide.  The first level with a claim decides; two claims of
  * it are ambiguous.  What the field names is taken at its word, so there a
  * number whose order has not landed counts as well.
  */
@@ -311,7 +325,8 @@ BEGIN
 		WITH ticket AS MATERIALIZED (
 			SELECT t.platform, t.shop, t.ticket_no, t.staging_id, l.staging_id AS before,
 				coalesce(l.first_seen_at, now()) + make_interval(days => b.link_days) AS waits_until,
-				'order_ref:id_precision_lost' = ANY (t.flags) AS lost
+				'order_ref:id_precision_lost' = ANY (t.flags) AS lost,
+				t.product_ref, coalesce(t.created_at, t.version) AS at, make_interval(days => b.link_days) AS days, b.link_returns
 			FROM unnest($1, $2, $3) AS k (platform, shop, ticket_no)
 			JOIN %1$s.platform_ticket AS t USING (platform, shop, ticket_no)
 			CROSS JOIN %1$s.book AS b
@@ -326,6 +341,23 @@ BEGIN
 				FROM %1$s.order_number AS w
 				WHERE w.number = n.number AND (n.finds = 'reference') = (w.rank = 3) AND n.order_platform IN ('', w.order_platform)
 			) AS v ON v.rank = v.best
+		), of_customer AS (
+			SELECT t.platform, t.shop, t.ticket_no, o.platform AS order_platform, o.shop AS order_shop, o.order_no, l.line_no,
+				t.link_returns AND EXISTS (
+					SELECT FROM %1$s.refund AS r
+					WHERE r.order_no = o.order_no AND r.platform = o.platform AND (r.shop = o.shop OR '' IN (r.shop, o.shop)) AND coalesce(r.line_no, l.line_no) = l.line_no
+						AND r.status <> 'closed' AND coalesce(r.requested_at, r.refunded_at, r.version) BETWEEN t.at AND t.at + t.days
+				) AS returned
+			FROM ticket AS t
+			JOIN %1$s.subject_customer AS a ON a.platform = t.platform AND a.subject = t.platform || ':ticket:' || t.ticket_no
+			JOIN %1$s.subject_customer AS c ON c.customer = a.customer AND starts_with(c.subject, c.platform || ':order:')
+			JOIN %1$s.shop_order AS o ON o.platform = c.platform AND o.order_no = substr(c.subject, length(c.platform) + 8)
+				AND coalesce(o.created_at, o.paid_at, o.version) BETWEEN t.at - t.days AND t.at + t.days
+			JOIN %1$s.order_line AS l ON l.platform = o.platform AND l.shop = o.shop AND l.order_no = o.order_no
+			WHERE t.product_ref IN (l.item_id, l.sku_id, l.sku_code) OR EXISTS (
+				SELECT FROM %1$s.ticket_number AS n
+				WHERE n.platform = t.platform AND n.shop = t.shop AND n.ticket_no = t.ticket_no AND n.number IN (l.item_id, l.sku_id, l.sku_code)
+			)
 		), claim AS (
 			SELECT n.platform, n.shop, n.ticket_no, CASE WHEN n.rank = 3 THEN 3 WHEN n.place = 'order_ref' THEN 1 ELSE 2 END AS level,
 				CASE WHEN n.rank = 3 THEN n.evidence ELSE n.place END AS evidence, n.order_platform, n.order_shop, n.order_no, n.line_no, true AS landed
@@ -335,6 +367,10 @@ BEGIN
 			SELECT n.platform, n.shop, n.ticket_no, CASE n.place WHEN 'order_ref' THEN 1 ELSE 4 END, n.place, NULL, NULL, n.number, NULL, false
 			FROM named AS n
 			WHERE n.waits AND NOT n.landed AND now() < n.waits_until
+			UNION ALL
+			SELECT c.platform, c.shop, c.ticket_no, CASE WHEN c.returned THEN 5 ELSE 6 END, CASE WHEN c.returned THEN 'return' ELSE 'customer' END,
+				c.order_platform, c.order_shop, c.order_no, c.line_no, true
+			FROM of_customer AS c
 		), candidate AS MATERIALIZED (
 			SELECT c.platform, c.shop, c.ticket_no, c.level, min(c.evidence) AS evidence, c.order_platform, c.order_shop, c.order_no,
 				CASE WHEN count(DISTINCT c.line_no) = 1 THEN max(c.line_no) END AS line_no, c.landed
@@ -345,7 +381,7 @@ BEGIN
 		), verdict AS (
 			SELECT t.platform, t.shop, t.ticket_no, t.staging_id, t.waits_until,
 				CASE WHEN d.claims IS NULL THEN 'unlinked'
-					WHEN t.lost AND d.level IN (2, 3) THEN 'suggested'
+					WHEN d.level = 6 OR t.lost AND d.level IN (2, 3, 5) THEN 'suggested'
 					WHEN d.level = 4 OR NOT d.any_landed AND d.claims = 1 THEN 'pending'
 					WHEN d.claims > 1 THEN 'ambiguous'
 					ELSE 'linked' END AS state,

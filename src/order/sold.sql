@@ -57,7 +57,7 @@ BEGIN
 		CREATE VIEW %1$I.order_sold AS
 		SELECT s.part, o.platform, o.shop, o.order_no, s.line_no, true AS known_order,
 			coalesce(o.paid_at, o.created_at, o.version) AS at,
-			o.org, coalesce(l.store, o.store) AS store, o.lifecycle, o.presale_step, st.refund_state, st.status,
+			o.org, coalesce(os.store, l.store, o.store) AS store, o.lifecycle, o.presale_step, st.refund_state, st.status,
 			o.created_at, o.paid_at, o.shipped_at, o.completed_at, o.closed_at, o.raw_status,
 			l.position, l.item_id, l.sku_id, l.sku_code, l.title, l.qty, l.unit_price, coalesce(l.is_gift, false) AS is_gift,
 			l.line_status, l.line_refund, l.refunded_qty, l.tracking_no, coalesce(l.live_room, o.live_room) AS live_room,
@@ -65,13 +65,19 @@ BEGIN
 			CASE WHEN s.net_paid > 0 THEN s.net_paid + s.platform_borne ELSE s.net_paid END AS merchant_receivable,
 			money.paid AS order_paid, money.refunded AS order_refunded, money.paid - money.refunded AS order_net_paid, o.freight_amount AS freight,
 			f.refund_no, f.kind AS refund_kind, f.phase AS refund_phase, f.status AS refund_status, f.requested_at, f.refunded_at,
-			coalesce(p.project, 'unknown'::%2$I.ltree) AS project, coalesce(p.needs_install, false) AS needs_install, coalesce(a.region, 'unknown'::%2$I.ltree) AS region, o.province, o.city, o.district,
+			coalesce(p.project, 'unknown'::%2$I.ltree) AS project, coalesce(p.needs_install, false) AS needs_install, coalesce(CASE WHEN a.by_place THEN a.region END, os.region, a.region, 'unknown'::%2$I.ltree) AS region, o.province, o.city, o.district,
 			CASE WHEN has_table_privilege(o.tableoid, 'SELECT') THEN o.seller_memo END AS seller_memo,
-			'customer:' || sc.customer AS customer, NULL::text AS staff, NULL::jsonb AS staff_weights, NULL::boolean AS estimate, NULL::text AS campaign, NULL::numeric AS campaign_amount,
+			'customer:' || sc.customer AS customer,
+			w.staff, w.staff_weights, w.estimate,
+			oc.campaign, oc.amount AS campaign_amount,
 			o.tied, o.flags
 		FROM %1$I.shop_order AS o
 		JOIN %1$I.order_status AS st ON st.platform = o.platform AND st.shop = o.shop AND st.order_no = o.order_no
 		LEFT JOIN %1$I.subject_customer AS sc ON sc.platform = o.platform AND sc.subject = o.platform || ':order:' || o.order_no
+		LEFT JOIN %1$I.order_store AS os ON os.platform = o.platform AND os.shop = o.shop AND os.order_no = o.order_no
+		LEFT JOIN LATERAL (
+			SELECT c.campaign, c.amount FROM %1$I.order_campaign AS c WHERE c.platform = o.platform AND c.shop = o.shop AND c.order_no = o.order_no
+		) AS oc ON true
 		-- an order whose payment the platform does not say is paid where it says when
 		CROSS JOIN LATERAL (
 			SELECT coalesce(o.paid_amount, CASE WHEN o.paid_at IS NOT NULL THEN o.payable_amount END, 0) AS paid, coalesce(st.refunded_amount, 0) AS refunded
@@ -122,14 +128,20 @@ BEGIN
 		LEFT JOIN %1$I.order_line AS l ON l.platform = o.platform AND l.shop = o.shop AND l.order_no = o.order_no AND l.line_no = s.of_line
 		-- a line has the times of the refund that came last
 		LEFT JOIN LATERAL (
-			SELECT CASE WHEN s.part = 'refund' THEN x.refund_no END AS refund_no, x.kind, x.phase, x.status, x.requested_at, x.refunded_at
+			SELECT CASE WHEN s.part = 'refund' THEN x.refund_no END AS refund_no, x.kind, x.phase, x.status, x.requested_at, CASE WHEN x.status = 'success' THEN coalesce(x.refunded_at, x.version) ELSE x.refunded_at END AS refunded_at
 			FROM %1$I.refund AS x
 			WHERE x.order_no = o.order_no AND x.platform = o.platform
 				AND CASE s.part WHEN 'refund' THEN x.shop = s.refund_shop AND x.refund_no = s.refund_no
 					ELSE (x.shop = o.shop OR x.shop = '' OR o.shop = '') AND (s.part = 'order' OR x.line_no = s.of_line OR x.line_no IS NULL) END
-			ORDER BY x.refunded_at DESC NULLS LAST, x.requested_at DESC NULLS LAST, x.refund_no
+			ORDER BY 6 DESC NULLS LAST, x.requested_at DESC NULLS LAST, x.refund_no
 			LIMIT 1
 		) AS f ON true
+		-- what no line carries is of who served the first
+		CROSS JOIN LATERAL (
+			SELECT (array_agg(c.staff ORDER BY c.weight DESC, c.staff COLLATE "C"))[1] AS staff, jsonb_object_agg('staff:' || c.staff, c.weight) AS staff_weights, bool_or(c.estimate) AS estimate
+			FROM %1$I.order_staff AS c
+			WHERE c.platform = o.platform AND c.shop = o.shop AND c.order_no = o.order_no AND c.line_no = coalesce(s.of_line, lines.line_nos[1])
+		) AS w
 		LEFT JOIN LATERAL (
 			SELECT c.project, c.needs_install
 			FROM (
@@ -142,7 +154,7 @@ BEGIN
 			LIMIT 1
 		) AS p ON true
 		LEFT JOIN LATERAL (
-			SELECT c.region
+			SELECT c.region, num_nonnulls(c.province, c.city, c.district) > 0 AS by_place
 			FROM %1$I.region_alias AS c
 			WHERE (c.province = o.province OR c.province IS NULL) AND (c.city = o.city OR c.city IS NULL) AND (c.district = o.district OR c.district IS NULL)
 			ORDER BY c.district IS NULL, c.city IS NULL, c.province IS NULL
@@ -159,7 +171,7 @@ BEGIN
 			NULL::text AS line_status, NULL::text AS line_refund, NULL::bigint AS refunded_qty, NULL::text AS tracking_no, NULL::text AS live_room,
 			NULL::numeric AS line_amount, NULL::numeric AS line_paid, 0::numeric AS paid, coalesce(f.effective_amount, 0) AS refunded, -coalesce(f.effective_amount, 0) AS net_paid, 0::numeric AS platform_borne,
 			-coalesce(f.effective_amount, 0) AS merchant_receivable, 0::numeric AS order_paid, 0::numeric AS order_refunded, 0::numeric AS order_net_paid, NULL::numeric AS freight,
-			f.refund_no, f.kind AS refund_kind, f.phase AS refund_phase, f.status AS refund_status, f.requested_at, f.refunded_at,
+			f.refund_no, f.kind AS refund_kind, f.phase AS refund_phase, f.status AS refund_status, f.requested_at, CASE WHEN f.status = 'success' THEN coalesce(f.refunded_at, f.version) ELSE f.refunded_at END AS refunded_at,
 			'unknown'::%2$I.ltree AS project, false AS needs_install, 'unknown'::%2$I.ltree AS region, NULL::text AS province, NULL::text AS city, NULL::text AS district, NULL::text AS seller_memo,
 			NULL::text AS customer, NULL::text AS staff, NULL::jsonb AS staff_weights, NULL::boolean AS estimate, NULL::text AS campaign, NULL::numeric AS campaign_amount,
 			f.tied, f.flags
@@ -177,6 +189,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.sold.line_paid IS 'what the buyer owes for the line after all discounts, without freight';
 		COMMENT ON COLUMN %1$I.sold.paid IS 'what the buyer has really paid for the line: nothing before he pays, its share of a deposit';
 		COMMENT ON COLUMN %1$I.sold.refunded IS 'what of it has been paid back: refunds of the line, and its share of those that name no line. Of a refund: what it has moved';
+		COMMENT ON COLUMN %1$I.sold.refunded_at IS 'when it was paid back; where the platform does not say, when it last spoke of the refund. Of a line: the latest';
 		COMMENT ON COLUMN %1$I.sold.net_paid IS 'paid less refunded; 0 for a refund whose order is there, since the lines have it';
 		COMMENT ON COLUMN %1$I.sold.platform_borne IS 'share of what the platform adds to the order';
 		COMMENT ON COLUMN %1$I.sold.merchant_receivable IS 'net_paid and platform_borne, the latter while anything is left of the former; fees of the platform are not taken off';

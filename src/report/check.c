@@ -131,6 +131,21 @@ static const Invariant invariants[] = {
 		"ON d.ticket_key = f.ticket_key AND d.run_id = f.run_id AND d.rule_id = f.rule_id AND d.payer_id = f.payer_id WHERE f.base IS DISTINCT FROM d.amount"
 	},
 	{
+		"a ticket that has a type stands in a stage of it, and is done only where that is ready",
+		"SELECT t.ticket_id, CASE WHEN y.enabled_at IS NULL THEN format('version %%s of type \"%%s\" is not enabled', t.type_version, t.type) "
+		"WHEN s.stage IS NULL THEN format('type \"%%s\" has no stage \"%%s\"', t.type, t.stage) ELSE format('stage \"%%s\", done_at %%s', t.stage, coalesce(t.done_at::text, 'null')) END "
+		"FROM %1$s.ticket AS t LEFT JOIN %1$s.ticket_type AS y ON y.type = t.type AND y.version = t.type_version "
+		"LEFT JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage "
+		"WHERE t.type IS NOT NULL AND (y.enabled_at IS NULL OR s.stage IS NULL OR (t.done_at IS NOT NULL AND NOT s.ready))"
+	},
+	{
+		"the journal of a ticket ends in the stage where it stands",
+		"SELECT coalesce(t.ticket_id, e.ticket_id), format('stands in %%s, the journal says %%s', coalesce(t.stage, 'none'), coalesce(e.now, 'none')) "
+		"FROM (SELECT x.ticket_id, x.stage FROM %1$s.ticket AS x WHERE x.type IS NOT NULL) AS t "
+		"FULL JOIN (SELECT DISTINCT ON (x.ticket_id) x.ticket_id, x.now FROM %1$s.ticket_event AS x WHERE x.what IN ('opened', 'moved', 'moved over', 'deleted') ORDER BY x.ticket_id, x.event_id DESC) AS e "
+		"ON e.ticket_id = t.ticket_id WHERE t.stage IS DISTINCT FROM e.now"
+	},
+	{
 		"tickets of orders are what the rules say",
 		"SELECT w.object, w.detail FROM settle._wrong_order_tickets($1) AS w"
 	},
@@ -287,6 +302,14 @@ static const Invariant invariants[] = {
 		"AND NOT EXISTS (SELECT FROM %1$s.sheet AS s JOIN %1$s.period AS q ON q.period = s.period AND q.state <> 'closed' WHERE s.corrects_period = o.period)"
 	},
 	{
+		"the name of a promotion is known, as it is normalised now",
+		"SELECT n.platform || ' ' || n.title, 'is kept as ' || n.name || ', and is ' || settle.normalize_text(left(n.title, 200)) FROM %1$s.campaign_name AS n "
+		"WHERE n.name <> settle.normalize_text(left(n.title, 200)) "
+		"UNION ALL SELECT DISTINCT p.platform || ' ' || p.title, 'is not in campaign_name' FROM %1$s.promotion AS p "
+		"WHERE octet_length(p.title) < 2000 AND NOT EXISTS (SELECT FROM %1$s.campaign_name AS n WHERE n.platform = p.platform AND n.title = p.title) "
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS c WHERE (c.platform, c.shop, c.order_no) = (p.platform, p.shop, p.order_no))"
+	},
+	{
 		"nothing personal is left of who was erased",
 		"SELECT e.subject, l.place FROM %1$s.erased AS e CROSS JOIN LATERAL ("
 		"SELECT 'stands in person' AS place FROM %1$s.person AS p WHERE p.subject = e.subject AND p.platform = split_part(e.subject, ':', 1) "
@@ -325,6 +348,36 @@ static const Invariant invariants[] = {
 		"a payload is unlinked because a ticket is",
 		"SELECT 'payload ' || s.staging_id, 'its tickets are linked' FROM %1$s.staging AS s "
 		"WHERE s.state = 'unlinked' AND NOT EXISTS (SELECT FROM %1$s.ticket_link AS l WHERE l.staging_id = s.staging_id AND l.state IN ('unlinked', 'suggested'))"
+	},
+	{
+		"staff share an order line by positive weights, and by one attribution at a time",
+		"SELECT format('%%s %%s %%s %%s', a.platform, a.shop, a.order_no, a.line_no), 'shares by ' || a.weights::text FROM %1$s.attribution AS a "
+		"WHERE a.weights = '{}' OR EXISTS (SELECT FROM jsonb_each_text(a.weights) AS w WHERE w.value::numeric <= 0) "
+		"UNION ALL SELECT format('%%s %%s %%s %%s', x.platform, x.shop, x.order_no, x.line_no), 'attributed from ' || x.attributed_at || ' while another holds until ' || coalesce(x.until::text, 'now') "
+		"FROM (SELECT a.*, lag(coalesce(a.replaced_at, 'infinity')) OVER (PARTITION BY a.platform, a.shop, a.order_no, a.line_no ORDER BY a.attributed_at, a.attribution_id) AS until FROM %1$s.attribution AS a) AS x "
+		"WHERE x.until > x.attributed_at"
+	},
+	{
+		"an order line is attributed as its evidence says, or as was confirmed",
+		"SELECT format('%%s %%s %%s %%s', x.platform, x.shop, x.order_no, x.line_no), 'attributed as ' || coalesce(x.weights::text, 'nobody''s') || ', should be ' || coalesce(x.found::text, 'nobody''s') "
+		"FROM (SELECT platform, shop, order_no, line_no, a.weights, a.evidence, a.estimate, coalesce(c.weights, f.weights) AS found, coalesce(c.evidence, f.evidence) AS found_evidence, c.weights IS NULL AND f.estimate AS found_estimate "
+		"FROM settle._staff_found($1::regnamespace) AS f "
+		"FULL JOIN (SELECT s.* FROM %1$s.staff_confirmation AS s WHERE EXISTS (SELECT FROM %1$s.order_line AS l "
+		"WHERE (l.platform, l.shop, l.order_no, l.line_no) = (s.platform, s.shop, s.order_no, s.line_no))) AS c USING (platform, shop, order_no, line_no) "
+		"FULL JOIN (SELECT o.* FROM %1$s.attribution AS o WHERE o.replaced_at IS NULL) AS a USING (platform, shop, order_no, line_no)) AS x "
+		"WHERE (x.weights, x.evidence, x.estimate) IS DISTINCT FROM (x.found, x.found_evidence, x.found_estimate) "
+		/* what the step has not looked at yet */
+		"AND NOT EXISTS (SELECT FROM %1$s.alias_changed) "
+		"AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE array_position(settle._order_steps(), q.step) <= array_position(settle._order_steps(), 'staff') "
+		"AND (q.platform, q.shop, q.order_no) = (x.platform, x.shop, x.order_no))"
+	},
+	{
+		"who followed whom is what the events come to",
+		"SELECT format('%%s %%s %%s', x.platform, x.customer_no, x.staff_ref), format('%%s period %%s %%s', CASE WHEN x.n = 1 THEN 'no event makes the' ELSE 'events make a missing' END, x.valid, x.how) "
+		"FROM (SELECT p.platform, p.shop, p.customer_no, p.staff_ref, p.valid, p.how, p.ended_by, sum(p.n) AS n FROM ("
+		"SELECT f.platform, f.shop, f.customer_no, f.staff_ref, f.valid, f.how, f.ended_by, 1 AS n FROM %1$s.follow_period AS f "
+		"UNION ALL SELECT d.platform, d.shop, d.customer_no, d.staff_ref, d.valid, d.how, d.ended_by, -1 FROM settle._derive_follow($1::regnamespace) AS d) AS p "
+		"GROUP BY 1, 2, 3, 4, 5, 6, 7) AS x WHERE x.n <> 0"
 	}
 };
 

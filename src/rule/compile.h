@@ -265,6 +265,7 @@ struct SettleSet
 	struct InputColumn *input_columns;	/* see inputs.c */
 	int			ninput_columns;
 	StringInfoData inputs;		/* those of one ticket */
+	SettleNumbers numbers;
 	int			npacks;
 	Pack	   *packs;
 	List	   *pack_choices;	/* of PackChoice */

@@ -159,6 +159,22 @@ extern SettleReader settle_given_facts(Jsonb *facts);
 extern Oid	settle_fact_type(const char *name, Oid ltree);
 extern const char *settle_fact_type_name(Oid type, Oid ltree);
 
+/*
+ * The numbers that a book knows the rules by, as whoever settles for it has
+ * last found them: remembered in the set, since they take reading all rules.
+ */
+typedef struct SettleNumbers
+{
+	Oid			schema;			/* InvalidOid: none are */
+	int64		revision;		/* of the book's rules */
+	int		   *rule_ids;		/* by ordinal */
+	int			nrule_ids;
+	const SettleRule **rules;	/* by number */
+} SettleNumbers;
+
+extern SettleNumbers *settle_set_numbers(SettleSet *set);
+extern void settle_set_remember_numbers(SettleSet *set, SettleNumbers numbers);
+
 /* All rules of the source, in order of evaluation. */
 extern int	settle_set_nrules(const SettleSet *set);
 extern const SettleRule *settle_set_rule(const SettleSet *set, int ordinal);

@@ -835,13 +835,14 @@ look_at_source(Lint *lint, LintSource *source)
 	settle_lint_reads(lint, source);
 	settle_lint_remainders(lint, source);
 	settle_lint_chains(lint, source);
+	settle_lint_private(lint, source);
 	if (lint->at_commit)
 		settle_lint_hot_tallies(lint, source);
 }
 
 /*
  * settle._lint_rules(rules settle.ruleset, sources name[], relations regclass[],
- *					  at_commit boolean) returns setof (severity, kind, object, detail, hint)
+ *					  at_commit boolean, private text[]) returns setof (severity, kind, object, detail, hint)
  *
  * Looks at rules as they are for the rows of the relations that are their sources.
  */
@@ -853,6 +854,7 @@ settle_lint_rules(PG_FUNCTION_ARGS)
 	Lint		lint = {.at_commit = PG_GETARG_BOOL(3)};
 	Datum	   *names;
 	Datum	   *relations;
+	Datum	   *private;
 	int			nrelations;
 	int			nestlevel;
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -861,6 +863,10 @@ settle_lint_rules(PG_FUNCTION_ARGS)
 	lint.store = rsinfo->setResult;
 	lint.desc = rsinfo->setDesc;
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &names, NULL, &lint.nsources);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(4), TEXTOID, -1, false, TYPALIGN_INT, &private, NULL, &lint.nprivate);
+	lint.private = palloc(sizeof(char *) * Max(lint.nprivate, 1));
+	for (int i = 0; i < lint.nprivate; i++)
+		lint.private[i] = TextDatumGetCString(private[i]);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT, &relations, NULL, &nrelations);
 	if (nrelations != lint.nsources)
 		elog(ERROR, "%d sources and %d relations", lint.nsources, nrelations);

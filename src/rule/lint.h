@@ -31,6 +31,8 @@ typedef struct Lint
 	Tuplestorestate *store;
 	TupleDesc	desc;
 	bool		at_commit;		/* the book settles at commit */
+	int			nprivate;		/* keys of details that forms mark personal or sensitive */
+	char	  **private;
 	int			nsources;
 	LintSource *sources;
 } Lint;
@@ -53,5 +55,8 @@ extern void settle_lint_chains(Lint *lint, LintSource *source);
 extern void settle_lint_hot_tallies(Lint *lint, LintSource *source);
 extern void settle_lint_unused(Lint *lint);
 extern void settle_lint_unreached(Lint *lint);
+
+/* ---- privacy.c ---- */
+extern void settle_lint_private(Lint *lint, LintSource *source);
 
 #endif							/* SETTLE_LINT_H */

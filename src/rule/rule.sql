@@ -73,7 +73,7 @@ COMMENT ON FUNCTION settle.evaluate_decision(settle.ruleset, name, record, name,
 	'what one decision of the rules gives for a row, without reading any table';
 
 CREATE FUNCTION settle._lint_rules(
-	rules settle.ruleset, sources name[], relations regclass[], at_commit boolean,
+	rules settle.ruleset, sources name[], relations regclass[], at_commit boolean, private text[],
 	OUT severity text, OUT kind text, OUT object text, OUT detail text, OUT hint text
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_lint_rules' LANGUAGE C STABLE STRICT;
-COMMENT ON FUNCTION settle._lint_rules(settle.ruleset, name[], regclass[], boolean) IS 'what is wrong with rules, for rows of the relations that are their sources';
+COMMENT ON FUNCTION settle._lint_rules(settle.ruleset, name[], regclass[], boolean, text[]) IS 'what is wrong with rules, for rows of the relations that are their sources';

@@ -155,6 +155,32 @@ settle_set_time_zone(const SettleSet *set)
 	return set->def->time_zone;
 }
 
+SettleNumbers *
+settle_set_numbers(SettleSet *set)
+{
+	return &set->numbers;
+}
+
+/*
+ * Keeps a copy of the numbers.
+ */
+void
+settle_set_remember_numbers(SettleSet *set, SettleNumbers numbers)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+
+	if (OidIsValid(set->numbers.schema))
+	{
+		pfree(set->numbers.rule_ids);
+		pfree(set->numbers.rules);
+	}
+	set->numbers.schema = InvalidOid;
+	numbers.rule_ids = memcpy(palloc(sizeof(int) * Max(set->nrules, 1)), numbers.rule_ids, sizeof(int) * set->nrules);
+	numbers.rules = memcpy(MemoryContextAllocHuge(set->context, sizeof(SettleRule *) * numbers.nrule_ids), numbers.rules, sizeof(SettleRule *) * numbers.nrule_ids);
+	set->numbers = numbers;
+	MemoryContextSwitchTo(old);
+}
+
 Oid
 settle_set_path_type(const SettleSet *set)
 {

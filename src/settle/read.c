@@ -404,7 +404,7 @@ settle_again(Run *run, RunSource *source)
 static void
 settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int nargs, Oid *types, Datum *values)
 {
-	Portal		portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, settle_book_reads_only, 0);
+	Portal		portal = settle_book_open(sql, nargs, types, values);
 
 	/* a key that comes again within one pass is two rows; in the next pass it is the same ticket again */
 	run->pass_after = run->last_sheet;
@@ -596,8 +596,9 @@ keys_query(Reader *reader)
 
 	(void) settle_set_key(source->set, &column, &type);
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT k.ticket_key, EXISTS (SELECT FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 "
-					 "AND h.ticket_key OPERATOR(pg_catalog.=) k.ticket_key) AS known", book);
+	/* LIMIT, or it might be planned as a hash of all sheets */
+	appendStringInfo(&sql, "SELECT k.ticket_key, (SELECT true FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 "
+					 "AND h.ticket_key OPERATOR(pg_catalog.=) k.ticket_key LIMIT 1) IS NOT NULL AS known", book);
 	append_columns(&sql, reader, with_orders);
 	appendStringInfo(&sql, " FROM (SELECT DISTINCT u.ticket_key FROM pg_catalog.unnest($2) AS u(ticket_key)) AS k "
 					 "LEFT JOIN (%s) AS s ON s.lookup OPERATOR(pg_catalog.=) %s "

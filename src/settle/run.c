@@ -92,16 +92,14 @@ settle_shut_gate(PG_FUNCTION_ARGS)
 int64
 settle_latest_number(const char *sql, int nargs, Oid *types, Datum *values)
 {
-	MemoryContext old = CurrentMemoryContext;
-	int			result;
+	uint64		n;
 	bool		isnull;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	result = SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0);
+	n = settle_book_query(sql, nargs, types, values, true);
 	PopActiveSnapshot();
-	MemoryContextSwitchTo(old);
-	if (result != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
+	if (n != 1)
+		elog(ERROR, "not one row of \"%s\"", sql);
 	return DatumGetInt64(settle_spi_datum(0, 1, &isnull));
 }
 
@@ -191,8 +189,8 @@ compare_version(const void *a, const void *b)
 /*
  * Gives every rule the number that the book knows it by.
  */
-void
-settle_number_rules(Run *run)
+static void
+number_rules(Run *run)
 {
 	/* a version that ended before its pack began is in no ruleset */
 	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
@@ -246,6 +244,32 @@ settle_number_rules(Run *run)
 				elog(ERROR, "rule \"%s\" has no number in book \"%s\"", settle_set_rule(source->set, k)->def->code, run->book.label);
 		pfree(sorted);
 	}
+}
+
+/*
+ * The same, of the one source that a poster at commit settles, from what was
+ * found before under the same revision of the rules.
+ */
+void
+settle_number_rules(Run *run)
+{
+	RunSource  *source = run->sources[0];
+	SettleNumbers *known;
+
+	if (!run->at_commit)
+	{
+		number_rules(run);
+		return;
+	}
+	known = settle_set_numbers(source->set);
+	if (known->schema != run->book.schema || known->revision != run->rule_revision)
+	{
+		number_rules(run);
+		settle_set_remember_numbers(source->set, (SettleNumbers) {run->book.schema, run->rule_revision, source->rule_ids, run->nrule_ids, run->rules});
+	}
+	source->rule_ids = known->rule_ids;
+	run->rules = known->rules;
+	run->nrule_ids = known->nrule_ids;
 }
 
 void
@@ -482,6 +506,9 @@ settle_run(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
+/* A transaction that settles more has its statements planned for them. */
+#define FEW_KEYS	16
+
 void
 settle_run_keys(const SettleBook *book, const char *source, List *keys)
 {
@@ -495,6 +522,8 @@ settle_run_keys(const SettleBook *book, const char *source, List *keys)
 	foreach(lc, keys)
 		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
 	SPI_connect();
+	if (n <= FEW_KEYS)
+		settle_book_keep_plans();
 	settle_pass_gate(book, true);
 	settle_begin_run(&run, book, true);
 	/* what is wrong with other sources is no concern of this transaction */

@@ -51,7 +51,7 @@ $$;
 CREATE FUNCTION payloads.facts(id bigint) RETURNS jsonb LANGUAGE sql STABLE AS $$
 	SELECT jsonb_build_object('reason', s.reason)
 		|| coalesce((SELECT to_jsonb(o) || jsonb_build_object('refund_state', t.refund_state, 'paid_yuan', o.paid_amount, 'refunded_yuan', t.refunded_amount, 'merchant_receivable', t.merchant_receivable,
-				'live_room_id', o.live_room, 'author_id', o.staff_ref, 'staff_id', o.staff_ref, 'status', t.status, 'unionid', (SELECT key_value FROM payload_book.customer_identity AS i WHERE i.staging_id = id AND i.key_type = 'unionid'),
+				'live_room_id', o.live_room, 'author_id', o.live_author, 'staff_id', o.staff_ref, 'status', t.status, 'unionid', (SELECT key_value FROM payload_book.customer_identity AS i WHERE i.staging_id = id AND i.key_type = 'unionid'),
 				'line_count', l.lines, 'sum_line_payment', l.amount, 'sum_allocated', l.paid, 'line_paid', l.each)
 			FROM payload_book.shop_order AS o JOIN payload_book.order_status AS t USING (platform, shop, order_no)
 			CROSS JOIN LATERAL (SELECT count(*) AS lines, sum(line_amount) AS amount, sum(line_paid) AS paid, jsonb_agg(line_paid::text ORDER BY position) AS each FROM payload_book.order_line AS l WHERE (l.platform, l.shop, l.order_no) = (o.platform, o.shop, o.order_no)) AS l

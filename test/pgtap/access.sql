@@ -62,8 +62,8 @@ SELECT set_eq('SELECT function FROM call', 'SELECT function FROM documented', 'e
 SELECT is_empty($$ SELECT statement FROM call WHERE public.outcome('access_stranger', statement) <> 'refused' $$, 'a stranger is refused everywhere');
 SELECT is_empty(format($$ SELECT statement FROM call JOIN documented USING (function) WHERE public.outcome(%L, statement) <> CASE WHEN level = ANY (%L) THEN 'allowed' ELSE 'refused' END $$,
     'access_' || who, may), format('level %s may what is documented', who))
-FROM (VALUES ('reader', '{reader}'::text[]), ('clerk', '{reader,clerk,connector}'), ('approver', '{reader,approver}'), ('staff', '{staff}'), ('connector', '{connector}'), ('personal', '{reader,personal}'), ('delegate', '{reader,delegate}'),
-    ('member', '{reader,clerk,connector}'), ('admin', '{reader,clerk,approver,staff,connector,admin}')) AS v(who, may);
+FROM (VALUES ('reader', '{reader}'::text[]), ('clerk', '{reader,clerk,staff,connector}'), ('approver', '{reader,approver}'), ('staff', '{staff}'), ('connector', '{connector}'), ('personal', '{reader,personal}'), ('delegate', '{reader,delegate}'),
+    ('member', '{reader,clerk,staff,connector}'), ('admin', '{reader,clerk,approver,staff,connector,admin}')) AS v(who, may);
 BEGIN;
 SET LOCAL ROLE access_delegate;
 SELECT settle.act_as('repairs', 'staff:7') \g /dev/null

@@ -120,6 +120,44 @@ SELECT is(public.link_of('20') || ', ' || public.link_of('21'), 'linked text A-7
 
 SELECT is_empty($$ SELECT * FROM settle.check('shop') $$, 'all invariants hold');
 
+-- the same customer and product: suggested, and linked by a return
+SELECT settle.create_book('talk') \g /dev/null
+INSERT INTO talk.mapping_part (platform, kind, part, entity, rows, within, place) VALUES ('zendesk', 'ticket', 'buyer', 'customer_identity', '{$.buyer}', 'ticket', 1001);
+INSERT INTO talk.mapping_field (platform, kind, part, field, form, path, expression, place) VALUES
+    ('zendesk', 'ticket', 'ticket', 'product_ref', 'id', '{$.product}', NULL, 1000), ('zendesk', 'ticket', 'buyer', 'key_value', 'id', '{$}', NULL, 1001), ('zendesk', 'ticket', 'buyer', 'key_type', 'text', NULL, $$'open_uid'$$, 1002),
+    ('zendesk', 'ticket', 'buyer', 'scope', 'text', NULL, $$''$$, 1003), ('zendesk', 'ticket', 'buyer', 'subject', 'text', NULL, $$'zendesk:ticket:' || p.ticket_no$$, 1004);
+CREATE FUNCTION public.talk(action text, n int, buyer text DEFAULT 'anna', product text DEFAULT 'kettle-01', day int DEFAULT 10) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO talk.staging (platform, payload) SELECT CASE action WHEN 'ticket' THEN 'zendesk' ELSE 'taobao' END, CASE action
+        WHEN 'ticket' THEN jsonb_build_object('ticket', jsonb_build_object('id', n, 'subject', 'which kettle?', 'buyer', buyer, 'product', product, 'status', 'open',
+            'created_at', format('2025-11-%sT05:00:00Z', day), 'updated_at', format('2025-11-%sT05:00:00Z', day)))
+        WHEN 'order' THEN jsonb_build_object('trade_fullinfo_get_response', jsonb_build_object('trade', jsonb_build_object('tid_str', '55000000000000' || 1000 + n, 'modified', '2025-11-11 00:00:06', 'created', format('2025-11-%s 00:00:00', day),
+            'status', 'WAIT_SELLER_SEND_GOODS', 'pay_time', '2025-11-11 00:00:05', 'payment', '10.00', 'post_fee', '0.00', 'buyer_open_uid', buyer,
+            'orders', jsonb_build_object('order', jsonb_build_array(jsonb_build_object('oid_str', '55000000000000' || 1000 + n, 'outer_sku_id', product, 'num', 1, 'price', '10.00', 'payment', '10.00', 'divide_order_fee', '10.00', 'refund_status', 'NO_REFUND'))))))
+        ELSE jsonb_build_object('refund_get_response', jsonb_build_object('refund', jsonb_build_object('refund_id', '77' || 1000 + n, 'tid', ('55000000000000' || 1000 + n)::numeric, 'oid', ('55000000000000' || 1000 + n)::numeric,
+            'status', 'WAIT_BUYER_RETURN_GOODS', 'created', format('2025-11-%s 10:00:00', day), 'refund_fee', '10.00', 'payment', '0.00', 'refund_version', 1763000000000, 'dispute_type', 'REFUND', 'modified', '2025-11-13 10:00:00'))) END $$;
+CREATE FUNCTION public.talked() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM settle.work('talk', 'ingest'), settle.work('talk', 'customers'), settle.work('talk', 'links');
+    RETURN (SELECT string_agg(concat_ws(' ', l.ticket_no, l.state, l.evidence, right(l.order_no, 1)), ', ' ORDER BY l.ticket_no) FROM talk.ticket_link AS l);
+END $$;
+SELECT public.talk('ticket', 1), public.talk('order', 1), public.talk('ticket', 2, product => 'pot-0001'), public.talk('ticket', 3, buyer => 'boris'), public.talk('ticket', 4, day => 10, product => 'lamp-001'), public.talk('order', 4, product => 'lamp-001', day => 11), public.talk('order', 5, product => 'lamp-001', day => 12) \g /dev/null
+SELECT is(public.talked(), '1 suggested customer, 2 unlinked, 3 unlinked, 4 suggested customer', 'who has bought what he asked about is a suggestion');
+SELECT is((SELECT array_agg(state ORDER BY staging_id) FROM talk.staging WHERE platform = 'zendesk'), '{applied,applied,applied,applied}'::text[], 'their customers are known, so nothing is lost');
+SELECT public.talk('refund', 1, day => 9), public.talk('refund', 5, day => 14) \g /dev/null
+SELECT is(public.talked(), '1 suggested customer, 2 unlinked, 3 unlinked, 4 linked return 5', 'what he sends back after he asked belongs to the ticket');
+SELECT public.talk('refund', 4, day => 15) \g /dev/null
+SELECT is(public.talked(), '1 suggested customer, 2 unlinked, 3 unlinked, 4 ambiguous return', 'unless it is two');
+UPDATE talk.book SET link_returns = false;
+SELECT is(settle.relink_ticket('talk', 'zendesk', '4', 'asked again'), 'suggested', 'where the book does not want it, it is a suggestion');
+-- the order may come first, and the customer may be found out last
+SELECT public.talk('order', 7, buyer => 'carla'), public.talked() \g /dev/null
+SELECT public.talk('ticket', 7, buyer => 'dora') \g /dev/null
+SELECT is(right(public.talked(), 10), '7 unlinked', 'two people');
+INSERT INTO talk.customer_identity (platform, shop, scope, key_type, key_value, subject, version, precedence, tied, flags, staging_id)
+SELECT 'wecom', '', '', 'open_uid', k, 'wecom:contact:1', now(), '1', false, '{}', 1 FROM unnest('{carla,dora}'::text[]) AS k;
+SELECT is(right(public.talked(), 20), '7 suggested customer', 'who are one after all');
+SELECT is_empty($$ SELECT * FROM settle.check('talk') $$, 'all invariants hold there');
+
 -- Every order of arrival ends alike: two orders, a refund, a ticket that names
 -- one of them and a number of the other, and its correction. Each permutation
 -- has numbers of its own, so that all of them land at once, step by step.
@@ -247,5 +285,5 @@ SELECT is_empty(format($$
 SELECT cmp_ok((SELECT count(DISTINCT state) FROM shop.ticket_link WHERE ticket_no LIKE 'r%'), '=', 4::bigint, 'to all ends');
 SELECT is_empty($$ SELECT * FROM settle.check('shop') $$, 'all invariants still hold');
 
-DROP FUNCTION public.land_ticket(text, text, text, text, int), public.land_order(text, text[], text), public.land_refund(text, text), public.link(), public.link_of(text), public.act(bigint, int), public.digits(int), public.read_numbers(text);
+DROP FUNCTION public.land_ticket(text, text, text, text, int), public.land_order(text, text[], text), public.land_refund(text, text), public.link(), public.link_of(text), public.act(bigint, int), public.talk(text, int, text, text, int), public.talked(), public.digits(int), public.read_numbers(text);
 SELECT * FROM finish();

@@ -66,6 +66,15 @@ SELECT is(public.tickets('S'), 'S:S1:install 64.29 11-08, S:S2:install 0.00 11-0
 SELECT public.land('B', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{10}', '{"buyer_open_uid": "AAG1"}'), public.land('B2', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{10}', '{"buyer_open_uid": "AAG1"}') \g /dev/null
 CALL settle.tick('trade');
 SELECT ok((SELECT count(*) = 2 AND count(DISTINCT t.customer) = 1 AND bool_and(t.customer LIKE 'customer:%') FROM trade.ticket AS t WHERE t.ticket_id LIKE 'taobao:corner:B%'), 'tickets of one customer name him');
+SELECT settle.set_staff_alias('trade', 'taobao', 'corner', 'G1', '1001'), settle.set_staff_alias('trade', 'taobao', 'corner', 'G2', '1002'), settle.set_store_alias('trade', 'taobao', 'corner', 'O7', 'hz-7', 'cn.js.store') \g /dev/null
+SELECT public.land('W', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{10,20}', '{"o2o_guide_id": "G1", "o2o_shop_id": "O7", "receiver_state": "nowhere", "receiver_city": null}') \g /dev/null
+CALL settle.tick('trade');
+SELECT results_eq($$ SELECT part, staff, staff_weights, estimate, store, region::text FROM trade.sold WHERE order_no = 'W' AND line_no <> 'W2' ORDER BY part $$,
+    $$ VALUES ('line', '1001', '{"staff:1001": 1}'::jsonb, false, 'hz-7', 'cn.js.store'), ('order', '1001', '{"staff:1001": 1}', false, 'hz-7', 'cn.js.store') $$, 'who served it, in which store, and its region where the place is not known');
+SELECT is((SELECT concat_ws(' ', t.worker, t.details #>> '{order,staff}') FROM trade.ticket AS t WHERE t.ticket_id = 'taobao:corner:W:W1:install'), '1001 {"staff:1001": 1}', 'its ticket names them');
+SELECT settle.set_staff_alias('trade', 'taobao', 'corner', 'G1', '1002', reason => 'she took the account over') \g /dev/null
+CALL settle.tick('trade');
+SELECT is((SELECT t.worker FROM trade.ticket AS t WHERE t.ticket_id = 'taobao:corner:W:W1:install'), '1002', 'and follows who they are found to be');
 SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', t.order_ref, t.project, t.region, t.channel), ', ') FROM trade.ticket AS t WHERE t.ticket_id LIKE '%S1:install'), 'S/S1 install.ac.taobao cn.zj.hz taobao', 'it names the line it is of');
 SELECT is(public.wrong(), NULL, 'all is well');
 
@@ -184,11 +193,13 @@ CALL settle.tick('trade');
 SELECT public.land('F', 'TRADE_FINISHED', '2025-11-08 12:00:00', '{13}'), public.land('G', 'TRADE_FINISHED', '2025-11-08 12:00:00', '{14}') \g /dev/null
 CALL settle.tick('trade');
 SELECT results_eq($$ SELECT order_no, sqlstate, message FROM trade.order_problem $$, $$ VALUES ('F', '22012', 'division by zero') $$, 'an order that cannot be computed is noted');
+SELECT is((SELECT concat_ws(' ', object, message, settled_at) FROM trade.alert WHERE kind = 'order'), 'taobao corner F division by zero', 'and raises an alert');
 SELECT is(public.tickets('G'), 'G:G1:install 14.00 11-08', 'those beside it have their tickets');
 SELECT is(public.wrong(), NULL, 'and the check does not stumble over it');
 SELECT settle.end_order_ticket_rule('trade', 'fails', '2025-01-01') \g /dev/null
 CALL settle.tick('trade');
 SELECT is(concat_ws(', ', public.tickets('F'), (SELECT count(*) FROM trade.order_problem)), 'F:F1:install 13.00 11-08, 0', 'once the rule is gone it has its ticket');
+SELECT is((SELECT reason FROM trade.alert WHERE kind = 'order'), 'its tickets are made', 'and the alert is settled');
 
 -- Names of places and products
 UPDATE trade.region_alias SET region = 'cn.east' WHERE city = '杭州市';
@@ -214,4 +225,12 @@ SELECT settle.ingest('till') \g /dev/null
 SELECT settle.work('till', s) FROM unnest(settle._order_steps()) AS s \g /dev/null
 SELECT results_eq($$ SELECT payee, amount FROM till.line_detail $$, $$ VALUES ('staff:7', 30.00) $$, 'and no run is needed');
 SELECT is((SELECT count(*) FROM settle.check('till')), 0::bigint, 'nothing is wrong in it');
+
+-- The page shows what the golden test shows.
+\set page `cat docs/order.md`
+\set statements `cat sql/order.sql`
+\set transcript `cat expected/order.out`
+SELECT is_empty($$ SELECT block[1] FROM regexp_matches($$ || quote_literal(:'page') || $$, E'```sql\n(SELECT settle.create_book.*?)\n```', 'g') AS block WHERE strpos($$ || quote_literal(:'statements') || $$, block[1]) = 0 $$, 'the statements of docs/order.md are those of sql/order.sql');
+SELECT is_empty($$ SELECT block[1] FROM regexp_matches($$ || quote_literal(:'page') || $$, E'\n```\n( .*?)\n```\n', 'g') AS block
+    WHERE strpos(regexp_replace($$ || quote_literal(:'transcript') || $$, ' +$', '', 'ng'), regexp_replace(block[1], ' +$', '', 'ng')) = 0 $$, 'and its results those of expected/order.out');
 SELECT * FROM finish();

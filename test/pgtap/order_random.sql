@@ -23,7 +23,7 @@ INSERT INTO public.pool (payload)
 SELECT jsonb_build_object('trade_fullinfo_get_response', jsonb_build_object('trade', jsonb_build_object(
         'tid', '88' || o.n, 'seller_nick', 'corner', 'created', '2025-11-03 09:00:00', 'modified', to_char(timestamp '2025-11-03 09:00' + s.step * interval '1 day' - CASE WHEN o.n % 7 = 0 AND s.step = 3 THEN interval '1 day' ELSE interval '0' END, 'YYYY-MM-DD HH24:MI:SS'),
         'status', CASE s.step WHEN 1 THEN 'WAIT_BUYER_PAY' WHEN 2 THEN 'WAIT_SELLER_SEND_GOODS' WHEN 3 THEN 'WAIT_BUYER_CONFIRM_GOODS' ELSE CASE WHEN o.n % 5 = 0 THEN 'TRADE_CLOSED' ELSE 'TRADE_FINISHED' END END,
-        'total_fee', o.goods::text, 'post_fee', '8.00', 'payment', (o.goods + 8)::text, 'seller_memo', CASE WHEN s.step = 3 AND o.n % 3 = 0 THEN 'void' END,
+        'o2o_guide_id', 'G' || (o.n + s.step) % 3, 'total_fee', o.goods::text, 'post_fee', '8.00', 'payment', (o.goods + 8)::text, 'seller_memo', CASE WHEN s.step = 3 AND o.n % 3 = 0 THEN 'void' END,
         'orders', jsonb_build_object('order', jsonb_build_array(
             jsonb_build_object('oid', '88' || o.n || '1', 'num', 1, 'price', '60.00', 'payment', '60.00', 'divide_order_fee', '60.00', 'refund_status', 'NO_REFUND', 'title', 'fan'),
             jsonb_build_object('oid', '88' || o.n || '2', 'num', 1, 'price', (o.goods - 60)::text, 'payment', (o.goods - 60)::text, 'divide_order_fee', (o.goods - 60)::text, 'refund_status', 'NO_REFUND', 'title', 'lamp'))))
@@ -45,6 +45,7 @@ INSERT INTO public.pool (payload) SELECT payload FROM public.pool WHERE random()
 CREATE FUNCTION public.open_book(book name) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM settle.create_book(book);
+    PERFORM settle.set_staff_alias(book::text::regnamespace, 'taobao', 'corner', 'G' || n, (1000 + n)::text) FROM generate_series(1, 2) AS n;
     PERFORM settle.add_rule(book::text::regnamespace, 'share', 'share', 'hq', 'dealer:{details #>> ''{order,ticket}''}', base => 'amount', tiers => '5% to 1000, 8%', accumulate => 'month');
     PERFORM settle.add_rule(book::text::regnamespace, 'flat', 'flat', 'hq', 'dealer:flat', base => '1', tiers => '100%', applies_when => 'amount > 0');
     PERFORM settle.add_order_ticket_rule(book::text::regnamespace, 'sale', $r$paid > 0 AND lifecycle <> 'closed'$r$, amount => 'net_paid', ready => 'paid_at', valid => '(,)');
@@ -58,7 +59,7 @@ END $$;
 CREATE FUNCTION public.result(book name) RETURNS TABLE (what text, key text, value text) LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY EXECUTE format($q$
-        SELECT 'ticket', t.ticket_id, concat_ws(' ', t.order_ref, t.opened_at, coalesce(t.done_at::text, 'open'), t.project, t.region, t.channel, t.amount, t.details)
+        SELECT 'ticket', t.ticket_id, concat_ws(' ', t.order_ref, t.opened_at, coalesce(t.done_at::text, 'open'), t.project, t.region, t.channel, t.worker, t.amount, t.details)
         FROM %1$I.ticket AS t JOIN %1$I.sold_ticket AS k ON k.ticket_id = t.ticket_id WHERE NOT k.cancelled
         UNION ALL
         SELECT 'lines', concat_ws(' ', coalesce(l.corrects_period, l.period), l.payee), sum(l.amount)::text FROM %1$I.line_detail AS l GROUP BY 2 HAVING sum(l.amount) <> 0

@@ -172,7 +172,7 @@ CREATE ROLE rule_lint_stranger;
 SELECT 'shop.ticket'::regclass::oid AS ticket \gset
 SET ROLE rule_lint_stranger;
 SELECT throws_ok($$ SELECT settle.lint('shop') $$, '42501', 'permission denied for book "shop"', 'a stranger');
-SELECT throws_ok(format($$ SELECT settle._lint_rules('{"format": 1, "time_zone": "UTC", "currency": "CNY", "period": "month"}', '{ticket}', '{%s}', false) $$, :ticket), '42501', 'permission denied for table ticket', 'the part in C looks at no relation that the caller may not read');
+SELECT throws_ok(format($$ SELECT settle._lint_rules('{"format": 1, "time_zone": "UTC", "currency": "CNY", "period": "month"}', '{ticket}', '{%s}', false, '{}') $$, :ticket), '42501', 'permission denied for table ticket', 'the part in C looks at no relation that the caller may not read');
 RESET ROLE;
 DROP ROLE rule_lint_stranger;
 

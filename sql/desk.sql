@@ -1,0 +1,116 @@
+-- The desk: three lines of business, each a few rows and no code.
+SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS scrm_settle CASCADE; RESET client_min_messages;
+\pset null -
+\pset format unaligned
+\set SHOW_CONTEXT never
+SET TimeZone = 'Asia/Shanghai';
+SET DateStyle = ISO;
+SELECT settle.create_book('desk_test');
+
+-- 1. A chain that repairs household appliances. The customer names the product;
+--    model and warranty come from the company's own table.
+CREATE TABLE desk_product (product_no text PRIMARY KEY, model text, warranty_until date);
+INSERT INTO desk_product VALUES ('P7', 'KFR-35', '2027-05-01'), ('P8', 'BCD-216', '2024-01-01');
+SELECT settle.add_type('desk_test', $json${
+    "type": "repair", "title": "Repair at the customer's", "project": "repair.ac",
+    "fields": [
+        {"field": "product", "kind": "reference", "relation": "public.desk_product", "key": "product_no", "required": true},
+        {"field": "model", "kind": "text", "takes": "product.model"},
+        {"field": "in_warranty", "kind": "boolean", "takes": "product.warranty_until >= opened_at::date"},
+        {"field": "fault", "kind": "choice", "choices": ["cold", "noise", "water"], "required": true},
+        {"field": "litres", "kind": "numeric", "shown": "form.fault = 'water'", "required": true},
+        {"field": "phone", "kind": "phone", "required": true, "privacy": "personal"},
+        {"field": "visit_at", "kind": "timestamp"},
+        {"field": "serial", "kind": "text", "pattern": "[A-Z]{2}[0-9]{4}"}],
+    "stages": [{"stage": "new", "initial": true}, {"stage": "booked"}, {"stage": "work", "work": true}, {"stage": "done", "ready": true, "ends": "done"}, {"stage": "cancelled", "ends": "cancelled"}],
+    "moves": [
+        {"move": "book", "from_stage": "new", "to_stage": "booked", "requires": ["visit_at"]},
+        {"move": "begin", "from_stage": "booked", "to_stage": "work"},
+        {"move": "finish", "from_stage": "work", "to_stage": "done", "requires": ["serial"], "guard": "amount > 0 or form.in_warranty"},
+        {"move": "reopen", "from_stage": "done", "to_stage": "work"},
+        {"move": "cancel", "from_stage": "new", "to_stage": "cancelled"}, {"move": "cancel", "from_stage": "booked", "to_stage": "cancelled"}],
+    "nodes": [{"move": "reopen", "node": 1, "title": "store manager"}],
+    "follow_ups": [{"move": "finish", "follow_up": "tell", "platform": "youzan", "kind": "ticket done", "payload": "jsonb_build_object('ticket', ticket_id, 'model', form.model)"}]
+}$json$), settle.enable_type('desk_test', 'repair');
+SELECT settle.add_rule('desk_test', 'visit', 'visit', 'hq', 'staff:{worker}', base => $$CASE WHEN (details ->> 'in_warranty')::boolean THEN 80 ELSE amount * 0.3 END$$, applies_when => $$type = 'repair'$$);
+
+SELECT settle.open_ticket('desk_test', 'repair', '{"product": "P7", "fault": "water", "phone": "138 0013 8000"}', region => 'cn.north.beijing', worker => '1001', ticket_id => 'R1', opened_at => '2025-11-10 09:00');
+SELECT settle.open_ticket('desk_test', 'repair', '{"product": "P7", "fault": "water", "litres": "2.5", "phone": "138 0013 8000"}', region => 'cn.north.beijing', worker => '1001', ticket_id => 'R1', opened_at => '2025-11-10 09:00');
+SELECT jsonb_pretty(details) FROM desk_test.ticket WHERE ticket_id = 'R1';
+SELECT move, to_stage, missing, approvals FROM settle.legal_moves('desk_test', 'R1');
+SELECT settle.move_ticket('desk_test', 'R1', 'book', '{"visit_at": "2025-11-11 10:00"}', 'agreed by phone');
+SELECT settle.move_ticket('desk_test', 'R1', 'begin');
+\set VERBOSITY terse
+UPDATE desk_test.ticket SET stage = 'cancelled' WHERE ticket_id = 'R1';
+\set VERBOSITY default
+SELECT settle.move_ticket('desk_test', 'R1', 'finish', '{"serial": "KF0035"}');
+SELECT tickets, lines, amount FROM settle.run('desk_test');
+SELECT platform, kind, object, payload FROM desk_test.outbox;
+-- the customer calls again: somebody agrees, the ticket goes back, and so does the money
+SELECT settle.move_ticket('desk_test', 'R1', 'reopen');
+CREATE ROLE desk_manager;
+SELECT settle.grant_access('desk_test', 'desk_manager', 'approver');
+SET SESSION AUTHORIZATION desk_manager;
+SELECT settle.approve_move('desk_test', 'R1', 'reopen', 'it leaks again');
+RESET SESSION AUTHORIZATION;
+SELECT settle.move_ticket('desk_test', 'R1', 'reopen');
+SELECT tickets, lines, amount FROM settle.run('desk_test');
+SELECT replace(actor, session_user, 'me') AS actor, what, move, was, now, changes, reason FROM desk_test.ticket_timeline WHERE ticket_id = 'R1' ORDER BY event_id;
+SELECT details ->> 'phone' AS phone FROM desk_test.ticket_masked WHERE ticket_id = 'R1';
+
+-- 2. A training school. A parent asks, the child tries a lesson, somebody calls
+--    three days after it; the age of a child is nobody's business but the school's.
+SELECT settle.add_type('desk_test', $json${
+    "type": "lesson", "title": "Trial lesson", "project": "school.trial",
+    "fields": [
+        {"field": "child_born", "kind": "date", "required": true, "privacy": "sensitive"},
+        {"field": "subjects", "kind": "choices", "choices": ["english", "piano", "drawing"], "required": true},
+        {"field": "level", "kind": "choice", "choices": ["beginner", "advanced"], "takes": "case when 'piano' = any(form.subjects) then 'beginner' end"},
+        {"field": "grade", "kind": "integer", "region": "cn.east", "required": true}],
+    "stages": [{"stage": "asked", "initial": true}, {"stage": "tried", "ready": true}, {"stage": "enrolled", "ready": true, "ends": "done"}, {"stage": "gone", "ends": "cancelled"}],
+    "moves": [{"move": "try", "from_stage": "asked", "to_stage": "tried"}, {"move": "enrol", "from_stage": "tried", "to_stage": "enrolled", "guard": "amount >= 1000"},
+        {"move": "leave", "from_stage": "asked", "to_stage": "gone"}, {"move": "leave", "from_stage": "tried", "to_stage": "gone"}],
+    "follow_ups": [{"move": "try", "follow_up": "call", "after": "3 days", "opens": "call", "fields": "jsonb_build_object('about', array_length(form.subjects, 1) || ' subjects')"}]
+}$json$), settle.add_type('desk_test', $json${
+    "type": "call", "fields": [{"field": "about", "kind": "text", "required": true}, {"field": "said", "kind": "text"}],
+    "stages": [{"stage": "due", "initial": true}, {"stage": "made", "ready": true, "ends": "done"}],
+    "moves": [{"move": "note", "from_stage": "due", "to_stage": "made", "requires": ["said"]}]
+}$json$), settle.enable_type('desk_test', 'lesson'), settle.enable_type('desk_test', 'call');
+SELECT settle.open_ticket('desk_test', 'lesson', '{"child_born": "2018-05-01", "subjects": ["piano", "english"]}', region => 'cn.east.shanghai', customer => 'customer:7', ticket_id => 'L1');
+SELECT settle.open_ticket('desk_test', 'lesson', '{"child_born": "2018-05-01", "subjects": ["piano", "english"], "grade": 2}', region => 'cn.east.shanghai', customer => 'customer:7', ticket_id => 'L1');
+SELECT settle.move_ticket('desk_test', 'L1', 'try');
+SELECT ticket_id, type, stage, follows, opened_at - now() > interval '2 days' AS is_to_come, customer, details FROM desk_test.ticket WHERE follows = 'L1';
+SELECT settle.move_ticket('desk_test', 'L1', 'enrol');
+UPDATE desk_test.ticket SET amount = 4800, stage = 'enrolled' WHERE ticket_id = 'L1';
+SELECT settle.move_ticket('desk_test', 'L1:call', 'note', '{"said": "all well"}');
+-- a rule that looks at the age of a child
+SELECT settle.add_rule('desk_test', 'young', 'bonus', 'hq', 'staff:{worker}', base => '50', applies_when => $$(details ->> 'child_born')::date > '2020-01-01'$$);
+SELECT severity, object, detail FROM settle.lint('desk_test') WHERE kind = 'private';
+DELETE FROM desk_test.rule WHERE code = 'young';
+
+-- 3. A clinic. Care calls after surgery; in November every discharge is checked.
+SELECT settle.add_type('desk_test', $json${
+    "type": "surgery", "project": "clinic.surgery",
+    "fields": [{"field": "procedure", "kind": "text", "required": true, "privacy": "sensitive", "pattern": "[A-Z][0-9]{2}"}, {"field": "anaesthesia", "kind": "boolean", "required": true},
+        {"field": "fasting", "kind": "boolean", "shown": "form.anaesthesia", "required": "form.anaesthesia"}],
+    "stages": [{"stage": "planned", "initial": true}, {"stage": "ward", "work": true}, {"stage": "review"}, {"stage": "home", "ready": true, "ends": "done"}],
+    "moves": [{"move": "admit", "from_stage": "planned", "to_stage": "ward", "guard": "form.fasting or not form.anaesthesia"}, {"move": "discharge", "from_stage": "ward", "to_stage": "home"},
+        {"move": "review", "from_stage": "ward", "to_stage": "review", "valid": "[2125-11-01,2125-12-01)"}, {"move": "discharge", "from_stage": "review", "to_stage": "home"}],
+    "follow_ups": [{"move": "discharge", "follow_up": "day_1", "after": "1 day", "opens": "call", "fields": "'{\"about\": \"first day at home\"}'"}, {"move": "discharge", "follow_up": "day_7", "after": "7 days", "opens": "call", "fields": "'{\"about\": \"stitches\"}'"}]
+}$json$), settle.enable_type('desk_test', 'surgery');
+SELECT settle.open_ticket('desk_test', 'surgery', '{"procedure": "K40", "anaesthesia": true, "fasting": false}', region => 'cn.south', amount => 9000, customer => 'customer:9', ticket_id => 'S1');
+SELECT settle.move_ticket('desk_test', 'S1', 'admit');
+SELECT settle.move_ticket('desk_test', 'S1', 'admit', '{"fasting": true}');
+SELECT move, to_stage FROM settle.legal_moves('desk_test', 'S1');
+SELECT settle.move_ticket('desk_test', 'S1', 'discharge');
+SELECT ticket_id, stage, details ->> 'about' AS about, opened_at - (SELECT s.done_at FROM desk_test.ticket AS s WHERE s.ticket_id = 'S1') AS after FROM desk_test.ticket WHERE follows = 'S1' ORDER BY opened_at;
+-- the patient asks to be forgotten
+SELECT settle._erase_form('desk_test', 'customer:9');
+SELECT details FROM desk_test.ticket WHERE ticket_id = 'S1';
+
+SELECT * FROM settle.check('desk_test');
+SELECT type, version, string_agg(DISTINCT stage, ' ' ORDER BY stage) AS stages FROM desk_test.stage GROUP BY type, version ORDER BY type;
+SET client_min_messages = warning;
+DROP SCHEMA desk_test CASCADE;
+DROP TABLE desk_product;
+DROP ROLE desk_manager;

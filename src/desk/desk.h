@@ -1,0 +1,223 @@
+/*
+ * desk.h
+ *		Ticket types, compiled: what a form asks for, and which moves there are.
+ *
+ * type.c reads and remembers them, form.c makes details of a ticket what its
+ * form says, stage.c is the law of moves, event.c notes what happened and does
+ * what follows.
+ */
+#ifndef SETTLE_DESK_H
+#define SETTLE_DESK_H
+
+#include "book/book.h"
+
+#include "expr/expr.h"
+#include "utils/jsonb.h"
+#include "utils/relcache.h"
+#include "utils/timestamp.h"
+
+/* Kinds of fields, in the order of their names in type.c. */
+typedef enum DeskKind
+{
+	DESK_TEXT,
+	DESK_INTEGER,
+	DESK_NUMERIC,
+	DESK_BOOLEAN,
+	DESK_DATE,
+	DESK_TIMESTAMP,
+	DESK_CHOICE,
+	DESK_CHOICES,
+	DESK_PHONE,
+	DESK_PLACE,
+	DESK_REFERENCE
+} DeskKind;
+
+/* An expression of a definition; one that is a constant is not evaluated. */
+typedef struct DeskTerm
+{
+	const char *text;
+	bool		constant;
+	bool		holds;			/* a constant condition's value */
+	ExprState  *state;
+} DeskTerm;
+
+/* A field as it is in a region. */
+typedef struct DeskVariant
+{
+	const char *region;			/* "" is everywhere */
+	DeskTerm	required;
+	DeskTerm	shown;
+	DeskTerm   *takes;			/* NULL: nothing */
+	int			nchoices;
+	char	  **choices;
+	DeskTerm   *pattern;		/* a condition on the value; NULL: any */
+} DeskVariant;
+
+typedef struct DeskField
+{
+	const char *name;
+	DeskKind	kind;
+	bool		private;		/* personal or sensitive */
+	int			position;		/* in the scope, from 1 */
+	int			nvariants;		/* the nearest region first */
+	DeskVariant *variants;
+	Oid			relation;		/* that a reference points to */
+	const char *key;
+	char	   *lookup;			/* query for the row whose key is $1: the columns that expressions use */
+	int			nlooked_up;
+	int		   *looked_up;		/* their positions in the scope */
+} DeskField;
+
+typedef struct DeskStage
+{
+	const char *name;
+	bool		initial;
+	bool		ready;
+	const char *ends;			/* NULL: the way goes on */
+} DeskStage;
+
+/* A row of a move from one stage. */
+typedef struct DeskMove
+{
+	const char *name;
+	const char *title;
+	const DeskStage *from;
+	const DeskStage *to;
+	const char *region;
+	TimestampTz since;
+	TimestampTz until;
+	bool		off;
+	DeskTerm	guard;
+	int			nrequired;
+	const DeskField **required;
+	int			nwho;			/* -1: anybody */
+	DeskTerm   *who;
+} DeskMove;
+
+typedef struct DeskNode
+{
+	const char *move;
+	int16		node;
+	const char *title;
+} DeskNode;
+
+typedef struct DeskFollowUp
+{
+	const char *move;
+	const char *name;
+	DeskTerm	applies_when;
+	Interval	after;
+	const char *opens;			/* a type, or NULL */
+	DeskTerm   *fields;
+	const char *platform;		/* of a message, or NULL */
+	const char *kind;
+	DeskTerm   *payload;
+	DeskTerm   *note;
+} DeskFollowUp;
+
+/* The columns of <book>.ticket that the desk reads or sets, by attribute number. */
+typedef struct DeskColumns
+{
+	AttrNumber	ticket_id,
+				type,
+				type_version,
+				stage,
+				move,
+				details,
+				region,
+				worker,
+				amount,
+				done_at;
+} DeskColumns;
+
+typedef struct DeskType
+{
+	bool		compiled;		/* else no more than its name is known */
+	const char *type;
+	int			version;
+	int			nfields;
+	DeskField  *fields;
+	int			nstages;
+	DeskStage  *stages;			/* in order of place */
+	int			nmoves;
+	DeskMove   *moves;			/* by name; of one name the row that counts first */
+	int			nnodes;
+	DeskNode   *nodes;
+	int			nfollow_ups;
+	DeskFollowUp *follow_ups;
+	SettleScope scope;			/* the ticket's columns, then its form and what it refers to */
+	int			ncolumns;		/* of the ticket */
+	TupleTableSlot *slot;
+	ExprContext *econtext;
+} DeskType;
+
+/* The enabled types of a book at one revision. */
+typedef struct Desk
+{
+	Oid			schema;
+	int64		revision;
+	uint64		row_type;		/* of <book>.ticket */
+	uint64		last_use;
+	MemoryContext context;
+	SettleBook	book;
+	const char *time_zone;
+	TupleDesc	ticket;			/* rows of <book>.ticket */
+	DeskColumns columns;
+	int			ntypes;			/* by name and version; each compiled at its first use */
+	DeskType   *types;
+} Desk;
+
+/* ---- type.c ---- */
+
+/* The desk of a book as the running statement sees it; stays until the end of the transaction. */
+extern Desk *settle_desk(Relation ticket);
+
+/* A type that is enabled; version 0 is the last one.  Raises 42704 where there is none. */
+extern const DeskType *settle_desk_type(Desk *desk, const char *type, int version);
+
+/* Puts the columns of a ticket into the type's slot; the form is empty until it is read. */
+extern void settle_desk_load(const DeskType *type, HeapTuple ticket, TupleDesc desc);
+
+/* Both inside the pinned environment, over the slot. */
+extern bool settle_term_holds(const DeskType *type, const DeskTerm *term);
+extern Datum settle_term_datum(const DeskType *type, const DeskTerm *term, bool *isnull);
+
+/* A column of a ticket that is a text; NULL where it is null. */
+extern char *settle_ticket_text(HeapTuple ticket, TupleDesc desc, AttrNumber column);
+
+/* Tells whether a region is another one or lies in it. */
+extern bool settle_region_within(const char *region, const char *around);
+
+extern const DeskField *settle_desk_field(const DeskType *type, const char *name);
+
+/* ---- form.c ---- */
+
+/* What is filled in, and whose ticket it is, for messages. */
+typedef struct DeskForm
+{
+	Desk	   *desk;
+	const DeskType *type;
+	const char *ticket;
+	const char *region;
+	Jsonb	   *before;			/* details as they were; NULL: the ticket is new */
+} DeskForm;
+
+/*
+ * Reads details by the form into the slot and gives them back as the form has
+ * them: typed, with defaults.  Raises what the form refuses.
+ */
+extern Jsonb *settle_form_fill(const DeskForm *form, Jsonb *details);
+
+/* Reads details that were filled into the slot. */
+extern void settle_form_load(const DeskForm *form, Jsonb *details);
+
+/* Tells whether a field has a value, after one of the two. */
+extern bool settle_form_has(const DeskType *type, const DeskField *field);
+
+/* Details with "***" for what is personal or sensitive. */
+extern Jsonb *settle_form_mask(const DeskType *type, Jsonb *details);
+
+/* What changed from one to the other, as {"field": [was, now]}; NULL: nothing. */
+extern Jsonb *settle_form_changes(const DeskType *type, Jsonb *was, Jsonb *now);
+
+#endif							/* SETTLE_DESK_H */
