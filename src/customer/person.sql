@@ -137,7 +137,7 @@ CREATE FUNCTION settle._tick_reduce(book regnamespace) RETURNS jsonb
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	batch CONSTANT integer := 200;
+	batch CONSTANT integer := 1000;
 	ids bigint[];
 BEGIN
 	EXECUTE format($sql$
