@@ -495,7 +495,8 @@ find_elements(Paths *paths, const Part *part)
 static bool
 is_nothing(const JsonbValue *json)
 {
-	return json->type == jbvNull || (json->type == jbvString && json->val.string.len == 0);
+	return json->type == jbvNull ||
+		(json->type == jbvString && (json->val.string.len == 0 || (json->val.string.len == 4 && memcmp(json->val.string.val, "null", 4) == 0)));
 }
 
 /* Whether an element says of itself that neither it nor what stands in it makes a row. */

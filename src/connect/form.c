@@ -405,6 +405,7 @@ settle_read_form(Form form, bool is_signed, const JsonbValue *value, Datum *resu
 		case FORM_ENUM:
 			break;
 		case FORM_ID:
+			*isnull = is_text(text, "null");
 			if (!read_id(value, text, notes, problem))
 				return false;
 			break;

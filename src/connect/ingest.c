@@ -33,16 +33,18 @@ static const char *const verdict_names[] = {"applied", "duplicate", "stale", "ti
 
 /* ---- reading ---- */
 
+/*
+ * Reads some rows of staging s: which is the rest of the query behind WHERE,
+ * over one parameter.
+ */
 static void
-read_batch(Ingest *ingest, int limit)
+read_batch(Ingest *ingest, const char *which, Oid type, Datum value)
 {
 	MemoryContext old = CurrentMemoryContext;
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum(limit)};
 
 	ingest->npayloads = settle_book_execute(psprintf("SELECT s.ctid, s.staging_id, s.platform, s.kind, s.shop, s.received_at, s.payload, s.raw "
-													 "FROM %s.staging AS s WHERE s.state = 'new' ORDER BY s.staging_id LIMIT $1", ingest->book.name),
-											1, types, values, NULL, SPI_OK_SELECT);
+													 "FROM %s.staging AS s WHERE %s", ingest->book.name, which),
+											1, &type, &value, NULL, SPI_OK_SELECT);
 	MemoryContextSwitchTo(ingest->batch.context);
 	ingest->landed = palloc0(sizeof(Landed) * Max(ingest->npayloads, 1));
 	ingest->mapped = palloc0(sizeof(Mapped) * Max(ingest->npayloads, 1));
@@ -355,7 +357,7 @@ settle_ingest(PG_FUNCTION_ARGS)
 	{
 		MemoryContext old;
 
-		read_batch(&ingest, (int) Min(left, BATCH_PAYLOADS));
+		read_batch(&ingest, "s.state = 'new' ORDER BY s.staging_id LIMIT $1", INT8OID, Int64GetDatum(Min(left, BATCH_PAYLOADS)));
 		old = MemoryContextSwitchTo(ingest.batch.context);
 		if (ingest.npayloads > 0)
 			ingest_batch(&ingest);
@@ -379,24 +381,47 @@ settle_ingest(PG_FUNCTION_ARGS)
 }
 
 /*
- * Gives a row as an object, without what only a book that stores it knows.
+ * Gives the rows of a batch as objects, without what only a book that stores
+ * them knows.
  */
-static Datum
-row_object(Ingest *ingest, const MappedRow *row, TupleDesc desc)
+static Datum *
+row_objects(Ingest *ingest)
 {
-	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
-	MemoryContext old;
-	Datum		result;
-	bool		isnull;
+	Batch	   *batch = &ingest->batch;
+	Datum	   *objects = palloc0(sizeof(Datum) * Max(batch->nrows, 1));
+	int		   *rows = palloc(sizeof(int) * Max(batch->nrows, 1));
 
-	tuplestore_puttuple(store, row->tuple);
-	settle_show_rows(ingest, "mapped", desc, store, 1);
-	settle_book_execute("SELECT jsonb_strip_nulls(to_jsonb(m)) - '{staging_id,precedence,tied,flags}'::text[] FROM mapped AS m", 0, NULL, NULL, NULL, SPI_OK_SELECT);
-	old = MemoryContextSwitchTo(ingest->context);
-	result = PointerGetDatum(PG_DETOAST_DATUM_COPY(settle_spi_datum(0, 1, &isnull)));
-	MemoryContextSwitchTo(old);
-	settle_hide_rows("mapped", store);
-	return result;
+	for (int entity_no = 0; entity_no < settle_nentities; entity_no++)
+	{
+		Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+		MemoryContext old;
+		int			n = 0;
+
+		for (int i = 0; i < batch->nrows; i++)
+			if (batch->rows[i].part->entity_no == entity_no)
+			{
+				tuplestore_puttuple(store, batch->rows[i].tuple);
+				rows[n++] = i;
+			}
+		if (n == 0)
+		{
+			tuplestore_end(store);
+			continue;
+		}
+		settle_show_rows(ingest, "mapped", batch->mappings->descs[entity_no], store, n);
+		settle_book_execute("SELECT jsonb_strip_nulls(to_jsonb(m)) - '{staging_id,precedence,tied,flags}'::text[] FROM mapped AS m", 0, NULL, NULL, NULL, SPI_OK_SELECT);
+		old = MemoryContextSwitchTo(ingest->context);
+		for (int i = 0; i < n; i++)
+		{
+			bool		isnull;
+
+			objects[rows[i]] = PointerGetDatum(PG_DETOAST_DATUM_COPY(settle_spi_datum(i, 1, &isnull)));
+		}
+		MemoryContextSwitchTo(old);
+		SPI_freetuptable(SPI_tuptable);
+		settle_hide_rows("mapped", store);
+	}
+	return objects;
 }
 
 PG_FUNCTION_INFO_V1(settle_map_payload);
@@ -415,6 +440,7 @@ settle_map_payload(PG_FUNCTION_ARGS)
 	SettleIdentity identity;
 	Landed		landed = {0};
 	Mapped		mapped;
+	Datum	   *objects;
 	int			nestlevel;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -450,6 +476,7 @@ settle_map_payload(PG_FUNCTION_ARGS)
 		values[6] = CStringGetTextDatum(mapped.problem.message);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+	objects = row_objects(&ingest);
 	for (int i = mapped.first; mapped.problem.reason == NULL && i < mapped.first + mapped.nrows; i++)
 	{
 		const MappedRow *row = &ingest.batch.rows[i];
@@ -458,7 +485,7 @@ settle_map_payload(PG_FUNCTION_ARGS)
 		bool		nulls[7] = {false, false, true, true, true, true, true};
 
 		values[0] = CStringGetTextDatum(row->part->entity->name);
-		values[1] = row_object(&ingest, row, desc);
+		values[1] = objects[i];
 		if (row->parent < 0)
 			values[2] = heap_getattr(row->tuple, settle_column_number(desc, "flags"), desc, &nulls[2]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
@@ -466,5 +493,44 @@ settle_map_payload(PG_FUNCTION_ARGS)
 	settle_env_leave(nestlevel);
 	SPI_finish();
 	settle_book_leave(identity);
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(settle_map_staging);
+
+/*
+ * settle._map_staging(book regnamespace, ids bigint[]) -> rows (staging_id,
+ * entity, columns): what payloads that stand in staging would become now.  It
+ * has the rights of its caller, who is the book.
+ */
+Datum
+settle_map_staging(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "payloads", ALLOCSET_DEFAULT_SIZES);
+	Ingest		ingest = {0};
+	Datum	   *objects;
+	int			nestlevel;
+
+	InitMaterializedSRF(fcinfo, 0);
+	ingest.book = settle_book(PG_GETARG_OID(0));
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	ingest.batch.mappings = take_mappings(&ingest.book, context, false, &nestlevel);
+	ingest.context = ingest.batch.context = context;
+	ingest.batch.scratch = AllocSetContextCreate(context, "scratch", ALLOCSET_DEFAULT_SIZES);
+	read_batch(&ingest, "s.staging_id = ANY ($1) AND num_nonnulls(s.payload, s.raw) = 1 ORDER BY s.staging_id", INT8ARRAYOID, PG_GETARG_DATUM(1));
+	map_batch(&ingest);
+	objects = row_objects(&ingest);
+	for (int i = 0; i < ingest.npayloads; i++)
+		for (int row = ingest.mapped[i].first; row < ingest.mapped[i].first + ingest.mapped[i].nrows; row++)
+		{
+			Datum		values[3] = {Int64GetDatum(ingest.landed[i].staging_id), CStringGetTextDatum(ingest.batch.rows[row].part->entity->name), objects[row]};
+			bool		nulls[3] = {false};
+
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		}
+	settle_env_leave(nestlevel);
+	SPI_finish();
 	return (Datum) 0;
 }

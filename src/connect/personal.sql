@@ -148,15 +148,9 @@ CREATE FUNCTION settle._is_personal_key(key_type text) RETURNS boolean
 	RETURN key_type OPERATOR(pg_catalog.~) '(phone|mobile|email|nick|address)';
 COMMENT ON FUNCTION settle._is_personal_key(text) IS 'whether keys of a type are personal: phones, nicks and addresses, also as digests, which are soon guessed; those that platforms give out are codes';
 
-CREATE FUNCTION settle._kept(book regnamespace, platform text, kind text, payload jsonb, raw bytea) RETURNS jsonb
-	LANGUAGE sql
-	BEGIN ATOMIC
-		SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('entity', m.entity) OPERATOR(pg_catalog.||) (m.columns OPERATOR(pg_catalog.-) settle._free_text(m.entity)))
-		FROM settle.map_payload(book, platform, kind, payload, raw) AS m
-		WHERE m.entity OPERATOR(pg_catalog.<>) 'person'
-			AND NOT (m.entity OPERATOR(pg_catalog.=) 'customer_identity' AND settle._is_personal_key(m.columns OPERATOR(pg_catalog.->>) 'key_type'));
-	END;
-COMMENT ON FUNCTION settle._kept(regnamespace, text, text, jsonb, bytea) IS 'what is kept of a payload: the rows it becomes, without what is personal';
+CREATE FUNCTION settle._map_staging(book regnamespace, ids bigint[]) RETURNS TABLE (staging_id bigint, entity text, columns jsonb)
+	AS 'MODULE_PATHNAME', 'settle_map_staging' LANGUAGE C STRICT ROWS 1000;
+COMMENT ON FUNCTION settle._map_staging(regnamespace, bigint[]) IS 'the rows that payloads become which stand in staging, with the rights of the caller';
 
 -- ---- forgetting ----
 
@@ -168,8 +162,14 @@ DECLARE
 	reduced bigint;
 BEGIN
 	EXECUTE format($sql$
+		WITH kept AS (
+			SELECT m.staging_id, jsonb_agg(jsonb_build_object('entity', m.entity) || (m.columns - settle._free_text(m.entity))) AS kept
+			FROM settle._map_staging($2, $1) AS m
+			WHERE m.entity <> 'person' AND NOT (m.entity = 'customer_identity' AND settle._is_personal_key(m.columns ->> 'key_type'))
+			GROUP BY m.staging_id
+		)
 		UPDATE %s.staging AS s
-		SET kept = CASE WHEN s.state <> 'quarantined' THEN settle._kept($2, s.platform, s.kind, s.payload, s.raw) END,
+		SET kept = CASE WHEN s.state <> 'quarantined' THEN (SELECT k.kept FROM kept AS k WHERE k.staging_id = s.staging_id) END,
 			payload = NULL, raw = NULL, message = settle._hide_values(s.message)
 		WHERE s.staging_id = ANY ($1) AND s.state <> 'new' AND num_nonnulls(s.payload, s.raw) = 1
 	$sql$, book) USING ids, book;

@@ -280,6 +280,8 @@ settle_post_batch(Run *run, RunSource *source)
 	settle_load_held(run, source);
 	settle_check_fx(run, source);
 
+	settle_ask_states(run, &solved, &paid, &arrived);
+
 	/* what each ticket is to become */
 	for (int i = 0; i < run->ntickets; i++)
 	{

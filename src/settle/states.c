@@ -11,6 +11,8 @@
 void
 settle_add_key(KeyList *list, const char *key, TimestampTz time)
 {
+	if (list->unwanted)
+		return;
 	if (list->n == list->space)
 	{
 		Size		size;
@@ -104,25 +106,28 @@ forget_keys(Run *run, const char *table, const char *column, Oid type, Datum id,
 }
 
 void
+settle_ask_states(Run *run, KeyList *solved, KeyList *paid, KeyList *arrived)
+{
+	KeyList    *lists[] = {solved, paid, arrived};
+	bool		isnull;
+
+	if (run->plan == NULL)
+		settle_query(psprintf("SELECT EXISTS (SELECT FROM %1$s.problem), EXISTS (SELECT FROM %1$s.unpaid), EXISTS (SELECT FROM %1$s.waiting)", run->book.name));
+	for (int i = 0; i < lengthof(lists); i++)
+		lists[i]->unwanted = run->plan != NULL || !DatumGetBool(settle_spi_datum(0, i + 1, &isnull));
+}
+
+void
 settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *unpaid, KeyList *waiting, KeyList *arrived)
 {
 	NameData	name;
 	Oid			types[] = {NAMEOID, TEXTARRAYOID, get_array_type(TIMESTAMPTZOID), get_array_type(DATEOID)};
 	Datum		values[4];
-	bool		any[3];
-	bool		isnull;
 
 	namestrcpy(&name, source->name);
-	/* these tables are empty most of the time; a poster at commit asks for all three at once */
-	settle_query(psprintf("SELECT EXISTS (SELECT FROM %1$s.problem), EXISTS (SELECT FROM %1$s.unpaid), EXISTS (SELECT FROM %1$s.waiting)", run->book.name));
-	for (int i = 0; i < lengthof(any); i++)
-		any[i] = DatumGetBool(settle_spi_datum(0, i + 1, &isnull));
-	if (any[0])
-		forget_keys(run, "problem", "source", NAMEOID, NameGetDatum(&name), solved);
-	if (any[1])
-		forget_keys(run, "unpaid", "source", NAMEOID, NameGetDatum(&name), paid);
-	if (any[2])
-		forget_keys(run, "waiting", "source_id", INT2OID, Int16GetDatum(source->id), arrived);
+	forget_keys(run, "problem", "source", NAMEOID, NameGetDatum(&name), solved);
+	forget_keys(run, "unpaid", "source", NAMEOID, NameGetDatum(&name), paid);
+	forget_keys(run, "waiting", "source_id", INT2OID, Int16GetDatum(source->id), arrived);
 	if (unpaid->n > 0)
 	{
 		values[0] = NameGetDatum(&name);

@@ -115,23 +115,28 @@ write_sheet(Datum *values, bool *nulls, void *arg)
  * Adds one side of a line to the sums of its party.
  */
 static void
-add_delta(HTAB *deltas, int party, const Draft *draft, const RunLine *line, bool received)
+add_delta(HTAB *deltas, Delta **last, int party, const Draft *draft, const RunLine *line, bool received)
 {
-	DeltaKey	key;
-	Delta	   *delta;
-	bool		found;
+	Delta	   *delta = *last;
 
-	memset(&key, 0, sizeof(key));
-	key.party = party;
-	key.period = draft->period;
-	strlcpy(key.unit, line->unit, sizeof(key.unit));
-	delta = hash_search(deltas, &key, HASH_ENTER, &found);
-	if (!found)
+	/* most lines have the payer of the one before */
+	if (delta == NULL || delta->key.party != party || delta->key.period != draft->period || strcmp(delta->key.unit, line->unit) != 0)
 	{
-		delta->received = delta->given = settle_dec_int(0);
-		delta->nsheets = 0;
-		delta->space = 4;
-		delta->sheets = palloc(sizeof(Datum) * delta->space);
+		DeltaKey	key;
+		bool		found;
+
+		memset(&key, 0, sizeof(key));
+		key.party = party;
+		key.period = draft->period;
+		strlcpy(key.unit, line->unit, sizeof(key.unit));
+		delta = *last = hash_search(deltas, &key, HASH_ENTER, &found);
+		if (!found)
+		{
+			delta->received = delta->given = settle_dec_int(0);
+			delta->nsheets = 0;
+			delta->space = 4;
+			delta->sheets = palloc(sizeof(Datum) * delta->space);
+		}
 	}
 	if (received)
 		delta->received = settle_dec_add(delta->received, line->amount);
@@ -188,6 +193,8 @@ settle_write_drafts(Run *run, Drafts *drafts)
 	DeltaWriter deltas = {.run = run, .nsheets = drafts->n};
 	HASHCTL		control;
 	HTAB	   *sums;
+	Delta	   *last_payee = NULL;
+	Delta	   *last_payer = NULL;
 
 	if (drafts->n == 0)
 		return;
@@ -214,8 +221,8 @@ settle_write_drafts(Run *run, Drafts *drafts)
 		{
 			RunLine    *line = &draft->lines[k];
 
-			add_delta(sums, line->payee, draft, line, true);
-			add_delta(sums, line->payer, draft, line, false);
+			add_delta(sums, &last_payee, line->payee, draft, line, true);
+			add_delta(sums, &last_payer, line->payer, draft, line, false);
 			if (strcmp(line->unit, run->currency) == 0)
 			{
 				MemoryContext old = MemoryContextSwitchTo(run->context);
