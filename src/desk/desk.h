@@ -182,6 +182,9 @@ extern void settle_desk_load(const DeskType *type, HeapTuple ticket, TupleDesc d
 extern bool settle_term_holds(const DeskType *type, const DeskTerm *term);
 extern Datum settle_term_datum(const DeskType *type, const DeskTerm *term, bool *isnull);
 
+/* Tells whether a ticket is one for the desk. */
+extern bool settle_ticket_has_type(HeapTuple ticket, TupleDesc desc);
+
 /* A column of a ticket that is a text; NULL where it is null. */
 extern char *settle_ticket_text(HeapTuple ticket, TupleDesc desc, AttrNumber column);
 

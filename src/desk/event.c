@@ -294,7 +294,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	{
 		.what = "deleted", .was = stages[0]
 	};
-	else if (stages[0] == NULL)
+	else if (before == NULL || !settle_ticket_has_type(before, desc))
 		events[n++] = (Event)
 	{
 		.what = "opened", .now = stages[1], .version = DatumGetInt32(heap_getattr(after, c->type_version, desc, &isnull))

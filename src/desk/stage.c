@@ -509,11 +509,13 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settle.vet_ticket is not called as a BEFORE INSERT OR UPDATE row trigger")));
-	w.desk = desk_of(fcinfo, trigger->tg_relation);
-	w.columns = &w.desk->columns;
 	w.desc = RelationGetDescr(trigger->tg_relation);
 	w.before = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_trigtuple : NULL;
 	w.row = w.before != NULL ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	if (!settle_ticket_has_type(w.row, w.desc) && (w.before == NULL || !settle_ticket_has_type(w.before, w.desc)))
+		return PointerGetDatum(w.row);
+	w.desk = desk_of(fcinfo, trigger->tg_relation);
+	w.columns = &w.desk->columns;
 	if (w.before != NULL && column_stays(&w, w.columns->type) && column_stays(&w, w.columns->type_version) && column_stays(&w, w.columns->stage) &&
 		column_stays(&w, w.columns->move) && column_stays(&w, w.columns->details) && column_stays(&w, w.columns->region) && column_stays(&w, w.columns->done_at))
 		return PointerGetDatum(w.row);

@@ -78,6 +78,9 @@ SELECT is((SELECT done_at FROM ticket WHERE ticket_id = 'S'), '2025-11-11', 'wha
 INSERT INTO ticket (ticket_id, stage, done_at, project, region, amount) VALUES ('free', 'anything', '2025-11-11', 'x', 'cn', 1);
 UPDATE ticket SET stage = 'else', details = '{"x": 1}', done_at = NULL WHERE ticket_id = 'free';
 SELECT is((SELECT count(*) FROM ticket_event WHERE ticket_id = 'free'), 0::bigint, 'a ticket without a type is free');
+INSERT INTO ticket (ticket_id, stage, project, region, amount) VALUES ('late', 'anything', 'x', 'cn', 1);
+UPDATE ticket SET type = 'repair', stage = NULL WHERE ticket_id = 'late';
+SELECT is((SELECT format('%s %s %s', t.stage, t.type_version, (SELECT string_agg(e.what, ' ') FROM ticket_event AS e WHERE e.ticket_id = 'late')) FROM ticket AS t WHERE t.ticket_id = 'late'), 'new 1 opened', 'until it is given one');
 
 ----------------------------------------------------------------------------------------------------
 -- Moves
