@@ -255,7 +255,7 @@ CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RET
 						CASE b.follower_policy WHEN 'last' THEN lower(p.valid) END DESC) AS place
 					FROM %1$s.book AS b
 					CROSS JOIN %1$s.subject_customer AS c
-					JOIN %1$s.subject_customer AS k ON k.customer = c.customer
+					JOIN %1$s.subject_customer AS k ON k.customer = c.customer AND strpos(k.subject, ':contact:') > 0
 					JOIN %1$s.follow_period AS p ON p.platform || ':contact:' || p.customer_no = k.subject AND p.customer_no = substr(k.subject, length(k.platform) + 10)
 					WHERE c.platform = o.platform AND c.subject = o.platform || ':order:' || o.order_no AND p.valid @> o.ordered_at AND (b.follower_inherited OR p.how <> 'inherited')
 				) AS f

@@ -325,6 +325,13 @@ static const Invariant invariants[] = {
 		"SELECT settle.mask_text(p.party), 'stands in sheets, which nothing changes' FROM %1$s.party AS p WHERE settle.looks_personal(p.party)"
 	},
 	{
+		"lines and promotions stand with their order",
+		"SELECT l.platform || ' ' || l.order_no, 'has lines, and is no order' FROM %1$s.order_line AS l "
+		"WHERE NOT EXISTS (SELECT FROM %1$s.shop_order AS o WHERE (o.order_no, o.shop, o.platform) = (l.order_no, l.shop, l.platform)) "
+		"UNION SELECT p.platform || ' ' || p.order_no, 'has promotions, and is no order' FROM %1$s.promotion AS p "
+		"WHERE NOT EXISTS (SELECT FROM %1$s.shop_order AS o WHERE (o.order_no, o.shop, o.platform) = (p.order_no, p.shop, p.platform))"
+	},
+	{
 		"a linked ticket names an order of the book",
 		"SELECT l.platform || ' ' || l.ticket_no, 'is linked to ' || l.order_platform || ' ' || l.order_no || ', which is not there' FROM %1$s.ticket_link AS l "
 		"WHERE l.order_no IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.shop_order AS o WHERE (o.platform, o.shop, o.order_no) = (l.order_platform, l.order_shop, l.order_no))"
