@@ -346,13 +346,9 @@ BEGIN
 	subjects := cardinality(concerned)::bigint;
 	EXECUTE format('INSERT INTO %s.erased (subject) SELECT unnest($1) ON CONFLICT DO NOTHING', book) USING concerned;
 	messages := settle._forget_messages(book, concerned, words);
-	EXECUTE format($sql$
-		SELECT coalesce(sum(settle._erase_form($1, 'customer:' || c.customer)), 0)::bigint
-		FROM (SELECT DISTINCT s.customer FROM %s.subject_customer AS s WHERE s.subject = ANY ($2)) AS c
-	$sql$, book) INTO tickets USING book, concerned;
+	tickets := settle._forget_forms(book, person, concerned);
 	SELECT f.persons, f.texts, f.keys, f.bodies INTO persons, texts, keys, bodies
 	FROM settle._forget(book, concerned, settle._bodies_of(book, concerned, words)) AS f;
-	texts := texts + settle._forget_forms(book, person, concerned);
 	PERFORM settle._log_person(book, 'erase', person, reason,
 		jsonb_build_object('subjects', subjects, 'persons', persons, 'texts', texts, 'keys', keys, 'bodies', bodies, 'messages', messages, 'tickets', tickets));
 END

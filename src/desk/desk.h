@@ -223,4 +223,19 @@ extern Jsonb *settle_form_mask(const DeskType *type, Jsonb *details);
 /* What changed from one to the other, as {"field": [was, now]}; NULL: nothing. */
 extern Jsonb *settle_form_changes(const DeskType *type, Jsonb *was, Jsonb *now);
 
+/* ---- event.c ---- */
+
+typedef enum DeskStatement
+{
+	DESK_NOTE,
+	DESK_MOVE,
+	DESK_AT_ONCE
+} DeskStatement;
+
+/* The plan of a statement on a book, kept for the session; inside enter and SPI. */
+extern SPIPlanPtr settle_desk_plan(const SettleBook *book, DeskStatement statement);
+
+/* Has tickets that are written settle with their statement, until it is called with false: no trigger can wait inside enter for the end of the transaction. */
+extern void settle_desk_at_once(const SettleBook *book, bool at_once);
+
 #endif							/* SETTLE_DESK_H */

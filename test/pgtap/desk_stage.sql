@@ -93,7 +93,7 @@ SELECT is(public.failure(statement), refused, statement) FROM (VALUES
     ($$SELECT settle.move_ticket('desk', 'A', 'finish')$$, '23502 | cannot make move "finish" of ticket "A" without serial | Give the move what it requires: fields => ''{...}''.'),
     ($$SELECT settle.move_ticket('desk', 'A', 'finish', '{"serial": "1", "parts": 12}')$$, '55000 | cannot make move "finish" of ticket "A": its guard does not hold | The guard is: amount > 0 and coalesce(form.parts, 0) < 10. | Moves from stage "work": cancel (to cancelled), check (to check), give_up (to cancelled).'),
     ($$SELECT settle.move_ticket('desk', 'A', 'fly')$$, '42704 | ticket type "repair" has no move "fly" | Moves from stage "work": cancel (to cancelled), check (to check), finish (to done), give_up (to cancelled).'),
-    ($$SELECT settle.move_ticket('desk', 'A', NULL)$$, '22004 | a ticket and a move must be given'),
+    ($$SELECT settle.move_ticket('desk', 'A', NULL)$$, '22004 | a book, a ticket and a move must be given'),
     ($$SELECT settle.move_ticket('desk', 'none', 'begin')$$, '42704 | book "desk" has no ticket "none"'),
     ($$SELECT settle.move_ticket('desk', 'free', 'begin')$$, '55000 | ticket "free" has no type | Give it one: UPDATE the column type of its row.'),
     ($$SELECT * FROM settle.legal_moves('desk', 'none')$$, '42704 | book "desk" has no ticket "none"'),
