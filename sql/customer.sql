@@ -6,6 +6,43 @@ RESET client_min_messages;
 \pset footer off
 
 ----------------------------------------------------------------------------------------------------
+-- Who a customer is: docs/customer.md
+----------------------------------------------------------------------------------------------------
+SELECT settle.create_book('shop');
+INSERT INTO shop.staging (platform, shop, payload) VALUES
+  ('wecom', 'ww1', '{"external_contact": {"external_userid": "wmA", "type": 1, "unionid": "oU-1"}, "follow_user": [{"userid": "xiaoman", "createtime": 1699599600, "remark_mobiles": ["13800138000"]}]}'),
+  ('wxshop', 'sph1', '{"order": {"order_id": "3719", "status": 20, "openid": "oX-1", "unionid": "oU-1", "create_time": 1699754400, "update_time": 1699754500, "order_detail": {"product_infos": [{"product_id": "1", "sku_id": "11", "sku_cnt": 1, "sale_price": 100, "real_price": 100}], "pay_info": {"transaction_id": "4200-1"}, "price_info": {"product_price": 100, "order_price": 100, "freight": 0}}}}'),
+  ('youzan', '63077', '{"data": {"full_order_info": {"order_info": {"tid": "E2023", "status": "TRADE_PAID", "created": "2023-11-11 09:15:00", "update_time": "2023-11-11 09:15:22"}, "buyer_info": {"yz_open_id": "yz-1", "outer_user_id": "oM-1", "buyer_phone": "13800138000"}, "pay_info": {"payment": "1.00"}, "orders": [{"oid": "1", "num": 1, "price": "1.00", "payment": "1.00"}]}}}'),
+  ('wechatpay', NULL, '{"appid": "wxM", "mchid": "16", "out_trade_no": "CY1", "transaction_id": "4200-2", "trade_state": "SUCCESS", "success_time": "2023-11-11T09:15:22+08:00", "payer": {"openid": "oM-1"}, "amount": {"total": 100, "payer_total": 100}}');
+SELECT applied, quarantined FROM settle.ingest('shop');
+SELECT settle.work('shop', 'customers');
+SELECT subject, customer FROM shop.subject_customer ORDER BY subject COLLATE "C";
+SELECT customer, other, state FROM shop.customer_suggestion;
+SELECT settle.accept_suggestion('shop', suggestion_id, 'said so at the counter') FROM shop.customer_suggestion;
+SELECT subject, customer FROM shop.subject_customer ORDER BY subject COLLATE "C";
+SELECT customer, key_type, scope, key_value, subjects FROM shop.customer_key ORDER BY key_type COLLATE "C", key_value COLLATE "C";
+
+-- it was his wife who paid
+SELECT settle.split_customer('shop', '{wechatpay:payment:4200-2}', 'paid by his wife');
+SELECT subject, customer FROM shop.subject_customer ORDER BY subject COLLATE "C";
+SELECT kind, customer, other, subjects, evidence, reason FROM shop.customer_event ORDER BY event_id;
+
+-- another unionid with the same openid
+INSERT INTO shop.staging (platform, shop, payload) VALUES
+  ('wxshop', 'sph1', '{"order": {"order_id": "3720", "status": 20, "openid": "oX-1", "unionid": "oU-2", "create_time": 1699754400, "update_time": 1699754500, "order_detail": {"price_info": {"order_price": 100}}}}');
+SELECT applied FROM settle.ingest('shop');
+SELECT settle.work('shop', 'customers');
+SELECT key_type, scope, key_value, customers, subjects FROM shop.customer_conflict;
+SELECT kind, message FROM shop.alert;
+SELECT settle.cut_key('shop', 'wxshop:order:3720', 'openid', 'oX-1', 'the page was still his');
+SELECT count(*) AS conflicts FROM shop.customer_conflict;
+SELECT settle.merge_customers('shop', 2, 3, 'same name');
+SELECT * FROM settle.check('shop');
+SET client_min_messages = warning;
+DROP SCHEMA shop CASCADE;
+RESET client_min_messages;
+
+----------------------------------------------------------------------------------------------------
 -- Personal data: docs/person.md
 ----------------------------------------------------------------------------------------------------
 SELECT settle.create_book('shop');

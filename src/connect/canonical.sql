@@ -291,6 +291,40 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.platform_ticket_fee IS 'what a platform itself settles for a workcard: directed amounts, and adjustments of them';
 
+		CREATE TABLE %1$I.platform_bill (
+			platform text NOT NULL,
+			shop text NOT NULL,
+			bill_no text NOT NULL,
+			line_no text NOT NULL,
+			trade_type text NOT NULL,
+			order_no text,
+			order_type text,
+			product_id text,
+			qty bigint,
+			goods_amount numeric,
+			freight_amount numeric,
+			paid_amount numeric,
+			refunded_before numeric,
+			platform_borne numeric,
+			service_fee numeric,
+			commission numeric,
+			leader_fee numeric,
+			channel_fee numeric,
+			other_fee numeric,
+			settle_amount numeric NOT NULL,
+			amount numeric NOT NULL,
+			ordered_at timestamptz,
+			settled_at timestamptz,
+			PRIMARY KEY (bill_no, line_no, trade_type, shop, platform)
+		);
+		CREATE INDEX platform_bill_order ON %1$I.platform_bill (order_no);
+		COMMENT ON TABLE %1$I.platform_bill IS 'what a platform settles with the shop, line by line; fees are those that it has kept, as printed';
+		COMMENT ON COLUMN %1$I.platform_bill.trade_type IS 'settled, refunded, deposit_refund or refunded_elsewhere';
+		COMMENT ON COLUMN %1$I.platform_bill.settle_amount IS 'what the shop receives, as printed';
+		COMMENT ON COLUMN %1$I.platform_bill.amount IS 'the same, negative where it is taken back';
+		COMMENT ON COLUMN %1$I.platform_bill.refunded_before IS 'refunds from before the settlement, which settle_amount already lacks';
+		COMMENT ON COLUMN %1$I.platform_bill.leader_fee IS 'of those who recruit authors (colonel)';
+
 		CREATE TABLE %1$I.signal (
 			platform text NOT NULL,
 			shop text NOT NULL,
@@ -305,7 +339,7 @@ BEGIN
 		);
 		COMMENT ON TABLE %1$I.signal IS 'pushes: each says that something should be fetched, and none carries what it is now';
 	$tables$, book);
-	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,follow_event,person,platform_ticket,platform_ticket_fee,signal}';
+	made := '{shop_order,refund,shop_payment,profit_share,shipment,customer_identity,customer_follow,follow_event,person,platform_ticket,platform_ticket_fee,platform_bill,signal}';
 	FOREACH table_name IN ARRAY made LOOP
 		EXECUTE format($columns$
 			ALTER TABLE %1$I.%2$I ADD version timestamptz NOT NULL, ADD precedence text COLLATE "C" NOT NULL,

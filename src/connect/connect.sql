@@ -61,7 +61,7 @@ BEGIN
 			kind text NOT NULL,
 			part text NOT NULL CHECK (part <> ''),
 			entity text NOT NULL CHECK (entity IN ('shop_order', 'order_line', 'promotion', 'refund', 'shop_payment', 'profit_share', 'shipment', 'shipment_event',
-				'customer_identity', 'customer_follow', 'follow_event', 'person', 'platform_ticket', 'platform_ticket_fee', 'signal', 'context')),
+				'customer_identity', 'customer_follow', 'follow_event', 'person', 'platform_ticket', 'platform_ticket_fee', 'platform_bill', 'signal', 'context')),
 			rows jsonpath[] NOT NULL CHECK (cardinality(rows) > 0),
 			within text,
 			place integer NOT NULL DEFAULT 0,

@@ -10,7 +10,6 @@
 
 #include "amount/amount.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/numeric.h"
@@ -25,29 +24,38 @@ amount_of(const Element *element, Column column, bool *isnull)
 }
 
 /* The discounts that concern one line, and that its price does not contain. */
-static SettleDec
-promotions_of(List *within, const Element *line)
+typedef struct Discount
 {
-	SettleDec	sum = settle_dec_in("0", 1);
-	Datum		line_no = line->row[line->part->columns[COLUMN_LINE_NO]];
+	char		line_no[512];
+	SettleDec	amount;
+} Discount;
+
+static HTAB *
+discounts_of_lines(List *within)
+{
+	HASHCTL		control = {.keysize = sizeof(((Discount *) NULL)->line_no), .entrysize = sizeof(Discount), .hcxt = CurrentMemoryContext};
+	HTAB	   *discounts = NULL;
 	ListCell   *cell;
 
 	foreach(cell, within)
 	{
 		const Element *promotion = lfirst(cell);
-		int			of_line;
-		int			in_price;
+		const int  *columns = promotion->part->columns;
+		Discount   *discount;
+		bool		found;
 		bool		isnull;
 
-		if (!promotion->part->is_promotion)
+		if (!promotion->part->is_promotion || promotion->row_nulls[columns[COLUMN_LINE_NO]] ||
+			(!promotion->row_nulls[columns[COLUMN_IN_PRICE]] && DatumGetBool(promotion->row[columns[COLUMN_IN_PRICE]])))
 			continue;
-		of_line = promotion->part->columns[COLUMN_LINE_NO];
-		in_price = promotion->part->columns[COLUMN_IN_PRICE];
-		if (!promotion->row_nulls[of_line] && datumIsEqual(promotion->row[of_line], line_no, false, -1) &&
-			!(!promotion->row_nulls[in_price] && DatumGetBool(promotion->row[in_price])))
-			sum = settle_dec_add(sum, amount_of(promotion, COLUMN_AMOUNT, &isnull));
+		if (discounts == NULL)
+			discounts = hash_create("discounts of lines", 16, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+		discount = hash_search(discounts, TextDatumGetCString(promotion->row[columns[COLUMN_LINE_NO]]), HASH_ENTER, &found);
+		if (!found)
+			discount->amount = settle_dec_in("0", 1);
+		discount->amount = settle_dec_add(discount->amount, amount_of(promotion, COLUMN_AMOUNT, &isnull));
 	}
-	return sum;
+	return discounts;
 }
 
 /*
@@ -61,6 +69,7 @@ allocate_lines(Element *order, List *within, SettleDec goods)
 	int			n = list_length(order->lines);
 	SettleDec  *weights = palloc(sizeof(SettleDec) * n);
 	SettleDec  *parts = palloc(sizeof(SettleDec) * n);
+	HTAB	   *discounts = discounts_of_lines(within);
 	bool		any = false;
 
 	for (int i = 0; i < n; i++)
@@ -70,7 +79,13 @@ allocate_lines(Element *order, List *within, SettleDec goods)
 
 		weights[i] = settle_dec_from_numeric(weight < 0 || line->nulls[weight] ? DatumGetNumeric(DirectFunctionCall1(int4_numeric, Int32GetDatum(0)))
 											 : DatumGetNumeric(line->values[weight]));
-		weights[i] = settle_dec_sub(weights[i], promotions_of(within, line));
+		if (discounts != NULL)
+		{
+			Discount   *discount = hash_search(discounts, TextDatumGetCString(line->row[line->part->columns[COLUMN_LINE_NO]]), HASH_FIND, NULL);
+
+			if (discount != NULL)
+				weights[i] = settle_dec_sub(weights[i], discount->amount);
+		}
 		if (settle_dec_sign(weights[i]) < 0)
 			return;
 		any |= settle_dec_sign(weights[i]) > 0;
@@ -132,7 +147,8 @@ settle_check_lines(Element *order, List *within)
 
 /*
  * Tells lines apart that have no number of their own: where a product stands in
- * an order twice, the second line is called after it with #2.
+ * an order twice, the second line is called after it with #2, or the next number
+ * that no line before it has.
  */
 void
 settle_tell_lines_apart(Element *order)
@@ -147,15 +163,26 @@ settle_tell_lines_apart(Element *order)
 	foreach(cell, order->lines)
 	{
 		Element    *line = lfirst(cell);
-		int			column = line->part->columns[COLUMN_LINE_NO];
-		char	   *line_no = TextDatumGetCString(line->row[column]);
+		Datum	   *line_no = &line->row[line->part->columns[COLUMN_LINE_NO]];
+		char	   *first = TextDatumGetCString(*line_no);
+		char	   *name = first;
+		int		   *times = NULL;	/* how many lines are called after the first of the name */
 		bool		found;
-		char	   *entry = hash_search(seen, line_no, HASH_ENTER, &found);
-		int		   *times = (int *) (entry + 512);
 
-		*times = found ? *times + 1 : 1;
-		if (found)
-			line->row[column] = CStringGetTextDatum(psprintf("%s#%d", line_no, *times));
+		for (;;)
+		{
+			char	   *entry = hash_search(seen, name, HASH_ENTER, &found);
+
+			if (!found)
+				*(int *) (entry + 512) = 1;
+			if (times == NULL)
+				times = (int *) (entry + 512);
+			if (!found)
+				break;
+			name = psprintf("%.480s#%d", first, ++*times);
+		}
+		if (name != first)
+			*line_no = CStringGetTextDatum(name);
 	}
 	hash_destroy(seen);
 }

@@ -40,6 +40,7 @@ const Entity settle_entities[] = {
 	{"person", NULL, {"platform", "subject", "role"}},
 	{"platform_ticket", NULL, {"platform", "shop", "ticket_no"}},
 	{"platform_ticket_fee", NULL, {"platform", "shop", "ticket_no", "fee_no"}},
+	{"platform_bill", NULL, {"platform", "shop", "bill_no", "line_no", "trade_type"}},
 	{"signal", NULL, {"platform", "shop", "signal_no"}},
 	/* makes no row: what stands in it is for the parts within */
 	{"context", NULL, {NULL}},

@@ -103,14 +103,18 @@ CREATE FUNCTION settle._continue_reread(book regnamespace, id bigint DEFAULT NUL
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	slice constant bigint := 20000;
-	due record;
+	slice constant bigint := 20000::bigint;
+	reread_id bigint;
+	reached_id bigint;
+	last_id bigint;
+	platform text;
+	kind text;
+	since timestamptz;
 	taken bigint;
-	reached bigint;
 BEGIN
-	EXECUTE format('SELECT r.* FROM %s.reread AS r WHERE r.finished_at IS NULL AND (r.reread_id = $1 OR $1 IS NULL) ORDER BY r.reread_id LIMIT 1 FOR UPDATE', book)
-		INTO due USING id;
-	IF due IS NULL THEN
+	EXECUTE format('SELECT r.reread_id, r.reached_id, r.last_id, r.platform, r.kind, r.since FROM %s.reread AS r WHERE r.finished_at IS NULL AND (r.reread_id = $1 OR $1 IS NULL) ORDER BY r.reread_id LIMIT 1 FOR UPDATE', book)
+		INTO reread_id, reached_id, last_id, platform, kind, since USING id;
+	IF reread_id IS NULL THEN
 		RETURN false;
 	END IF;
 	EXECUTE format($sql$
@@ -125,10 +129,10 @@ BEGIN
 			RETURNING s.staging_id
 		)
 		SELECT count(*), coalesce(max(t.staging_id), $1) FROM taken AS t
-	$sql$, book) INTO taken, reached USING due.reached_id, due.last_id, due.platform, due.kind, due.since, slice;
+	$sql$, book) INTO taken, reached_id USING reached_id, last_id, platform, kind, since, slice;
 	EXECUTE format($sql$
 		UPDATE %s.reread AS r SET reached_id = $2, payloads = r.payloads + $3, finished_at = CASE WHEN $3 < $4 THEN clock_timestamp() END WHERE r.reread_id = $1
-	$sql$, book) USING due.reread_id, reached, taken, slice;
+	$sql$, book) USING reread_id, reached_id, taken, slice;
 	RETURN taken = slice;
 END
 $function$;

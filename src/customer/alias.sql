@@ -97,8 +97,7 @@ CREATE FUNCTION settle._cut_alias(
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	this text := CASE table_name WHEN 'staff_alias' THEN 'a.platform = $1 AND a.shop = $2 AND a.staff_ref = $3 AND a.kind = $4'
-		ELSE 'a.platform = $1 AND a.shop = $2 AND a.store_ref = $3 AND $4 IS NULL' END;
+	ref text := CASE table_name WHEN 'staff_alias' THEN 'staff_ref' ELSE 'store_ref' END;
 BEGIN
 	IF num_nonnulls(platform, shop, reference, at) < 4 THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'an alias needs a platform, a shop, a reference and a time',
@@ -107,11 +106,13 @@ BEGIN
 	EXECUTE format('LOCK TABLE %s.%I IN SHARE ROW EXCLUSIVE MODE', book, table_name);
 	EXECUTE format($sql$
 		SELECT count(*) FILTER (WHERE a.valid @> $5) > 0, coalesce(max(upper(a.valid)) FILTER (WHERE a.valid @> $5), min(lower(a.valid)) FILTER (WHERE lower(a.valid) > $5))
-		FROM %1$s.%2$I AS a WHERE %3$s
-	$sql$, book, table_name, this) INTO cut, until USING platform, shop, reference, kind, at;
-	EXECUTE format('DELETE FROM %s.%I AS a WHERE %s AND a.valid @> $5 AND coalesce(lower(a.valid), ''-infinity'') = $5', book, table_name, this)
+		FROM %1$s.%2$I AS a WHERE a.platform = $1 AND a.shop = $2 AND a.%3$I = $3 AND to_jsonb(a) ->> 'kind' IS NOT DISTINCT FROM $4
+	$sql$, book, table_name, ref) INTO cut, until USING platform, shop, reference, kind, at;
+	EXECUTE format('DELETE FROM %s.%I AS a WHERE a.platform = $1 AND a.shop = $2 AND a.%I = $3 AND to_jsonb(a) ->> ''kind'' IS NOT DISTINCT FROM $4 '
+			'AND a.valid @> $5 AND coalesce(lower(a.valid), ''-infinity'') = $5', book, table_name, ref)
 		USING platform, shop, reference, kind, at;
-	EXECUTE format('UPDATE %s.%I AS a SET valid = tstzrange(lower(a.valid), $5) WHERE %s AND a.valid @> $5', book, table_name, this)
+	EXECUTE format('UPDATE %s.%I AS a SET valid = tstzrange(lower(a.valid), $5) WHERE a.platform = $1 AND a.shop = $2 AND a.%I = $3 AND to_jsonb(a) ->> ''kind'' IS NOT DISTINCT FROM $4 '
+			'AND a.valid @> $5', book, table_name, ref)
 		USING platform, shop, reference, kind, at;
 END
 $function$;

@@ -74,6 +74,7 @@ BEGIN
 			PRIMARY KEY (key_id, subject_id)
 		);
 		CREATE INDEX identity_link_subject ON %1$I.identity_link (subject_id);
+		CREATE INDEX identity_link_cut ON %1$I.identity_link (subject_id) WHERE cut;
 		COMMENT ON TABLE %1$I.identity_link IS 'which subject has which key';
 		COMMENT ON COLUMN %1$I.identity_link.cut IS 'a person has said that the key is not of the subject';
 		CREATE SEQUENCE %1$I.customer_decision;
@@ -228,69 +229,100 @@ COMMENT ON FUNCTION settle.note_key_type() IS 'row trigger on the key types of a
 /*
  * Brings the links of subjects up to their identities.  A key without a scope is
  * that of the one scope in which its value is known; where there are several it
- * is none of theirs.  So a further scope takes keys from where they were, and
- * whoever had them is to be looked at as well.
+ * is none of theirs.  So a scope more or less moves keys without one, and whoever
+ * has them is looked at as well.
  */
 CREATE FUNCTION settle._link_keys(book regnamespace, INOUT changed bigint[], INOUT shaken bigint[])
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET jit = off
 AS $function$
 DECLARE
 	others bigint[];
+	-- keys of scopes in which nobody has the value any more
+	dead bigint[];
 	identities text := format($sql$
 		(SELECT s.subject_id, i.key_type, i.scope, i.key_value
-		FROM %1$s.customer_subject AS s
-		JOIN %1$s.customer_identity AS i ON (i.platform, i.subject) = (s.platform, s.subject)
+		FROM unnest($1) AS c (subject_id)
+		JOIN %1$s.customer_subject AS s ON s.subject_id = c.subject_id
+		CROSS JOIN LATERAL (SELECT i.key_type, i.scope, i.key_value FROM %1$s.customer_identity AS i WHERE (i.platform, i.subject) = (s.platform, s.subject) OFFSET 0) AS i
 		JOIN %1$s.key_type AS t ON t.key_type = i.key_type
-		WHERE s.subject_id = ANY ($1) AND t.strength <> 'never' AND (t.pattern IS NULL OR i.key_value ~ t.pattern) AND i.key_type NOT IN ('same', 'apart'))
+		WHERE t.strength <> 'never' AND (t.pattern IS NULL OR i.key_value ~ t.pattern) AND i.key_type NOT IN ('same', 'apart'))
+	$sql$, book);
+	only_scope text := format($sql$
+		(SELECT min(o.scope) FROM %1$s.identity_key AS o
+		WHERE (o.key_type, o.key_value) = (i.key_type, i.key_value) AND o.scope <> '' AND o.key_id <> ALL ($2) HAVING count(*) = 1)
 	$sql$, book);
 BEGIN
+	EXECUTE format($sql$
+		SELECT coalesce(array_agg(DISTINCT k.key_id), '{}')
+		FROM %1$s.identity_link AS l
+		JOIN %1$s.identity_key AS k ON k.key_id = l.key_id AND k.scope <> '' AND k.key_type NOT IN ('same', 'apart')
+		WHERE l.subject_id = ANY ($1) AND NOT EXISTS (
+			SELECT FROM %1$s.identity_link AS m
+			JOIN %1$s.customer_subject AS s ON s.subject_id = m.subject_id
+			JOIN %1$s.customer_identity AS i ON (i.platform, i.subject, i.key_type, i.scope, i.key_value) = (s.platform, s.subject, k.key_type, k.scope, k.key_value)
+			WHERE m.key_id = k.key_id)
+	$sql$, book) INTO dead USING shaken;
 	EXECUTE format($sql$
 		WITH scoped AS (
 			INSERT INTO %1$s.identity_key (key_type, scope, key_value)
 			SELECT DISTINCT i.key_type, i.scope, i.key_value FROM %2$s AS i WHERE i.scope <> ''
 			ON CONFLICT DO NOTHING
 			RETURNING key_type, key_value
+		), moving AS (
+			SELECT n.key_type, n.key_value FROM scoped AS n
+			UNION
+			SELECT k.key_type, k.key_value FROM %1$s.identity_key AS k WHERE k.key_id = ANY ($2)
 		)
 		SELECT array_agg(DISTINCT l.subject_id)
-		FROM scoped AS n
+		FROM moving AS n
 		JOIN %1$s.identity_key AS k ON (k.key_type, k.key_value) = (n.key_type, n.key_value)
 		JOIN %1$s.identity_link AS l ON l.key_id = k.key_id
-	$sql$, book, identities) INTO others USING changed;
+	$sql$, book, identities) INTO others USING changed, dead;
 	changed := ARRAY(SELECT unnest(changed) UNION SELECT unnest(others));
 	shaken := ARRAY(SELECT unnest(shaken) UNION SELECT unnest(others));
 	EXECUTE format($sql$
 		INSERT INTO %1$s.identity_key (key_type, scope, key_value)
-		SELECT DISTINCT i.key_type, '', i.key_value FROM %2$s AS i
-		WHERE i.scope = '' AND (SELECT count(*) FROM %1$s.identity_key AS k WHERE (k.key_type, k.key_value) = (i.key_type, i.key_value) AND k.scope <> '') <> 1
+		SELECT DISTINCT i.key_type, '', i.key_value FROM %2$s AS i WHERE i.scope = '' AND %3$s IS NULL
 		ON CONFLICT DO NOTHING
-	$sql$, book, identities) USING changed;
+	$sql$, book, identities, only_scope) USING changed, dead;
 	EXECUTE format($sql$
-		WITH wanted AS (
-			SELECT DISTINCT i.subject_id, k.key_id
-			FROM %2$s AS i
-			JOIN %1$s.identity_key AS k ON (k.key_type, k.key_value) = (i.key_type, i.key_value)
-				AND k.scope = CASE WHEN i.scope <> '' THEN i.scope ELSE coalesce((SELECT min(o.scope) FROM %1$s.identity_key AS o
-					WHERE (o.key_type, o.key_value) = (i.key_type, i.key_value) AND o.scope <> '' HAVING count(*) = 1), '') END
+		WITH identity AS MATERIALIZED (
+			SELECT i.* FROM %2$s AS i
+		), wanted AS (
+			SELECT DISTINCT i.subject_id, k.key_id, k.key_type, k.key_value
+			FROM identity AS i
+			CROSS JOIN LATERAL (SELECT k.key_id, k.key_type, k.key_value FROM %1$s.identity_key AS k
+				WHERE (k.key_type, k.key_value) = (i.key_type, i.key_value) AND k.scope = coalesce(nullif(i.scope, ''), %3$s, '') OFFSET 0) AS k
 		), added AS (
-			INSERT INTO %1$s.identity_link (subject_id, key_id) SELECT w.subject_id, w.key_id FROM wanted AS w ON CONFLICT DO NOTHING
+			-- what was cut of a subject stays cut when its key moves to another scope
+			INSERT INTO %1$s.identity_link (subject_id, key_id, cut)
+			SELECT w.subject_id, w.key_id, w.subject_id IN (SELECT l.subject_id FROM %1$s.identity_link AS l WHERE l.cut) AND EXISTS (SELECT FROM %1$s.identity_link AS l JOIN %1$s.identity_key AS k ON k.key_id = l.key_id
+				WHERE l.subject_id = w.subject_id AND l.cut AND (k.key_type, k.key_value) = (w.key_type, w.key_value))
+			FROM wanted AS w
+			ON CONFLICT DO NOTHING
 		), removed AS (
 			DELETE FROM %1$s.identity_link AS l
 			USING %1$s.identity_key AS k
-			WHERE l.subject_id = ANY ($2) AND k.key_id = l.key_id AND k.key_type NOT IN ('same', 'apart')
+			WHERE l.subject_id = ANY ($3) AND k.key_id = l.key_id AND k.key_type NOT IN ('same', 'apart')
 				AND NOT EXISTS (SELECT FROM wanted AS w WHERE (w.subject_id, w.key_id) = (l.subject_id, l.key_id))
 			RETURNING l.key_id, l.subject_id
 		), orphaned AS (
 			DELETE FROM %1$s.identity_key AS k
 			USING (SELECT DISTINCT r.key_id FROM removed AS r) AS r
 			WHERE k.key_id = r.key_id AND NOT EXISTS (SELECT FROM wanted AS w WHERE w.key_id = k.key_id)
-				AND NOT EXISTS (SELECT FROM %1$s.identity_link AS l WHERE l.key_id = k.key_id AND (l.key_id, l.subject_id) NOT IN (SELECT x.key_id, x.subject_id FROM removed AS x))
+				AND NOT EXISTS (SELECT FROM %1$s.identity_link AS l WHERE l.key_id = k.key_id AND NOT EXISTS (SELECT FROM removed AS x WHERE (x.key_id, x.subject_id) = (l.key_id, l.subject_id)))
+			RETURNING k.key_id
+		), cleared AS (
+			UPDATE %1$s.identity_key AS k SET customer = NULL
+			FROM (SELECT r.key_id FROM removed AS r EXCEPT SELECT o.key_id FROM orphaned AS o) AS r
+			WHERE k.key_id = r.key_id
 		)
 		SELECT array_agg(DISTINCT l.subject_id)
 		FROM removed AS r
-		JOIN %1$s.identity_key AS k ON k.key_id = r.key_id AND k.contested
-		JOIN %1$s.identity_link AS l ON l.key_id = k.key_id
-	$sql$, book, identities) INTO others USING changed, shaken;
+		JOIN %1$s.identity_link AS l ON l.key_id = r.key_id
+	$sql$, book, identities, only_scope) INTO others USING changed, dead, shaken;
 	changed := ARRAY(SELECT unnest(changed) UNION SELECT unnest(others));
 	shaken := ARRAY(SELECT unnest(shaken) UNION SELECT unnest(others));
 END

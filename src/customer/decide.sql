@@ -141,11 +141,31 @@ BEGIN
 	IF staying IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('nothing would be left of customer %s', customers[1]);
 	END IF;
+	-- what a person has joined stays joined without those who leave, if somebody is left on their side
 	EXECUTE format($sql$
-		UPDATE %1$s.identity_link AS l SET cut = true
-		FROM %1$s.identity_key AS k
-		WHERE l.subject_id = ANY ($1) AND NOT l.cut AND k.key_id = l.key_id AND k.customer = $2
-			AND EXISTS (SELECT FROM %1$s.identity_link AS o WHERE o.key_id = l.key_id AND NOT o.cut AND o.subject_id <> ALL ($1))
+		INSERT INTO %1$s.identity_link (subject_id, key_id)
+		SELECT n.subject_id, l.key_id
+		FROM (
+			SELECT min(o.subject_id) AS subject_id
+			FROM %1$s.identity_link AS l
+			JOIN %1$s.identity_key AS k ON k.key_id = l.key_id AND k.customer = $2 AND k.key_type NOT IN ('same', 'apart')
+			JOIN %1$s.identity_link AS o ON o.key_id = l.key_id AND NOT o.cut AND o.subject_id <> ALL ($1)
+			WHERE l.subject_id = ANY ($1) AND NOT l.cut
+		) AS n
+		JOIN %1$s.identity_link AS l ON l.subject_id = ANY ($1) AND NOT l.cut
+		JOIN %1$s.identity_key AS k ON k.key_id = l.key_id AND k.key_type = 'same'
+		WHERE n.subject_id IS NOT NULL
+		ON CONFLICT DO NOTHING
+	$sql$, book) USING leaving, customers[1];
+	EXECUTE format($sql$
+		WITH cut AS (
+			UPDATE %1$s.identity_link AS l SET cut = true
+			FROM %1$s.identity_key AS k
+			WHERE l.subject_id = ANY ($1) AND NOT l.cut AND k.key_id = l.key_id AND k.customer = $2
+				AND EXISTS (SELECT FROM %1$s.identity_link AS o WHERE o.key_id = l.key_id AND NOT o.cut AND o.subject_id <> ALL ($1))
+			RETURNING l.key_id
+		)
+		UPDATE %1$s.identity_key AS k SET customer = NULL WHERE k.key_id IN (SELECT c.key_id FROM cut AS c)
 	$sql$, book) USING leaving, customers[1];
 	IF cardinality(leaving) > 1 THEN
 		PERFORM settle._say(book, 'same', leaving);
@@ -203,6 +223,8 @@ BEGIN
 			FROM %1$s.identity_key AS k, %1$s.customer_subject AS s
 			WHERE k.key_id = l.key_id AND s.subject_id = l.subject_id AND s.subject = $1 AND k.key_type = $2 AND k.key_value = $3 AND l.cut <> $4
 			RETURNING l.key_id, s.customer, s.subject
+		), cleared AS (
+			UPDATE %1$s.identity_key AS k SET customer = NULL WHERE k.key_id IN (SELECT c.key_id FROM changed AS c)
 		), noted AS (
 			INSERT INTO %1$s.customer_event (kind, customer, subjects, evidence, actor, reason)
 			SELECT CASE WHEN $4 THEN 'cut' ELSE 'restored' END, c.customer, ARRAY[c.subject], $2, settle.actor($5), settle.reason($5) FROM changed AS c

@@ -55,8 +55,14 @@ BEGIN
 			HINT = 'Say why, and refer to a letter or a call by its number.';
 	END IF;
 	IF person ~ '^customer:[0-9]{1,18}$' THEN
-		EXECUTE format('SELECT array_agg(s.subject ORDER BY s.subject) FROM %s.subject_customer AS s WHERE s.customer = $1', book)
-			INTO subjects USING substring(person FROM 10)::bigint;
+		-- a number that was given up leads to the one that took its place
+		EXECUTE format($sql$
+			SELECT array_agg(s.subject ORDER BY s.subject)
+			FROM %1$s.customer AS c
+			JOIN %1$s.customer_subject AS f ON f.subject_id = c.subject_id
+			JOIN %1$s.subject_customer AS s ON s.customer = f.customer
+			WHERE c.customer = $1
+		$sql$, book) INTO subjects USING substring(person FROM 10)::bigint;
 	ELSE
 		EXECUTE format($sql$
 			SELECT array_agg(DISTINCT k.subject)
@@ -78,6 +84,24 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._subjects_of(regnamespace, text, text) IS 'the subjects of a person, who is named by a customer or by a subject; raises 42704 where nobody is known by that name';
+
+CREATE FUNCTION settle._codes_of(book regnamespace, subjects text[]) RETURNS text[]
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	codes text[];
+BEGIN
+	EXECUTE format($sql$
+		SELECT coalesce(array_agg('customer:' || c.customer ORDER BY c.customer), '{}')
+		FROM %1$s.customer AS c
+		JOIN %1$s.customer_subject AS f ON f.subject_id = c.subject_id
+		WHERE f.subject = ANY ($1)
+	$sql$, book) INTO codes USING subjects;
+	RETURN codes;
+END
+$function$;
+COMMENT ON FUNCTION settle._codes_of(regnamespace, text[]) IS 'the codes that a customer of some subjects has and had';
 
 CREATE FUNCTION settle._log_person(book regnamespace, action text, person text, reason text, figures jsonb) RETURNS void
 	LANGUAGE plpgsql
@@ -277,6 +301,25 @@ $function$;
 COMMENT ON FUNCTION settle._forget_messages(regnamespace, text[], text[]) IS
 	'takes personal data out of messages to platforms, of which those not yet delivered are given up, and out of what alerts and problems quote; returns how many messages';
 
+CREATE FUNCTION settle._forget_forms(book regnamespace, person text, subjects text[]) RETURNS bigint
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	forms bigint := settle._erase_form(book, NULL, ARRAY(SELECT s.number FROM settle._subjects(subjects, 'order') AS s));
+	code text;
+BEGIN
+	IF person ~ '^customer:' THEN
+		FOREACH code IN ARRAY settle._codes_of(book, subjects) LOOP
+			forms := forms + settle._erase_form(book, code);
+		END LOOP;
+	END IF;
+	RETURN forms;
+END
+$function$;
+COMMENT ON FUNCTION settle._forget_forms(regnamespace, text, text[]) IS
+	'takes personal fields out of the tickets of orders and, where a customer is named, of all that are his; returns of how many';
+
 CREATE FUNCTION settle.erase_person(
 	book regnamespace, person text, reason text,
 	OUT subjects bigint, OUT persons bigint, OUT texts bigint, OUT keys bigint, OUT bodies bigint, OUT messages bigint
@@ -294,6 +337,7 @@ AS $function$
 DECLARE
 	concerned text[];
 	words text[];
+	tickets bigint;
 BEGIN
 	-- after the ingest that runs, before the next one
 	EXECUTE format('LOCK TABLE %s.mapping IN SHARE ROW EXCLUSIVE MODE', book);
@@ -302,10 +346,11 @@ BEGIN
 	subjects := cardinality(concerned)::bigint;
 	EXECUTE format('INSERT INTO %s.erased (subject) SELECT unnest($1) ON CONFLICT DO NOTHING', book) USING concerned;
 	messages := settle._forget_messages(book, concerned, words);
+	tickets := settle._forget_forms(book, person, concerned);
 	SELECT f.persons, f.texts, f.keys, f.bodies INTO persons, texts, keys, bodies
 	FROM settle._forget(book, concerned, settle._bodies_of(book, concerned, words)) AS f;
 	PERFORM settle._log_person(book, 'erase', person, reason,
-		jsonb_build_object('subjects', subjects, 'persons', persons, 'texts', texts, 'keys', keys, 'bodies', bodies, 'messages', messages));
+		jsonb_build_object('subjects', subjects, 'persons', persons, 'texts', texts, 'keys', keys, 'bodies', bodies, 'messages', messages, 'tickets', tickets));
 END
 $function$;
 COMMENT ON FUNCTION settle._erase_person(regnamespace, text, text) IS 'body of settle.erase_person';

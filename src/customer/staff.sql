@@ -68,8 +68,7 @@ BEGIN
 			replaced_at timestamptz,
 			CHECK (replaced_at >= attributed_at)
 		);
-		CREATE UNIQUE INDEX attribution_current ON %1$I.attribution (platform, shop, order_no, line_no) WHERE replaced_at IS NULL;
-		CREATE INDEX attribution_order ON %1$I.attribution (order_no);
+		CREATE UNIQUE INDEX attribution_current ON %1$I.attribution (order_no, line_no, shop, platform) WHERE replaced_at IS NULL;
 		CREATE TRIGGER append_only BEFORE UPDATE OF attribution_id, platform, shop, order_no, line_no, weights, evidence, estimate, attributed_at OR DELETE OR TRUNCATE
 			ON %1$I.attribution FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 		COMMENT ON TABLE %1$I.attribution IS 'who served each order line, now (replaced_at is null) and before: by which evidence, from when to when the book said so';
@@ -161,6 +160,12 @@ BEGIN
 			SELECT DISTINCT t.kind, t.reference FROM taken AS t
 		), paid AS (
 			SELECT p.payment_no, p.order_ref, p.attach FROM %1$s.shop_payment AS p JOIN reference AS r ON r.reference = p.staff_ref
+		), word AS MATERIALIZED (
+			SELECT settle.normalize_text(r.reference) AS word FROM reference AS r WHERE r.kind = 'word'
+		), memo AS MATERIALIZED (
+			SELECT o.platform, o.shop, o.order_no, settle.normalize_text(o.seller_memo) AS memo
+			FROM %1$s.shop_order AS o
+			WHERE o.seller_memo IS NOT NULL AND EXISTS (SELECT FROM word)
 		)
 		INSERT INTO %1$s.order_changed (step, platform, shop, order_no)
 		SELECT 'staff', o.platform, o.shop, o.order_no
@@ -180,9 +185,7 @@ BEGIN
 		JOIN %1$s.subject_customer AS s ON s.customer = k.customer
 		JOIN %1$s.shop_order AS o ON s.subject = o.platform || ':order:' || o.order_no AND o.order_no = substr(s.subject, length(s.platform) + 8)
 		UNION
-		SELECT 'staff', o.platform, o.shop, o.order_no
-		FROM %1$s.shop_order AS o JOIN reference AS r ON r.kind = 'word' AND strpos(settle.normalize_text(o.seller_memo), settle.normalize_text(r.reference)) > 0
-		WHERE o.seller_memo IS NOT NULL
+		SELECT 'staff', m.platform, m.shop, m.order_no FROM memo AS m JOIN word AS w ON strpos(m.memo, w.word) > 0
 	$sql$, book);
 END
 $function$;
@@ -252,7 +255,7 @@ CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RET
 						CASE b.follower_policy WHEN 'last' THEN lower(p.valid) END DESC) AS place
 					FROM %1$s.book AS b
 					CROSS JOIN %1$s.subject_customer AS c
-					JOIN %1$s.subject_customer AS k ON k.customer = c.customer
+					JOIN %1$s.subject_customer AS k ON k.customer = c.customer AND strpos(k.subject, ':contact:') > 0
 					JOIN %1$s.follow_period AS p ON p.platform || ':contact:' || p.customer_no = k.subject AND p.customer_no = substr(k.subject, length(k.platform) + 10)
 					WHERE c.platform = o.platform AND c.subject = o.platform || ':order:' || o.order_no AND p.valid @> o.ordered_at AND (b.follower_inherited OR p.how <> 'inherited')
 				) AS f
@@ -263,8 +266,13 @@ CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RET
 				FROM (
 					SELECT x.staff_ref, x.word, string_agg(x.word, E'\n') OVER (ORDER BY length(x.word) DESC GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS longer
 					FROM (SELECT settle.normalize_text(o.seller_memo) AS memo OFFSET 0) AS t
-					JOIN %1$s.staff_alias AS x ON strpos(t.memo, x.word) > 0 AND x.platform IN (o.platform, '') AND x.shop IN (o.shop, '') AND x.valid @> o.ordered_at
-					WHERE o.seller_memo IS NOT NULL AND x.kind = 'word'
+					CROSS JOIN LATERAL (
+						SELECT y.staff_ref, y.word, y.valid FROM %1$s.staff_alias AS y
+						WHERE y.kind = 'word' AND y.platform IN (o.platform, '') AND y.shop IN (o.shop, '')
+						OFFSET 0
+					) AS x
+					WHERE o.seller_memo IS NOT NULL AND EXISTS (SELECT FROM %1$s.staff_alias AS y WHERE y.kind = 'word')
+						AND strpos(t.memo, x.word) > 0 AND x.valid @> o.ordered_at
 				) AS w
 				WHERE strpos(coalesce(w.longer, ''), w.word) = 0
 			) AS v

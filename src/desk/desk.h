@@ -182,6 +182,9 @@ extern void settle_desk_load(const DeskType *type, HeapTuple ticket, TupleDesc d
 extern bool settle_term_holds(const DeskType *type, const DeskTerm *term);
 extern Datum settle_term_datum(const DeskType *type, const DeskTerm *term, bool *isnull);
 
+/* Tells whether a ticket is one for the desk. */
+extern bool settle_ticket_has_type(HeapTuple ticket, TupleDesc desc);
+
 /* A column of a ticket that is a text; NULL where it is null. */
 extern char *settle_ticket_text(HeapTuple ticket, TupleDesc desc, AttrNumber column);
 
@@ -219,5 +222,20 @@ extern Jsonb *settle_form_mask(const DeskType *type, Jsonb *details);
 
 /* What changed from one to the other, as {"field": [was, now]}; NULL: nothing. */
 extern Jsonb *settle_form_changes(const DeskType *type, Jsonb *was, Jsonb *now);
+
+/* ---- event.c ---- */
+
+typedef enum DeskStatement
+{
+	DESK_NOTE,
+	DESK_MOVE,
+	DESK_AT_ONCE
+} DeskStatement;
+
+/* The plan of a statement on a book, kept for the session; inside enter and SPI. */
+extern SPIPlanPtr settle_desk_plan(const SettleBook *book, DeskStatement statement);
+
+/* Has tickets that are written settle with their statement, until it is called with false: no trigger can wait inside enter for the end of the transaction. */
+extern void settle_desk_at_once(const SettleBook *book, bool at_once);
 
 #endif							/* SETTLE_DESK_H */

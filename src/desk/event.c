@@ -32,41 +32,65 @@ typedef struct Event
 	const char *reason;
 } Event;
 
-/* The statement that notes an event, kept for each book. */
-typedef struct EventPlan
+/* Statements that every ticket needs; %s is the book. */
+static const struct
 {
-	Oid			schema;
+	const char *sql;
+	int			nargs;
+	Oid			types[9];
+}			statements[] = {
+	[DESK_NOTE] = {
+		"INSERT INTO %s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+		9, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID}
+	},
+	/* a stage that is null asks for where the move leads, even if it is the one that was made last */
+	[DESK_MOVE] = {
+		"UPDATE %s.ticket AS t SET stage = NULL, move = $2, details = t.details || coalesce($3, '{}') "
+		"WHERE t.ticket_id = $1 AND t.type IS NOT NULL RETURNING t.stage",
+		3, {TEXTOID, TEXTOID, JSONBOID}
+	},
+	[DESK_AT_ONCE] = {
+		"SELECT settle._settle_at_once(%s, $1)",
+		1, {BOOLOID}
+	},
+};
+
+/* One of them, planned for one book. */
+typedef struct KeptPlan
+{
+	struct
+	{
+		Oid			schema;
+		DeskStatement statement;
+	}			key;
 	SPIPlanPtr	plan;
-} EventPlan;
+} KeptPlan;
 
 static HTAB *plans = NULL;
 
-static SPIPlanPtr
-event_plan(const SettleBook *book)
+SPIPlanPtr
+settle_desk_plan(const SettleBook *book, DeskStatement statement)
 {
-	EventPlan  *entry;
-	bool		found;
+	KeptPlan	wanted = {{book->schema, statement}};
+	KeptPlan   *kept;
 
 	if (plans == NULL)
 	{
-		HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(EventPlan), .hcxt = CacheMemoryContext};
+		HASHCTL		control = {.keysize = sizeof(wanted.key), .entrysize = sizeof(KeptPlan), .hcxt = CacheMemoryContext};
 
-		plans = hash_create("scrm_settle ticket events", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		plans = hash_create("scrm_settle desk plans", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	entry = hash_search(plans, &book->schema, HASH_FIND, NULL);
-	if (entry == NULL)
+	kept = hash_search(plans, &wanted.key, HASH_FIND, NULL);
+	if (kept == NULL)
 	{
-		Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID};
-		SPIPlanPtr	plan = SPI_prepare(psprintf("INSERT INTO %s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)", book->name),
-									   lengthof(types), types);
+		SPIPlanPtr	plan = SPI_prepare(psprintf(statements[statement].sql, statement == DESK_AT_ONCE ? quote_literal_cstr(book->name) : book->name), statements[statement].nargs, (Oid *) statements[statement].types);
 
-		if (plan == NULL)
-			elog(ERROR, "could not prepare the journal of tickets of book \"%s\": %s", book->label, SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		entry = hash_search(plans, &book->schema, HASH_ENTER, &found);
-		entry->plan = plan;
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare a statement on tickets of book \"%s\": %s", book->label, SPI_result_code_string(SPI_result));
+		kept = hash_search(plans, &wanted.key, HASH_ENTER, NULL);
+		kept->plan = plan;
 	}
-	return entry->plan;
+	return kept->plan;
 }
 
 static void
@@ -97,7 +121,7 @@ note_event(const SettleBook *book, const char *ticket, const Event *event)
 	values[7] = event->changes == NULL ? (Datum) 0 : JsonbPGetDatum(event->changes);
 	nulls[7] = event->changes == NULL ? 'n' : ' ';
 	set_text(values, nulls, 8, event->reason != NULL ? event->reason : settle_reason_given(book->schema));
-	if (SPI_execute_plan(event_plan(book), values, nulls, false, 0) != SPI_OK_INSERT)
+	if (SPI_execute_plan(settle_desk_plan(book, DESK_NOTE), values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not note an event of ticket \"%s\"", ticket);
 	MemoryContextSwitchTo(old);
 }
@@ -180,17 +204,15 @@ consequences(Desk *desk, const DeskType *type, const char *ticket, const char *m
 	return found;
 }
 
-/*
- * Has the ticket that is opened settled with its statement: no trigger can wait
- * here for the end of the transaction.
- */
-static void
-settle_at_once(const SettleBook *book, bool at_once)
+void
+settle_desk_at_once(const SettleBook *book, bool at_once)
 {
-	Oid			types[] = {OIDOID, BOOLOID};
-	Datum		values[] = {ObjectIdGetDatum(book->schema), BoolGetDatum(at_once)};
+	MemoryContext old = CurrentMemoryContext;
+	Datum		value = BoolGetDatum(at_once);
 
-	settle_book_execute("SELECT settle._settle_at_once($1::regnamespace, $2)", 2, types, values, NULL, SPI_OK_SELECT);
+	if (SPI_execute_plan(settle_desk_plan(book, DESK_AT_ONCE), &value, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not say when tickets of book \"%s\" settle", book->label);
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -208,14 +230,14 @@ open_ticket(const SettleBook *book, const char *ticket, const Consequence *c)
 		c->document == NULL ? (Datum) 0 : JsonbPGetDatum(c->document)
 	};
 
-	settle_at_once(book, true);
+	settle_desk_at_once(book, true);
 	settle_book_execute(psprintf("INSERT INTO %1$s.ticket (ticket_id, type, follows, opened_at, project, region, channel, customer, level, dealer, amount, currency, details) "
 								 "SELECT t.ticket_id || ':' || $2, $3, t.ticket_id, now() + $4, "
 								 "coalesce((SELECT y.project FROM %1$s.ticket_type AS y WHERE y.type = $3 AND y.enabled_at IS NOT NULL ORDER BY y.version DESC LIMIT 1), t.project), "
 								 "t.region, t.channel, t.customer, t.level, t.dealer, 0, t.currency, coalesce($5, '{}') "
 								 "FROM %1$s.ticket AS t WHERE t.ticket_id = $1 ON CONFLICT (ticket_id) DO NOTHING", book->name),
 						lengthof(types), types, values, c->document == NULL ? "    n" : NULL, SPI_OK_INSERT);
-	settle_at_once(book, false);
+	settle_desk_at_once(book, false);
 }
 
 static void
@@ -294,7 +316,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	{
 		.what = "deleted", .was = stages[0]
 	};
-	else if (stages[0] == NULL)
+	else if (before == NULL || !settle_ticket_has_type(before, desc))
 		events[n++] = (Event)
 	{
 		.what = "opened", .now = stages[1], .version = DatumGetInt32(heap_getattr(after, c->type_version, desc, &isnull))

@@ -77,36 +77,9 @@ COMMENT ON FUNCTION settle._open_ticket IS 'body of settle.open_ticket';
 REVOKE ALL ON FUNCTION settle._open_ticket FROM PUBLIC;
 
 CREATE FUNCTION settle.move_ticket(book regnamespace, ticket_id text, move text, fields jsonb DEFAULT NULL, reason text DEFAULT NULL)
-	RETURNS text AS 'MODULE_PATHNAME', 'settle_as_staff' LANGUAGE C;
+	RETURNS text AS 'MODULE_PATHNAME', 'settle_move_ticket' LANGUAGE C;
 COMMENT ON FUNCTION settle.move_ticket(regnamespace, text, text, jsonb, text) IS
 	'makes a move of a ticket, filling in fields of its form, and returns the stage that it leads to';
-
-CREATE FUNCTION settle._move_ticket(book regnamespace, ticket_id text, move text, fields jsonb, reason text) RETURNS text
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	stage text;
-BEGIN
-	IF ticket_id IS NULL OR move IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a ticket and a move must be given';
-	END IF;
-	PERFORM settle._settle_at_once(book, true);
-	-- a stage that is null asks for where the move leads, even if it is the one that was made last
-	EXECUTE format($sql$
-		UPDATE %s.ticket AS t SET stage = NULL, move = $2, details = t.details || coalesce($3, '{}')
-		WHERE t.ticket_id = $1 AND t.type IS NOT NULL
-		RETURNING t.stage
-	$sql$, book) INTO stage USING ticket_id, move, fields;
-	PERFORM settle._settle_at_once(book, false);
-	IF stage IS NULL THEN
-		PERFORM settle._require_ticket(book, ticket_id);
-	END IF;
-	RETURN stage;
-END
-$function$;
-COMMENT ON FUNCTION settle._move_ticket(regnamespace, text, text, jsonb, text) IS 'body of settle.move_ticket';
-REVOKE ALL ON FUNCTION settle._move_ticket(regnamespace, text, text, jsonb, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._require_ticket(book regnamespace, ticket_id text) RETURNS void
 	LANGUAGE plpgsql

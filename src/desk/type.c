@@ -651,6 +651,12 @@ ticket_column(TupleDesc desc, const char *name, Oid type)
 			 errmsg("table \"ticket\" of the book has no column \"%s\" as settle.create_book makes it", name)));
 }
 
+bool
+settle_ticket_has_type(HeapTuple ticket, TupleDesc desc)
+{
+	return !heap_attisnull(ticket, ticket_column(desc, "type", TEXTOID), desc);
+}
+
 /*
  * Reads what types are enabled, in the current memory context; they are
  * compiled later.

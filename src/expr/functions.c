@@ -89,11 +89,14 @@ static const SettleAllowed functions[] = {
 	{"subpath", SETTLE_HOME_LTREE, "paths (ltree)", 0},
 	{"text2ltree", SETTLE_HOME_LTREE, "paths (ltree)", 0},
 	{"allocate", SETTLE_HOME_SETTLE, "settlement (schema settle)", SETTLE_FN_COSTLY},
+	{"distance_m", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 	{"fee", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 	{"fixed_date", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 	{"heat", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
+	{"inside", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 	{"part", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 	{"round_amount", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
+	{"to_wgs84", SETTLE_HOME_SETTLE, "settlement (schema settle)", 0},
 };
 
 static const SettleAllowed operators[] = {

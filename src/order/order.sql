@@ -40,7 +40,8 @@ BEGIN
 			CONSTRAINT versions_do_not_overlap EXCLUDE USING gist (code WITH =, valid WITH &&),
 			CONSTRAINT open_and_correct_name_an_amount CHECK ((action IN ('open', 'correct')) = (amount IS NOT NULL)),
 			CONSTRAINT open_and_done_name_a_time CHECK (action = 'open' OR (action = 'done') = (ready IS NOT NULL)),
-			CONSTRAINT only_open_has_a_project_and_a_type CHECK (action = 'open' OR num_nonnulls(project, type) = 0)
+			CONSTRAINT only_open_has_a_project_and_a_type CHECK (action = 'open' OR num_nonnulls(project, type) = 0),
+			CONSTRAINT stages_say_when_a_ticket_of_a_type_is_done CHECK (type IS NULL OR ready IS NULL)
 		);
 		COMMENT ON TABLE %1$I.order_ticket_rule IS 'rules that make tickets of what was sold, over the columns of <book>.sold; of those that hold, the one with the highest priority counts for each action on a ticket, then the one that was added first';
 		COMMENT ON COLUMN %1$I.order_ticket_rule.action IS 'open: there is such a ticket. done: it is ready at another time than open says. correct: it amounts to something else. cancel: it is not ready';
@@ -389,7 +390,7 @@ BEGIN
 		opened := done.opened;
 		changed := done.changed;
 		cancelled := done.cancelled;
-	EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR raise_exception THEN
+	EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR object_not_in_prerequisite_state OR raise_exception THEN
 		-- one order at a time: those that cannot be computed are noted
 		FOR one IN SELECT o.platform, o.shop, o.order_no FROM unnest(platforms, shops, order_nos) AS o (platform, shop, order_no) LOOP
 			BEGIN
@@ -397,7 +398,7 @@ BEGIN
 				opened := opened + done.opened;
 				changed := changed + done.changed;
 				cancelled := cancelled + done.cancelled;
-			EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR raise_exception THEN
+			EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR object_not_in_prerequisite_state OR raise_exception THEN
 				EXECUTE format($sql$
 					WITH problem AS (
 						INSERT INTO %1$s.order_problem AS p (platform, shop, order_no, sqlstate, message) VALUES ($1, $2, $3, $4, $5)

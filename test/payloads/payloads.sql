@@ -66,6 +66,7 @@ CREATE FUNCTION payloads.facts(id bigint) RETURNS jsonb LANGUAGE sql STABLE AS $
 		|| coalesce((SELECT jsonb_build_object('order_no', l.order_no, 'link', l.state, 'order_nos', jsonb_path_query_array(l.candidates, '$[*].order_no'))
 			|| CASE l.state WHEN 'pending' THEN jsonb_build_object('order_no', l.candidates -> 0 -> 'order_no') ELSE '{}' END FROM payload_book.ticket_link AS l WHERE l.staging_id = id LIMIT 1), '{}')
 		|| coalesce((SELECT to_jsonb(f) || jsonb_build_object('ticket_no', f.ticket_no, 'rows', count(*) OVER (), 'adjust_yuan', f.amount) FROM payload_book.platform_ticket_fee AS f WHERE f.staging_id = id LIMIT 1), '{}')
+		|| coalesce((SELECT to_jsonb(b) || jsonb_build_object('rows', count(*) OVER (), 'settle_yuan', sum(b.amount) OVER (), 'amount_yuan', b.amount, 'commission_yuan', b.commission, 'service_fee_yuan', b.service_fee) FROM payload_book.platform_bill AS b WHERE b.staging_id = id ORDER BY b.bill_no LIMIT 1), '{}')
 		|| coalesce((SELECT to_jsonb(g) || jsonb_build_object('notify_id', g.signal_no, 'external_userid', g.customer_no, 'version', g.raw_version) FROM payload_book.signal AS g WHERE g.staging_id = id LIMIT 1), '{}')
 	FROM payload_book.staging AS s WHERE s.staging_id = id
 $$;

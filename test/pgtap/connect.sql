@@ -10,7 +10,7 @@ CALL payloads.prepare();
 :sample
 CALL payloads.check_all();
 SELECT is_empty($$ SELECT file, what, expected, got FROM payloads.result WHERE verdict = 'failed' $$, 'every sample becomes what its manifest says');
-SELECT is((SELECT report FROM payloads.report() WITH ORDINALITY AS r (report, n) ORDER BY n DESC LIMIT 1), '23 passed, 0 failed, 0 skipped', 'all of them were read');
+SELECT is((SELECT report FROM payloads.report() WITH ORDINALITY AS r (report, n) ORDER BY n DESC LIMIT 1), '24 passed, 0 failed, 0 skipped', 'all of them were read');
 SELECT is((SELECT array_agg(format('%s %s %s %s', kind, field, reason, sqlstate) ORDER BY staging_id) FROM payload_book.quarantine),
     '{"order id_precision_lost id_precision_lost 23514","order payable_amount amount_type 22P02","order payable_amount negative_amount 22003","order lifecycle status 22023","order created_at timestamp 22007","  nul_char 22P05","order created_at timestamp 22007","order payable_amount amount_type 22P02"}'::text[],
     'quarantine names field, reason and SQLSTATE');
@@ -70,6 +70,14 @@ SELECT is((SELECT reason FROM settle.map_payload('other', 'taobao', 'horoscope',
 SELECT is((SELECT reason FROM settle.map_payload('other', 'youzan', NULL, '{}')), 'mapping', 'a payload that no marker knows');
 SELECT is((SELECT reason FROM settle.map_payload('other', 'taobao', 'order', '{}')), 'empty', 'nothing to read in it');
 SELECT throws_ok($$ SELECT settle.map_payload('other', 'taobao') $$, '22023', 'either payload or raw must be given', 'nothing to map');
+
+-- A bill of a platform that says only the most needed, and one landed twice.
+SELECT is((SELECT format('%s %s %s %s', columns ->> 'bill_no', columns ->> 'line_no', columns ->> 'trade_type', columns ->> 'amount') FROM settle.map_payload('other', 'doudian', payload =>
+    '{"data": {"data": [{"order_id": "69", "settle_amount": 1250, "trade_type": 3, "settle_time": "2025-11-20 00:00:00"}]}}')), '69/1763568000 69 refunded_elsewhere -12.50', 'what a settled amount is named by, where the bill has no number');
+SELECT is((SELECT string_agg(amount::text, ' ' ORDER BY bill_no) FROM payload_book.platform_bill), '91.20 -30.40 48.00', 'what is taken back is negative, however it is printed');
+SELECT is((SELECT string_agg(array_to_string(flags, ','), '|' ORDER BY bill_no) FROM payload_book.platform_bill), '|sign_turned|', 'and says so');
+INSERT INTO payload_book.staging (platform, payload) SELECT 'doudian', payload FROM payload_book.staging WHERE kind = 'bill';
+SELECT is((SELECT duplicates FROM settle.ingest('payload_book')), 1::bigint, 'fetched twice it counts once');
 
 -- A mapping is rows, and what is wrong with it is refused when it is saved.
 INSERT INTO other.mapping (platform, kind, marker) VALUES ('corner', 'sale', '$.sale');

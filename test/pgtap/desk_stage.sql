@@ -78,6 +78,9 @@ SELECT is((SELECT done_at FROM ticket WHERE ticket_id = 'S'), '2025-11-11', 'wha
 INSERT INTO ticket (ticket_id, stage, done_at, project, region, amount) VALUES ('free', 'anything', '2025-11-11', 'x', 'cn', 1);
 UPDATE ticket SET stage = 'else', details = '{"x": 1}', done_at = NULL WHERE ticket_id = 'free';
 SELECT is((SELECT count(*) FROM ticket_event WHERE ticket_id = 'free'), 0::bigint, 'a ticket without a type is free');
+INSERT INTO ticket (ticket_id, stage, project, region, amount) VALUES ('late', 'anything', 'x', 'cn', 1);
+UPDATE ticket SET type = 'repair', stage = NULL WHERE ticket_id = 'late';
+SELECT is((SELECT format('%s %s %s', t.stage, t.type_version, (SELECT string_agg(e.what, ' ') FROM ticket_event AS e WHERE e.ticket_id = 'late')) FROM ticket AS t WHERE t.ticket_id = 'late'), 'new 1 opened', 'until it is given one');
 
 ----------------------------------------------------------------------------------------------------
 -- Moves
@@ -90,7 +93,7 @@ SELECT is(public.failure(statement), refused, statement) FROM (VALUES
     ($$SELECT settle.move_ticket('desk', 'A', 'finish')$$, '23502 | cannot make move "finish" of ticket "A" without serial | Give the move what it requires: fields => ''{...}''.'),
     ($$SELECT settle.move_ticket('desk', 'A', 'finish', '{"serial": "1", "parts": 12}')$$, '55000 | cannot make move "finish" of ticket "A": its guard does not hold | The guard is: amount > 0 and coalesce(form.parts, 0) < 10. | Moves from stage "work": cancel (to cancelled), check (to check), give_up (to cancelled).'),
     ($$SELECT settle.move_ticket('desk', 'A', 'fly')$$, '42704 | ticket type "repair" has no move "fly" | Moves from stage "work": cancel (to cancelled), check (to check), finish (to done), give_up (to cancelled).'),
-    ($$SELECT settle.move_ticket('desk', 'A', NULL)$$, '22004 | a ticket and a move must be given'),
+    ($$SELECT settle.move_ticket('desk', 'A', NULL)$$, '22004 | a book, a ticket and a move must be given'),
     ($$SELECT settle.move_ticket('desk', 'none', 'begin')$$, '42704 | book "desk" has no ticket "none"'),
     ($$SELECT settle.move_ticket('desk', 'free', 'begin')$$, '55000 | ticket "free" has no type | Give it one: UPDATE the column type of its row.'),
     ($$SELECT * FROM settle.legal_moves('desk', 'none')$$, '42704 | book "desk" has no ticket "none"'),

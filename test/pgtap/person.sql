@@ -199,7 +199,7 @@ SELECT is_empty(format($$ SELECT * FROM settle.verify('shop', %L) $$, :'anchor')
 SELECT is((SELECT count(*) FROM shop.person_masked WHERE subject = 'taobao:order:5100000000000000002'), 1::bigint, 'others stay');
 SELECT is((SELECT count(*) FROM shop.staging WHERE strpos(payload::text, '李雷') > 0), 1::bigint, 'with their payloads');
 SELECT results_eq($$ SELECT action, person, login, reason, figures FROM shop.person_log WHERE action = 'erase' $$,
-    $$ VALUES ('erase', 'taobao:order:5100000000000000001', 'person_admin', 'letter 12', '{"keys": 0, "texts": 3, "bodies": 9, "persons": 3, "messages": 2, "subjects": 3}'::jsonb) $$, 'who erased whom, when, why and how much');
+    $$ VALUES ('erase', 'taobao:order:5100000000000000001', 'person_admin', 'letter 12', '{"keys": 0, "texts": 3, "bodies": 9, "persons": 3, "tickets": 0, "messages": 2, "subjects": 3}'::jsonb) $$, 'who erased whom, when, why and how much');
 SELECT is(settle.erase_person('shop', 'taobao:order:5100000000000000001', 'letter 12')::text, '(3,0,0,0,0,0)', 'erasing again erases nothing');
 SELECT is((SELECT count(*) FROM settle.reveal_person('shop', 'taobao:order:5100000000000000001', 'call 9')), 0::bigint, 'there is nothing to see');
 
@@ -231,10 +231,16 @@ INSERT INTO shop.customer_identity (platform, shop, scope, key_type, key_value, 
 SELECT 'taobao', 's', '', 'phone', md5('13900000005'), 'taobao:order:5100000000000000005', now(), '', false, '{}', max(staging_id) FROM shop.staging;
 SELECT settle.ingest('shop'), settle.work('shop', 'customers') \g /dev/null
 SELECT customer AS his FROM shop.person_masked WHERE subject = 'taobao:order:5100000000000000006' \gset
+SELECT settle.add_type('shop', '{"type": "visit", "fields": [{"field": "who", "kind": "text", "privacy": "personal"}, {"field": "storey", "kind": "integer"}], "stages": [{"stage": "open", "initial": true}]}'), settle.enable_type('shop', 'visit') \g /dev/null
+INSERT INTO shop.ticket (ticket_id, type, project, region, customer, order_ref, amount, details) VALUES
+    ('V1', 'visit', 'install', 'cn.zj', :'his', NULL, 50, '{"who": "韩梅梅 13900000005", "storey": 5}'), ('V2', 'visit', 'install', 'cn.zj', NULL, '5100000000000000006', 50, '{"who": "韩梅梅", "storey": 5}'),
+    ('V3', 'visit', 'install', 'cn.zj', 'customer:0', NULL, 50, '{"who": "李雷"}');
 SELECT is((SELECT string_agg(subject, ' ' ORDER BY subject) FROM settle.reveal_person('shop', :'his', 'call 10')), 'taobao:order:5100000000000000005 taobao:order:5100000000000000006', 'a customer is seen with all his orders');
 SELECT is(settle.erase_person('shop', :'his', 'letter 13')::text, '(4,2,0,1,2,0)', 'and erased with them and their parcels');
+SELECT is((SELECT figures -> 'tickets' FROM shop.person_log WHERE person = :'his' AND action = 'erase'), '2', 'and the forms of his tickets');
 SELECT settle.work('shop', 'customers') \g /dev/null
 SELECT is_empty('SELECT * FROM public.places()', 'nothing of him is left, no digest of his phone either');
+SELECT is((SELECT string_agg(details::text, ' ' ORDER BY ticket_id) FROM shop.ticket WHERE type = 'visit'), '{"who": null, "storey": 5} {"who": null, "storey": 5} {"who": "李雷"}', 'what a form does not call personal stays, and so do others');
 SELECT is((SELECT string_agg(DISTINCT 'customer:' || customer, ' ') FROM shop.subject_customer WHERE subject IN ('taobao:order:5100000000000000005', 'taobao:order:5100000000000000006')), :'his', 'he stays one customer, by the codes that platforms gave him');
 SELECT throws_ok($$ SELECT settle.erase_person('shop', 'customer:999999', 'letter 13') $$, '42704', 'book "shop" knows no person "customer:999999"', 'no such customer');
 SELECT throws_ok($$ SELECT settle.erase_person('shop', 'customer:13900000005', 'letter 13') $$, '42704', 'book "shop" knows no person "customer:139****0005"', 'nor one by his phone');

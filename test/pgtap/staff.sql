@@ -207,6 +207,16 @@ SELECT results_eq($$ SELECT kind, reference, orders, amount FROM served.unknown_
 SELECT settle.end_store_alias('served', 'taobao', '', 'S1', '2025-11-12') \g /dev/null
 SELECT is((SELECT string_agg(store, ',') FROM served.store_alias), 'jingan', 'ended from its first moment, it never was');
 
+-- tickets of orders move with who served them
+SELECT settle.add_order_ticket_rule('served', 'sale', 'paid > 0', amount => 'net_paid') \g /dev/null
+CALL settle.tick('served');
+SELECT results_eq($$ SELECT worker, details #> '{order,staff}', details #> '{order,estimate}' FROM served.ticket WHERE order_ref = '3002/3002-1' $$,
+    $$ VALUES ('1001', '{"staff:1001": 20.00, "staff:1002": 10.00}'::jsonb, 'false'::jsonb) $$, 'the one with most weight, and all of them');
+SELECT settle.confirm_staff('served', 'taobao', 'corner', '3002', '3002-1', '1002', 'they agreed') \g /dev/null
+CALL settle.tick('served');
+SELECT is((SELECT worker FROM served.ticket WHERE order_ref = '3002/3002-1'), '1002', 'the ticket moves');
+SELECT is((SELECT worker FROM served.ticket WHERE order_ref = '3002/3002-2'), '1001', 'that of another line does not');
+
 -- errors
 SELECT throws_ok($$ SELECT settle.confirm_staff('served', 'taobao', 'corner', '4001', '9', '1', 'r') $$, '42704', 'order "4001" of shop "corner" at "taobao" has no line "9"', 'no such line');
 SELECT throws_ok($$ SELECT settle.confirm_staff('served', 'taobao', 'corner', 'none', NULL, '1', 'r') $$, '42704', 'order "none" of shop "corner" at "taobao" has no lines', 'no such order');
