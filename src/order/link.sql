@@ -222,7 +222,7 @@ BEGIN
 	EXECUTE format($sql$
 		WITH changed AS (
 			DELETE FROM %1$s.ticket_changed AS c
-			WHERE c.change_id IN (SELECT q.change_id FROM %1$s.ticket_changed AS q ORDER BY q.change_id LIMIT $1)
+			WHERE c.change_id = ANY (ARRAY(SELECT q.change_id FROM %1$s.ticket_changed AS q ORDER BY q.change_id LIMIT $1))
 			RETURNING c.platform, c.shop, c.ticket_no
 		)
 		SELECT array_agg(c.platform), array_agg(c.shop), array_agg(c.ticket_no), $2 + count(*) FROM changed AS c
