@@ -337,6 +337,7 @@ AS $function$
 DECLARE
 	concerned text[];
 	words text[];
+	tickets bigint;
 BEGIN
 	-- after the ingest that runs, before the next one
 	EXECUTE format('LOCK TABLE %s.mapping IN SHARE ROW EXCLUSIVE MODE', book);
@@ -345,14 +346,11 @@ BEGIN
 	subjects := cardinality(concerned)::bigint;
 	EXECUTE format('INSERT INTO %s.erased (subject) SELECT unnest($1) ON CONFLICT DO NOTHING', book) USING concerned;
 	messages := settle._forget_messages(book, concerned, words);
-<<<<<<< HEAD
-=======
 	tickets := settle._forget_forms(book, person, concerned);
->>>>>>> main
 	SELECT f.persons, f.texts, f.keys, f.bodies INTO persons, texts, keys, bodies
 	FROM settle._forget(book, concerned, settle._bodies_of(book, concerned, words)) AS f;
 	PERFORM settle._log_person(book, 'erase', person, reason,
-		jsonb_build_object('subjects', subjects, 'persons', persons, 'texts', texts, 'keys', keys, 'bodies', bodies, 'messages', messages));
+		jsonb_build_object('subjects', subjects, 'persons', persons, 'texts', texts, 'keys', keys, 'bodies', bodies, 'messages', messages, 'tickets', tickets));
 END
 $function$;
 COMMENT ON FUNCTION settle._erase_person(regnamespace, text, text) IS 'body of settle.erase_person';

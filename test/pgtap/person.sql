@@ -199,7 +199,7 @@ SELECT is_empty(format($$ SELECT * FROM settle.verify('shop', %L) $$, :'anchor')
 SELECT is((SELECT count(*) FROM shop.person_masked WHERE subject = 'taobao:order:5100000000000000002'), 1::bigint, 'others stay');
 SELECT is((SELECT count(*) FROM shop.staging WHERE strpos(payload::text, '李雷') > 0), 1::bigint, 'with their payloads');
 SELECT results_eq($$ SELECT action, person, login, reason, figures FROM shop.person_log WHERE action = 'erase' $$,
-    $$ VALUES ('erase', 'taobao:order:5100000000000000001', 'person_admin', 'letter 12', '{"keys": 0, "texts": 3, "bodies": 9, "persons": 3, "messages": 2, "subjects": 3}'::jsonb) $$, 'who erased whom, when, why and how much');
+    $$ VALUES ('erase', 'taobao:order:5100000000000000001', 'person_admin', 'letter 12', '{"keys": 0, "texts": 3, "bodies": 9, "persons": 3, "tickets": 0, "messages": 2, "subjects": 3}'::jsonb) $$, 'who erased whom, when, why and how much');
 SELECT is(settle.erase_person('shop', 'taobao:order:5100000000000000001', 'letter 12')::text, '(3,0,0,0,0,0)', 'erasing again erases nothing');
 SELECT is((SELECT count(*) FROM settle.reveal_person('shop', 'taobao:order:5100000000000000001', 'call 9')), 0::bigint, 'there is nothing to see');
 
