@@ -61,7 +61,9 @@ COMMENT ON FUNCTION settle._create_changed_table(name) IS 'makes the queue of ch
 
 /*
  * Takers exclude each other until they commit, or one that has read an older
- * state could write after one that has read the newer.
+ * state could write after one that has read the newer.  What is taken is an array,
+ * found once: statistics of a queue are always old, and a join by them may look
+ * for it again for every entry.
  */
 CREATE FUNCTION settle._take_changed_orders(book regnamespace, step text, max_entries bigint)
 	RETURNS TABLE (platform text, shop text, order_no text)
@@ -80,7 +82,7 @@ BEGIN
 	RETURN QUERY EXECUTE format($sql$
 		WITH taken AS (
 			DELETE FROM %1$s.order_changed AS c
-			WHERE c.step = $1 AND c.change_id IN (SELECT q.change_id FROM %1$s.order_changed AS q WHERE q.step = $1 ORDER BY q.change_id LIMIT $3)
+			WHERE c.step = $1 AND c.change_id = ANY (ARRAY(SELECT q.change_id FROM %1$s.order_changed AS q WHERE q.step = $1 ORDER BY q.change_id LIMIT $3))
 			RETURNING c.platform, c.shop, c.order_no
 		), distinct_orders AS (
 			SELECT DISTINCT t.platform, t.shop, t.order_no FROM taken AS t

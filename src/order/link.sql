@@ -222,7 +222,7 @@ BEGIN
 	EXECUTE format($sql$
 		WITH changed AS (
 			DELETE FROM %1$s.ticket_changed AS c
-			WHERE c.change_id IN (SELECT q.change_id FROM %1$s.ticket_changed AS q ORDER BY q.change_id LIMIT $1)
+			WHERE c.change_id = ANY (ARRAY(SELECT q.change_id FROM %1$s.ticket_changed AS q ORDER BY q.change_id LIMIT $1))
 			RETURNING c.platform, c.shop, c.ticket_no
 		)
 		SELECT array_agg(c.platform), array_agg(c.shop), array_agg(c.ticket_no), $2 + count(*) FROM changed AS c
@@ -360,48 +360,48 @@ BEGIN
 			)
 		), claim AS (
 			SELECT n.platform, n.shop, n.ticket_no, CASE WHEN n.rank = 3 THEN 3 WHEN n.place = 'order_ref' THEN 1 ELSE 2 END AS level,
-				CASE WHEN n.rank = 3 THEN n.evidence ELSE n.place END AS evidence, n.order_platform, n.order_shop, n.order_no, n.line_no, true AS landed
+				CASE WHEN n.rank = 3 THEN n.evidence ELSE n.place END AS evidence, n.order_platform, n.order_shop, n.order_no, n.line_no, true AS landed,
+				NULL::bigint AS staging_id, NULL::timestamptz AS waits_until, NULL::boolean AS lost
 			FROM named AS n
 			WHERE n.order_no IS NOT NULL
 			UNION ALL
-			SELECT n.platform, n.shop, n.ticket_no, CASE n.place WHEN 'order_ref' THEN 1 ELSE 4 END, n.place, NULL, NULL, n.number, NULL, false
+			SELECT n.platform, n.shop, n.ticket_no, CASE n.place WHEN 'order_ref' THEN 1 ELSE 4 END, n.place, NULL, NULL, n.number, NULL, false, NULL, NULL, NULL
 			FROM named AS n
 			WHERE n.waits AND NOT n.landed AND now() < n.waits_until
 			UNION ALL
 			SELECT c.platform, c.shop, c.ticket_no, CASE WHEN c.returned THEN 5 ELSE 6 END, CASE WHEN c.returned THEN 'return' ELSE 'customer' END,
-				c.order_platform, c.order_shop, c.order_no, c.line_no, true
+				c.order_platform, c.order_shop, c.order_no, c.line_no, true, NULL, NULL, NULL
 			FROM of_customer AS c
-		), candidate AS MATERIALIZED (
+			UNION ALL
+			-- each ticket once, about nothing: what is known of it goes along, and no join has to bring it back
+			SELECT t.platform, t.shop, t.ticket_no, 9, NULL, NULL, NULL, NULL, NULL, NULL, t.staging_id, t.waits_until, t.lost
+			FROM ticket AS t
+		), candidate AS (
 			SELECT c.platform, c.shop, c.ticket_no, c.level, min(c.evidence) AS evidence, c.order_platform, c.order_shop, c.order_no,
-				CASE WHEN count(DISTINCT c.line_no) = 1 THEN max(c.line_no) END AS line_no, c.landed
+				CASE WHEN count(DISTINCT c.line_no) = 1 THEN max(c.line_no) END AS line_no, c.landed,
+				max(c.staging_id) AS staging_id, max(c.waits_until) AS waits_until, bool_or(c.lost) AS lost
 			FROM claim AS c
 			GROUP BY c.platform, c.shop, c.ticket_no, c.level, c.order_platform, c.order_shop, c.order_no, c.landed
 		), decisive AS (
-			SELECT c.*, min(c.level) OVER (PARTITION BY c.platform, c.shop, c.ticket_no) AS first_level FROM candidate AS c
+			SELECT c.*, c.level = min(c.level) OVER (PARTITION BY c.platform, c.shop, c.ticket_no) AND c.level < 9 AS decides FROM candidate AS c
+		), of_ticket AS (
+			SELECT c.platform, c.shop, c.ticket_no, max(c.staging_id) AS staging_id, max(c.waits_until) AS waits_until, bool_or(c.lost) AS lost,
+				count(*) FILTER (WHERE c.decides) AS claims, min(c.level) AS level, bool_or(c.landed) FILTER (WHERE c.decides) AS any_landed, min(c.evidence) FILTER (WHERE c.decides) AS evidence,
+				min(c.order_platform) FILTER (WHERE c.decides) AS order_platform, min(c.order_shop) FILTER (WHERE c.decides) AS order_shop,
+				min(c.order_no) FILTER (WHERE c.decides) AS order_no, min(c.line_no) FILTER (WHERE c.decides) AS line_no,
+				jsonb_agg(jsonb_strip_nulls(jsonb_build_object('evidence', c.evidence, 'platform', c.order_platform, 'shop', c.order_shop, 'order_no', c.order_no, 'line_no', c.line_no, 'landed', c.landed))
+					ORDER BY c.level, c.order_no COLLATE "C", c.order_platform COLLATE "C", c.order_shop COLLATE "C") FILTER (WHERE c.level < 9) AS candidates
+			FROM decisive AS c
+			GROUP BY c.platform, c.shop, c.ticket_no
 		), verdict AS (
-			SELECT t.platform, t.shop, t.ticket_no, t.staging_id, t.waits_until,
-				CASE WHEN d.claims IS NULL THEN 'unlinked'
-					WHEN d.level = 6 OR t.lost AND d.level IN (2, 3, 5) THEN 'suggested'
-					WHEN d.level = 4 OR NOT d.any_landed AND d.claims = 1 THEN 'pending'
-					WHEN d.claims > 1 THEN 'ambiguous'
+			SELECT o.platform, o.shop, o.ticket_no, o.staging_id, o.waits_until, o.order_platform, o.order_shop, o.order_no, o.line_no, o.candidates,
+				CASE WHEN o.claims = 0 THEN 'unlinked'
+					WHEN o.level = 6 OR o.lost AND o.level IN (2, 3, 5) THEN 'suggested'
+					WHEN o.level = 4 OR NOT o.any_landed AND o.claims = 1 THEN 'pending'
+					WHEN o.claims > 1 THEN 'ambiguous'
 					ELSE 'linked' END AS state,
-				coalesce(d.evidence, CASE WHEN t.lost THEN 'number_lost' END) AS evidence,
-				d.order_platform, d.order_shop, d.order_no, d.line_no, a.candidates
-			FROM ticket AS t
-			LEFT JOIN (
-				SELECT c.platform, c.shop, c.ticket_no, min(c.level) AS level, count(*) AS claims, bool_or(c.landed) AS any_landed, min(c.evidence) AS evidence,
-					min(c.order_platform) AS order_platform, min(c.order_shop) AS order_shop, min(c.order_no) AS order_no, min(c.line_no) AS line_no
-				FROM decisive AS c
-				WHERE c.level = c.first_level
-				GROUP BY c.platform, c.shop, c.ticket_no
-			) AS d USING (platform, shop, ticket_no)
-			LEFT JOIN (
-				SELECT c.platform, c.shop, c.ticket_no,
-					jsonb_agg(jsonb_strip_nulls(jsonb_build_object('evidence', c.evidence, 'platform', c.order_platform, 'shop', c.order_shop, 'order_no', c.order_no, 'line_no', c.line_no, 'landed', c.landed))
-						ORDER BY c.level, c.order_no COLLATE "C", c.order_platform COLLATE "C", c.order_shop COLLATE "C") AS candidates
-				FROM candidate AS c
-				GROUP BY c.platform, c.shop, c.ticket_no
-			) AS a USING (platform, shop, ticket_no)
+				coalesce(o.evidence, CASE WHEN o.lost THEN 'number_lost' END) AS evidence
+			FROM of_ticket AS o
 		), written AS (
 			INSERT INTO %1$s.ticket_link AS l (platform, shop, ticket_no, state, evidence, order_platform, order_shop, order_no, line_no, candidates, waits_until, staging_id)
 			SELECT v.platform, v.shop, v.ticket_no, v.state, v.evidence,
