@@ -359,6 +359,15 @@ CREATE FUNCTION settle._create_connect_views(book name) RETURNS void
 AS $function$
 BEGIN
 	EXECUTE format($views$
+		CREATE VIEW %1$I.order_refund AS
+		SELECT r.* FROM %1$I.refund AS r
+		WHERE NOT EXISTS (
+			SELECT FROM %1$I.refund AS x
+			WHERE x.refund_no = r.refund_no AND x.platform = r.platform AND (x.shop = '') <> (r.shop = '')
+				AND (x.status = 'success', x.version, x.shop) > (r.status = 'success', r.version, r.shop)
+		);
+		COMMENT ON VIEW %1$I.order_refund IS 'each refund once: where it came with its shop and without, as it was told last, and success is final';
+
 		CREATE VIEW %1$I.order_status AS
 		SELECT o.platform, o.shop, o.order_no, o.lifecycle, o.presale_step,
 			CASE WHEN r.refunded > 0 AND r.refunded >= o.paid_amount THEN 'full' WHEN r.refunded > 0 THEN 'partial'
@@ -374,7 +383,7 @@ BEGIN
 		FROM %1$I.shop_order AS o
 		CROSS JOIN LATERAL (
 			SELECT coalesce(sum(f.effective_amount), 0) AS refunded, coalesce(bool_or(f.status = 'pending'), false) AS pending
-			FROM %1$I.refund AS f
+			FROM %1$I.order_refund AS f
 			WHERE f.order_no = o.order_no AND f.platform = o.platform AND (f.shop = o.shop OR f.shop = '' OR o.shop = '')
 		) AS r;
 		COMMENT ON VIEW %1$I.order_status IS 'orders on their three axes, and the one status that follows from them; what was refunded is told by the refunds where there are any, else by the order';
