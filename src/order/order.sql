@@ -202,6 +202,8 @@ DECLARE
 				AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
 				AND NOT EXISTS (SELECT FROM %1$s.order_problem AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
 		$sql$, book)
+		-- looked up by its own key, one order is computed whatever is wrong with others
+		WHEN cardinality(platforms) = 1 THEN 'WHERE s.platform = $2[1] AND s.shop = $3[1] AND s.order_no = $4[1]'
 		ELSE 'JOIN unnest($2, $3, $4) AS t (platform, shop, order_no) ON t.platform = s.platform AND t.shop = s.shop AND t.order_no = s.order_no'
 	END;
 BEGIN

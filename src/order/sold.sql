@@ -162,7 +162,7 @@ BEGIN
 		) AS share
 		-- refunds of a line, as far as it was paid, then all others by what is left of each line
 		CROSS JOIN LATERAL (
-			SELECT array_agg(least(u.paid, coalesce(r.amount, 0)) ORDER BY u.n) AS own, array_agg(u.paid - least(u.paid, coalesce(r.amount, 0)) ORDER BY u.n) AS rest
+			SELECT coalesce(array_agg(least(u.paid, coalesce(r.amount, 0)) ORDER BY u.n), '{}') AS own, coalesce(array_agg(u.paid - least(u.paid, coalesce(r.amount, 0)) ORDER BY u.n), '{}') AS rest
 			FROM unnest(lines.line_nos, share.paid) WITH ORDINALITY AS u (line_no, paid, n)
 			LEFT JOIN (
 				SELECT x.line_no, sum(x.effective_amount) AS amount
