@@ -166,7 +166,9 @@ BEGIN
 			type_version integer,
 			stage text,
 			move text,
-			follows text
+			follows text,
+			part_of text,
+			merged_into text
 		);
 		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; one that has a type goes the way of the desk, by moves from stage to stage; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema());
@@ -190,6 +192,7 @@ BEGIN
 	PERFORM settle._create_reconcile_tables(book);
 	PERFORM settle._create_type_tables(book);
 	PERFORM settle._create_stage_tables(book);
+	PERFORM settle._create_split_tables(book);
 	PERFORM settle._create_event_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);

@@ -278,12 +278,12 @@ static void
 compile_stages(const Desk *desk, DeskType *type)
 {
 	type->nstages = settle_desk_read(desk, type,
-									 "SELECT s.stage, s.initial::boolean, s.ready::boolean, s.ends FROM %1$s.stage AS s WHERE s.type = $1 AND s.version = $2 ORDER BY s.place, s.stage");
+									 "SELECT s.stage, s.initial::boolean, s.ready::boolean, s.ends, s.waits FROM %1$s.stage AS s WHERE s.type = $1 AND s.version = $2 ORDER BY s.place, s.stage");
 	type->stages = palloc0(sizeof(DeskStage) * Max(type->nstages, 1));
 	for (int i = 0; i < type->nstages; i++)
 		type->stages[i] = (DeskStage)
 	{
-		settle_spi_text(i, 1), column_bool(i, 2), column_bool(i, 3), settle_spi_text(i, 4)
+		settle_spi_text(i, 1), column_bool(i, 2), column_bool(i, 3), settle_spi_text(i, 4), settle_spi_text(i, 5)
 	};
 	for (int i = 0; i < type->nstages; i++)
 		if (type->stages[i].initial)
@@ -308,6 +308,28 @@ check_direction(const DeskType *type)
 						(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 						 errmsg("move \"%s\" of ticket type \"%s\" both begins and ends in stage \"%s\"", type->moves[i].name, type->type, type->moves[i].from->name),
 						 errhint("Give one of the ways another name.")));
+}
+
+/*
+ * A stage that waits for the parts of a ticket is left by the move it names,
+ * so it has that move, and is no end.
+ */
+static void
+check_waiting(const DeskType *type)
+{
+	for (int i = 0; i < type->nstages; i++)
+	{
+		const DeskStage *stage = &type->stages[i];
+		bool		found = stage->waits == NULL;
+
+		for (int k = 0; k < type->nmoves; k++)
+			found = found || (type->moves[k].from == stage && strcmp(type->moves[k].name, stage->waits) == 0);
+		if (!found || (stage->waits != NULL && (stage->ready || stage->ends != NULL)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+					 errmsg("stage \"%s\" of ticket type \"%s\" cannot wait for parts", stage->name, type->type),
+					 errdetail("A stage that waits is neither ready nor an end, and its move \"%s\" begins there.", stage->waits)));
+	}
 }
 
 static void
@@ -365,6 +387,7 @@ compile_moves(const Desk *desk, DeskType *type)
 			move->who[k] = compile_term(type, type->scope.nnames, who[i][k], InvalidOid, psprintf("who of %s", of));
 	}
 	check_direction(type);
+	check_waiting(type);
 }
 
 /*

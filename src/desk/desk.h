@@ -75,6 +75,7 @@ typedef struct DeskStage
 	bool		initial;
 	bool		ready;
 	const char *ends;			/* NULL: the way goes on */
+	const char *waits;			/* the move that is made once all parts of the ticket have ended, or NULL */
 } DeskStage;
 
 /* A row of a move from one stage. */
@@ -128,7 +129,11 @@ typedef struct DeskColumns
 				region,
 				worker,
 				amount,
-				done_at;
+				cost,
+				tax,
+				done_at,
+				part_of,
+				merged_into;
 } DeskColumns;
 
 typedef struct DeskType

@@ -258,6 +258,22 @@ send_message(const SettleBook *book, const char *ticket, const Consequence *c)
 						lengthof(types), types, values, c->document == NULL ? "    n " : NULL, SPI_OK_SELECT);
 }
 
+/*
+ * Has the ticket that waits for a part go on, or come back: the part has moved.
+ * A ticket leaves a stage that waits only once its parts have ended.
+ */
+static void
+follow_parts(const SettleBook *book, const char *ticket, const DeskStage *was, const DeskStage *now, bool is_part)
+{
+	Oid			types[] = {TEXTOID, BOOLOID, INT4OID};
+	int			ended = (now->ready || now->ends != NULL) - (was->ready || was->ends != NULL);
+	Datum		values[] = {CStringGetTextDatum(ticket), BoolGetDatum(was->waits != NULL && now->waits == NULL), Int32GetDatum(is_part ? ended : 0)};
+
+	if (!DatumGetBool(values[1]) && DatumGetInt32(values[2]) == 0)
+		return;
+	settle_book_execute(psprintf("SELECT settle._follow_parts(%s, $1, $2, $3)", quote_literal_cstr(book->name)), lengthof(types), types, values, NULL, SPI_OK_SELECT);
+}
+
 /* ---- the trigger ---- */
 
 static bool
@@ -380,6 +396,8 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 						   .what = "note", .move = move, .reason = consequence->note
 					   });
 	}
+	if (move != NULL)
+		follow_parts(&desk->book, ticket, settle_desk_stage(type, stages[0]), settle_desk_stage(type, stages[1]), !heap_attisnull(after, c->part_of, desc));
 	SPI_finish();
 	settle_book_leave(identity);
 	return PointerGetDatum(NULL);

@@ -18,7 +18,7 @@ BEGIN
 			ticket_id text NOT NULL,
 			at timestamptz NOT NULL DEFAULT clock_timestamp(),
 			actor text NOT NULL,
-			what text NOT NULL CHECK (what IN ('opened', 'moved', 'assigned', 'form', 'approved', 'note', 'moved over', 'deleted')),
+			what text NOT NULL CHECK (what IN ('opened', 'moved', 'assigned', 'form', 'approved', 'note', 'moved over', 'deleted', 'split', 'unsplit', 'merged', 'unmerged')),
 			move text,
 			was text,
 			now text,
@@ -27,7 +27,7 @@ BEGIN
 			reason text
 		);
 		CREATE INDEX ticket_event_ticket ON %1$I.ticket_event (ticket_id, event_id);
-		COMMENT ON TABLE %1$I.ticket_event IS 'journal of tickets that have a type, append-only: was and now are stages, or workers of an assignment; version is that of the type from then on; changes are {"field": [was, now]}, *** for what is personal or sensitive';
+		COMMENT ON TABLE %1$I.ticket_event IS 'journal of tickets that have a type, append-only: was and now are stages, or workers of an assignment; version is that of the type from then on; changes are {"field": [was, now]}, *** for what is personal or sensitive, amounts, and merged_into, the ticket that has taken another one in';
 		CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %1$I.ticket_event FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 
 		-- what a trigger's condition says is read once a statement, which costs a single ticket more than a look at its type
@@ -45,17 +45,23 @@ BEGIN
 		COMMENT ON VIEW %1$I.ticket_masked IS 'tickets, their details with *** for what is personal or sensitive';
 
 		CREATE VIEW %1$I.ticket_timeline AS
-			SELECT e.ticket_id, t.type, e.at, e.actor, e.what, e.move, e.was, e.now, e.version, e.changes, e.reason,
+			SELECT e.timeline AS ticket_id, t.type, e.at, e.actor, e.what, e.move, e.was, e.now, e.version, e.changes, e.reason,
 				s.work,
 				CASE WHEN e.stays AND s.ends IS NULL THEN coalesce(e.until, now()) - e.at END AS lasted,
-				e.event_id
+				e.event_id, e.ticket_id AS of_ticket
 			FROM (
-				SELECT x.*, y.stays, lead(x.at) OVER (PARTITION BY x.ticket_id, y.stays OR x.what = 'deleted' ORDER BY x.event_id) AS until
-				FROM %1$I.ticket_event AS x CROSS JOIN LATERAL (SELECT x.what IN ('opened', 'moved', 'moved over') AS stays) AS y
+				SELECT x.*, y.stays, lead(x.at) OVER (PARTITION BY x.timeline, x.ticket_id, y.stays OR x.what = 'deleted' ORDER BY x.event_id) AS until
+				FROM (
+					SELECT o.ticket_id AS timeline, o.* FROM %1$I.ticket_event AS o
+					UNION ALL
+					SELECT d.ticket_id, m.*
+					FROM %1$I.ticket_division AS d JOIN %1$I.ticket_share AS h ON h.division_id = d.division_id JOIN %1$I.ticket_event AS m ON m.ticket_id = h.ticket_id
+					WHERE d.what <> 'split' AND d.undone_at IS NULL
+				) AS x CROSS JOIN LATERAL (SELECT x.what IN ('opened', 'moved', 'moved over') AS stays) AS y
 			) AS e
 			LEFT JOIN %1$I.ticket AS t ON t.ticket_id = e.ticket_id
 			LEFT JOIN %1$I.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = e.now AND e.stays;
-		COMMENT ON VIEW %1$I.ticket_timeline IS 'one row for everything that happened to a ticket; where it came into a stage, how long it stayed there and whether that counts as work';
+		COMMENT ON VIEW %1$I.ticket_timeline IS 'one row for everything that happened to a ticket, and to those merged into it (of_ticket); where it came into a stage, how long it stayed there and whether that counts as work';
 	$views$, book, quote_ident(book));
 END
 $function$;

@@ -119,6 +119,26 @@ decide_done(const DeskWriting *w, const DeskStage *stage, bool stays, Datum *don
 				 err_generic_string(PG_DIAG_COLUMN_NAME, "done_at")));
 }
 
+/*
+ * A ticket that was merged into another one rests: its money and its way are
+ * those of the other until it is taken out again.
+ */
+static void
+keep_merged(const DeskWriting *w)
+{
+	const DeskColumns *c = w->columns;
+
+	if (heap_attisnull(w->before, c->merged_into, w->desc) || heap_attisnull(w->row, c->merged_into, w->desc))
+		return;
+	if (column_stays(w, c->stage) && column_stays(w, c->move) && column_stays(w, c->type_version) && column_stays(w, c->done_at) &&
+		column_stays(w, c->amount) && column_stays(w, c->cost) && column_stays(w, c->tax) && column_stays(w, c->merged_into))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("ticket \"%s\" was merged into \"%s\"", settle_ticket_text(w->row, w->desc, c->ticket_id), settle_ticket_text(w->before, w->desc, c->merged_into)),
+			 errhint("Its money and its way are those of that ticket; settle.unmerge_tickets takes it out again.")));
+}
+
 /* ---- the trigger ---- */
 
 static Desk *
@@ -173,6 +193,8 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 		return PointerGetDatum(w.row);
 	w.desk = desk_of(fcinfo, trigger->tg_relation);
 	w.columns = &w.desk->columns;
+	if (w.before != NULL)
+		keep_merged(&w);
 	if (w.before != NULL && column_stays(&w, w.columns->type) && column_stays(&w, w.columns->type_version) && column_stays(&w, w.columns->stage) &&
 		column_stays(&w, w.columns->move) && column_stays(&w, w.columns->details) && column_stays(&w, w.columns->region) && column_stays(&w, w.columns->done_at))
 		return PointerGetDatum(w.row);

@@ -141,7 +141,8 @@ open_desk(Oid schema, int64 revision, Relation relation)
 		.type_version = ticket_column(ticket, "type_version", INT4OID), .stage = ticket_column(ticket, "stage", TEXTOID),
 		.move = ticket_column(ticket, "move", TEXTOID), .details = ticket_column(ticket, "details", JSONBOID),
 		.region = ticket_column(ticket, "region", InvalidOid), .worker = ticket_column(ticket, "worker", TEXTOID),
-		.amount = ticket_column(ticket, "amount", NUMERICOID), .done_at = ticket_column(ticket, "done_at", TIMESTAMPTZOID)
+		.amount = ticket_column(ticket, "amount", NUMERICOID), .cost = ticket_column(ticket, "cost", NUMERICOID), .tax = ticket_column(ticket, "tax", NUMERICOID),
+		.done_at = ticket_column(ticket, "done_at", TIMESTAMPTZOID), .part_of = ticket_column(ticket, "part_of", TEXTOID), .merged_into = ticket_column(ticket, "merged_into", TEXTOID)
 	};
 
 	identity = settle_book_enter(&desk->book);

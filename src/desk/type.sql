@@ -80,10 +80,11 @@ BEGIN
 			ready boolean NOT NULL DEFAULT false,
 			work boolean NOT NULL DEFAULT false,
 			ends text CHECK (ends IN ('done', 'cancelled')),
+			waits text,
 			PRIMARY KEY (type, version, stage),
 			FOREIGN KEY (type, version) REFERENCES %1$I.ticket_type
 		);
-		COMMENT ON TABLE %1$I.stage IS 'where tickets of a type stand: initial ones may be opened in, the first by place is where they are; ready ones are settled; in work ones time counts as work; ends says how the way of a ticket ends there';
+		COMMENT ON TABLE %1$I.stage IS 'where tickets of a type stand: initial ones may be opened in, the first by place is where they are; ready ones are settled; in work ones time counts as work; ends says how the way of a ticket ends there; in one that waits a ticket stands until its parts have ended, then it makes the move that waits names';
 
 		CREATE TABLE %1$I.move (
 			type text,

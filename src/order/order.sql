@@ -101,10 +101,31 @@ BEGIN
 	FOREACH table_name IN ARRAY '{order_ticket_rule,region_alias,product}'::text[] LOOP
 		PERFORM settle._watch(book, table_name, 'orders', 'note_order_rules');
 	END LOOP;
+	FOREACH table_name IN ARRAY '{ticket_division,ticket_share}'::text[] LOOP
+		EXECUTE format('CREATE TRIGGER of_rules BEFORE INSERT ON %I.%I FOR EACH ROW EXECUTE FUNCTION settle.refuse_ticket_of_rules()', book, table_name);
+	END LOOP;
 	PERFORM settle._journal(book, 'order_ticket_rule', '{code}');
 END
 $function$;
 COMMENT ON FUNCTION settle._create_order_tables(name) IS 'makes the rules from order to ticket, and the tables of what they made';
+
+CREATE FUNCTION settle.refuse_ticket_of_rules() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	of_rules boolean;
+BEGIN
+	EXECUTE format('SELECT EXISTS (SELECT FROM %I.sold_ticket AS k WHERE k.ticket_id = $1 AND k.released_by IS NULL)', TG_TABLE_SCHEMA) INTO of_rules USING NEW.ticket_id;
+	IF of_rules THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('what ticket "%s" amounts to is for the rules of orders to say', NEW.ticket_id),
+			HINT = 'settle.release_ticket takes it out of their hands.';
+	END IF;
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION settle.refuse_ticket_of_rules() IS 'row trigger on the tables of tickets that are split and merged: refuses those whose amount rules set';
 
 CREATE FUNCTION settle.vet_order_ticket_rule() RETURNS trigger
 	LANGUAGE plpgsql
@@ -474,6 +495,17 @@ DECLARE
 	n bigint;
 BEGIN
 	PERFORM settle._require_reason('a ticket that the rules let go', reason);
+	IF NOT coalesce(released, true) THEN
+		EXECUTE format($sql$
+			SELECT count(*) FROM %1$s.ticket_division AS d JOIN %1$s.ticket_share AS s ON s.division_id = d.division_id
+			WHERE $1 IN (d.ticket_id, s.ticket_id) AND d.undone_at IS NULL AND d.what <> 'unsplit'
+		$sql$, book) INTO n USING ticket_id;
+		IF n > 0 THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('ticket "%s" is split or merged, and stays out of the hands of the rules', ticket_id),
+				HINT = 'Undo that first: settle.unsplit_ticket, settle.unmerge_tickets.';
+		END IF;
+	END IF;
 	EXECUTE format($sql$
 		WITH k AS (UPDATE %1$s.sold_ticket AS k SET released_by = CASE WHEN $2 THEN settle.actor($3) END WHERE k.ticket_id = $1 RETURNING k.*)
 		INSERT INTO %1$s.order_changed (step, platform, shop, order_no) SELECT 'orders', k.platform, k.shop, k.order_no FROM k

@@ -146,6 +146,38 @@ static const Invariant invariants[] = {
 		"ON e.ticket_id = t.ticket_id WHERE t.stage IS DISTINCT FROM e.now"
 	},
 	{
+		"what a ticket gave or got is what its parts, or those merged into it, got or gave",
+		"SELECT d.ticket_id, format('%%s: %%s %%s %%s, the others %%s %%s %%s', d.what, d.amount_now - d.amount_was, d.cost_now - d.cost_was, d.tax_now - d.tax_was, s.amount, s.cost, s.tax) "
+		"FROM %1$s.ticket_division AS d CROSS JOIN LATERAL (SELECT coalesce(sum(x.amount), 0) AS amount, coalesce(sum(x.cost), 0) AS cost, coalesce(sum(x.tax), 0) AS tax "
+		"FROM %1$s.ticket_share AS x WHERE x.division_id = d.division_id) AS s "
+		"CROSS JOIN LATERAL (SELECT CASE d.what WHEN 'split' THEN -1 ELSE 1 END AS sign) AS g "
+		"WHERE (d.amount_now - d.amount_was, d.cost_now - d.cost_was, d.tax_now - d.tax_was) <> (s.amount * g.sign, s.cost * g.sign, s.tax * g.sign)"
+	},
+	{
+		"a merged ticket is merged into one, rests and has no money",
+		"SELECT coalesce(t.ticket_id, m.ticket_id), format('merged into %%s, given to %%s, amount %%s, done_at %%s', coalesce(t.merged_into, 'none'), coalesce(m.takers::text, 'none'), t.amount, coalesce(t.done_at::text, 'null')) "
+		"FROM (SELECT x.* FROM %1$s.ticket AS x WHERE x.merged_into IS NOT NULL) AS t "
+		"FULL JOIN (SELECT s.ticket_id, array_agg(d.ticket_id ORDER BY d.division_id) AS takers FROM %1$s.ticket_share AS s JOIN %1$s.ticket_division AS d ON d.division_id = s.division_id "
+		"WHERE d.what <> 'split' AND d.undone_at IS NULL GROUP BY s.ticket_id) AS m ON m.ticket_id = t.ticket_id "
+		"WHERE m.takers IS DISTINCT FROM ARRAY[t.merged_into] OR t.done_at IS NOT NULL OR t.amount <> 0 OR t.cost <> 0 OR t.tax <> 0"
+	},
+	{
+		"a ticket waits for the parts that have not ended",
+		"SELECT d.ticket_id, format('counts %%s open parts, has %%s, stands in %%s', d.open, p.open, coalesce(t.stage, 'none')) "
+		"FROM %1$s.ticket_division AS d LEFT JOIN %1$s.ticket AS t ON t.ticket_id = d.ticket_id "
+		"LEFT JOIN %1$s.stage AS w ON w.type = t.type AND w.version = t.type_version AND w.stage = t.stage "
+		"CROSS JOIN LATERAL (SELECT count(*) AS open FROM %1$s.ticket_share AS s JOIN %1$s.ticket AS c ON c.ticket_id = s.ticket_id AND c.part_of = d.ticket_id "
+		"JOIN %1$s.stage AS g ON g.type = c.type AND g.version = c.type_version AND g.stage = c.stage AND NOT g.ready AND g.ends IS NULL WHERE s.division_id = d.division_id) AS p "
+		"WHERE d.what = 'split' AND d.undone_at IS NULL AND (d.open <> p.open OR (d.open > 0 AND w.waits IS NULL))"
+	},
+	{
+		"no ticket is part of itself, or merged into itself, over others",
+		"WITH RECURSIVE up (ticket_id, above) AS ("
+		"SELECT t.ticket_id, coalesce(t.merged_into, t.part_of) FROM %1$s.ticket AS t WHERE coalesce(t.merged_into, t.part_of) IS NOT NULL "
+		"UNION SELECT u.ticket_id, coalesce(t.merged_into, t.part_of) FROM up AS u JOIN %1$s.ticket AS t ON t.ticket_id = u.above WHERE coalesce(t.merged_into, t.part_of) IS NOT NULL) "
+		"SELECT u.ticket_id, 'leads to itself' FROM up AS u WHERE u.above = u.ticket_id"
+	},
+	{
 		"tickets of orders are what the rules say",
 		"SELECT w.object, w.detail FROM settle._wrong_order_tickets($1) AS w"
 	},
