@@ -213,7 +213,7 @@ BEGIN
 	END IF;
 
 	-- the money
-	step := 10::numeric ^ -settle._minor_units(whole.in_currency);
+	step := round(10::numeric ^ -settle._minor_units(whole.in_currency), settle._minor_units(whole.in_currency));
 	SELECT array_agg((p.value ->> 'weight')::numeric ORDER BY p.n), array_agg((p.value ->> 'amount')::numeric ORDER BY p.n)
 		INTO weights, amounts FROM jsonb_array_elements(parts) WITH ORDINALITY AS p (value, n);
 	IF weights[1] IS NOT NULL THEN
