@@ -199,7 +199,7 @@ BEGIN
 			key_type text NOT NULL,
 			key_value text NOT NULL,
 			subject text NOT NULL,
-			PRIMARY KEY (key_value, subject, key_type, scope, platform)
+			PRIMARY KEY (subject, key_value, key_type, scope, platform)
 		);
 		COMMENT ON TABLE %1$I.customer_identity IS 'keys under which platforms know customers, each with what it was seen on: keys of one subject are of one customer';
 		COMMENT ON COLUMN %1$I.customer_identity.scope IS 'within what the key means somebody: app, corp or shop; empty where everywhere';
