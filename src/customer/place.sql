@@ -9,7 +9,6 @@
 CREATE FUNCTION settle._components(book regnamespace, members bigint[]) RETURNS TABLE (key_id bigint, subject_id bigint, component bigint, made boolean)
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
@@ -53,7 +52,6 @@ COMMENT ON FUNCTION settle._components(regnamespace, bigint[]) IS
 CREATE FUNCTION settle._place_customers(book regnamespace, changed bigint[], shaken bigint[]) RETURNS bigint
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 DECLARE
 	-- customers (positive) and subjects without one (negative), and the group that changed keys make of them
@@ -316,7 +314,6 @@ COMMENT ON FUNCTION settle._place_customers(regnamespace, bigint[], bigint[]) IS
 CREATE FUNCTION settle._note_conflicts(book regnamespace, members bigint[], moved bigint[]) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 BEGIN
 	EXECUTE format($sql$
@@ -363,7 +360,6 @@ COMMENT ON FUNCTION settle._note_conflicts(regnamespace, bigint[], bigint[]) IS 
 CREATE FUNCTION settle._suggest_customers(book regnamespace, touched bigint[], moved bigint[]) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 BEGIN
 	IF cardinality(moved) > 0 THEN
@@ -416,7 +412,6 @@ COMMENT ON FUNCTION settle._suggest_customers(regnamespace, bigint[], bigint[]) 
 CREATE FUNCTION settle._tick_customers(book regnamespace) RETURNS jsonb
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 DECLARE
 	max_subjects CONSTANT bigint := 20000::bigint;
@@ -426,15 +421,15 @@ DECLARE
 	entries bigint;
 	placed bigint;
 BEGIN
-	EXECUTE format('SELECT EXISTS (SELECT FROM %s.customer_queue)', book) INTO due;
+	EXECUTE format('SELECT EXISTS (SELECT FROM %s.subject_changed)', book) INTO due;
 	IF NOT due THEN
 		RETURN NULL;
 	END IF;
 	EXECUTE format('LOCK TABLE %s.customer IN SHARE ROW EXCLUSIVE MODE', book);
 	EXECUTE format($sql$
 		WITH taken AS (
-			DELETE FROM %1$s.customer_queue AS q
-			WHERE q.ctid = ANY (ARRAY(SELECT f.ctid FROM %1$s.customer_queue AS f LIMIT $1))
+			DELETE FROM %1$s.subject_changed AS q
+			WHERE q.ctid = ANY (ARRAY(SELECT f.ctid FROM %1$s.subject_changed AS f LIMIT $1))
 			RETURNING q.platform, q.subject, q.removed
 		), named AS (
 			SELECT t.platform, t.subject, bool_or(t.removed) AS removed, count(*) AS entries FROM taken AS t GROUP BY t.platform, t.subject

@@ -222,7 +222,7 @@ BEGIN
 	EXECUTE format($sql$
 		WITH changed AS (
 			DELETE FROM %1$s.ticket_changed AS c
-			WHERE c.change_id IN (SELECT q.change_id FROM %1$s.ticket_changed AS q ORDER BY q.change_id LIMIT $1)
+			WHERE c.change_id = ANY (ARRAY(SELECT q.change_id FROM %1$s.ticket_changed AS q ORDER BY q.change_id LIMIT $1))
 			RETURNING c.platform, c.shop, c.ticket_no
 		)
 		SELECT array_agg(c.platform), array_agg(c.shop), array_agg(c.ticket_no), $2 + count(*) FROM changed AS c
@@ -298,7 +298,8 @@ BEGIN
 		INSERT INTO %1$s.ticket_number (platform, shop, ticket_no, place, finds, order_platform, number, waits)
 		SELECT f.platform, f.shop, f.ticket_no, f.place, f.finds, f.order_platform, f.number, bool_or(f.waits)
 		FROM found AS f
-		WHERE f.number <> ''
+		-- no id is longer than 500 bytes
+		WHERE octet_length(f.number) BETWEEN 1 AND 500
 		GROUP BY f.platform, f.shop, f.ticket_no, f.place, f.finds, f.order_platform, f.number
 	$sql$, book) USING platforms, shops, numbers;
 END
@@ -360,48 +361,48 @@ BEGIN
 			)
 		), claim AS (
 			SELECT n.platform, n.shop, n.ticket_no, CASE WHEN n.rank = 3 THEN 3 WHEN n.place = 'order_ref' THEN 1 ELSE 2 END AS level,
-				CASE WHEN n.rank = 3 THEN n.evidence ELSE n.place END AS evidence, n.order_platform, n.order_shop, n.order_no, n.line_no, true AS landed
+				CASE WHEN n.rank = 3 THEN n.evidence ELSE n.place END AS evidence, n.order_platform, n.order_shop, n.order_no, n.line_no, true AS landed,
+				NULL::bigint AS staging_id, NULL::timestamptz AS waits_until, NULL::boolean AS lost
 			FROM named AS n
 			WHERE n.order_no IS NOT NULL
 			UNION ALL
-			SELECT n.platform, n.shop, n.ticket_no, CASE n.place WHEN 'order_ref' THEN 1 ELSE 4 END, n.place, NULL, NULL, n.number, NULL, false
+			SELECT n.platform, n.shop, n.ticket_no, CASE n.place WHEN 'order_ref' THEN 1 ELSE 4 END, n.place, NULL, NULL, n.number, NULL, false, NULL, NULL, NULL
 			FROM named AS n
 			WHERE n.waits AND NOT n.landed AND now() < n.waits_until
 			UNION ALL
 			SELECT c.platform, c.shop, c.ticket_no, CASE WHEN c.returned THEN 5 ELSE 6 END, CASE WHEN c.returned THEN 'return' ELSE 'customer' END,
-				c.order_platform, c.order_shop, c.order_no, c.line_no, true
+				c.order_platform, c.order_shop, c.order_no, c.line_no, true, NULL, NULL, NULL
 			FROM of_customer AS c
-		), candidate AS MATERIALIZED (
+			UNION ALL
+			-- each ticket once, about nothing: what is known of it goes along, and no join has to bring it back
+			SELECT t.platform, t.shop, t.ticket_no, 9, NULL, NULL, NULL, NULL, NULL, NULL, t.staging_id, t.waits_until, t.lost
+			FROM ticket AS t
+		), candidate AS (
 			SELECT c.platform, c.shop, c.ticket_no, c.level, min(c.evidence) AS evidence, c.order_platform, c.order_shop, c.order_no,
-				CASE WHEN count(DISTINCT c.line_no) = 1 THEN max(c.line_no) END AS line_no, c.landed
+				CASE WHEN count(DISTINCT c.line_no) = 1 THEN max(c.line_no) END AS line_no, c.landed,
+				max(c.staging_id) AS staging_id, max(c.waits_until) AS waits_until, bool_or(c.lost) AS lost
 			FROM claim AS c
 			GROUP BY c.platform, c.shop, c.ticket_no, c.level, c.order_platform, c.order_shop, c.order_no, c.landed
 		), decisive AS (
-			SELECT c.*, min(c.level) OVER (PARTITION BY c.platform, c.shop, c.ticket_no) AS first_level FROM candidate AS c
+			SELECT c.*, c.level = min(c.level) OVER (PARTITION BY c.platform, c.shop, c.ticket_no) AND c.level < 9 AS decides FROM candidate AS c
+		), of_ticket AS (
+			SELECT c.platform, c.shop, c.ticket_no, max(c.staging_id) AS staging_id, max(c.waits_until) AS waits_until, bool_or(c.lost) AS lost,
+				count(*) FILTER (WHERE c.decides) AS claims, min(c.level) AS level, bool_or(c.landed) FILTER (WHERE c.decides) AS any_landed, min(c.evidence) FILTER (WHERE c.decides) AS evidence,
+				min(c.order_platform) FILTER (WHERE c.decides) AS order_platform, min(c.order_shop) FILTER (WHERE c.decides) AS order_shop,
+				min(c.order_no) FILTER (WHERE c.decides) AS order_no, min(c.line_no) FILTER (WHERE c.decides) AS line_no,
+				jsonb_agg(jsonb_strip_nulls(jsonb_build_object('evidence', c.evidence, 'platform', c.order_platform, 'shop', c.order_shop, 'order_no', c.order_no, 'line_no', c.line_no, 'landed', c.landed))
+					ORDER BY c.level, c.order_no COLLATE "C", c.order_platform COLLATE "C", c.order_shop COLLATE "C") FILTER (WHERE c.level < 9) AS candidates
+			FROM decisive AS c
+			GROUP BY c.platform, c.shop, c.ticket_no
 		), verdict AS (
-			SELECT t.platform, t.shop, t.ticket_no, t.staging_id, t.waits_until,
-				CASE WHEN d.claims IS NULL THEN 'unlinked'
-					WHEN d.level = 6 OR t.lost AND d.level IN (2, 3, 5) THEN 'suggested'
-					WHEN d.level = 4 OR NOT d.any_landed AND d.claims = 1 THEN 'pending'
-					WHEN d.claims > 1 THEN 'ambiguous'
+			SELECT o.platform, o.shop, o.ticket_no, o.staging_id, o.waits_until, o.order_platform, o.order_shop, o.order_no, o.line_no, o.candidates,
+				CASE WHEN o.claims = 0 THEN 'unlinked'
+					WHEN o.level = 6 OR o.lost AND o.level IN (2, 3, 5) THEN 'suggested'
+					WHEN o.level = 4 OR NOT o.any_landed AND o.claims = 1 THEN 'pending'
+					WHEN o.claims > 1 THEN 'ambiguous'
 					ELSE 'linked' END AS state,
-				coalesce(d.evidence, CASE WHEN t.lost THEN 'number_lost' END) AS evidence,
-				d.order_platform, d.order_shop, d.order_no, d.line_no, a.candidates
-			FROM ticket AS t
-			LEFT JOIN (
-				SELECT c.platform, c.shop, c.ticket_no, min(c.level) AS level, count(*) AS claims, bool_or(c.landed) AS any_landed, min(c.evidence) AS evidence,
-					min(c.order_platform) AS order_platform, min(c.order_shop) AS order_shop, min(c.order_no) AS order_no, min(c.line_no) AS line_no
-				FROM decisive AS c
-				WHERE c.level = c.first_level
-				GROUP BY c.platform, c.shop, c.ticket_no
-			) AS d USING (platform, shop, ticket_no)
-			LEFT JOIN (
-				SELECT c.platform, c.shop, c.ticket_no,
-					jsonb_agg(jsonb_strip_nulls(jsonb_build_object('evidence', c.evidence, 'platform', c.order_platform, 'shop', c.order_shop, 'order_no', c.order_no, 'line_no', c.line_no, 'landed', c.landed))
-						ORDER BY c.level, c.order_no COLLATE "C", c.order_platform COLLATE "C", c.order_shop COLLATE "C") AS candidates
-				FROM candidate AS c
-				GROUP BY c.platform, c.shop, c.ticket_no
-			) AS a USING (platform, shop, ticket_no)
+				coalesce(o.evidence, CASE WHEN o.lost THEN 'number_lost' END) AS evidence
+			FROM of_ticket AS o
 		), written AS (
 			INSERT INTO %1$s.ticket_link AS l (platform, shop, ticket_no, state, evidence, order_platform, order_shop, order_no, line_no, candidates, waits_until, staging_id)
 			SELECT v.platform, v.shop, v.ticket_no, v.state, v.evidence,
@@ -482,148 +483,3 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._tick_links(regnamespace) IS 'step of settle.tick: links tickets of platforms to orders';
-
--- by hand
-
-CREATE FUNCTION settle._find_ticket(book regnamespace, platform text, ticket_no text, shop text) RETURNS text
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	found text[];
-BEGIN
-	IF platform IS NULL OR ticket_no IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a platform and a ticket must be given';
-	END IF;
-	EXECUTE format('SELECT array_agg(t.shop ORDER BY t.shop) FROM %s.platform_ticket AS t WHERE t.platform = $1 AND t.ticket_no = $2 AND ($3 IS NULL OR t.shop = $3)', book)
-		INTO found USING platform, ticket_no, shop;
-	IF found IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" has no ticket "%s" of platform "%s"', book, ticket_no, platform);
-	END IF;
-	IF cardinality(found) > 1 THEN
-		RAISE EXCEPTION USING ERRCODE = 'ambiguous_parameter',
-			MESSAGE = format('platform "%s" has %s tickets "%s"', platform, cardinality(found), ticket_no),
-			HINT = format('Name the shop, one of %s.', array_to_string(found, ', '));
-	END IF;
-	-- linking and deciding wait for each other
-	EXECUTE format('LOCK TABLE %s.ticket_link IN SHARE ROW EXCLUSIVE MODE', book);
-	EXECUTE format($sql$
-		INSERT INTO %1$s.ticket_link (platform, shop, ticket_no, state, staging_id)
-		SELECT t.platform, t.shop, t.ticket_no, 'unlinked', t.staging_id FROM %1$s.platform_ticket AS t WHERE (t.platform, t.shop, t.ticket_no) = ($1, $2, $3)
-		ON CONFLICT (platform, shop, ticket_no) DO NOTHING
-	$sql$, book) USING platform, found[1], ticket_no;
-	RETURN found[1];
-END
-$function$;
-COMMENT ON FUNCTION settle._find_ticket(regnamespace, text, text, text) IS 'the shop of a ticket, which is ready to be linked by hand; raises an error where there is none, or several';
-
-CREATE FUNCTION settle._decide_link(
-	book regnamespace, platform text, shop text, ticket_no text, state text, reason text,
-	order_platform text DEFAULT NULL, order_shop text DEFAULT NULL, order_no text DEFAULT NULL, line_no text DEFAULT NULL
-) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	payload bigint;
-BEGIN
-	EXECUTE format($sql$
-		UPDATE %1$s.ticket_link AS l
-		SET state = $4, evidence = 'hand', order_platform = $6, order_shop = $7, order_no = $8, line_no = $9, waits_until = NULL,
-			decided_by = settle.actor($10), decided_at = now(), reason = $5
-		WHERE (l.platform, l.shop, l.ticket_no) = ($1, $2, $3)
-		RETURNING l.staging_id
-	$sql$, book) INTO payload USING platform, shop, ticket_no, state, reason, order_platform, order_shop, order_no, line_no, book;
-	PERFORM settle._mark_payloads(book, ARRAY[payload]);
-END
-$function$;
-COMMENT ON FUNCTION settle._decide_link(regnamespace, text, text, text, text, text, text, text, text, text) IS 'writes down what somebody has decided about a ticket';
-
-CREATE FUNCTION settle.link_ticket(
-	book regnamespace, platform text, ticket_no text, order_no text, reason text,
-	line_no text DEFAULT NULL, shop text DEFAULT NULL, order_platform text DEFAULT NULL, order_shop text DEFAULT NULL
-) RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
-COMMENT ON FUNCTION settle.link_ticket(regnamespace, text, text, text, text, text, text, text, text) IS
-	'links a ticket of a platform to an order by hand; it stays so over all later versions of the ticket';
-
-CREATE FUNCTION settle._link_ticket(
-	book regnamespace, platform text, ticket_no text, order_no text, reason text,
-	line_no text, shop text, order_platform text, order_shop text
-) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	orders bigint;
-	found_platform text;
-	found_shop text;
-	which text;
-	of_shop text;
-BEGIN
-	IF order_no IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'an order must be given';
-	END IF;
-	PERFORM settle._require_reason('a link by hand', reason);
-	of_shop := settle._find_ticket(book, platform, ticket_no, shop);
-	EXECUTE format($sql$
-		SELECT count(*), min(o.platform), min(o.shop), string_agg(concat_ws(' ', o.platform, nullif(o.shop, '')), ', ' ORDER BY o.platform, o.shop)
-		FROM %1$s.shop_order AS o
-		WHERE o.order_no = $1 AND ($2 IS NULL OR o.platform = $2) AND ($3 IS NULL OR o.shop = $3)
-			AND ($4 IS NULL OR EXISTS (SELECT FROM %1$s.order_line AS l WHERE (l.platform, l.shop, l.order_no, l.line_no) = (o.platform, o.shop, o.order_no, $4)))
-	$sql$, book) INTO orders, found_platform, found_shop, which USING order_no, order_platform, order_shop, line_no;
-	IF orders = 0 THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" has no order "%s"', book, concat_ws(' ', order_platform, order_shop, order_no, 'line ' || line_no));
-	END IF;
-	IF orders > 1 THEN
-		RAISE EXCEPTION USING ERRCODE = 'ambiguous_parameter',
-			MESSAGE = format('there are %s orders "%s"', orders, order_no),
-			HINT = format('Name platform and shop: %s.', which);
-	END IF;
-	PERFORM settle._decide_link(book, platform, of_shop, ticket_no, 'linked', reason, found_platform, found_shop, order_no, line_no);
-END
-$function$;
-COMMENT ON FUNCTION settle._link_ticket(regnamespace, text, text, text, text, text, text, text, text) IS 'body of settle.link_ticket';
-REVOKE ALL ON FUNCTION settle._link_ticket(regnamespace, text, text, text, text, text, text, text, text) FROM PUBLIC;
-
-CREATE FUNCTION settle.unlink_ticket(book regnamespace, platform text, ticket_no text, reason text, shop text DEFAULT NULL)
-	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
-COMMENT ON FUNCTION settle.unlink_ticket(regnamespace, text, text, text, text) IS
-	'says by hand that a ticket of a platform is about no order; it stays so over all later versions of the ticket';
-
-CREATE FUNCTION settle._unlink_ticket(book regnamespace, platform text, ticket_no text, reason text, shop text) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-	PERFORM settle._require_reason('an end of a link', reason);
-	PERFORM settle._decide_link(book, platform, settle._find_ticket(book, platform, ticket_no, shop), ticket_no, 'unlinked', reason);
-END
-$function$;
-COMMENT ON FUNCTION settle._unlink_ticket(regnamespace, text, text, text, text) IS 'body of settle.unlink_ticket';
-REVOKE ALL ON FUNCTION settle._unlink_ticket(regnamespace, text, text, text, text) FROM PUBLIC;
-
-CREATE FUNCTION settle.relink_ticket(book regnamespace, platform text, ticket_no text, reason text, shop text DEFAULT NULL)
-	RETURNS text AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
-COMMENT ON FUNCTION settle.relink_ticket(regnamespace, text, text, text, text) IS
-	'forgets what was decided by hand about a ticket of a platform, and links it by evidence again; returns its state';
-
-CREATE FUNCTION settle._relink_ticket(book regnamespace, platform text, ticket_no text, reason text, shop text) RETURNS text
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	of_shop text;
-	state text;
-BEGIN
-	PERFORM settle._require_reason('linking anew', reason);
-	of_shop := settle._find_ticket(book, platform, ticket_no, shop);
-	EXECUTE format('UPDATE %s.ticket_link AS l SET decided_by = NULL, decided_at = NULL, reason = NULL WHERE (l.platform, l.shop, l.ticket_no) = ($1, $2, $3)', book)
-		USING platform, of_shop, ticket_no;
-	PERFORM settle._read_ticket_numbers(book, ARRAY[platform], ARRAY[of_shop], ARRAY[ticket_no]);
-	PERFORM settle._mark_payloads(book, settle._judge_tickets(book, ARRAY[platform], ARRAY[of_shop], ARRAY[ticket_no]));
-	EXECUTE format('SELECT l.state FROM %s.ticket_link AS l WHERE (l.platform, l.shop, l.ticket_no) = ($1, $2, $3)', book) INTO state USING platform, of_shop, ticket_no;
-	RETURN state;
-END
-$function$;
-COMMENT ON FUNCTION settle._relink_ticket(regnamespace, text, text, text, text) IS 'body of settle.relink_ticket';
-REVOKE ALL ON FUNCTION settle._relink_ticket(regnamespace, text, text, text, text) FROM PUBLIC;

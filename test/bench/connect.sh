@@ -71,21 +71,22 @@ INSERT INTO bench.order_line SELECT platform, t ->> 'seller_nick', t ->> 'tid_st
 	(l ->> 'divide_order_fee')::numeric, l ->> 'status', l ->> 'refund_status' FROM t, jsonb_array_elements(t -> 'orders' -> 'order') AS l
 	ON CONFLICT (platform, shop, order_no, line_no) DO UPDATE SET payment = excluded.payment, status = excluded.status"
 
-# the same, of the version that stands, and everything else
-rest=", p AS (INSERT INTO bench.promotion SELECT platform, t ->> 'seller_nick', t ->> 'tid_str', n, p ->> 'promotion_name', p ->> 'promotion_id', (p ->> 'discount_fee')::numeric
+# the same with everything else, for the version that stands
+all_by_hand="WITH t AS MATERIALIZED (SELECT platform, payload -> 'trade_fullinfo_get_response' -> 'trade' AS t FROM bench.landed),
+o AS (INSERT INTO bench.shop_order SELECT platform, t ->> 'seller_nick', t ->> 'tid_str', t ->> 'status', (t ->> 'created')::timestamp AT TIME ZONE 'Asia/Shanghai', (t ->> 'pay_time')::timestamp AT TIME ZONE 'Asia/Shanghai',
+	(t ->> 'modified')::timestamp AT TIME ZONE 'Asia/Shanghai', (t ->> 'payment')::numeric, (t ->> 'total_fee')::numeric, (t ->> 'post_fee')::numeric, (t ->> 'discount_fee')::numeric, t ->> 'buyer_open_uid', t ->> 'alipay_no',
+	t ->> 'receiver_state', t ->> 'receiver_city', t ->> 'receiver_district', t ->> 'seller_memo' FROM t
+	ON CONFLICT (platform, shop, order_no) DO UPDATE SET status = excluded.status, modified = excluded.modified, payment = excluded.payment WHERE excluded.modified > shop_order.modified RETURNING order_no),
+p AS (INSERT INTO bench.promotion SELECT platform, t ->> 'seller_nick', t ->> 'tid_str', n, p ->> 'promotion_name', p ->> 'promotion_id', (p ->> 'discount_fee')::numeric
 	FROM t, jsonb_array_elements(t -> 'promotion_details' -> 'promotion_detail') WITH ORDINALITY AS p (p, n) WHERE t ->> 'tid_str' IN (SELECT order_no FROM o)
 	ON CONFLICT (platform, shop, order_no, position) DO UPDATE SET amount = excluded.amount),
 b AS (INSERT INTO bench.buyer SELECT platform, t ->> 'seller_nick', t ->> 'buyer_open_uid', t ->> 'tid_str' FROM t WHERE t ->> 'buyer_open_uid' IS NOT NULL ON CONFLICT DO NOTHING),
 r AS (INSERT INTO bench.receiver SELECT platform, t ->> 'seller_nick', t ->> 'tid_str', t ->> 'receiver_name', t ->> 'receiver_mobile', t ->> 'receiver_state', t ->> 'receiver_city', t ->> 'receiver_district', t ->> 'receiver_address'
 	FROM t WHERE t ->> 'tid_str' IN (SELECT order_no FROM o) ON CONFLICT (platform, shop, order_no) DO UPDATE SET name = excluded.name, phone = excluded.phone, address = excluded.address),
 u AS (UPDATE bench.landed SET loaded_at = now())
-INSERT INTO bench.order_line"
-all_by_hand=${by_hand/WHERE excluded.modified > shop_order.modified)/WHERE excluded.modified > shop_order.modified RETURNING order_no)}
-all_by_hand=${all_by_hand/
-INSERT INTO bench.order_line/$rest}
-all_by_hand=${all_by_hand/AS l
-/AS l WHERE t ->> \'tid_str\' IN (SELECT order_no FROM o)
-}
+INSERT INTO bench.order_line SELECT platform, t ->> 'seller_nick', t ->> 'tid_str', l ->> 'oid_str', l ->> 'num_iid', l ->> 'sku_id', l ->> 'outer_sku_id', l ->> 'title', (l ->> 'num')::bigint, (l ->> 'price')::numeric, (l ->> 'payment')::numeric,
+	(l ->> 'divide_order_fee')::numeric, l ->> 'status', l ->> 'refund_status' FROM t, jsonb_array_elements(t -> 'orders' -> 'order') AS l WHERE t ->> 'tid_str' IN (SELECT order_no FROM o)
+	ON CONFLICT (platform, shop, order_no, line_no) DO UPDATE SET payment = excluded.payment, status = excluded.status"
 
 all=$(mktemp -d)
 trap 'rm -rf "$all"' EXIT
