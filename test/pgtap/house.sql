@@ -48,7 +48,7 @@ SELECT set_eq($$
         '_create_period_tables', '_shut_gate', '_period_start', '_period_after', '_next_period', '_period_transfers', '_period_sums', '_build_period', '_carry_into', '_closed_until', '_check_period', '_first_open', '_check_order', '_settle_period', '_period_obstacles', '_seal', '_create_seal_tables', '_create_job_tables', '_tick_steps', '_tick_ingest', '_tick_run', '_tick_seal', '_tick_clean', '_tick_command', '_clean_cron', '_crontab_line', '_require_cron',
         '_create_type_tables', '_create_stage_tables', '_create_event_tables', '_type_parts', '_require_ticket', '_ticket_content', '_masked_details', '_erase_form',
         '_create_customer_tables', '_mask_key', '_unite', '_components', '_link_keys', '_place_customers', '_note_conflicts', '_suggest_customers', '_tick_customers', '_say', '_founder_of', '_set_cut', '_decide_suggestion',
-        '_create_personal_tables', '_create_person_tables', '_is_cipher', '_is_personal_key', '_free_text', '_essence', '_hide_values', '_subjects', '_map_staging', '_reduce', '_forget', '_tick_reduce',
+        '_create_personal_tables', '_create_person_tables', '_is_cipher', '_is_personal_key', '_free_text', '_essence', '_hide_values', '_subject_numbers', '_map_staging', '_reduce', '_forget', '_tick_reduce',
         '_subjects_of', '_log_person', '_concerned', '_personal_values', '_holds', '_holds_value', '_telling_words', '_bodies_of', '_forget_messages', '_forget_forms', '_codes_of',
         '_create_outbox_tables', '_create_watermark_tables', '_bury_message', '_clean_outbox', '_no_watermark'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
