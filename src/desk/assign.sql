@@ -243,9 +243,9 @@ BEGIN
 	reason := CASE
 		WHEN members = 0 THEN format('team "%s" has no members', team)
 		WHEN skilled = 0 THEN format('nobody in team "%s" has the skills %s', team, array_to_string(skills, ', '))
-		WHEN at_work > 0 THEN format('all who are at work in team "%s" are at capacity', team)
-		WHEN until IS NULL THEN format('nobody in team "%s" is at work in the next fortnight', team)
-		ELSE format('nobody in team "%s" is at work until %s', team, to_char(until AT TIME ZONE zone, 'YYYY-MM-DD HH24:MI'))
+		WHEN at_work > 0 THEN format('all in team "%s" who could take it are at capacity', team)
+		WHEN until IS NULL THEN format('nobody in team "%s" who could take it is at work in the next fortnight', team)
+		ELSE format('nobody in team "%s" who could take it is at work until %s', team, to_char(until AT TIME ZONE zone, 'YYYY-MM-DD HH24:MI'))
 	END;
 END
 $function$;

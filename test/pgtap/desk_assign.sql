@@ -72,7 +72,7 @@ SELECT settle.move_ticket('desk', 'A2', 'finish'), settle.move_ticket('desk', 'A
 SELECT is(public.given('A7'), 's1', 'what is done counts no more');
 SELECT public.opened('N1', region => 'cn.north.beijing'), public.opened('N2', region => 'cn.north') \g /dev/null
 SELECT is(public.given('N1', 'N2'), 'n1 -', 'a region has its team, and the team its capacity');
-SELECT is((SELECT reason FROM desk.unassigned WHERE ticket_id = 'N2'), 'all who are at work in team "north" are at capacity', 'the view says why nobody could take it');
+SELECT is((SELECT reason FROM desk.unassigned WHERE ticket_id = 'N2'), 'all in team "north" who could take it are at capacity', 'the view says why nobody could take it');
 SELECT public.opened('G1', 'gas'), public.opened('G2', 'gas') \g /dev/null
 SELECT is(public.given('G1', 'G2'), 'g1 -', 'only who has the skills');
 SELECT is(public.failure($$ SELECT public.opened('X1', 'nobody'); SELECT settle.assign_ticket('desk', 'X1') $$), '42704 | decision "team" gives team "nobody" for ticket "X1", which does not exist', 'a team that is not there');
@@ -102,10 +102,10 @@ INSERT INTO desk.absence (staff, during, reason) VALUES ('w1', '[2025-11-11 00:0
 SELECT is(concat_ws(' ', coalesce(c.staff, '-'), to_char(c.until, 'MM-DD HH24:MI')), answer, format('%s: %s', at, answer))
 FROM (VALUES ('2025-11-10 09:00'::timestamptz, 'w1'), ('2025-11-10 08:59:59', '- 11-10 09:00'), ('2025-11-10 18:00', '- 11-12 09:00'), ('2025-11-14 23:00', 'w2'), ('2025-11-15 05:59', 'w2'), ('2025-11-15 06:00', '- 11-17 09:00'), ('2025-11-11 10:00', '- 11-12 09:00')) AS v (at, answer),
     LATERAL settle._choose_staff('desk', NULL, 'night', '{}', v.at) AS c;
-SELECT is((SELECT reason FROM settle._choose_staff('desk', NULL, 'night', '{}', '2025-11-15 06:00')), 'nobody in team "night" is at work until 2025-11-17 09:00', 'and so it says');
+SELECT is((SELECT reason FROM settle._choose_staff('desk', NULL, 'night', '{}', '2025-11-15 06:00')), 'nobody in team "night" who could take it is at work until 2025-11-17 09:00', 'and so it says');
 INSERT INTO desk.team_member (team, staff) VALUES ('away', 'a1');
 INSERT INTO desk.absence (staff, during) VALUES ('a1', '(,)');
-SELECT is((SELECT concat_ws(' ', reason, until) FROM settle._choose_staff('desk', NULL, 'away', '{}', now())), 'nobody in team "away" is at work in the next fortnight', 'an absence without an end');
+SELECT is((SELECT concat_ws(' ', reason, until) FROM settle._choose_staff('desk', NULL, 'away', '{}', now())), 'nobody in team "away" who could take it is at work in the next fortnight', 'an absence without an end');
 SELECT is((SELECT reason FROM settle._choose_staff('desk', NULL, 'empty', '{}', now())), 'team "empty" has no members', 'an empty team');
 SELECT is((SELECT reason FROM settle._choose_staff('desk', NULL, 'service', '{gas,electricity}', now())), 'nobody in team "service" has the skills gas, electricity', 'skills that nobody has');
 
@@ -157,7 +157,7 @@ SELECT public.opened('B5', 'bad'), public.opened('B6', worker => 's9'), settle.m
 INSERT INTO desk.ticket (ticket_id, type, project, region, amount, opened_at) VALUES ('B8', 'repair', 'repair', 'cn', 0, now() + interval '3 days');
 SELECT is((SELECT (d.assigned, d.waiting, d.more)::text FROM settle.assign_open('desk', 3) AS d), '(3,0,t)', 'so many at once');
 SELECT is((SELECT (d.assigned, d.waiting, d.more)::text FROM settle.assign_open('desk') AS d), '(2,1,f)', 'then the rest, those first that were not tried; one begins to wait');
-SELECT results_eq('SELECT ticket_id, reason FROM desk.unassigned ORDER BY 1', $$ VALUES ('B5', 'invalid input syntax for type integer: "bad"'), ('G2', 'all who are at work in team "service" are at capacity') $$, 'a decision that fails holds up one ticket');
+SELECT results_eq('SELECT ticket_id, reason FROM desk.unassigned ORDER BY 1', $$ VALUES ('B5', 'invalid input syntax for type integer: "bad"'), ('G2', 'all in team "service" who could take it are at capacity') $$, 'a decision that fails holds up one ticket');
 SELECT is((SELECT string_agg(ticket_id || ' ' || coalesce(worker, '-'), ', ' ORDER BY ticket_id) FROM desk.ticket WHERE ticket_id IN ('B6', 'B7', 'B8', 'W1')), 'B6 s9, B7 -, B8 -, W1 a1', 'what somebody has, is cancelled or opens later is not given');
 SELECT is(settle._tick_assign('desk'), NULL, 'nothing to tell where nothing has changed');
 SELECT settle.move_ticket('desk', 'G1', 'finish') \g /dev/null
@@ -283,6 +283,13 @@ BEGIN
 END $$;
 SELECT format('SELECT is(public.play(%s, %s), NULL, ''seed %1$s: chosen as in plain SQL'')', seed, :tickets) FROM generate_series(1, :seeds) AS seed \gexec
 SELECT ok(min(given) > 0 AND min(waited) > 0, 'in all some are given and some wait') FROM public.played;
+
+-- The page shows what the golden test shows.
+\set page `cat docs/assign.md`
+\set statements `cat sql/desk.sql`
+\set transcript `cat expected/desk.out`
+SELECT is_empty($$ SELECT block[1] FROM regexp_matches($$ || quote_literal(:'page') || $$, E'```sql\n(.*?)\n```', 'g') AS block WHERE strpos($$ || quote_literal(:'statements') || $$, block[1]) = 0 $$, 'the statements of docs/assign.md are those of sql/desk.sql');
+SELECT is_empty($$ SELECT line FROM regexp_matches($$ || quote_literal(:'page') || $$, E'\n```\n(.*?)\n```\n', 'g') AS block, unnest(string_to_array(block[1], E'\n')) AS line WHERE strpos($$ || quote_literal(:'transcript') || $$, line) = 0 $$, 'and its results those of expected/desk.out');
 SET client_min_messages = warning;
 DROP SCHEMA desk CASCADE;
 DROP ROLE assign_anna, assign_boris;
