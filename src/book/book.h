@@ -130,4 +130,7 @@ extern void settle_create_capture(const SettleBook *book, const char *source, Oi
 /* One column of a row of the last SPI result. */
 extern Datum settle_spi_datum(int row, int column, bool *isnull);
 
+/* The same in the type's text form; NULL where it is null. */
+extern char *settle_spi_text(int row, int column);
+
 #endif							/* SETTLE_BOOK_H */

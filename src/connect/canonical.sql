@@ -126,6 +126,7 @@ BEGIN
 			PRIMARY KEY (refund_no, shop, platform)
 		);
 		CREATE INDEX refund_order ON %1$I.refund (order_no);
+		CREATE INDEX refund_stands ON %1$I.refund ((coalesce(nullif(order_no, ''), refund_no)));
 		COMMENT ON TABLE %1$I.refund IS 'refunds and after-sales; status is pending, success or closed, and success is final';
 		COMMENT ON COLUMN %1$I.refund.effective_amount IS 'refund_amount once it has moved, else 0: exchanges and repairs move nothing';
 
@@ -198,7 +199,7 @@ BEGIN
 			key_type text NOT NULL,
 			key_value text NOT NULL,
 			subject text NOT NULL,
-			PRIMARY KEY (key_value, subject, key_type, scope, platform)
+			PRIMARY KEY (subject, key_value, key_type, scope, platform)
 		);
 		COMMENT ON TABLE %1$I.customer_identity IS 'keys under which platforms know customers, each with what it was seen on: keys of one subject are of one customer';
 		COMMENT ON COLUMN %1$I.customer_identity.scope IS 'within what the key means somebody: app, corp or shop; empty where everywhere';
@@ -359,13 +360,22 @@ CREATE FUNCTION settle._create_connect_views(book name) RETURNS void
 AS $function$
 BEGIN
 	EXECUTE format($views$
+		CREATE VIEW %1$I.order_refund AS
+		SELECT r.* FROM %1$I.refund AS r
+		WHERE NOT EXISTS (
+			SELECT FROM %1$I.refund AS x
+			WHERE x.refund_no = r.refund_no AND x.platform = r.platform AND (x.shop = '') <> (r.shop = '')
+				AND (x.status = 'success', x.version, x.shop) > (r.status = 'success', r.version, r.shop)
+		);
+		COMMENT ON VIEW %1$I.order_refund IS 'each refund once: where it came with its shop and without, as it was told last, and success is final';
+
 		CREATE VIEW %1$I.order_status AS
 		SELECT o.platform, o.shop, o.order_no, o.lifecycle, o.presale_step,
 			CASE WHEN r.refunded > 0 AND r.refunded >= o.paid_amount THEN 'full' WHEN r.refunded > 0 THEN 'partial'
 				WHEN o.refund_hint IN ('partial', 'full') THEN o.refund_hint WHEN r.pending THEN 'in_progress' ELSE coalesce(o.refund_hint, 'none') END AS refund_state,
-			o.paid_amount::numeric(18, 2) AS paid_amount,
-			coalesce(nullif(r.refunded, 0), o.refund_hint_amount, CASE o.refund_hint WHEN 'full' THEN o.paid_amount WHEN 'none' THEN 0 END)::numeric(18, 2) AS refunded_amount,
-			(o.payable_amount + o.platform_borne)::numeric(18, 2) AS merchant_receivable,
+			o.paid_amount::numeric(38, 2) AS paid_amount,
+			coalesce(nullif(r.refunded, 0), o.refund_hint_amount, CASE o.refund_hint WHEN 'full' THEN o.paid_amount WHEN 'none' THEN 0 END)::numeric(38, 2) AS refunded_amount,
+			(o.payable_amount + o.platform_borne)::numeric(38, 2) AS merchant_receivable,
 			CASE WHEN o.lifecycle = 'closed' AND (r.refunded >= o.paid_amount AND r.refunded > 0 OR r.refunded = 0 AND o.refund_hint = 'full') THEN 'refunded'
 				WHEN r.refunded > 0 AND r.refunded < o.paid_amount OR r.refunded = 0 AND o.refund_hint = 'partial' THEN 'partly_refunded'
 				ELSE o.lifecycle END AS status,
@@ -374,7 +384,7 @@ BEGIN
 		FROM %1$I.shop_order AS o
 		CROSS JOIN LATERAL (
 			SELECT coalesce(sum(f.effective_amount), 0) AS refunded, coalesce(bool_or(f.status = 'pending'), false) AS pending
-			FROM %1$I.refund AS f
+			FROM %1$I.order_refund AS f
 			WHERE f.order_no = o.order_no AND f.platform = o.platform AND (f.shop = o.shop OR f.shop = '' OR o.shop = '')
 		) AS r;
 		COMMENT ON VIEW %1$I.order_status IS 'orders on their three axes, and the one status that follows from them; what was refunded is told by the refunds where there are any, else by the order';

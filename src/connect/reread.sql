@@ -45,7 +45,7 @@ BEGIN
 			count(*) FILTER (WHERE num_nonnulls(s.payload, s.raw) = 0) AS unreadable, min(s.received_at) AS first_received, max(s.received_at) AS last_received
 		FROM latest AS l
 		JOIN %1$I.staging AS s ON s.platform = l.platform AND s.kind = l.kind AND s.ingested_at < l.changed_at
-		WHERE s.state IN ('applied', 'stale', 'tie')
+		WHERE s.state IN ('applied', 'unlinked', 'stale', 'tie')
 		GROUP BY l.platform, l.kind, l.changed_at;
 		COMMENT ON VIEW %1$I.outdated_payload IS 'how many payloads were read before their mapping changed: settle.reread reads them again';
 		COMMENT ON COLUMN %1$I.outdated_payload.changed_at IS 'when the mapping of the kind, or the status map of the platform, changed last';
@@ -86,7 +86,7 @@ BEGIN
 		INSERT INTO %1$s.reread (platform, kind, since, last_id, unreadable)
 		SELECT $1, $2, $3, coalesce(max(s.staging_id), 0), count(*) FILTER (WHERE num_nonnulls(s.payload, s.raw) = 0)
 		FROM %1$s.staging AS s
-		WHERE s.platform = $1 AND s.kind = $2 AND s.state IN ('applied', 'stale', 'tie') AND (s.received_at >= $3 OR $3 IS NULL)
+		WHERE s.platform = $1 AND s.kind = $2 AND s.state IN ('applied', 'unlinked', 'stale', 'tie') AND (s.received_at >= $3 OR $3 IS NULL)
 		RETURNING reread_id
 	$sql$, book) INTO id USING platform, kind, since;
 	PERFORM settle._continue_reread(book, id);
@@ -121,7 +121,7 @@ BEGIN
 		WITH next AS (
 			SELECT s.staging_id
 			FROM %1$s.staging AS s
-			WHERE s.staging_id > $1 AND s.staging_id <= $2 AND s.platform = $3 AND s.kind = $4 AND s.state IN ('applied', 'stale', 'tie')
+			WHERE s.staging_id > $1 AND s.staging_id <= $2 AND s.platform = $3 AND s.kind = $4 AND s.state IN ('applied', 'unlinked', 'stale', 'tie')
 				AND num_nonnulls(s.payload, s.raw) = 1 AND (s.received_at >= $5 OR $5 IS NULL)
 			ORDER BY s.staging_id LIMIT $6
 		), taken AS (

@@ -85,7 +85,6 @@ BEGIN
 			removed boolean NOT NULL
 		);
 		COMMENT ON TABLE %1$I.customer_queue IS 'subjects whose keys have changed, for the step customers of settle.tick; removed: not only by further ones';
-		CREATE INDEX customer_identity_subject ON %1$I.customer_identity (platform, subject);
 		CREATE TRIGGER identities_inserted AFTER INSERT ON %1$I.customer_identity REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_identities();
 		CREATE TRIGGER identities_deleted AFTER DELETE ON %1$I.customer_identity REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_identities();
 		CREATE TRIGGER identities_truncated BEFORE TRUNCATE ON %1$I.customer_identity FOR EACH STATEMENT EXECUTE FUNCTION settle.note_identities();
@@ -235,7 +234,6 @@ COMMENT ON FUNCTION settle.note_key_type() IS 'row trigger on the key types of a
 CREATE FUNCTION settle._link_keys(book regnamespace, INOUT changed bigint[], INOUT shaken bigint[])
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 DECLARE
 	others bigint[];

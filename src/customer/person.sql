@@ -236,13 +236,30 @@ CREATE FUNCTION settle._holds(value text, any_of text[]) RETURNS boolean
 	RETURN EXISTS (SELECT FROM pg_catalog.unnest(any_of) AS u (part) WHERE pg_catalog.strpos(value, u.part) OPERATOR(pg_catalog.>) 0);
 COMMENT ON FUNCTION settle._holds(text, text[]) IS 'whether one of several texts stands in a text';
 
+CREATE FUNCTION settle._holds_value(document jsonb, any_of text[]) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN EXISTS (
+		SELECT FROM pg_catalog.jsonb_path_query(document, 'strict $.**') AS v
+		WHERE pg_catalog.jsonb_typeof(v) OPERATOR(pg_catalog.=) 'string' AND settle._holds(v OPERATOR(pg_catalog.#>>) '{}', any_of));
+COMMENT ON FUNCTION settle._holds_value(jsonb, text[]) IS 'whether one of several texts stands in a string of a document; its keys are none';
+
+-- A person chooses how he is called: a word that others are called by, or that
+-- stands in payloads anyway, tells nothing.
+CREATE FUNCTION settle._telling_words(words text[]) RETURNS text[]
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN ARRAY(
+		SELECT w FROM pg_catalog.unnest(words) AS w
+		WHERE pg_catalog.length(w) OPERATOR(pg_catalog.>=) 10 OR w OPERATOR(pg_catalog.~) '@|^[0-9+-]{7,}$'
+			OR pg_catalog.length(w) OPERATOR(pg_catalog.>=) 6 AND w OPERATOR(pg_catalog.!~) '^[ -~]*$');
+COMMENT ON FUNCTION settle._telling_words(text[]) IS 'phones, addresses and longer names: where one stands, its person is meant';
+
 CREATE FUNCTION settle._bodies_of(book regnamespace, subjects text[], words text[]) RETURNS bigint[]
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
+	common constant bigint := 1000::bigint;
 	numbers text[];
-	parts text[];
 	ids bigint[];
 BEGIN
 	EXECUTE format($sql$
@@ -253,21 +270,32 @@ BEGIN
 		) AS n (number)
 	$sql$, book) INTO numbers USING subjects;
 	-- a short number or name stands in many a body; there the key of the payload tells
-	parts := ARRAY(SELECT n FROM unnest(numbers) AS n WHERE length(n) >= 10)
-		|| ARRAY(SELECT w FROM unnest(words) AS w WHERE length(w) >= 10 OR w ~ '@|^[0-9+-]{7,}$' OR length(w) >= 6 AND w !~ '^[ -~]*$');
 	EXECUTE format($sql$
-		SELECT coalesce(array_agg(s.staging_id), '{}')
-		FROM %s.staging AS s
-		WHERE s.state <> 'new' AND (s.payload IS NOT NULL OR s.raw IS NOT NULL)
-			AND (s.external_key = ANY ($1) AND s.platform = ANY ($3)
-				OR s.payload IS NOT NULL AND settle._holds(s.payload::text, $2)
-				OR s.raw IS NOT NULL AND EXISTS (SELECT FROM unnest($2) AS u (part) WHERE position(convert_to(u.part, 'UTF8') IN s.raw) > 0))
-	$sql$, book) INTO ids USING numbers, parts, ARRAY(SELECT DISTINCT split_part(s, ':', 1) FROM unnest(subjects) AS s);
+		WITH hit AS MATERIALIZED (
+			SELECT s.staging_id, u.part, u.of_subject
+			FROM %1$s.staging AS s
+			CROSS JOIN LATERAL (SELECT s.payload::text AS body OFFSET 0) AS b
+			JOIN (
+				SELECT n AS part, true AS of_subject FROM unnest($1) AS n WHERE length(n) >= 10
+				UNION ALL SELECT w, false FROM unnest($2) AS w
+			) AS u ON CASE WHEN s.raw IS NULL THEN strpos(b.body, u.part) > 0 ELSE position(convert_to(u.part, 'UTF8') IN s.raw) > 0 END
+			WHERE s.state <> 'new' AND (s.payload IS NOT NULL OR s.raw IS NOT NULL)
+		), word AS (
+			SELECT h.part FROM hit AS h GROUP BY h.part HAVING bool_or(h.of_subject) OR count(*) <= $4
+		)
+		SELECT coalesce(array_agg(DISTINCT d.staging_id), '{}')
+		FROM (
+			SELECT s.staging_id FROM %1$s.staging AS s
+			WHERE s.state <> 'new' AND (s.payload IS NOT NULL OR s.raw IS NOT NULL) AND s.external_key = ANY ($1) AND s.platform = ANY ($3)
+			UNION ALL
+			SELECT h.staging_id FROM hit AS h JOIN word AS w ON w.part = h.part
+		) AS d
+	$sql$, book) INTO ids USING numbers, settle._telling_words(words), ARRAY(SELECT DISTINCT split_part(s, ':', 1) FROM unnest(subjects) AS s), common;
 	RETURN ids;
 END
 $function$;
 COMMENT ON FUNCTION settle._bodies_of(regnamespace, text[], text[]) IS
-	'the payloads whose body names one of some subjects, or holds one of their phones, addresses or longer names: reads every body that is still there';
+	'the payloads whose body names one of some subjects, or holds one of their phones, addresses or longer names, unless more than 1,000 hold it: reads every body that is still there';
 
 CREATE FUNCTION settle._forget_messages(book regnamespace, subjects text[], words text[]) RETURNS bigint
 	LANGUAGE plpgsql
@@ -284,12 +312,12 @@ BEGIN
 		SET payload = CASE WHEN settle._holds(settle.without_person(o.payload)::text, $2) THEN '{}' ELSE settle.without_person(o.payload) END,
 			state = CASE WHEN o.state = 'done' THEN 'done' ELSE 'dead' END, finished_at = coalesce(o.finished_at, clock_timestamp()),
 			error = 'the person was erased'
-		WHERE settle._holds(o.payload::text, $2)
+		WHERE settle._holds_value(o.payload, $3)
 			OR settle.without_person(o.payload) <> o.payload AND settle._holds(concat_ws(' ', o.object, o.message_key, o.payload), $1)
-	$sql$, book) USING numbers, words;
+	$sql$, book) USING numbers, words, settle._telling_words(words);
 	GET DIAGNOSTICS changed = ROW_COUNT;
-	-- what went wrong may have quoted it
-	FOREACH word IN ARRAY words LOOP
+	-- what went wrong may have quoted it; a short word in Latin letters may be one of ours
+	FOREACH word IN ARRAY settle._telling_words(words) || ARRAY(SELECT w FROM unnest(words) AS w WHERE w !~ '^[ -~]*$') LOOP
 		FOREACH place IN ARRAY '{alert.message,problem.message,staging.message,outbox.error}'::text[] LOOP
 			EXECUTE format('UPDATE %1$s.%2$I SET %3$I = replace(%3$I, $1, ''***'') WHERE strpos(%3$I, $1) > 0', book, split_part(place, '.', 1), split_part(place, '.', 2))
 				USING word;

@@ -2,9 +2,10 @@
  * desk.h
  *		Ticket types, compiled: what a form asks for, and which moves there are.
  *
- * type.c reads and remembers them, form.c makes details of a ticket what its
- * form says, stage.c is the law of moves, event.c notes what happened and does
- * what follows.
+ * type.c remembers them, compile.c compiles one; form.c makes details of a
+ * ticket what its form says, field.c one value of them; stage.c is the law of a
+ * ticket's way, move.c finds the moves of it; event.c notes what happened and
+ * does what follows.
  */
 #ifndef SETTLE_DESK_H
 #define SETTLE_DESK_H
@@ -191,7 +192,20 @@ extern char *settle_ticket_text(HeapTuple ticket, TupleDesc desc, AttrNumber col
 /* Tells whether a region is another one or lies in it. */
 extern bool settle_region_within(const char *region, const char *around);
 
+/* NULL where the type has none of that name. */
 extern const DeskField *settle_desk_field(const DeskType *type, const char *name);
+extern const DeskStage *settle_desk_stage(const DeskType *type, const char *name);
+
+/* ---- compile.c ---- */
+
+/* Compiles a type in the current memory context; inside enter and SPI. */
+extern void settle_desk_compile(const Desk *desk, DeskType *type);
+
+/*
+ * Reads rows that define a type, or with NULL those of the book, with the
+ * snapshot that the revision was read with; %1$s is the book.
+ */
+extern int	settle_desk_read(const Desk *desk, const DeskType *type, const char *query);
 
 /* ---- form.c ---- */
 
@@ -222,6 +236,55 @@ extern Jsonb *settle_form_mask(const DeskType *type, Jsonb *details);
 
 /* What changed from one to the other, as {"field": [was, now]}; NULL: nothing. */
 extern Jsonb *settle_form_changes(const DeskType *type, Jsonb *was, Jsonb *now);
+
+/* ---- field.c ---- */
+
+/* Reads a value that somebody gives, and raises what the field refuses. */
+extern Datum settle_field_read(const DeskForm *form, const DeskField *field, const DeskVariant *variant, const JsonbValue *value);
+
+/* Reads a value that was filled in, whatever the form allows now. */
+extern Datum settle_field_reread(const DeskForm *form, const DeskField *field, const JsonbValue *value);
+
+/* Writes a value, in its one spelling. */
+extern void settle_field_write(JsonbParseState **state, const DeskField *field, Datum value);
+
+/* Tells whether what is given is a value: neither null nor blank. */
+extern bool settle_field_has(const JsonbValue *value);
+
+/* What stands in a message of a value; a personal one does not. */
+extern const char *settle_field_shown(const DeskField *field, const JsonbValue *value);
+
+/* Raises what a form refuses: message goes on from the field's name. */
+extern void settle_field_refuse(const DeskForm *form, const char *field, const char *rule, int sqlstate, const char *message, const char *hint);
+
+/* Names with commas between them, for messages. */
+extern char *settle_listed(int n, char *const *names);
+
+/* ---- move.c ---- */
+
+/* A ticket that is written or asked about, and what is known of it. */
+typedef struct DeskWriting
+{
+	Desk	   *desk;
+	const DeskType *type;
+	const DeskColumns *columns;
+	TupleDesc	desc;
+	HeapTuple	before;			/* NULL: it comes to the desk now */
+	HeapTuple	row;			/* as it is to be */
+	const char *ticket;
+	const char *region;
+	Jsonb	   *details;		/* as they are to be */
+} DeskWriting;
+
+/* Both find the move that is asked for, by its name or by where it leads; what cannot be made raises. */
+extern const DeskMove *settle_move_named(const DeskWriting *w, const DeskStage *from, const char *name);
+extern const DeskMove *settle_move_to(const DeskWriting *w, const DeskStage *from, const char *stage);
+
+/* Raises that a move cannot be made, with those that can. */
+extern void settle_refuse_move(const DeskWriting *w, const DeskStage *from, int sqlstate, const char *message, const char *detail);
+
+/* A column of the row; raises 23502 where it is null. */
+extern Datum settle_need_column(const DeskWriting *w, AttrNumber column);
 
 /* ---- event.c ---- */
 

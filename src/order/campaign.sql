@@ -102,7 +102,7 @@ BEGIN
 		COMMENT ON VIEW %1$I.order_goods IS 'lines that are no gifts, and what the buyer owes for them without freight';
 
 		CREATE VIEW %1$I.order_campaign AS
-			SELECT v.platform, v.shop, v.order_no, v.campaigns[1] AS campaign, coalesce(g.amount, 0)::numeric(18, 2) AS amount
+			SELECT v.platform, v.shop, v.order_no, v.campaigns[1] AS campaign, coalesce(g.amount, 0)::numeric(38, 2) AS amount
 			FROM %1$I.campaign_verdict AS v
 			CROSS JOIN LATERAL (
 				SELECT sum(l.amount) AS amount
@@ -114,7 +114,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.order_campaign.amount IS 'what the buyer owes for the lines that the campaign concerns: gifts and freight do not count';
 
 		CREATE VIEW %1$I.campaign_review AS
-			SELECT r.problem, r.platform, r.title, count(*) AS orders, sum(r.amount)::numeric(18, 2) AS amount, min(r.at) AS first_at, max(r.at) AS last_at, r.candidates,
+			SELECT r.problem, r.platform, r.title, count(*) AS orders, sum(r.amount)::numeric(38, 2) AS amount, min(r.at) AS first_at, max(r.at) AS last_at, r.candidates,
 				CASE r.problem WHEN 'unknown' THEN (
 					SELECT array_agg(DISTINCT c.campaign ORDER BY c.campaign)
 					FROM %1$I.campaign_name AS n
@@ -142,9 +142,9 @@ BEGIN
 
 		CREATE VIEW %1$I.campaign_share AS
 			SELECT (o.paid_at AT TIME ZONE b.time_zone)::date AS day, o.platform, count(*) AS orders,
-				sum(g.amount)::numeric(18, 2) AS amount,
-				sum(CASE WHEN v.campaigns IS NULL THEN g.amount ELSE 0 END)::numeric(18, 2) AS without_campaign,
-				sum(CASE WHEN cardinality(v.campaigns) > 1 THEN g.amount ELSE 0 END)::numeric(18, 2) AS ambiguous,
+				sum(g.amount)::numeric(38, 2) AS amount,
+				sum(CASE WHEN v.campaigns IS NULL THEN g.amount ELSE 0 END)::numeric(38, 2) AS without_campaign,
+				sum(CASE WHEN cardinality(v.campaigns) > 1 THEN g.amount ELSE 0 END)::numeric(38, 2) AS ambiguous,
 				(sum(CASE WHEN cardinality(v.campaigns) = 1 THEN 0 ELSE g.amount END) / nullif(sum(g.amount), 0))::numeric(6, 4) AS share_without
 			FROM %1$I.shop_order AS o
 			CROSS JOIN %1$I.book AS b
@@ -156,11 +156,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.campaign_share.share_without IS 'share of amount that has no one campaign, 0 to 1';
 	$tables$, book);
 	FOREACH table_name IN ARRAY '{campaign,campaign_alias}'::text[] LOOP
-		EXECUTE format($triggers$
-			CREATE TRIGGER campaign_inserted AFTER INSERT ON %1$I.%2$I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_campaign_change();
-			CREATE TRIGGER campaign_updated AFTER UPDATE ON %1$I.%2$I REFERENCING OLD TABLE AS before NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_campaign_change();
-			CREATE TRIGGER campaign_deleted AFTER DELETE ON %1$I.%2$I REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_campaign_change();
-		$triggers$, book, table_name);
+		PERFORM settle._watch(book, table_name, 'campaign', 'note_campaign_change');
 	END LOOP;
 	PERFORM settle._journal(book, 'campaign', '{campaign}');
 	PERFORM settle._journal(book, 'campaign_alias', '{campaign,match,text}');
@@ -213,14 +209,14 @@ $function$;
 COMMENT ON FUNCTION settle._add_campaign(regnamespace, text, tstzrange, text) IS 'body of settle.add_campaign';
 REVOKE ALL ON FUNCTION settle._add_campaign(regnamespace, text, tstzrange, text) FROM PUBLIC;
 
-CREATE FUNCTION settle.add_alias(
+CREATE FUNCTION settle.add_campaign_alias(
 	book regnamespace, campaign text, text text, match text DEFAULT 'exact', platform text DEFAULT NULL,
 	priority integer DEFAULT 0, valid tstzrange DEFAULT '(,)'
 ) RETURNS bigint AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
-COMMENT ON FUNCTION settle.add_alias(regnamespace, text, text, text, text, integer, tstzrange) IS
+COMMENT ON FUNCTION settle.add_campaign_alias(regnamespace, text, text, text, text, integer, tstzrange) IS
 	'says how a campaign is called: by the number of a promotion (match promotion_ref), a name (exact), how names begin (prefix), or a regular expression over normalised names (pattern); returns its number';
 
-CREATE FUNCTION settle._add_alias(
+CREATE FUNCTION settle._add_campaign_alias(
 	book regnamespace, campaign text, text text, match text, platform text,
 	priority integer, valid tstzrange
 ) RETURNS bigint
@@ -257,25 +253,25 @@ BEGIN
 	RETURN alias;
 END
 $function$;
-COMMENT ON FUNCTION settle._add_alias(regnamespace, text, text, text, text, integer, tstzrange) IS 'body of settle.add_alias';
-REVOKE ALL ON FUNCTION settle._add_alias(regnamespace, text, text, text, text, integer, tstzrange) FROM PUBLIC;
+COMMENT ON FUNCTION settle._add_campaign_alias(regnamespace, text, text, text, text, integer, tstzrange) IS 'body of settle.add_campaign_alias';
+REVOKE ALL ON FUNCTION settle._add_campaign_alias(regnamespace, text, text, text, text, integer, tstzrange) FROM PUBLIC;
 
-CREATE FUNCTION settle.accept_alias(book regnamespace, campaign text, text text, reason text, platform text DEFAULT NULL)
+CREATE FUNCTION settle.accept_campaign_alias(book regnamespace, campaign text, text text, reason text, platform text DEFAULT NULL)
 	RETURNS bigint AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
-COMMENT ON FUNCTION settle.accept_alias(regnamespace, text, text, text, text) IS
+COMMENT ON FUNCTION settle.accept_campaign_alias(regnamespace, text, text, text, text) IS
 	'says that a name of campaign_review is one of a campaign: from now on it is an alias; returns its number';
 
-CREATE FUNCTION settle._accept_alias(book regnamespace, campaign text, text text, reason text, platform text) RETURNS bigint
+CREATE FUNCTION settle._accept_campaign_alias(book regnamespace, campaign text, text text, reason text, platform text) RETURNS bigint
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
 	PERFORM settle._require_reason('an alias that is accepted', reason);
-	RETURN settle.add_alias(book, campaign, text, 'exact', platform);
+	RETURN settle.add_campaign_alias(book, campaign, text, 'exact', platform);
 END
 $function$;
-COMMENT ON FUNCTION settle._accept_alias(regnamespace, text, text, text, text) IS 'body of settle.accept_alias';
-REVOKE ALL ON FUNCTION settle._accept_alias(regnamespace, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION settle._accept_campaign_alias(regnamespace, text, text, text, text) IS 'body of settle.accept_campaign_alias';
+REVOKE ALL ON FUNCTION settle._accept_campaign_alias(regnamespace, text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._tick_campaigns(book regnamespace) RETURNS jsonb
 	LANGUAGE plpgsql

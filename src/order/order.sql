@@ -99,11 +99,7 @@ BEGIN
 		CREATE TRIGGER vet_condition BEFORE INSERT OR UPDATE ON %1$I.order_ticket_rule FOR EACH ROW EXECUTE FUNCTION settle.vet_order_ticket_rule();
 	$tables$, book, settle._ltree_schema());
 	FOREACH table_name IN ARRAY '{order_ticket_rule,region_alias,product}'::text[] LOOP
-		EXECUTE format($triggers$
-			CREATE TRIGGER orders_inserted AFTER INSERT ON %1$I.%2$I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_order_rules();
-			CREATE TRIGGER orders_updated AFTER UPDATE ON %1$I.%2$I REFERENCING OLD TABLE AS before NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_order_rules();
-			CREATE TRIGGER orders_deleted AFTER DELETE ON %1$I.%2$I REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_order_rules();
-		$triggers$, book, table_name);
+		PERFORM settle._watch(book, table_name, 'orders', 'note_order_rules');
 	END LOOP;
 	PERFORM settle._journal(book, 'order_ticket_rule', '{code}');
 END
@@ -190,8 +186,7 @@ END
 $function$;
 COMMENT ON FUNCTION settle._order_ticket_rules(regnamespace) IS 'the rules that make tickets of what was sold, as a ruleset: a decision for each part of an order, which gives the rules that hold';
 
--- Conditions are asked of what was sold, row by row; the rest is one statement,
--- whose many small steps take longer to compile than to run.
+-- Conditions are asked of what was sold, row by row; the rest is one statement.
 CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAULT NULL, shops text[] DEFAULT NULL, order_nos text[] DEFAULT NULL)
 	RETURNS TABLE (
 		ticket_id text, platform text, shop text, order_no text, part text, line_no text, ticket text, rule text, type text,
@@ -199,7 +194,6 @@ CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAU
 	)
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 DECLARE
 	touched text := CASE WHEN platforms IS NULL
@@ -208,6 +202,8 @@ DECLARE
 				AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
 				AND NOT EXISTS (SELECT FROM %1$s.order_problem AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
 		$sql$, book)
+		-- looked up by its own key, one order is computed whatever is wrong with others
+		WHEN cardinality(platforms) = 1 THEN 'WHERE s.platform = $2[1] AND s.shop = $3[1] AND s.order_no = $4[1]'
 		ELSE 'JOIN unnest($2, $3, $4) AS t (platform, shop, order_no) ON t.platform = s.platform AND t.shop = s.shop AND t.order_no = s.order_no'
 	END;
 BEGIN
@@ -281,7 +277,8 @@ BEGIN
 		), noted AS (
 			INSERT INTO %1$s.sold_ticket AS k (ticket_id, platform, shop, order_no, part, line_no, ticket, rule)
 			SELECT w.ticket_id, w.platform, w.shop, w.order_no, w.part, w.line_no, w.ticket, w.rule FROM wanted AS w
-			ON CONFLICT (ticket_id) DO UPDATE SET rule = excluded.rule, cancelled = false, kept_done_at = NULL
+			-- the key of a ticket that another order has is an error of this one
+			ON CONFLICT (platform, shop, order_no, part, line_no, ticket) DO UPDATE SET rule = excluded.rule, cancelled = false, kept_done_at = NULL
 			WHERE k.released_by IS NULL AND (k.cancelled OR k.rule <> excluded.rule)
 		), opened AS (
 			INSERT INTO %1$s.ticket (ticket_id, order_ref, type, opened_at, done_at, project, region, channel, customer, worker, amount, details)
@@ -378,14 +375,14 @@ BEGIN
 	IF platforms IS NULL THEN
 		RETURN NULL;
 	END IF;
-	-- a refund without an order stood under no shop, perhaps, until its order came
+	-- a refund without an order stood under no shop, perhaps, until its order came, or it came with its shop
 	EXECUTE format($sql$
 		SELECT array_agg(o.platform), array_agg(o.shop), array_agg(o.order_no)
 		FROM (
 			SELECT t.platform, t.shop, t.order_no FROM unnest($1, $2, $3) AS t (platform, shop, order_no)
 			UNION
 			SELECT k.platform, k.shop, k.order_no
-			FROM unnest($1, $3) AS t (platform, order_no) JOIN %1$s.sold_ticket AS k ON k.order_no = t.order_no AND k.platform = t.platform AND k.shop = ''
+			FROM unnest($1, $2, $3) AS t (platform, shop, order_no) JOIN %1$s.sold_ticket AS k ON k.order_no = t.order_no AND k.platform = t.platform AND '' IN (k.shop, t.shop)
 		) AS o
 	$sql$, book) INTO platforms, shops, order_nos USING platforms, shops, order_nos;
 	BEGIN
@@ -393,7 +390,7 @@ BEGIN
 		opened := done.opened;
 		changed := done.changed;
 		cancelled := done.cancelled;
-	EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR object_not_in_prerequisite_state OR raise_exception THEN
+	EXCEPTION WHEN OTHERS THEN
 		-- one order at a time: those that cannot be computed are noted
 		FOR one IN SELECT o.platform, o.shop, o.order_no FROM unnest(platforms, shops, order_nos) AS o (platform, shop, order_no) LOOP
 			BEGIN
@@ -401,7 +398,10 @@ BEGIN
 				opened := opened + done.opened;
 				changed := changed + done.changed;
 				cancelled := cancelled + done.cancelled;
-			EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR object_not_in_prerequisite_state OR raise_exception THEN
+			EXCEPTION
+				WHEN transaction_rollback OR lock_not_available OR insufficient_resources OR operator_intervention THEN
+					RAISE;
+				WHEN OTHERS THEN
 				EXECUTE format($sql$
 					WITH problem AS (
 						INSERT INTO %1$s.order_problem AS p (platform, shop, order_no, sqlstate, message) VALUES ($1, $2, $3, $4, $5)

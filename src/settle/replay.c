@@ -378,7 +378,7 @@ settle_check_replay(const SettleBook *book, Tuplestorestate *store, TupleDesc de
 		bool		nulls[3] = {false};
 
 		for (int i = 0; i < lengthof(cells); i++)
-			cells[i] = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i + 1);
+			cells[i] = settle_spi_text(row, i + 1);
 		values[0] = CStringGetTextDatum("tickets computed again from what was kept give what is posted");
 		values[1] = CStringGetTextDatum(psprintf("%s %s", cells[0], cells[1]));
 		values[2] = CStringGetTextDatum(psprintf("%s%s%sexpected %s, found %s", cells[3] ? "rule " : "", cells[3] ? cells[3] : "", cells[3] ? ": " : "",

@@ -41,8 +41,8 @@ SELECT set_eq($$
         '_create_pack_tables', '_create_edit_tables', '_create_brake_tables', '_changed_keys', '_check_pack_time', '_file_instant', '_items_of', '_lock_rules', '_order_outcomes', '_pack_digest', '_part_of_ruleset', '_plan_load', '_redraft_pack', '_take_pack', '_wanted_part',
         '_lint_rules', '_rules_from_now',
         '_create_statement_tables', '_create_leg_tables', '_create_reconcile_tables', '_make_statements', '_paid_statements', '_party_lines', '_statement_range', '_statement_content', '_content_now', '_require_content', '_require_reason', '_require_confirmed', '_touch_legs', '_pass_gate', '_begin_move', '_end_move', '_hold', '_void_changed', '_next_node', '_is_one_of', '_disputed_amount', '_payout_reference', '_source_rows',
-        '_create_connect_tables', '_create_canonical_tables', '_create_connect_views', '_create_changed_table', '_create_reread_tables', '_continue_reread', '_order_steps', '_take_changed_orders',
-        '_vet_pattern', '_create_campaign_tables', '_tick_campaigns', '_create_link_tables', '_read_ticket_numbers', '_judge_tickets', '_mark_payloads', '_tick_links', '_find_ticket', '_decide_link',
+        '_create_connect_tables', '_create_canonical_tables', '_create_connect_views', '_create_changed_table', '_watch', '_create_reread_tables', '_continue_reread', '_order_steps', '_take_changed_orders',
+        '_vet_pattern', '_create_campaign_tables', '_tick_campaigns', '_create_link_tables', '_read_ticket_numbers', '_judge_tickets', '_mark_payloads', '_tick_links', '_open_link', '_decide_link',
         '_settle_at_once', '_create_order_tables', '_create_sold_tables', '_create_sold_views', '_shares', '_open_since', '_order_ticket_rules', '_wanted_tickets', '_write_order_tickets', '_wrong_order_tickets', '_ticket_differences', '_tick_orders',
         '_create_alias_tables', '_cut_alias', '_no_alias', '_create_follow_tables', '_derive_follow', '_create_staff_tables', '_staff_evidence_query', '_staff_found_query', '_unknown_alias_query', '_staff_found', '_attribute_orders', '_queue_alias_changes', '_queue_read_results', '_tick_staff',
         '_create_period_tables', '_shut_gate', '_period_start', '_period_after', '_next_period', '_period_transfers', '_period_sums', '_build_period', '_carry_into', '_closed_until', '_check_period', '_first_open', '_check_order', '_settle_period', '_period_obstacles', '_seal', '_create_seal_tables', '_create_job_tables', '_tick_steps', '_tick_ingest', '_tick_run', '_tick_seal', '_tick_clean', '_tick_command', '_clean_cron', '_crontab_line', '_require_cron',
@@ -50,7 +50,7 @@ SELECT set_eq($$
         '_create_type_tables', '_create_stage_tables', '_create_event_tables', '_type_parts', '_require_ticket', '_ticket_content', '_masked_details', '_erase_form',
         '_create_customer_tables', '_mask_key', '_unite', '_components', '_link_keys', '_place_customers', '_note_conflicts', '_suggest_customers', '_tick_customers', '_say', '_founder_of', '_set_cut', '_decide_suggestion',
         '_create_personal_tables', '_create_person_tables', '_is_cipher', '_is_personal_key', '_free_text', '_essence', '_hide_values', '_subjects', '_map_staging', '_reduce', '_forget', '_tick_reduce',
-        '_subjects_of', '_log_person', '_concerned', '_personal_values', '_holds', '_bodies_of', '_forget_messages', '_forget_forms', '_codes_of',
+        '_subjects_of', '_log_person', '_concerned', '_personal_values', '_holds', '_holds_value', '_telling_words', '_bodies_of', '_forget_messages', '_forget_forms', '_codes_of',
         '_create_outbox_tables', '_create_watermark_tables', '_bury_message', '_clean_outbox', '_no_watermark'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
 

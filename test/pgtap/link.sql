@@ -156,6 +156,14 @@ SELECT is(right(public.talked(), 10), '7 unlinked', 'two people');
 INSERT INTO talk.customer_identity (platform, shop, scope, key_type, key_value, subject, version, precedence, tied, flags, staging_id)
 SELECT 'wecom', '', '', 'open_uid', k, 'wecom:contact:1', now(), '1', false, '{}', 1 FROM unnest('{carla,dora}'::text[]) AS k;
 SELECT is(right(public.talked(), 20), '7 suggested customer', 'who are one after all');
+-- a field that was found to hold the order: payloads about no order are read again
+INSERT INTO talk.staging (platform, payload) VALUES ('zendesk', '{"ticket": {"id": 8, "subject": "x", "where": "550000000000001007", "status": "open", "created_at": "2025-11-10T05:00:00Z", "updated_at": "2025-11-10T05:00:00Z"}}');
+SELECT public.talked() \g /dev/null
+SELECT is((SELECT state FROM talk.staging ORDER BY staging_id DESC LIMIT 1), 'unlinked', 'nobody knows where');
+INSERT INTO talk.mapping_field (platform, kind, part, field, form, path, strict, place) VALUES ('zendesk', 'ticket', 'ticket', 'order_ref', 'id', '{$.where}', false, 1005);
+SELECT settle.reread('talk', 'zendesk', 'ticket') \g /dev/null
+SELECT is(right(public.talked(), 20), '8 linked order_ref 7', 'until the mapping says it');
+SELECT is((SELECT state FROM talk.staging ORDER BY staging_id DESC LIMIT 1), 'applied', 'and the payload is settled');
 SELECT is_empty($$ SELECT * FROM settle.check('talk') $$, 'all invariants hold there');
 
 -- Every order of arrival ends alike: two orders, a refund, a ticket that names

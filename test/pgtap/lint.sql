@@ -31,11 +31,11 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
         'add_pack', 'submit_pack', 'redraft_pack', 'reject_pack', 'approve_pack', 'enable_pack', 'disable_pack', 'rules', 'load_rules',
         'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout',
         'ingest', 'map_payload', 'retry_quarantine', 'load_mappings', 'reread',
-        'set_staff_alias', 'end_staff_alias', 'set_store_alias', 'end_store_alias', 'confirm_staff', 'explain_staff', 'add_order_ticket_rule', 'release_ticket', 'recompute_order',
+        'set_staff_alias', 'end_staff_alias', 'set_store_alias', 'end_store_alias', 'confirm_staff', 'explain_staff', 'add_order_ticket_rule', 'set_region', 'set_product', 'release_ticket', 'recompute_order',
         'merge_customers', 'split_customer', 'cut_key', 'restore_key', 'accept_suggestion', 'refuse_suggestion', 'reveal_person', 'erase_person',
         'add_type', 'type_document', 'enable_type', 'open_ticket', 'move_ticket', 'upgrade_ticket', 'legal_moves', 'approve_move', 'assign_ticket', 'assign_open', '_masked_details',
         'add_to_roster', 'close_period', 'reopen_period',
-        'add_campaign', 'add_alias', 'accept_alias', 'link_tickets', 'link_ticket', 'unlink_ticket', 'relink_ticket',
+        'add_campaign', 'add_campaign_alias', 'accept_campaign_alias', 'link_tickets', 'link_ticket', 'unlink_ticket', 'relink_ticket',
         'send', 'take_outbox', 'fail_outbox', 'set_watermark', 'advance_watermark'],
     'functions that are called with nulls');
 
