@@ -396,9 +396,9 @@ CREATE FUNCTION settle._assign_open(book regnamespace, max integer, OUT assigned
 AS $function$
 DECLARE
 	tickets text[];
-	teams text[] := '{}';
-	wanted text[] := '{}';
-	failures text[] := '{}';
+	teams text[] := ARRAY[]::text[];
+	wanted text[] := ARRAY[]::text[];
+	failures text[] := ARRAY[]::text[];
 	people text[];
 	goes record;
 	chosen record;
@@ -417,7 +417,6 @@ BEGIN
 				SELECT t.ticket_id FROM %1$s.ticket AS t
 				JOIN %1$s.unassigned AS u ON u.ticket_id = t.ticket_id
 				LEFT JOIN %1$s.assignment_wait AS w ON w.ticket_id = t.ticket_id
-				WHERE t.worker IS NULL
 				ORDER BY w.tried_at NULLS FIRST, t.opened_at, t.ticket_id COLLATE "C"
 				LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED) AS t) AS x
 	$sql$, book) INTO tickets USING max;

@@ -289,7 +289,7 @@ SELECT ok(min(given) > 0 AND min(waited) > 0, 'in all some are given and some wa
 \set statements `cat sql/desk.sql`
 \set transcript `cat expected/desk.out`
 SELECT is_empty($$ SELECT block[1] FROM regexp_matches($$ || quote_literal(:'page') || $$, E'```sql\n(.*?)\n```', 'g') AS block WHERE strpos($$ || quote_literal(:'statements') || $$, block[1]) = 0 $$, 'the statements of docs/assign.md are those of sql/desk.sql');
-SELECT is_empty($$ SELECT line FROM regexp_matches($$ || quote_literal(:'page') || $$, E'\n```\n(.*?)\n```\n', 'g') AS block, unnest(string_to_array(block[1], E'\n')) AS line WHERE strpos($$ || quote_literal(:'transcript') || $$, line) = 0 $$, 'and its results those of expected/desk.out');
+SELECT is_empty($$ SELECT line FROM regexp_matches($$ || quote_literal(:'page') || $$, E'\n\n```\n(.*?)\n```\n', 'g') AS block, unnest(string_to_array(block[1], E'\n')) AS line WHERE strpos($$ || quote_literal(:'transcript') || $$, line) = 0 $$, 'and its results those of expected/desk.out');
 SET client_min_messages = warning;
 DROP SCHEMA desk CASCADE;
 DROP ROLE assign_anna, assign_boris;
