@@ -438,7 +438,9 @@ settle_legal_moves(PG_FUNCTION_ARGS)
 	int			nestlevel;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s is null", PG_ARGISNULL(0) ? "book" : "ticket_id")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a book and a ticket must be given")));
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&book, SETTLE_STAFF);
 	InitMaterializedSRF(fcinfo, 0);

@@ -93,6 +93,14 @@ SELECT is((SELECT count(*) FROM problem WHERE ticket_key = 'taobao:corner:big:or
 SELECT is(public.failures(), NULL, 'no step fails');
 SELECT is(public.wrong(), NULL, 'all is well');
 
+-- A number that is longer than any id
+INSERT INTO order_pattern (platform, pattern) VALUES ('taobao', '[0-9]+');
+INSERT INTO staging (platform, payload) SELECT 'zendesk', jsonb_build_object('ticket', jsonb_build_object('id', 7, 'status', 'open', 'updated_at', '2025-11-14T05:00:00Z', 'subject', 'x',
+    'description', string_agg(('x' || md5(i::text))::bit(32)::bigint::text, '' ORDER BY i))) FROM generate_series(1, 1500) AS i;
+CALL settle.tick(:book);
+SELECT is(public.failures(), NULL, 'no step fails');
+SELECT is((SELECT state FROM ticket_link WHERE ticket_no = '7'), 'unlinked', 'it is the number of no order');
+
 -- Whoever is erased chose his own name
 SELECT public.land('E1', 'e1', more => '{"receiver_name": "order_no", "buyer_nick": "seller_nick", "receiver_mobile": "13900000001"}') \g /dev/null
 SELECT public.land('E' || i, 'e' || i) FROM generate_series(2, 1005) AS i \g /dev/null
