@@ -261,7 +261,8 @@ COMMENT ON FUNCTION settle._wanted_tickets(regnamespace, text[], text[], text[])
 /*
  * Of the columns of a ticket the rules set order_ref, type, done_at (where they
  * name a time), project, region, channel, customer, worker, amount and what
- * details has under "order"; all others are whoever's.
+ * details has under "order"; all others are whoever's. The worker that the
+ * desk has given a ticket stays (desk/assign.sql).
  */
 CREATE FUNCTION settle._write_order_tickets(
 	book regnamespace, platforms text[], shops text[], order_nos text[],
@@ -304,7 +305,8 @@ BEGIN
 			JOIN %1$s.ticket AS b ON b.ticket_id = w.ticket_id
 			CROSS JOIN LATERAL (
 				SELECT w.order_ref, w.type, CASE WHEN w.sets_done THEN w.done_at ELSE coalesce(b.done_at, w.kept_done_at) END AS done_at,
-					w.project::%2$I.ltree AS project, w.region::%2$I.ltree AS region, w.platform AS channel, w.customer, w.worker, w.amount, b.details || w.details AS details
+					w.project::%2$I.ltree AS project, w.region::%2$I.ltree AS region, w.platform AS channel, w.customer,
+					CASE WHEN EXISTS (SELECT FROM %1$s.assignment AS a WHERE a.ticket_id = w.ticket_id) THEN b.worker ELSE w.worker END AS worker, w.amount, b.details || w.details AS details
 			) AS n
 			WHERE t.ticket_id = w.ticket_id AND NOT w.released
 				AND (t.order_ref, t.type, t.done_at, t.project::text, t.region::text, t.channel, t.customer, t.worker, t.amount, t.details)
@@ -348,8 +350,9 @@ BEGIN
 		LEFT JOIN %1$s.ticket AS t ON t.ticket_id = w.ticket_id
 		WHERE NOT EXISTS (SELECT FROM %1$s.sold_ticket AS k WHERE k.ticket_id = w.ticket_id AND k.released_by IS NOT NULL)
 			AND (t.ticket_id IS NULL OR w.sets_done AND t.done_at IS DISTINCT FROM w.done_at
-				OR (t.order_ref, t.type, t.project::text, t.region::text, t.channel, t.customer, t.worker, t.amount, t.details -> 'order')
-				IS DISTINCT FROM (w.order_ref, w.type, w.project, w.region, w.platform, w.customer, w.worker, w.amount, w.details -> 'order'))
+				OR (t.order_ref, t.type, t.project::text, t.region::text, t.channel, t.customer, t.amount, t.details -> 'order')
+				IS DISTINCT FROM (w.order_ref, w.type, w.project, w.region, w.platform, w.customer, w.amount, w.details -> 'order')
+				OR t.worker IS DISTINCT FROM w.worker AND NOT EXISTS (SELECT FROM %1$s.assignment AS a WHERE a.ticket_id = w.ticket_id))
 		UNION ALL
 		SELECT k.ticket_id, 'is asked for by no rule any more'
 		FROM %1$s.sold_ticket AS k JOIN %1$s.ticket AS t ON t.ticket_id = k.ticket_id
