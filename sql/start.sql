@@ -17,7 +17,7 @@ SELECT settle.grant_access('shop', 'anna', 'clerk'), settle.grant_access('shop',
 GRANT SELECT (ticket_id), UPDATE (worker, amount, done_at) ON shop.ticket TO anna;
 
 SELECT platform, kind, title FROM shop.mapping
-WHERE platform IN ('taobao', 'youzan', 'wecom', 'zendesk') ORDER BY platform, kind;
+WHERE platform IN ('taobao', 'youzan', 'wecom', 'zendesk') AND kind IN ('order', 'refund', 'contact', 'ticket') ORDER BY platform, kind;
 
 SET SESSION AUTHORIZATION anna;
 SELECT settle.set_region('shop', 'cn.zj', '浙江省'), settle.set_region('shop', 'cn.zj.hz', '浙江省', '杭州市');

@@ -194,6 +194,7 @@ BEGIN
 	PERFORM settle._create_stage_tables(book);
 	PERFORM settle._create_split_tables(book);
 	PERFORM settle._create_event_tables(book);
+	PERFORM settle._create_assign_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 

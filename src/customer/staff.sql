@@ -471,6 +471,7 @@ DECLARE
 	confirmed bigint;
 BEGIN
 	PERFORM settle._require_reason('who served an order', reason);
+	PERFORM settle._vet_staff(staff);
 	-- beside the step that attributes
 	EXECUTE format('LOCK TABLE %s.order_changed IN SHARE UPDATE EXCLUSIVE MODE', book);
 	EXECUTE format('SELECT count(*) FROM %s.order_line AS l WHERE l.platform = $1 AND l.shop = $2 AND l.order_no = $3 AND (l.line_no = $4 OR $4 IS NULL)', book)

@@ -236,9 +236,6 @@ extern void settle_form_load(const DeskForm *form, Jsonb *details);
 /* Tells whether a field has a value, after one of the two. */
 extern bool settle_form_has(const DeskType *type, const DeskField *field);
 
-/* Details with "***" for what is personal or sensitive. */
-extern Jsonb *settle_form_mask(const DeskType *type, Jsonb *details);
-
 /* What changed from one to the other, as {"field": [was, now]}; NULL: nothing. */
 extern Jsonb *settle_form_changes(const DeskType *type, Jsonb *was, Jsonb *now);
 
@@ -303,7 +300,10 @@ typedef enum DeskStatement
 /* The plan of a statement on a book, kept for the session; inside enter and SPI. */
 extern SPIPlanPtr settle_desk_plan(const SettleBook *book, DeskStatement statement);
 
-/* Has tickets that are written settle with their statement, until it is called with false: no trigger can wait inside enter for the end of the transaction. */
+/*
+ * Has tickets that are written settle with their statement, until it is called
+ * with false: inside enter no trigger can wait for the end of the transaction.
+ */
 extern void settle_desk_at_once(const SettleBook *book, bool at_once);
 
 #endif							/* SETTLE_DESK_H */

@@ -296,8 +296,11 @@ masked_value(const JsonbValue *value)
 	};
 }
 
-Jsonb *
-settle_form_mask(const DeskType *type, Jsonb *details)
+/*
+ * Gives details with "***" for what is personal or sensitive.
+ */
+static Jsonb *
+mask_details(const DeskType *type, Jsonb *details)
 {
 	JsonbIterator *it = JsonbIteratorInit(&details->root);
 	JsonbIteratorToken token;
@@ -375,5 +378,5 @@ settle_masked_details(PG_FUNCTION_ARGS)
 	ticket = table_open(get_relname_relid("ticket", PG_GETARG_OID(0)), AccessShareLock);
 	desk = settle_desk(ticket);
 	table_close(ticket, NoLock);
-	PG_RETURN_JSONB_P(settle_form_mask(settle_desk_type(desk, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_INT32(2)), PG_GETARG_JSONB_P(3)));
+	PG_RETURN_JSONB_P(mask_details(settle_desk_type(desk, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_INT32(2)), PG_GETARG_JSONB_P(3)));
 }

@@ -167,17 +167,23 @@ settle_refuse_move(const DeskWriting *w, const DeskStage *from, int sqlstate, co
 	ListCell   *lc;
 
 	initStringInfo(&hint);
+	if (open == NIL)
+		appendStringInfo(&hint, "No move can be made from stage \"%s\"%s.", from->name, moves_from(w, from) == NIL ? "" : " now");
 	foreach(lc, open)
 	{
 		const DeskMove *move = lfirst(lc);
 
-		appendStringInfo(&hint, "%s%s (to %s)", hint.len == 0 ? "" : ", ", move->name, move->to->name);
+		if (hint.len == 0)
+			appendStringInfo(&hint, "Moves from stage \"%s\": ", from->name);
+		else
+			appendStringInfoString(&hint, ", ");
+		appendStringInfo(&hint, "%s (to %s)%s", move->name, move->to->name, lnext(open, lc) == NULL ? "." : "");
 	}
 	ereport(ERROR,
 			(errcode(sqlstate),
 			 errmsg("%s", message),
 			 detail == NULL ? 0 : errdetail("%s", detail),
-			 hint.len == 0 ? errhint("No move can be made from stage \"%s\".", from->name) : errhint("Moves from stage \"%s\": %s.", from->name, hint.data),
+			 errhint("%s", hint.data),
 			 err_generic_string(PG_DIAG_COLUMN_NAME, "stage")));
 }
 
@@ -438,7 +444,9 @@ settle_legal_moves(PG_FUNCTION_ARGS)
 	int			nestlevel;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s is null", PG_ARGISNULL(0) ? "book" : "ticket_id")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a book and a ticket must be given")));
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&book, SETTLE_STAFF);
 	InitMaterializedSRF(fcinfo, 0);

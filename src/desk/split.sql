@@ -179,7 +179,16 @@ CREATE FUNCTION settle._split_ticket(book regnamespace, ticket_id text, parts js
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	whole record;
+	of_type text;
+	of_version integer;
+	in_stage text;
+	total numeric;
+	cost numeric;
+	tax numeric;
+	minor_units integer;
+	merged boolean;
+	ended boolean;
+	divided boolean;
 	waits_in text;
 	step numeric;
 	weights numeric[];
@@ -196,43 +205,43 @@ BEGIN
 	PERFORM settle._check_parts(parts);
 	PERFORM settle._lock_tickets(book, ARRAY[ticket_id]);
 	EXECUTE format($sql$
-		SELECT t.*, s.ends, s.waits, coalesce(t.currency, b.currency) AS in_currency,
-			EXISTS (SELECT FROM %1$s.ticket_division AS d WHERE d.ticket_id = t.ticket_id AND d.what = 'split' AND d.undone_at IS NULL) AS split
+		SELECT t.type, t.type_version, t.stage, t.amount, t.cost, t.tax, settle._minor_units(coalesce(t.currency, b.currency)), t.merged_into IS NOT NULL, s.ends IS NOT NULL,
+			EXISTS (SELECT FROM %1$s.ticket_division AS d WHERE d.ticket_id = t.ticket_id AND d.what = 'split' AND d.undone_at IS NULL)
 		FROM %1$s.ticket AS t JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage CROSS JOIN %1$s.book AS b
 		WHERE t.ticket_id = $1
-	$sql$, book) INTO whole USING ticket_id;
-	PERFORM settle._refuse_family(CASE WHEN whole.merged_into IS NOT NULL THEN ARRAY[ticket_id] END, 'ticket "%s" was merged into another one');
-	PERFORM settle._refuse_family(CASE WHEN whole.ends IS NOT NULL THEN ARRAY[ticket_id] END, 'ticket "%s" has ended', 'Reopen it first, by a move.');
-	PERFORM settle._refuse_family(CASE WHEN whole.split THEN ARRAY[ticket_id] END, 'ticket "%s" is split already', 'Split one of its parts, or take them back first with settle.unsplit_ticket.');
+	$sql$, book) INTO of_type, of_version, in_stage, total, cost, tax, minor_units, merged, ended, divided USING ticket_id;
+	PERFORM settle._refuse_family(CASE WHEN merged THEN ARRAY[ticket_id] END, 'ticket "%s" was merged into another one');
+	PERFORM settle._refuse_family(CASE WHEN ended THEN ARRAY[ticket_id] END, 'ticket "%s" has ended', 'Reopen it first, by a move.');
+	PERFORM settle._refuse_family(CASE WHEN divided THEN ARRAY[ticket_id] END, 'ticket "%s" is split already', 'Split one of its parts, or take them back first with settle.unsplit_ticket.');
 	EXECUTE format('SELECT s.stage FROM %s.stage AS s WHERE s.type = $1 AND s.version = $2 AND s.waits IS NOT NULL ORDER BY s.stage = $3 DESC, s.place, s.stage LIMIT 1', book)
-		INTO waits_in USING whole.type, whole.type_version, whole.stage;
+		INTO waits_in USING of_type, of_version, in_stage;
 	IF waits_in IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('ticket type "%s" has no stage that waits for parts', whole.type),
+			MESSAGE = format('ticket type "%s" has no stage that waits for parts', of_type),
 			HINT = 'Such a stage names in "waits" the move that is made from there once the parts have ended.';
 	END IF;
 
 	-- the money
-	step := round(10::numeric ^ -settle._minor_units(whole.in_currency), settle._minor_units(whole.in_currency));
+	step := round(10::numeric ^ -minor_units, minor_units);
 	SELECT array_agg((p.value ->> 'weight')::numeric ORDER BY p.n), array_agg((p.value ->> 'amount')::numeric ORDER BY p.n)
 		INTO weights, amounts FROM jsonb_array_elements(parts) WITH ORDINALITY AS p (value, n);
 	IF weights[1] IS NOT NULL THEN
-		amounts := settle.allocate(whole.amount, weights, step);
+		amounts := settle.allocate(total, weights, step);
 	ELSE
-		IF EXISTS (SELECT FROM unnest(amounts) AS a WHERE a <> round(a, settle._minor_units(whole.in_currency)) OR a * sign(whole.amount) < 0)
-			OR abs((SELECT sum(a) FROM unnest(amounts) AS a)) > abs(whole.amount) THEN
+		IF EXISTS (SELECT FROM unnest(amounts) AS a WHERE a <> round(a, minor_units) OR a * sign(total) < 0)
+			OR abs((SELECT sum(a) FROM unnest(amounts) AS a)) > abs(total) THEN
 			RAISE EXCEPTION USING ERRCODE = 'check_violation',
-				MESSAGE = format('parts of %s do not go into the amount %s of ticket "%s"', array_to_string(amounts, ', '), whole.amount, ticket_id),
+				MESSAGE = format('parts of %s do not go into the amount %s of ticket "%s"', array_to_string(amounts, ', '), total, ticket_id),
 				DETAIL = format('Each is of its sign and in whole steps of %s, and together they are not more.', step);
 		END IF;
 		-- the last weight is that of what is left
-		SELECT array_agg(abs(a)) || abs(whole.amount - sum(a)) INTO weights FROM unnest(amounts) AS a;
-		IF whole.amount = 0 THEN
+		SELECT array_agg(abs(a)) || abs(total - sum(a)) INTO weights FROM unnest(amounts) AS a;
+		IF total = 0 THEN
 			weights[n + 1] := 1;
 		END IF;
 	END IF;
-	costs := settle.allocate(whole.cost, weights, step);
-	taxes := settle.allocate(whole.tax, weights, step);
+	costs := settle.allocate(cost, weights, step);
+	taxes := settle.allocate(tax, weights, step);
 
 	EXECUTE format('SELECT count(*) FROM %1$s.ticket_share AS s JOIN %1$s.ticket_division AS d ON d.division_id = s.division_id WHERE d.ticket_id = $1 AND d.what = ''split''', book)
 		INTO first USING ticket_id;
@@ -242,7 +251,7 @@ BEGIN
 		SELECT $1, 'split', $2, $3, $4, $2 - sum(u.amount), $3 - sum(u.cost), $4 - sum(u.tax), 0, settle.actor($5), $6
 		FROM unnest($7, $8[:$10], $9[:$10]) AS u (amount, cost, tax)
 		RETURNING division_id
-	$sql$, book) INTO division USING ticket_id, whole.amount, whole.cost, whole.tax, book, reason, amounts, costs, taxes, n;
+	$sql$, book) INTO division USING ticket_id, total, cost, tax, book, reason, amounts, costs, taxes, n;
 	EXECUTE format('INSERT INTO %s.ticket_share (division_id, ticket_id, amount, cost, tax) SELECT $1, u.* FROM unnest($2, $3, $4[:$6], $5[:$6]) AS u', book)
 		USING division, children, amounts, costs, taxes, n;
 	PERFORM settle._settle_at_once(book, true);
@@ -370,20 +379,26 @@ $function$;
 COMMENT ON FUNCTION settle._unsplit_ticket(regnamespace, text, text) IS 'body of settle.unsplit_ticket';
 REVOKE ALL ON FUNCTION settle._unsplit_ticket(regnamespace, text, text) FROM PUBLIC;
 
-CREATE FUNCTION settle.merge_tickets(book regnamespace, tickets text[], "into" text, reason text)
+CREATE FUNCTION settle.merge_tickets(book regnamespace, tickets text[], survivor text, reason text)
 	RETURNS numeric AS 'MODULE_PATHNAME', 'settle_as_staff' LANGUAGE C;
 COMMENT ON FUNCTION settle.merge_tickets(regnamespace, text[], text, text) IS
 	'merges tickets of one customer and matter into one of them, which has their money from then on, and returns its amount';
 
-CREATE FUNCTION settle._merge_tickets(book regnamespace, tickets text[], "into" text, reason text) RETURNS numeric
+CREATE FUNCTION settle._merge_tickets(book regnamespace, tickets text[], survivor text, reason text) RETURNS numeric
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	survivor text := "into";
 	givers text[] := ARRAY(SELECT DISTINCT t FROM unnest(tickets) AS t WHERE t <> survivor ORDER BY t);
 	amount numeric;
-	f record;
+	merged text[];
+	ended text[];
+	parts text[];
+	wholes text[];
+	survivors text[];
+	of_one_customer boolean;
+	of_one_order boolean;
+	in_one_currency boolean;
 BEGIN
 	PERFORM settle._require_reason('merging tickets', reason);
 	IF survivor IS NULL OR cardinality(givers) = 0 THEN
@@ -391,28 +406,28 @@ BEGIN
 	END IF;
 	PERFORM settle._lock_tickets(book, givers || survivor);
 	EXECUTE format($sql$
-		SELECT array_agg(t.ticket_id) FILTER (WHERE t.merged_into IS NOT NULL) AS merged,
-			array_agg(t.ticket_id) FILTER (WHERE s.ends IS NOT NULL) AS ended,
-			array_agg(t.ticket_id) FILTER (WHERE t.part_of IS NOT NULL) AS parts,
+		SELECT array_agg(t.ticket_id) FILTER (WHERE t.merged_into IS NOT NULL),
+			array_agg(t.ticket_id) FILTER (WHERE s.ends IS NOT NULL),
+			array_agg(t.ticket_id) FILTER (WHERE t.part_of IS NOT NULL),
 			array_agg(t.ticket_id) FILTER (WHERE t.ticket_id <> $2 AND EXISTS (
-				SELECT FROM %1$s.ticket_division AS d WHERE d.ticket_id = t.ticket_id AND d.what = 'split' AND d.undone_at IS NULL)) AS wholes,
+				SELECT FROM %1$s.ticket_division AS d WHERE d.ticket_id = t.ticket_id AND d.what = 'split' AND d.undone_at IS NULL)),
 			array_agg(t.ticket_id) FILTER (WHERE t.ticket_id <> $2 AND EXISTS (
-				SELECT FROM %1$s.ticket_division AS d WHERE d.ticket_id = t.ticket_id AND d.what = 'merged' AND d.undone_at IS NULL)) AS survivors,
-			bool_and(t.customer IS NOT NULL) AND count(DISTINCT t.customer) = 1 AS of_one_customer,
-			count(DISTINCT t.order_ref) < 2 AS of_one_order,
-			count(DISTINCT coalesce(t.currency, b.currency)) = 1 AS in_one_currency
+				SELECT FROM %1$s.ticket_division AS d WHERE d.ticket_id = t.ticket_id AND d.what = 'merged' AND d.undone_at IS NULL)),
+			bool_and(t.customer IS NOT NULL) AND count(DISTINCT t.customer) = 1,
+			count(DISTINCT t.order_ref) < 2,
+			count(DISTINCT coalesce(t.currency, b.currency)) = 1
 		FROM (SELECT x.* FROM %1$s.ticket AS x WHERE x.ticket_id = ANY ($1) ORDER BY x.ticket_id) AS t
 		JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage CROSS JOIN %1$s.book AS b
-	$sql$, book) INTO f USING givers || survivor, survivor;
-	PERFORM settle._refuse_family(f.merged, 'ticket "%s" was merged into another one already');
-	PERFORM settle._refuse_family(f.ended, 'ticket "%s" has ended', 'Reopen it first, by a move.');
-	PERFORM settle._refuse_family(f.parts, 'ticket "%s" is part of another one', 'settle.unsplit_ticket takes the parts of a ticket back.');
-	PERFORM settle._refuse_family(f.wholes, 'ticket "%s" is split', 'Merge the others into it, or take its parts back first with settle.unsplit_ticket.');
-	PERFORM settle._refuse_family(f.survivors, 'others were merged into ticket "%s"', 'Merge into that one, or take them out first with settle.unmerge_tickets.');
-	IF NOT (f.of_one_customer AND f.of_one_order AND f.in_one_currency) THEN
+	$sql$, book) INTO merged, ended, parts, wholes, survivors, of_one_customer, of_one_order, in_one_currency USING givers || survivor, survivor;
+	PERFORM settle._refuse_family(merged, 'ticket "%s" was merged into another one already');
+	PERFORM settle._refuse_family(ended, 'ticket "%s" has ended', 'Reopen it first, by a move.');
+	PERFORM settle._refuse_family(parts, 'ticket "%s" is part of another one', 'settle.unsplit_ticket takes the parts of a ticket back.');
+	PERFORM settle._refuse_family(wholes, 'ticket "%s" is split', 'Merge the others into it, or take its parts back first with settle.unsplit_ticket.');
+	PERFORM settle._refuse_family(survivors, 'others were merged into ticket "%s"', 'Merge into that one, or take them out first with settle.unmerge_tickets.');
+	IF NOT (of_one_customer AND of_one_order AND in_one_currency) THEN
 		RAISE EXCEPTION USING ERRCODE = 'check_violation',
 			MESSAGE = format('tickets %s are not of one %s', array_to_string(givers || survivor, ', '),
-				CASE WHEN NOT f.of_one_customer THEN 'customer' WHEN NOT f.of_one_order THEN 'order' ELSE 'currency' END);
+				CASE WHEN NOT of_one_customer THEN 'customer' WHEN NOT of_one_order THEN 'order' ELSE 'currency' END);
 	END IF;
 	PERFORM settle._take_in(book, 'merged', givers, survivor, reason);
 	EXECUTE format('SELECT t.amount FROM %s.ticket AS t WHERE t.ticket_id = $1', book) INTO amount USING survivor;
@@ -422,38 +437,40 @@ $function$;
 COMMENT ON FUNCTION settle._merge_tickets(regnamespace, text[], text, text) IS 'body of settle.merge_tickets';
 REVOKE ALL ON FUNCTION settle._merge_tickets(regnamespace, text[], text, text) FROM PUBLIC;
 
-CREATE FUNCTION settle.unmerge_tickets(book regnamespace, "into" text, reason text)
+CREATE FUNCTION settle.unmerge_tickets(book regnamespace, survivor text, reason text)
 	RETURNS text[] AS 'MODULE_PATHNAME', 'settle_as_staff' LANGUAGE C;
 COMMENT ON FUNCTION settle.unmerge_tickets(regnamespace, text, text) IS
 	'undoes the last merge into a ticket: what was merged has back what it gave, and stands where it stood; returns the tickets';
 
-CREATE FUNCTION settle._unmerge_tickets(book regnamespace, "into" text, reason text) RETURNS text[]
+CREATE FUNCTION settle._unmerge_tickets(book regnamespace, survivor text, reason text) RETURNS text[]
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	survivor text := "into";
 	query text := format($sql$
-		SELECT d.division_id, array_agg(s.ticket_id ORDER BY s.ticket_id COLLATE "C") AS tickets, sum(s.amount) AS amount, sum(s.cost) AS cost, sum(s.tax) AS tax
+		SELECT d.division_id, array_agg(s.ticket_id ORDER BY s.ticket_id COLLATE "C"), ARRAY[sum(s.amount), sum(s.cost), sum(s.tax)]
 		FROM %1$s.ticket_division AS d JOIN %1$s.ticket_share AS s ON s.division_id = d.division_id
 		WHERE d.ticket_id = $1 AND d.what = 'merged' AND d.undone_at IS NULL GROUP BY d.division_id ORDER BY d.division_id DESC LIMIT 1
 	$sql$, book);
-	last record;
-	was record;
-	holds record;
+	seen bigint;
+	division bigint;
+	tickets text[];
+	gives numeric[];
+	holds numeric[];
+	merged boolean;
 BEGIN
 	PERFORM settle._require_reason('taking merged tickets out', reason);
-	EXECUTE query INTO was USING survivor;
-	PERFORM settle._lock_tickets(book, coalesce(was.tickets, '{}') || survivor);
-	EXECUTE query INTO last USING survivor;
-	PERFORM settle._refuse_family(CASE WHEN last IS NULL OR last.division_id <> was.division_id THEN ARRAY[survivor] END, 'nothing is merged into ticket "%s"');
-	EXECUTE format('SELECT t.amount, t.cost, t.tax, t.merged_into FROM %s.ticket AS t WHERE t.ticket_id = $1', book) INTO holds USING survivor;
-	PERFORM settle._refuse_family(CASE WHEN holds.merged_into IS NOT NULL THEN ARRAY[survivor] END, 'ticket "%s" was merged into another one');
+	EXECUTE query INTO seen, tickets, gives USING survivor;
+	PERFORM settle._lock_tickets(book, coalesce(tickets, '{}') || survivor);
+	EXECUTE query INTO division, tickets, gives USING survivor;
+	PERFORM settle._refuse_family(CASE WHEN division IS DISTINCT FROM seen OR division IS NULL THEN ARRAY[survivor] END, 'nothing is merged into ticket "%s"');
+	EXECUTE format('SELECT ARRAY[t.amount, t.cost, t.tax], t.merged_into IS NOT NULL FROM %s.ticket AS t WHERE t.ticket_id = $1', book) INTO holds, merged USING survivor;
+	PERFORM settle._refuse_family(CASE WHEN merged THEN ARRAY[survivor] END, 'ticket "%s" was merged into another one');
 	-- what changed meanwhile is the survivor's, as long as it has what it must give back
-	IF EXISTS (SELECT FROM unnest(ARRAY[holds.amount, holds.cost, holds.tax], ARRAY[last.amount, last.cost, last.tax]) AS m (holds, owes) WHERE abs(m.owes) > m.holds * sign(m.owes)) THEN
+	IF EXISTS (SELECT FROM unnest(holds, gives) AS m (holds, owes) WHERE abs(m.owes) > m.holds * sign(m.owes)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('ticket "%s" has less than was merged into it', survivor),
-			DETAIL = format('It has %s, cost %s, tax %s, and is to give back %s, %s, %s.', holds.amount, holds.cost, holds.tax, last.amount, last.cost, last.tax),
+			DETAIL = format('It has %s, cost %s, tax %s, and is to give back %s, %s, %s.', holds[1], holds[2], holds[3], gives[1], gives[2], gives[3]),
 			HINT = 'If it is split, take its parts back first with settle.unsplit_ticket; if its amount was changed, change it back.';
 	END IF;
 	PERFORM settle._settle_at_once(book, true);
@@ -474,9 +491,9 @@ BEGIN
 			SELECT $3, -$6, -$7, -$8, NULL
 		) AS n
 		WHERE t.ticket_id = n.ticket_id
-	$sql$, book) USING last.division_id, book, survivor, reason, holds.amount, last.amount, last.cost, last.tax;
+	$sql$, book) USING division, book, survivor, reason, holds[1], gives[1], gives[2], gives[3];
 	PERFORM settle._settle_at_once(book, false);
-	RETURN last.tickets;
+	RETURN tickets;
 END
 $function$;
 COMMENT ON FUNCTION settle._unmerge_tickets(regnamespace, text, text) IS 'body of settle.unmerge_tickets';

@@ -146,6 +146,24 @@ static const Invariant invariants[] = {
 		"ON e.ticket_id = t.ticket_id WHERE t.stage IS DISTINCT FROM e.now"
 	},
 	{
+		/* of tickets that have been open with one person since, the later ones found the earlier ones there */
+		"no team gives somebody more open tickets than his capacity",
+		"SELECT n.ticket_id, format('is open ticket %%s of \"%%s\", whose capacity was %%s', n.n, n.staff, n.capacity) "
+		"FROM (SELECT a.*, row_number() OVER (PARTITION BY a.staff ORDER BY a.assignment_id) AS n "
+		"FROM (SELECT DISTINCT ON (x.ticket_id) x.* FROM %1$s.assignment AS x ORDER BY x.ticket_id, x.assignment_id DESC) AS a "
+		"JOIN %1$s.ticket AS t ON t.ticket_id = a.ticket_id AND t.worker = a.staff AND t.done_at IS NULL "
+		"JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage AND NOT s.ready AND s.ends IS NULL "
+		"WHERE NOT EXISTS (SELECT FROM %1$s.ticket_event AS e LEFT JOIN %1$s.stage AS w ON w.type = t.type AND w.version = t.type_version AND w.stage = e.was "
+		"WHERE e.ticket_id = a.ticket_id AND e.at > a.assigned_at "
+		"AND (e.what IN ('assigned', 'opened', 'moved over') OR e.changes ? 'merged_into' OR e.what = 'moved' AND (w.ready OR w.ends IS NOT NULL)))) AS n "
+		"WHERE n.n > n.capacity"
+	},
+	{
+		"who has a ticket by the choice of a team is a member of it",
+		"SELECT a.ticket_id, format('\"%%s\" is no member of team \"%%s\"', a.staff, a.team) FROM %1$s.assignment AS a "
+		"WHERE a.team IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.team_member AS m WHERE m.team = a.team AND m.staff = a.staff)"
+	},
+	{
 		"what a ticket gave or got is what its parts, or those merged into it, got or gave",
 		"SELECT d.ticket_id, format('%%s: %%s %%s %%s, the others %%s %%s %%s', d.what, d.amount_now - d.amount_was, d.cost_now - d.cost_was, d.tax_now - d.tax_was, s.amount, s.cost, s.tax) "
 		"FROM %1$s.ticket_division AS d CROSS JOIN LATERAL (SELECT coalesce(sum(x.amount), 0) AS amount, coalesce(sum(x.cost), 0) AS cost, coalesce(sum(x.tax), 0) AS tax "
@@ -338,7 +356,7 @@ static const Invariant invariants[] = {
 		"SELECT i.platform || ' ' || i.subject, 'has a key of the type ' || min(i.key_type) "
 		"FROM %1$s.customer_identity AS i "
 		"WHERE NOT EXISTS (SELECT FROM %1$s.customer_subject AS s WHERE s.platform = i.platform AND s.subject = i.subject AND s.customer IS NOT NULL) "
-		"AND NOT EXISTS (SELECT FROM %1$s.customer_queue AS q WHERE q.platform = i.platform AND q.subject = i.subject) "
+		"AND NOT EXISTS (SELECT FROM %1$s.subject_changed AS q WHERE q.platform = i.platform AND q.subject = i.subject) "
 		"GROUP BY i.platform, i.subject"
 	},
 	{
@@ -346,7 +364,7 @@ static const Invariant invariants[] = {
 		"SELECT 'customer:' || s.customer, count(DISTINCT k.key_id) || ' of the type ' || k.key_type "
 		"FROM %1$s.customer_subject AS s JOIN %1$s.identity_link AS l ON l.subject_id = s.subject_id AND NOT l.cut JOIN %1$s.identity_key AS k ON k.key_id = l.key_id "
 		"JOIN %1$s.key_type AS t ON t.key_type = k.key_type AND t.exclusive "
-		"WHERE NOT s.contradicts AND NOT EXISTS (SELECT FROM %1$s.customer_queue) GROUP BY s.customer, k.key_type, k.scope HAVING count(DISTINCT k.key_id) > 1"
+		"WHERE NOT s.contradicts AND NOT EXISTS (SELECT FROM %1$s.subject_changed) GROUP BY s.customer, k.key_type, k.scope HAVING count(DISTINCT k.key_id) > 1"
 	},
 	{
 		"customers are the components of their keys, and a customer has the smallest number that is founded in his",
@@ -354,12 +372,12 @@ static const Invariant invariants[] = {
 		"s AS (SELECT DISTINCT c.subject_id, c.component FROM c), "
 		"n AS (SELECT s.subject_id, s.component, min(f.customer) OVER (PARTITION BY s.component) AS customer FROM s LEFT JOIN %1$s.customer AS f ON f.subject_id = s.subject_id) "
 		"SELECT m.platform || ' ' || m.subject, 'is of customer ' || m.customer || ', its keys say ' || coalesce(n.customer::text, 'none') "
-		"FROM n JOIN %1$s.customer_subject AS m ON m.subject_id = n.subject_id WHERE m.customer IS DISTINCT FROM n.customer AND NOT EXISTS (SELECT FROM %1$s.customer_queue) "
+		"FROM n JOIN %1$s.customer_subject AS m ON m.subject_id = n.subject_id WHERE m.customer IS DISTINCT FROM n.customer AND NOT EXISTS (SELECT FROM %1$s.subject_changed) "
 		"UNION ALL "
 		"SELECT k.key_type || ' ' || k.key_id, 'leads to customer ' || coalesce(k.customer::text, 'none') || ', its subjects are of ' || coalesce(v.customer::text, 'none') "
 		"FROM (SELECT c.key_id, min(n.customer) FILTER (WHERE c.made) AS customer, coalesce(bool_or(NOT c.made), false) AS contested "
 		"FROM c JOIN n ON n.subject_id = c.subject_id WHERE c.key_id IS NOT NULL GROUP BY c.key_id) AS v JOIN %1$s.identity_key AS k ON k.key_id = v.key_id "
-		"WHERE (k.customer IS DISTINCT FROM v.customer OR k.contested <> v.contested) AND NOT EXISTS (SELECT FROM %1$s.customer_queue)"
+		"WHERE (k.customer IS DISTINCT FROM v.customer OR k.contested <> v.contested) AND NOT EXISTS (SELECT FROM %1$s.subject_changed)"
 	},
 	{
 		"the name of a promotion is known, as it is normalised now",

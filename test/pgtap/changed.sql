@@ -60,7 +60,7 @@ CREATE FUNCTION public.land(orders int4range) RETURNS void LANGUAGE sql AS $$
     SELECT settle.ingest('queue') $$;
 -- both queues, which forget it
 CREATE FUNCTION public.queued() RETURNS jsonb LANGUAGE sql AS $$
-    WITH orders AS (DELETE FROM queue.order_changed RETURNING step, platform, shop, order_no), subjects AS (DELETE FROM queue.customer_queue RETURNING *)
+    WITH orders AS (DELETE FROM queue.order_changed RETURNING step, platform, shop, order_no), subjects AS (DELETE FROM queue.subject_changed RETURNING *)
     SELECT jsonb_build_array((SELECT jsonb_agg(to_jsonb(o) ORDER BY o.order_no) FROM orders AS o), (SELECT jsonb_agg(to_jsonb(s) ORDER BY s.subject) FROM subjects AS s)) $$;
 SELECT public.queued() \g /dev/null
 SELECT public.land('[1, 1200]') \g /dev/null

@@ -93,6 +93,14 @@ SELECT is((SELECT count(*) FROM problem WHERE ticket_key = 'taobao:corner:big:or
 SELECT is(public.failures(), NULL, 'no step fails');
 SELECT is(public.wrong(), NULL, 'all is well');
 
+-- A number that is longer than any id
+INSERT INTO order_pattern (platform, pattern) VALUES ('taobao', '[0-9]+');
+INSERT INTO staging (platform, payload) SELECT 'zendesk', jsonb_build_object('ticket', jsonb_build_object('id', 7, 'status', 'open', 'updated_at', '2025-11-14T05:00:00Z', 'subject', 'x',
+    'description', string_agg(('x' || md5(i::text))::bit(32)::bigint::text, '' ORDER BY i))) FROM generate_series(1, 1500) AS i;
+CALL settle.tick(:book);
+SELECT is(public.failures(), NULL, 'no step fails');
+SELECT is((SELECT state FROM ticket_link WHERE ticket_no = '7'), 'unlinked', 'it is the number of no order');
+
 -- Whoever is erased chose his own name
 SELECT public.land('E1', 'e1', more => '{"receiver_name": "order_no", "buyer_nick": "seller_nick", "receiver_mobile": "13900000001"}') \g /dev/null
 SELECT public.land('E' || i, 'e' || i) FROM generate_series(2, 1005) AS i \g /dev/null
@@ -102,5 +110,16 @@ SELECT bodies, messages FROM settle.erase_person(:book, 'taobao:order:E1', 'lett
 SELECT is(:'bodies'::text || ' ' || :'messages', '1 1', 'a name that stands in every payload takes none of them away, and no message');
 SELECT is((SELECT string_agg(state || ' ' || payload, ', ' ORDER BY message_id) FROM outbox), 'waiting {"order_no": "E2", "seller_nick": "corner"}, dead {}', 'the message to him is given up, that about another one is not');
 SELECT is(public.wrong(), NULL, 'all is well');
+
+-- A few orders among many cost themselves alone
+CALL settle.tick(:book);
+ANALYZE;
+BEGIN;
+INSERT INTO order_changed (step, platform, shop, order_no) SELECT 'orders', 'taobao', 'corner', 'E' || i FROM generate_series(10, 19) AS i;
+SELECT settle._tick_orders(:book) ->> 'orders' AS orders \gset
+SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) AS lines FROM pg_stat_xact_user_tables WHERE relid = 'order_line'::regclass \gset
+ROLLBACK;
+SELECT is(:orders, 10, 'ten orders');
+SELECT cmp_ok(:lines, '<', 60, 'of a thousand are found without reading the others');
 
 SELECT * FROM finish();

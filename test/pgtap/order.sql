@@ -51,7 +51,8 @@ SELECT settle.add_rule('trade', 'service', 'service', 'hq', 'dealer:{t.region}',
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'lifecyle = ''paid''', amount => 'paid') $$, '42703', 'name "lifecyle" is not known here', 'a condition is vetted');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true; DROP TABLE trade.ticket', amount => 'paid') $$, '42601', NULL, 'and nothing but an expression');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'qty', amount => 'paid') $$, '42804', NULL, 'that is true or false');
-SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', amount => 'price') $$, '23514', NULL, 'an amount that is none');
+SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', amount => 'price') $$, '23514', '"price" is no amount of what was sold', 'an amount that is none');
+SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', amount => 'paid', ready => 'at') $$, '23514', '"at" is no time of what was sold', 'a time that is none');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true') $$, '23514', NULL, 'a ticket without an amount');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', 'done') $$, '23514', NULL, 'done without a time');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', 'pay', amount => 'paid') $$, '23514', NULL, 'an action that is none');
