@@ -126,6 +126,28 @@ SELECT settle.assign_ticket('desk_test', 'Q5', '1002', 'has learned it');
 SELECT settle.assign_ticket('desk_test', 'Q5');
 SELECT object, message, settled_at IS NOT NULL AS settled FROM desk_test.alert WHERE kind = 'unassigned' ORDER BY 1;
 
+-- 5. Two teams work on one repair at the same time; then two tickets turn out to be one matter
+SELECT settle.add_type('desk_test', $json${
+    "type": "fault", "project": "repair",
+    "stages": [{"stage": "new", "initial": true}, {"stage": "parts", "waits": "collect"}, {"stage": "done", "ready": true, "ends": "done"}],
+    "moves": [{"move": "divide", "from_stage": "new", "to_stage": "parts"}, {"move": "collect", "from_stage": "parts", "to_stage": "done"},
+        {"move": "finish", "from_stage": "new", "to_stage": "done"}, {"move": "divide", "from_stage": "done", "to_stage": "parts"}, {"move": "reopen", "from_stage": "done", "to_stage": "new"}]
+}$json$), settle.enable_type('desk_test', 'fault');
+SELECT settle.open_ticket('desk_test', 'fault', region => 'cn.east', amount => 100, customer => 'customer:7', ticket_id => 'F1'), settle.open_ticket('desk_test', 'fault', region => 'cn.east', amount => 20, customer => 'customer:7', ticket_id => 'F2');
+SELECT settle.split_ticket('desk_test', 'F1', '[{"type": "fault", "weight": 2, "worker": "hardware"}, {"type": "fault", "weight": 1, "worker": "software"}]', 'board and firmware');
+SELECT ticket_id, stage, worker, amount, part_of FROM desk_test.ticket WHERE ticket_id ~ '^F' ORDER BY ticket_id;
+SELECT settle.move_ticket('desk_test', 'F1', 'collect');
+SELECT settle.move_ticket('desk_test', 'F1/1', 'finish'), settle.move_ticket('desk_test', 'F1/2', 'finish');
+SELECT stage, move FROM desk_test.ticket WHERE ticket_id = 'F1';
+SELECT settle.move_ticket('desk_test', 'F1/2', 'reopen');
+SELECT settle.merge_tickets('desk_test', '{F2}', 'F1', 'the same machine');
+SELECT settle.move_ticket('desk_test', 'F2', 'finish');
+SELECT of_ticket, what, move, was, now, changes, reason FROM desk_test.ticket_timeline WHERE ticket_id = 'F1' ORDER BY event_id;
+SELECT settle.unmerge_tickets('desk_test', 'F1', 'another machine');
+SELECT settle.move_ticket('desk_test', 'F1/1', 'reopen');
+SELECT settle.unsplit_ticket('desk_test', 'F1', 'one team is enough');
+SELECT ticket_id, stage, amount, merged_into FROM desk_test.ticket WHERE ticket_id ~ '^F' ORDER BY ticket_id;
+
 SELECT * FROM settle.check('desk_test');
 SELECT type, version, string_agg(DISTINCT stage, ' ' ORDER BY stage) AS stages FROM desk_test.stage GROUP BY type, version ORDER BY type;
 SET client_min_messages = warning;
