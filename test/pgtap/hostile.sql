@@ -111,4 +111,15 @@ SELECT is(:'bodies'::text || ' ' || :'messages', '1 1', 'a name that stands in e
 SELECT is((SELECT string_agg(state || ' ' || payload, ', ' ORDER BY message_id) FROM outbox), 'waiting {"order_no": "E2", "seller_nick": "corner"}, dead {}', 'the message to him is given up, that about another one is not');
 SELECT is(public.wrong(), NULL, 'all is well');
 
+-- A few orders among many cost themselves alone
+CALL settle.tick(:book);
+ANALYZE;
+BEGIN;
+INSERT INTO order_changed (step, platform, shop, order_no) SELECT 'orders', 'taobao', 'corner', 'E' || i FROM generate_series(10, 19) AS i;
+SELECT settle._tick_orders(:book) ->> 'orders' AS orders \gset
+SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) AS lines FROM pg_stat_xact_user_tables WHERE relid = 'order_line'::regclass \gset
+ROLLBACK;
+SELECT is(:orders, 10, 'ten orders');
+SELECT cmp_ok(:lines, '<', 60, 'of a thousand are found without reading the others');
+
 SELECT * FROM finish();
