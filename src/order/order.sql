@@ -52,7 +52,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.order_ticket_rule.type IS 'type of the ticket, with its form and stages; null: none';
 
 		CREATE TABLE %1$I.sold_ticket (
-			ticket_id text PRIMARY KEY,
+			ticket_id text PRIMARY KEY CONSTRAINT ticket_can_be_settled CHECK (octet_length(ticket_id) <= 1000),
 			platform text NOT NULL,
 			shop text NOT NULL,
 			order_no text NOT NULL,
@@ -206,15 +206,14 @@ CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAU
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	touched text := CASE WHEN platforms IS NULL
-		THEN format($sql$
-			WHERE EXISTS (SELECT FROM %1$s.order_ticket_rule)
+	-- each order is looked up by itself: it costs itself alone, whatever there is of others and is wrong with them
+	orders text := CASE WHEN platforms IS NOT NULL THEN 'unnest($2, $3, $4) AS t (platform, shop, order_no) CROSS JOIN LATERAL' END;
+	touched text := CASE WHEN platforms IS NOT NULL THEN 's.platform = t.platform AND s.shop = t.shop AND s.order_no = t.order_no'
+		ELSE format($sql$
+			EXISTS (SELECT FROM %1$s.order_ticket_rule)
 				AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
 				AND NOT EXISTS (SELECT FROM %1$s.order_problem AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
 		$sql$, book)
-		-- looked up by its own key, one order is computed whatever is wrong with others
-		WHEN cardinality(platforms) = 1 THEN 'WHERE s.platform = $2[1] AND s.shop = $3[1] AND s.order_no = $4[1]'
-		ELSE 'JOIN unnest($2, $3, $4) AS t (platform, shop, order_no) ON t.platform = s.platform AND t.shop = s.shop AND t.order_no = s.order_no'
 	END;
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
@@ -235,11 +234,19 @@ BEGIN
 			SELECT r.platform, r.shop, r.order_no, r.part, r.line_no, r.sold, e.*
 			FROM (
 				SELECT x.platform, x.shop, x.order_no, x.part, x.line_no, to_jsonb(x.sold) AS sold, x.hits
-				FROM (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold, settle.evaluate_decision($1, s.part::name, s, 'sold') AS hits FROM %1$s.order_sold AS s %2$s OFFSET 0) AS x
+				FROM (
+					SELECT o.*, settle.evaluate_decision($1, o.part::name, o.sold, 'sold') AS hits
+					FROM %2$s (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold FROM %1$s.order_sold AS s WHERE %3$s OFFSET 0) AS o
+					OFFSET 0
+				) AS x
 				WHERE x.hits <> '[]'
 				UNION ALL
 				SELECT x.platform, x.shop, x.order_no, x.part, x.line_no, to_jsonb(x.sold), x.hits
-				FROM (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold, settle.evaluate_decision($1, s.part::name, s, 'sold') AS hits FROM %1$s.refund_sold AS s %2$s OFFSET 0) AS x
+				FROM (
+					SELECT o.*, settle.evaluate_decision($1, o.part::name, o.sold, 'sold') AS hits
+					FROM %2$s (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold FROM %1$s.refund_sold AS s WHERE %3$s OFFSET 0) AS o
+					OFFSET 0
+				) AS x
 				WHERE x.hits <> '[]'
 			) AS r
 			CROSS JOIN LATERAL (
@@ -253,7 +260,7 @@ BEGIN
 			) AS e
 		) AS h
 		WHERE h.opens IS NOT NULL AND NOT h.cancelled
-	$sql$, book, touched) USING settle._order_ticket_rules(book), platforms, shops, order_nos;
+	$sql$, book, orders, touched) USING settle._order_ticket_rules(book), platforms, shops, order_nos;
 END
 $function$;
 COMMENT ON FUNCTION settle._wanted_tickets(regnamespace, text[], text[], text[]) IS 'the tickets that orders should have now; where none are named, of all that wait for no step';
