@@ -167,24 +167,26 @@ CREATE FUNCTION settle._members_of(book regnamespace, team text, at timestamptz,
 AS $function$
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
+		WITH hours AS MATERIALIZED (
+			-- a clock that is put forward may skip the whole of a shift
+			SELECT h.staff, range_agg(tstzrange(least(h.starts, h.ends), h.ends)) AS shifts
+			FROM (
+				SELECT s.staff, (d.day + s.starts) AT TIME ZONE b.time_zone AS starts, (d.day + (s.ends <= s.starts)::integer + s.ends) AT TIME ZONE b.time_zone AS ends
+				FROM %1$s.book AS b
+				CROSS JOIN %1$s.shift AS s
+				CROSS JOIN LATERAL (SELECT ($2 AT TIME ZONE b.time_zone)::date + n AS day FROM generate_series(-1, 14) AS n) AS d
+				WHERE s.team = $1 AND extract(isodow FROM d.day) = ANY (s.weekdays)
+			) AS h
+			GROUP BY h.staff
+		)
 		SELECT m.staff, m.skills, m.weight, m.capacity, m.place,
-			coalesce(w.shifts, '{(,)}') - coalesce((SELECT range_agg(a.during) FROM %1$s.absence AS a WHERE a.staff = m.staff), '{}'),
+			coalesce(own.shifts, common.shifts, '{(,)}') - coalesce((SELECT range_agg(a.during) FROM %1$s.absence AS a WHERE a.staff = m.staff), '{}'),
 			(SELECT count(*) FROM %1$s.ticket AS t JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage
 				WHERE t.worker = m.staff AND t.type IS NOT NULL AND t.done_at IS NULL AND t.merged_into IS NULL AND NOT s.ready AND s.ends IS NULL AND t.ticket_id <> $3),
 			(SELECT max(a.assignment_id) FROM %1$s.assignment AS a WHERE a.team = m.team AND a.staff = m.staff)
-		FROM %1$s.book AS b
-		CROSS JOIN %1$s.team_member AS m
-		LEFT JOIN LATERAL (
-			-- a clock that is put forward may skip the whole of a shift
-			SELECT range_agg(tstzrange(least(h.starts, h.ends), h.ends)) AS shifts
-			FROM (
-				SELECT (d.day + s.starts) AT TIME ZONE b.time_zone AS starts, (d.day + (s.ends <= s.starts)::integer + s.ends) AT TIME ZONE b.time_zone AS ends
-				FROM %1$s.shift AS s
-				CROSS JOIN LATERAL (SELECT ($2 AT TIME ZONE b.time_zone)::date + n AS day FROM generate_series(-1, 14) AS n) AS d
-				WHERE s.team = m.team AND extract(isodow FROM d.day) = ANY (s.weekdays)
-					AND s.staff IS NOT DISTINCT FROM (SELECT max(o.staff) FROM %1$s.shift AS o WHERE o.team = m.team AND o.staff = m.staff)
-			) AS h
-		) AS w ON true
+		FROM %1$s.team_member AS m
+		LEFT JOIN hours AS own ON own.staff = m.staff
+		LEFT JOIN hours AS common ON common.staff IS NULL
 		WHERE m.team = $1 AND m.valid @> $2
 	$sql$, book) USING team, at, coalesce(ticket_id, '');
 END

@@ -52,7 +52,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.order_ticket_rule.type IS 'type of the ticket, with its form and stages; null: none';
 
 		CREATE TABLE %1$I.sold_ticket (
-			ticket_id text PRIMARY KEY,
+			ticket_id text PRIMARY KEY CONSTRAINT ticket_can_be_settled CHECK (octet_length(ticket_id) <= 1000),
 			platform text NOT NULL,
 			shop text NOT NULL,
 			order_no text NOT NULL,
