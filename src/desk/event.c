@@ -330,6 +330,12 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 
 	type = settle_desk_type(desk, settle_ticket_text(after != NULL ? after : before, desc, c->type),
 							DatumGetInt32(heap_getattr(after != NULL ? after : before, c->type_version, desc, &isnull)));
+	if (after == NULL && (!heap_attisnull(before, c->part_of, desc) || !heap_attisnull(before, c->merged_into, desc)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ticket \"%s\" belongs to ticket \"%s\" and is not deleted", ticket,
+						settle_ticket_text(before, desc, heap_attisnull(before, c->merged_into, desc) ? c->part_of : c->merged_into)),
+				 errhint("Cancel it, by a move, or undo the merge.")));
 	if (after == NULL)
 		events[n++] = (Event)
 	{

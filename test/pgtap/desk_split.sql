@@ -105,6 +105,7 @@ SELECT is((SELECT string_agg(concat_ws(' ', ticket_id, amount, cost, stage, merg
 SELECT is(public.failure(s), e, s) FROM (VALUES
     ($$SELECT settle.move_ticket('desk', 'B/1', 'make')$$, '55000 | ticket "B/1" was merged into "B" | Its money and its way are those of that ticket; settle.unmerge_tickets takes it out again.'),
     ($$UPDATE ticket SET amount = 1 WHERE ticket_id = 'B/1'$$, '55000 | ticket "B/1" was merged into "B" | Its money and its way are those of that ticket; settle.unmerge_tickets takes it out again.'),
+    ($$DELETE FROM ticket WHERE ticket_id = 'A/1'$$, '55000 | ticket "A/1" belongs to ticket "A" and is not deleted | Cancel it, by a move, or undo the merge.'),
     ($$SELECT settle.unmerge_tickets('desk', 'B', 'x')$$, '55000 | nothing is merged into ticket "B"')) AS v (s, e);
 SELECT is(settle.split_ticket('desk', 'B', '[{"type": "repair", "weight": 1}]', 'on second thoughts'), '{B/3}', 'it may be split again, under new numbers');
 SELECT is_empty($$ SELECT * FROM settle.check('desk') $$, 'all of it holds');
