@@ -146,6 +146,18 @@ static const Invariant invariants[] = {
 		"ON e.ticket_id = t.ticket_id WHERE t.stage IS DISTINCT FROM e.now"
 	},
 	{
+		"a deadline runs for a ticket that is on its way, and no longer",
+		"SELECT d.ticket_id || ' ' || d.kind, format('is %%s, the ticket stands in %%s', d.state, coalesce(t.stage, 'none')) "
+		"FROM %1$s.ticket_due AS d LEFT JOIN %1$s.ticket AS t ON t.ticket_id = d.ticket_id "
+		"LEFT JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage "
+		"WHERE d.state IN ('running', 'paused') AND (s.stage IS NULL OR s.ready OR s.ends IS NOT NULL OR (d.kind = 'stage' AND d.stage <> t.stage) OR (d.state = 'paused') > s.pauses)"
+	},
+	{
+		"an alert of a deadline is open while its row is one that was told",
+		"SELECT a.object, 'alert ' || a.alert_id || ' of kind ' || a.kind FROM %1$s.alert AS a "
+		"WHERE a.kind IN ('due', 'late') AND a.settled_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
+	},
+	{
 		"tickets of orders are what the rules say",
 		"SELECT w.object, w.detail FROM settle._wrong_order_tickets($1) AS w"
 	},
