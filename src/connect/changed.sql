@@ -29,6 +29,21 @@ END
 $function$;
 COMMENT ON FUNCTION settle.note_order_change() IS 'statement trigger on the orders and refunds of a book: notes of which orders something has changed';
 
+CREATE FUNCTION settle._watch(book name, table_name name, prefix text, function_name name) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	EXECUTE format($triggers$
+		CREATE TRIGGER %3$I AFTER INSERT ON %1$I.%2$I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.%6$I();
+		CREATE TRIGGER %4$I AFTER UPDATE ON %1$I.%2$I REFERENCING OLD TABLE AS before NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.%6$I();
+		CREATE TRIGGER %5$I AFTER DELETE ON %1$I.%2$I REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.%6$I();
+	$triggers$, book, table_name, prefix || '_inserted', prefix || '_updated', prefix || '_deleted', function_name);
+END
+$function$;
+COMMENT ON FUNCTION settle._watch(name, name, text, name) IS
+	'has a statement trigger see all rows of a table that a statement changes: as changed, those that an UPDATE has replaced as before';
+
 CREATE FUNCTION settle._create_changed_table(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -49,11 +64,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.order_changed.step IS 'the step that is to look at the order next; where nothing is said, the first';
 	$table$, book, (settle._order_steps())[1]);
 	FOREACH table_name IN ARRAY '{shop_order,refund}'::text[] LOOP
-		EXECUTE format($triggers$
-			CREATE TRIGGER order_inserted AFTER INSERT ON %1$I.%2$I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_order_change();
-			CREATE TRIGGER order_updated AFTER UPDATE ON %1$I.%2$I REFERENCING OLD TABLE AS before NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_order_change();
-			CREATE TRIGGER order_deleted AFTER DELETE ON %1$I.%2$I REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_order_change();
-		$triggers$, book, table_name);
+		PERFORM settle._watch(book, table_name, 'order', 'note_order_change');
 	END LOOP;
 END
 $function$;

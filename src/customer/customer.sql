@@ -235,7 +235,6 @@ COMMENT ON FUNCTION settle.note_key_type() IS 'row trigger on the key types of a
 CREATE FUNCTION settle._link_keys(book regnamespace, INOUT changed bigint[], INOUT shaken bigint[])
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 DECLARE
 	others bigint[];

@@ -9,7 +9,6 @@
 CREATE FUNCTION settle._components(book regnamespace, members bigint[]) RETURNS TABLE (key_id bigint, subject_id bigint, component bigint, made boolean)
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
@@ -53,7 +52,6 @@ COMMENT ON FUNCTION settle._components(regnamespace, bigint[]) IS
 CREATE FUNCTION settle._place_customers(book regnamespace, changed bigint[], shaken bigint[]) RETURNS bigint
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 DECLARE
 	-- customers (positive) and subjects without one (negative), and the group that changed keys make of them
@@ -316,7 +314,6 @@ COMMENT ON FUNCTION settle._place_customers(regnamespace, bigint[], bigint[]) IS
 CREATE FUNCTION settle._note_conflicts(book regnamespace, members bigint[], moved bigint[]) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 BEGIN
 	EXECUTE format($sql$
@@ -363,7 +360,6 @@ COMMENT ON FUNCTION settle._note_conflicts(regnamespace, bigint[], bigint[]) IS 
 CREATE FUNCTION settle._suggest_customers(book regnamespace, touched bigint[], moved bigint[]) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 BEGIN
 	IF cardinality(moved) > 0 THEN
@@ -416,7 +412,6 @@ COMMENT ON FUNCTION settle._suggest_customers(regnamespace, bigint[], bigint[]) 
 CREATE FUNCTION settle._tick_customers(book regnamespace) RETURNS jsonb
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 DECLARE
 	max_subjects CONSTANT bigint := 20000::bigint;

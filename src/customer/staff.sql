@@ -8,7 +8,7 @@
  * difference down.
  */
 
--- Tables
+-- ---- tables ----
 
 CREATE FUNCTION settle._create_staff_tables(book name) RETURNS void
 	LANGUAGE plpgsql
@@ -99,7 +99,7 @@ END
 $function$;
 COMMENT ON FUNCTION settle._create_staff_tables(name) IS 'makes the tables of who served order lines';
 
--- What has orders looked at again
+-- ---- what has orders looked at again ----
 
 CREATE FUNCTION settle.note_staff_payment() RETURNS trigger
 	LANGUAGE plpgsql
@@ -221,7 +221,7 @@ END
 $function$;
 COMMENT ON FUNCTION settle._queue_read_results(regnamespace) IS 'notes which announced results were fetched, and has their orders looked at';
 
--- Evidence
+-- ---- evidence ----
 
 CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RETURNS text
 	LANGUAGE sql STABLE
@@ -361,7 +361,7 @@ END
 $function$;
 COMMENT ON FUNCTION settle._staff_found(regnamespace) IS 'whom the evidence gives for each line of all orders; no heed is taken of what was confirmed';
 
--- Attribution
+-- ---- attribution ----
 
 CREATE FUNCTION settle._attribute_orders(book regnamespace, platforms text[], shops text[], orders text[]) RETURNS bigint
 	LANGUAGE plpgsql
@@ -452,7 +452,7 @@ END
 $function$;
 COMMENT ON FUNCTION settle._tick_staff(regnamespace) IS 'step of settle.tick: finds who of the staff served the lines of changed orders';
 
--- What people say and ask
+-- ---- what people say and ask ----
 
 CREATE FUNCTION settle.confirm_staff(
 	book regnamespace, platform text, shop text, order_no text, line_no text, staff text, reason text

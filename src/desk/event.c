@@ -11,7 +11,6 @@
 #include "desk/desk.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -32,7 +31,12 @@ typedef struct Event
 	const char *reason;
 } Event;
 
-/* Statements that every ticket needs; %s is the book: its schema, or where they begin with SELECT the argument of a function. */
+/*
+ * Statements that every ticket needs; %s is the book: its schema, or where they
+ * begin with SELECT the argument of a function.  Their plans are kept
+ * apart from those of book/execute.c, which may give up plans to make room:
+ * a move is still being executed while what settles at once asks for its own.
+ */
 static const struct
 {
 	const char *sql;
@@ -404,27 +408,4 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	SPI_finish();
 	settle_book_leave(identity);
 	return PointerGetDatum(NULL);
-}
-
-/*
- * settle._masked_details(book regnamespace, type text, version integer, details jsonb) returns jsonb
- *
- * Gives the details of a ticket with "***" for what its form calls personal or
- * sensitive; reads the book's types, and no ticket.
- */
-PG_FUNCTION_INFO_V1(settle_masked_details);
-Datum
-settle_masked_details(PG_FUNCTION_ARGS)
-{
-	Relation	ticket;
-	Desk	   *desk;
-
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
-		PG_RETURN_NULL();
-	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		PG_RETURN_DATUM(PG_GETARG_DATUM(3));
-	ticket = table_open(get_relname_relid("ticket", PG_GETARG_OID(0)), AccessShareLock);
-	desk = settle_desk(ticket);
-	table_close(ticket, NoLock);
-	PG_RETURN_JSONB_P(settle_form_mask(settle_desk_type(desk, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_INT32(2)), PG_GETARG_JSONB_P(3)));
 }

@@ -156,11 +156,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.campaign_share.share_without IS 'share of amount that has no one campaign, 0 to 1';
 	$tables$, book);
 	FOREACH table_name IN ARRAY '{campaign,campaign_alias}'::text[] LOOP
-		EXECUTE format($triggers$
-			CREATE TRIGGER campaign_inserted AFTER INSERT ON %1$I.%2$I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_campaign_change();
-			CREATE TRIGGER campaign_updated AFTER UPDATE ON %1$I.%2$I REFERENCING OLD TABLE AS before NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_campaign_change();
-			CREATE TRIGGER campaign_deleted AFTER DELETE ON %1$I.%2$I REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_campaign_change();
-		$triggers$, book, table_name);
+		PERFORM settle._watch(book, table_name, 'campaign', 'note_campaign_change');
 	END LOOP;
 	PERFORM settle._journal(book, 'campaign', '{campaign}');
 	PERFORM settle._journal(book, 'campaign_alias', '{campaign,match,text}');
@@ -213,14 +209,14 @@ $function$;
 COMMENT ON FUNCTION settle._add_campaign(regnamespace, text, tstzrange, text) IS 'body of settle.add_campaign';
 REVOKE ALL ON FUNCTION settle._add_campaign(regnamespace, text, tstzrange, text) FROM PUBLIC;
 
-CREATE FUNCTION settle.add_alias(
+CREATE FUNCTION settle.add_campaign_alias(
 	book regnamespace, campaign text, text text, match text DEFAULT 'exact', platform text DEFAULT NULL,
 	priority integer DEFAULT 0, valid tstzrange DEFAULT '(,)'
 ) RETURNS bigint AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
-COMMENT ON FUNCTION settle.add_alias(regnamespace, text, text, text, text, integer, tstzrange) IS
+COMMENT ON FUNCTION settle.add_campaign_alias(regnamespace, text, text, text, text, integer, tstzrange) IS
 	'says how a campaign is called: by the number of a promotion (match promotion_ref), a name (exact), how names begin (prefix), or a regular expression over normalised names (pattern); returns its number';
 
-CREATE FUNCTION settle._add_alias(
+CREATE FUNCTION settle._add_campaign_alias(
 	book regnamespace, campaign text, text text, match text, platform text,
 	priority integer, valid tstzrange
 ) RETURNS bigint
@@ -257,25 +253,25 @@ BEGIN
 	RETURN alias;
 END
 $function$;
-COMMENT ON FUNCTION settle._add_alias(regnamespace, text, text, text, text, integer, tstzrange) IS 'body of settle.add_alias';
-REVOKE ALL ON FUNCTION settle._add_alias(regnamespace, text, text, text, text, integer, tstzrange) FROM PUBLIC;
+COMMENT ON FUNCTION settle._add_campaign_alias(regnamespace, text, text, text, text, integer, tstzrange) IS 'body of settle.add_campaign_alias';
+REVOKE ALL ON FUNCTION settle._add_campaign_alias(regnamespace, text, text, text, text, integer, tstzrange) FROM PUBLIC;
 
-CREATE FUNCTION settle.accept_alias(book regnamespace, campaign text, text text, reason text, platform text DEFAULT NULL)
+CREATE FUNCTION settle.accept_campaign_alias(book regnamespace, campaign text, text text, reason text, platform text DEFAULT NULL)
 	RETURNS bigint AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
-COMMENT ON FUNCTION settle.accept_alias(regnamespace, text, text, text, text) IS
+COMMENT ON FUNCTION settle.accept_campaign_alias(regnamespace, text, text, text, text) IS
 	'says that a name of campaign_review is one of a campaign: from now on it is an alias; returns its number';
 
-CREATE FUNCTION settle._accept_alias(book regnamespace, campaign text, text text, reason text, platform text) RETURNS bigint
+CREATE FUNCTION settle._accept_campaign_alias(book regnamespace, campaign text, text text, reason text, platform text) RETURNS bigint
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
 	PERFORM settle._require_reason('an alias that is accepted', reason);
-	RETURN settle.add_alias(book, campaign, text, 'exact', platform);
+	RETURN settle.add_campaign_alias(book, campaign, text, 'exact', platform);
 END
 $function$;
-COMMENT ON FUNCTION settle._accept_alias(regnamespace, text, text, text, text) IS 'body of settle.accept_alias';
-REVOKE ALL ON FUNCTION settle._accept_alias(regnamespace, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION settle._accept_campaign_alias(regnamespace, text, text, text, text) IS 'body of settle.accept_campaign_alias';
+REVOKE ALL ON FUNCTION settle._accept_campaign_alias(regnamespace, text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle._tick_campaigns(book regnamespace) RETURNS jsonb
 	LANGUAGE plpgsql

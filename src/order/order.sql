@@ -99,11 +99,7 @@ BEGIN
 		CREATE TRIGGER vet_condition BEFORE INSERT OR UPDATE ON %1$I.order_ticket_rule FOR EACH ROW EXECUTE FUNCTION settle.vet_order_ticket_rule();
 	$tables$, book, settle._ltree_schema());
 	FOREACH table_name IN ARRAY '{order_ticket_rule,region_alias,product}'::text[] LOOP
-		EXECUTE format($triggers$
-			CREATE TRIGGER orders_inserted AFTER INSERT ON %1$I.%2$I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_order_rules();
-			CREATE TRIGGER orders_updated AFTER UPDATE ON %1$I.%2$I REFERENCING OLD TABLE AS before NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_order_rules();
-			CREATE TRIGGER orders_deleted AFTER DELETE ON %1$I.%2$I REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_order_rules();
-		$triggers$, book, table_name);
+		PERFORM settle._watch(book, table_name, 'orders', 'note_order_rules');
 	END LOOP;
 	PERFORM settle._journal(book, 'order_ticket_rule', '{code}');
 END
@@ -190,8 +186,7 @@ END
 $function$;
 COMMENT ON FUNCTION settle._order_ticket_rules(regnamespace) IS 'the rules that make tickets of what was sold, as a ruleset: a decision for each part of an order, which gives the rules that hold';
 
--- Conditions are asked of what was sold, row by row; the rest is one statement,
--- whose many small steps take longer to compile than to run.
+-- Conditions are asked of what was sold, row by row; the rest is one statement.
 CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAULT NULL, shops text[] DEFAULT NULL, order_nos text[] DEFAULT NULL)
 	RETURNS TABLE (
 		ticket_id text, platform text, shop text, order_no text, part text, line_no text, ticket text, rule text, type text,
@@ -199,7 +194,6 @@ CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAU
 	)
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
-	SET jit = off
 AS $function$
 DECLARE
 	touched text := CASE WHEN platforms IS NULL

@@ -3,7 +3,7 @@
 CREATE FUNCTION settle.part(parts jsonb, component text) RETURNS numeric AS 'MODULE_PATHNAME', 'settle_part' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION settle.part(jsonb, text) IS 'one number of an object of numbers, 0 where it is not there: settle.part(earned, ''install'') in a rule of the source period';
 
--- Tables
+-- ---- tables ----
 
 CREATE FUNCTION settle._create_period_tables(book name) RETURNS void
 	LANGUAGE plpgsql
@@ -66,7 +66,7 @@ END
 $function$;
 COMMENT ON FUNCTION settle._create_period_tables(name) IS 'makes the tables of a book that closing its periods needs';
 
--- The roster
+-- ---- the roster ----
 
 CREATE FUNCTION settle.add_to_roster(book regnamespace, party text, team text DEFAULT NULL, valid daterange DEFAULT '(,)')
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
@@ -101,7 +101,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION settle._leave_roster(regnamespace, text, date) FROM PUBLIC;
 
--- The rows of the source period
+-- ---- the rows of the source period ----
 
 -- These are sets against sets, of tables that may have been filled in this very
 -- transaction.  Without statistics a nested loop looks cheap, and is quadratic;
@@ -247,7 +247,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION settle._refresh_period(regnamespace, date) FROM PUBLIC;
 
--- Closing
+-- ---- closing ----
 
 CREATE FUNCTION settle._closed_until(book regnamespace) RETURNS date
 	LANGUAGE plpgsql STABLE STRICT

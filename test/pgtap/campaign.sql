@@ -29,8 +29,8 @@ END $$;
 CREATE FUNCTION public.campaign_of(which text) RETURNS text LANGUAGE sql AS $$ SELECT concat_ws(' ', c.campaign, c.amount) FROM shop.order_campaign AS c WHERE c.order_no = which $$;
 
 SELECT settle.add_campaign('shop', 'd11-2023', '[2023-10-24 00:00+08,2023-11-12 00:00+08)'), settle.add_campaign('shop', 'd11-2024', '[2024-10-24 00:00+08,2024-11-12 00:00+08)', 'double eleven'), settle.add_campaign('shop', 'club', '[2023-01-01,2025-01-01)') \g /dev/null
-SELECT settle.add_alias('shop', c, '双十一特惠价'), settle.add_alias('shop', c, '11.11狂欢价', 'prefix') FROM unnest('{d11-2023,d11-2024}'::text[]) AS c \g /dev/null
-SELECT settle.add_alias('shop', 'club', '会员日'), settle.add_alias('shop', 'club', '^会员.*双11$', 'pattern'), settle.add_alias('shop', 'club', 'tool-7', 'promotion_ref'), settle.add_alias('shop', 'club', '双11特惠价', 'prefix', platform => 'jd', priority => 5) \g /dev/null
+SELECT settle.add_campaign_alias('shop', c, '双十一特惠价'), settle.add_campaign_alias('shop', c, '11.11狂欢价', 'prefix') FROM unnest('{d11-2023,d11-2024}'::text[]) AS c \g /dev/null
+SELECT settle.add_campaign_alias('shop', 'club', '会员日'), settle.add_campaign_alias('shop', 'club', '^会员.*双11$', 'pattern'), settle.add_campaign_alias('shop', 'club', 'tool-7', 'promotion_ref'), settle.add_campaign_alias('shop', 'club', '双11特惠价', 'prefix', platform => 'jd', priority => 5) \g /dev/null
 SELECT public.land('1', '2023-11-11 00:01', '[["双11特惠价"]]'), public.land('2', '2023-11-11 00:01', '[["１１．１１狂欢价 跨店满减"]]'), public.land('3', '2024-11-11 00:01', '[["11·11狂欢价"]]'), public.land('4', '2023-11-12 00:00', '[["双11特惠价"]]'),
     public.land('5', '2023-11-11 23:59:59', '[["双十一特惠价", null, "a"]]'), public.land('6', '2023-11-11 00:01', '[["双11特惠价", "tool-7"]]'), public.land('7', '2023-11-11 00:01', '[["会员专享双11"], ["双11狂欢价满减"]]'),
     public.land('8', '2023-11-11 00:01', '[["会员日"], ["双11特惠价"]]'), public.land('9', '2023-11-11 00:01', '[["双11特惠价", null, "gift"], ["双11特惠价", null, "present"]]'), public.land('10', '2023-11-11 00:01', '[["双11满减"]]'),
@@ -63,12 +63,12 @@ SELECT is((SELECT share_without FROM shop.campaign_share WHERE day = '2023-11-12
 -- a suggestion counts once somebody accepts it
 INSERT INTO shop.campaign_alias (campaign, text, source) VALUES ('d11-2023', '双11满减', 'suggested');
 SELECT is(public.campaign_of('10'), NULL, 'what a program suggests counts for nothing');
-SELECT settle.accept_alias('shop', 'd11-2023', '11.11满减', 'the sales plan') \g /dev/null
+SELECT settle.accept_campaign_alias('shop', 'd11-2023', '11.11满减', 'the sales plan') \g /dev/null
 SELECT is(public.campaign_of('10'), 'd11-2023 95.00', 'until it is accepted');
 SELECT is((SELECT count(*) || ' ' || min(source) FROM shop.campaign_alias WHERE name = '双11满减'), '1 human', 'it is the same alias');
 SELECT is((SELECT reason FROM shop.change WHERE table_name = 'campaign_alias' ORDER BY change_id DESC LIMIT 1), 'the sales plan', 'the journal knows why');
 -- what is ambiguous is decided by a priority
-SELECT settle.add_alias('shop', 'club', '会员日', priority => 1) \g /dev/null
+SELECT settle.add_campaign_alias('shop', 'club', '会员日', priority => 1) \g /dev/null
 SELECT is(public.campaign_of('8'), 'club 95.00', 'the higher priority');
 
 -- presales
@@ -82,7 +82,7 @@ SELECT is(public.campaign_of('20'), NULL, 'by the time that the platform gives i
 
 -- who has to look again
 DELETE FROM shop.order_changed;
-SELECT settle.add_alias('shop', 'd11-2023', '双11狂欢价满减') \g /dev/null
+SELECT settle.add_campaign_alias('shop', 'd11-2023', '双11狂欢价满减') \g /dev/null
 SELECT is((SELECT array_agg(DISTINCT order_no) FROM shop.order_changed), '{7}', 'orders with the name of a new alias');
 DELETE FROM shop.order_changed;
 SELECT settle.add_campaign('shop', 'd11-2024', '[2024-10-24 00:00+08,2024-11-11 00:00+08)') \g /dev/null
@@ -94,15 +94,15 @@ SELECT is((SELECT array_agg(DISTINCT order_no) FROM shop.order_changed), '{6}', 
 -- errors
 SELECT throws_ok($$ SELECT settle.add_campaign('shop', NULL, '(,)') $$, '22004', 'a campaign and its dates must be given');
 SELECT throws_ok($$ SELECT settle.add_campaign('shop', 'x', 'empty') $$, '23514', NULL, 'dates without a day');
-SELECT throws_ok($$ SELECT settle.add_alias('shop', 'moon', 'x') $$, '42704', 'book "shop" has no campaign "moon"');
-SELECT throws_ok($$ SELECT settle.add_alias('shop', 'club', 'x', 'like') $$, '22023', 'unknown match "like"');
-SELECT throws_ok($$ SELECT settle.add_alias('shop', 'club', ' 【】 ') $$, '22023', '" 【】 " is no name');
-SELECT throws_ok($$ SELECT settle.add_alias('shop', 'club', NULL) $$, '22004', 'an alias needs a campaign, a text, a match, a priority and dates');
-SELECT throws_ok($$ SELECT settle.add_alias('shop', 'club', '(', 'pattern') $$, '2201B', 'pattern "(" is no regular expression');
-SELECT throws_ok($$ SELECT settle.add_alias('shop', 'club', '(a|b)\1', 'pattern') $$, '2201B', 'pattern "(a|b)\1" refers back to what it has matched');
-SELECT throws_ok($$ SELECT settle.add_alias('shop', 'club', '.*', 'pattern') $$, '22023', 'pattern ".*" matches an empty text');
-SELECT throws_ok($$ SELECT settle.add_alias('shop', 'club', '***=x', 'pattern') $$, '2201B', 'pattern "***=x" begins with a director');
-SELECT throws_ok($$ SELECT settle.accept_alias('shop', 'club', 'x', '') $$, '22004', 'an alias that is accepted needs a reason');
+SELECT throws_ok($$ SELECT settle.add_campaign_alias('shop', 'moon', 'x') $$, '42704', 'book "shop" has no campaign "moon"');
+SELECT throws_ok($$ SELECT settle.add_campaign_alias('shop', 'club', 'x', 'like') $$, '22023', 'unknown match "like"');
+SELECT throws_ok($$ SELECT settle.add_campaign_alias('shop', 'club', ' 【】 ') $$, '22023', '" 【】 " is no name');
+SELECT throws_ok($$ SELECT settle.add_campaign_alias('shop', 'club', NULL) $$, '22004', 'an alias needs a campaign, a text, a match, a priority and dates');
+SELECT throws_ok($$ SELECT settle.add_campaign_alias('shop', 'club', '(', 'pattern') $$, '2201B', 'pattern "(" is no regular expression');
+SELECT throws_ok($$ SELECT settle.add_campaign_alias('shop', 'club', '(a|b)\1', 'pattern') $$, '2201B', 'pattern "(a|b)\1" refers back to what it has matched');
+SELECT throws_ok($$ SELECT settle.add_campaign_alias('shop', 'club', '.*', 'pattern') $$, '22023', 'pattern ".*" matches an empty text');
+SELECT throws_ok($$ SELECT settle.add_campaign_alias('shop', 'club', '***=x', 'pattern') $$, '2201B', 'pattern "***=x" begins with a director');
+SELECT throws_ok($$ SELECT settle.accept_campaign_alias('shop', 'club', 'x', '') $$, '22004', 'an alias that is accepted needs a reason');
 
 -- in every order of aliases and orders the views say the same: a second book, the other way round
 SELECT settle.create_book('again') \g /dev/null

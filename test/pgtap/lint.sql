@@ -35,7 +35,7 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
         'merge_customers', 'split_customer', 'cut_key', 'restore_key', 'accept_suggestion', 'refuse_suggestion', 'reveal_person', 'erase_person',
         'add_type', 'type_document', 'enable_type', 'open_ticket', 'move_ticket', 'upgrade_ticket', 'legal_moves', 'approve_move', '_masked_details', 'working_time', 'add_working_time', 'watch', 'hold_escalation',
         'add_to_roster', 'close_period', 'reopen_period',
-        'add_campaign', 'add_alias', 'accept_alias', 'link_tickets', 'link_ticket', 'unlink_ticket', 'relink_ticket',
+        'add_campaign', 'add_campaign_alias', 'accept_campaign_alias', 'link_tickets', 'link_ticket', 'unlink_ticket', 'relink_ticket',
         'send', 'take_outbox', 'fail_outbox', 'set_watermark', 'advance_watermark'],
     'functions that are called with nulls');
 
