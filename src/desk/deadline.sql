@@ -15,7 +15,7 @@ BEGIN
 	$sql$, TG_TABLE_SCHEMA) INTO wrong;
 	IF wrong.target_id IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = format('ticket type "%s" does not exist', wrong.type) || coalesce(format(', or has no stage "%s"', wrong.stage), '');
+			MESSAGE = format('ticket type "%s" does not exist', wrong.type) || coalesce(', or has no stage "' || wrong.stage || '"', '');
 	END IF;
 	-- where two meet, the one that is for both decides
 	EXECUTE format($sql$
@@ -112,33 +112,37 @@ CREATE FUNCTION settle._set_due(book regnamespace, ticket_id text, what text, wa
 AS $function$
 DECLARE
 	moment timestamptz := clock_timestamp();
-	t record;
+	of_stage text;
+	pauses boolean;
+	is_final boolean;
+	cancelled boolean;
+	was_final boolean;
 	soon interval;
 BEGIN
 	EXECUTE format($sql$
-		SELECT s.pauses, s.ready OR s.ends IS NOT NULL AS is_final, s.ends, x.stage, coalesce(w.ready OR w.ends IS NOT NULL, false) AS was_final
+		SELECT x.stage, s.pauses, s.ready OR s.ends IS NOT NULL, s.ends IS NOT DISTINCT FROM 'cancelled', coalesce(w.ready OR w.ends IS NOT NULL, false)
 		FROM %1$s.ticket AS x JOIN %1$s.stage AS s ON s.type = x.type AND s.version = x.type_version AND s.stage = x.stage
 		LEFT JOIN %1$s.stage AS w ON w.type = x.type AND w.version = x.type_version AND w.stage = $2
 		WHERE x.ticket_id = $1
-	$sql$, book) INTO t USING ticket_id, was;
+	$sql$, book) INTO of_stage, pauses, is_final, cancelled, was_final USING ticket_id, was;
 
 	IF what = 'moved over' THEN
 		EXECUTE format($sql$UPDATE %s.ticket_due AS d SET stage = $2 WHERE d.ticket_id = $1 AND d.kind = 'stage' AND d.state IN ('running', 'paused')$sql$, book)
-			USING ticket_id, t.stage;
+			USING ticket_id, of_stage;
 	ELSIF what <> 'opened' THEN
 		EXECUTE format($sql$
 			UPDATE %s.ticket_due AS d SET done_at = $2, paused_at = NULL,
 				state = CASE WHEN $3 THEN 'dropped' WHEN d.due_at < $2 THEN 'missed' ELSE 'met' END,
 				next_at = CASE WHEN d.alerted THEN $2 END
 			WHERE d.ticket_id = $1 AND d.state IN ('running', 'paused') AND (d.kind <> 'done' OR $4)
-		$sql$, book) USING ticket_id, moment, what = 'deleted' OR t.ends IS NOT DISTINCT FROM 'cancelled', what = 'deleted' OR t.is_final;
+		$sql$, book) USING ticket_id, moment, what = 'deleted' OR cancelled, what = 'deleted' OR is_final;
 	END IF;
-	IF what = 'deleted' OR t.is_final THEN
+	IF what = 'deleted' OR is_final THEN
 		RETURN;
 	END IF;
 
 	EXECUTE format('SELECT b.due_soon FROM %s.book AS b', book) INTO soon;
-	IF t.pauses THEN
+	IF pauses THEN
 		EXECUTE format($sql$
 			UPDATE %1$s.ticket_due AS d SET state = 'paused', paused_at = $2, due_at = NULL,
 				used = d.within - settle._working_time(%1$L, d.calendar, $2, d.due_at), next_at = CASE WHEN d.alerted THEN $2 END
@@ -166,7 +170,7 @@ BEGIN
 			ORDER BY d.kind, num_nonnulls(d.level, d.stage) DESC, %2$I.nlevel(d.region) DESC
 		) AS g
 		CROSS JOIN LATERAL (SELECT CASE WHEN NOT $5 THEN settle._add_working_time(%1$L, g.calendar, g.started_at, g.within) END AS at) AS due
-	$sql$, book, settle._ltree_schema()) USING ticket_id, moment, soon, what, t.pauses, t.was_final;
+	$sql$, book, settle._ltree_schema()) USING ticket_id, moment, soon, what, pauses, was_final;
 END
 $function$;
 COMMENT ON FUNCTION settle._set_due(regnamespace, text, text, text) IS 'has the deadlines of a ticket follow what happened to it';

@@ -116,7 +116,12 @@ DECLARE
 	over text[];
 	raised bigint;
 	ended bigint;
+	due boolean;
 BEGIN
+	EXECUTE format('SELECT EXISTS (SELECT FROM %s.ticket_due AS d WHERE d.next_at <= $1)', book) INTO due USING at;
+	IF NOT due THEN
+		RETURN NULL;
+	END IF;
 	EXECUTE format($sql$
 		WITH taken AS (
 			SELECT d.* FROM %1$s.ticket_due AS d WHERE d.next_at <= $1 ORDER BY d.next_at LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -124,10 +129,10 @@ BEGIN
 		judged AS (
 			SELECT k.due_id, k.ticket_id, k.ticket_id || ' ' || k.kind AS object, k.escalated_to, k.calendar, k.due_at, k.held_until, b.escalation_interval,
 				CASE WHEN k.state <> 'running' THEN 'over' WHEN k.due_at > $1 THEN 'due' WHEN k.late_at IS NULL THEN 'late' ELSE 'later' END AS verdict,
-				format(CASE k.kind WHEN 'stage' THEN 'its stage %%s' WHEN 'done' THEN 'being done' ELSE 'its response' END || ' is due at %%s',
-					VARIADIC CASE k.kind WHEN 'stage' THEN ARRAY[k.stage] ELSE '{}' END || to_char(k.due_at AT TIME ZONE b.time_zone, 'YYYY-MM-DD HH24:MI')) AS message,
+				concat_ws(' ', 'it should', CASE k.kind WHEN 'response' THEN 'be answered' WHEN 'stage' THEN 'leave stage ' || k.stage ELSE 'be done' END, 'by',
+					to_char(k.due_at AT TIME ZONE b.time_zone, 'YYYY-MM-DD HH24:MI')) AS message,
 				-- the line ends with who has no manager, and where it comes round
-				CASE WHEN k.due_at <= $1 AND k.held_until > $1 IS NOT true AND next.manager <> ALL (k.escalated_to) AND next.manager IS DISTINCT FROM t.worker THEN next.manager END AS "to"
+				CASE WHEN k.state = 'running' AND k.due_at <= $1 AND k.held_until > $1 IS NOT true AND next.manager <> ALL (k.escalated_to) AND next.manager IS DISTINCT FROM t.worker THEN next.manager END AS "to"
 			FROM taken AS k
 			CROSS JOIN %1$s.book AS b
 			LEFT JOIN %1$s.ticket AS t ON t.ticket_id = k.ticket_id
@@ -145,21 +150,17 @@ BEGIN
 					WHEN j."to" IS NOT NULL THEN settle._add_working_time(%1$L, j.calendar, $1, j.escalation_interval) END
 			FROM judged AS j WHERE d.due_id = j.due_id
 		)
-		SELECT count(*), jsonb_agg(a.alert) FILTER (WHERE a.alert IS NOT NULL),
-			array_agg(o.kind || ' ' || o.object) FILTER (WHERE o.kind IS NOT NULL)
-		FROM judged AS j
-		LEFT JOIN LATERAL (
-			SELECT jsonb_build_object('kind', j.verdict, 'object', j.object, 'message', j.message, 'ticket', j.ticket_id) AS alert WHERE j.verdict IN ('due', 'late')
-			UNION ALL
-			SELECT jsonb_build_object('kind', 'escalated', 'object', j.object || ' to ' || j."to", 'message', j.message, 'ticket', j.ticket_id, 'to', j."to") WHERE j."to" IS NOT NULL
-		) AS a ON true
-		LEFT JOIN LATERAL (
-			SELECT 'due' AS kind, j.object WHERE j.verdict IN ('late', 'over')
-			UNION ALL
-			SELECT 'late', j.object WHERE j.verdict = 'over'
-			UNION ALL
-			SELECT 'escalated', j.object || ' to ' || e FROM unnest(j.escalated_to) AS e WHERE j.verdict = 'over'
-		) AS o ON true
+		SELECT (SELECT count(*) FROM judged),
+			(SELECT jsonb_agg(a.alert) FROM judged AS j CROSS JOIN LATERAL (
+				SELECT jsonb_build_object('kind', j.verdict, 'object', j.object, 'message', j.message, 'ticket', j.ticket_id) AS alert WHERE j.verdict IN ('due', 'late')
+				UNION ALL
+				SELECT jsonb_build_object('kind', 'escalated', 'object', j.object || ' to ' || j."to", 'message', j.message, 'ticket', j.ticket_id, 'to', j."to") WHERE j."to" IS NOT NULL) AS a),
+			(SELECT array_agg(o.alert) FROM judged AS j CROSS JOIN LATERAL (
+				SELECT 'due ' || j.object AS alert WHERE j.verdict IN ('late', 'over')
+				UNION ALL
+				SELECT 'late ' || j.object WHERE j.verdict = 'over'
+				UNION ALL
+				SELECT 'escalated ' || j.object || ' to ' || e FROM unnest(j.escalated_to) AS e WHERE j.verdict = 'over') AS o)
 	$sql$, book) INTO taken, alerts, over USING at, max_rows;
 	IF taken = 0 THEN
 		RETURN NULL;
@@ -173,7 +174,7 @@ BEGIN
 		)
 		SELECT count(*) FROM ended
 	$sql$, book) INTO ended USING over;
-	raised := settle._raise_alerts(book, (SELECT jsonb_agg(DISTINCT a) FROM jsonb_array_elements(alerts) AS a));
+	raised := settle._raise_alerts(book, alerts);
 	RETURN jsonb_build_object('deadlines', taken, 'raised', raised, 'ended', ended, 'more', taken >= max_rows);
 END
 $function$;
@@ -208,13 +209,14 @@ BEGIN
 	$sql$, book) INTO ended;
 	EXECUTE format('SELECT w.seen_until, $1 - b.stuck_after FROM %1$s.watch_mark AS w CROSS JOIN %1$s.book AS b FOR UPDATE OF w', book) INTO seen, until USING at;
 	EXECUTE format($sql$
-		SELECT coalesce((SELECT x.at FROM (
+		WITH x AS (
 			SELECT e.at FROM %1$s.ticket_event AS e WHERE e.at > $1 AND e.at <= $2
 			UNION ALL
-			SELECT t.opened_at FROM %1$s.ticket AS t WHERE t.type IS NOT NULL AND t.opened_at > $1 AND t.opened_at <= $2) AS x
-			ORDER BY x.at OFFSET $3 LIMIT 1), $2)
+			SELECT t.opened_at FROM %1$s.ticket AS t WHERE t.type IS NOT NULL AND t.opened_at > $1 AND t.opened_at <= $2
+		)
+		SELECT coalesce((SELECT x.at FROM x ORDER BY x.at OFFSET $3 LIMIT 1), $2) WHERE EXISTS (SELECT FROM x)
 	$sql$, book) INTO reached USING seen, until, max_rows;
-	IF reached > seen THEN
+	IF reached IS NOT NULL THEN
 		EXECUTE format($sql$
 			SELECT jsonb_agg(jsonb_build_object('kind', 'stuck', 'object', t.ticket_id, 'ticket', t.ticket_id,
 				'message', format('nothing has happened in stage %%s since %%s', t.stage, to_char(greatest(last.at, t.opened_at) AT TIME ZONE b.time_zone, 'YYYY-MM-DD HH24:MI'))))
@@ -250,11 +252,6 @@ END
 $function$;
 COMMENT ON FUNCTION settle._watch_at(regnamespace, timestamptz, integer) IS 'raises and ends alerts as of a time';
 
-CREATE FUNCTION settle._tick_watch(book regnamespace) RETURNS jsonb
-	LANGUAGE sql
-	RETURN settle._watch_at(book, pg_catalog.now());
-COMMENT ON FUNCTION settle._tick_watch(regnamespace) IS 'step of settle.tick: what is due, late or stuck';
-
 CREATE FUNCTION settle.watch(book regnamespace) RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
 COMMENT ON FUNCTION settle.watch(regnamespace) IS 'raises alerts of what is due soon, late or stuck, takes what is late up the line of managers, ends the alerts of what has moved on; figures, null where nothing was due';
 
@@ -262,7 +259,11 @@ CREATE FUNCTION settle._watch(book regnamespace) RETURNS jsonb
 	LANGUAGE sql
 	RETURN settle._watch_at(book, pg_catalog.now());
 COMMENT ON FUNCTION settle._watch(regnamespace) IS 'body of settle.watch';
-REVOKE ALL ON FUNCTION settle._watch(regnamespace) FROM PUBLIC;
+
+CREATE FUNCTION settle._tick_watch(book regnamespace) RETURNS jsonb
+	LANGUAGE sql
+	RETURN settle._watch(book);
+COMMENT ON FUNCTION settle._tick_watch(regnamespace) IS 'step of settle.tick: what is due, late or stuck';
 
 CREATE FUNCTION settle.hold_escalation(book regnamespace, ticket_id text, until timestamptz, reason text) RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C;
 COMMENT ON FUNCTION settle.hold_escalation(regnamespace, text, timestamptz, text) IS
@@ -275,7 +276,8 @@ AS $function$
 DECLARE
 	held bigint;
 	late bigint;
-	settings record;
+	share numeric;
+	in_time interval;
 	touched bigint;
 BEGIN
 	PERFORM settle._require_reason('holding an escalation', reason);
@@ -286,15 +288,15 @@ BEGIN
 	END IF;
 	PERFORM settle._require_ticket(book, ticket_id);
 	EXECUTE format('LOCK TABLE %s.escalation_hold IN SHARE ROW EXCLUSIVE MODE', book);
-	EXECUTE format('SELECT b.hold_share, b.hold_window FROM %s.book AS b', book) INTO settings;
+	EXECUTE format('SELECT b.hold_share, b.hold_window FROM %s.book AS b', book) INTO share, in_time;
 	EXECUTE format($sql$
 		SELECT (SELECT count(DISTINCT h.ticket_id) FROM %1$s.escalation_hold AS h WHERE h.held_at > now() - $2 AND h.ticket_id <> $1),
 			(SELECT count(DISTINCT d.ticket_id) FROM %1$s.ticket_due AS d WHERE d.late_at > now() - $2)
-	$sql$, book) INTO held, late USING ticket_id, settings.hold_window;
-	IF held + 1 > ceil(settings.hold_share * greatest(late, 1)) THEN
+	$sql$, book) INTO held, late USING ticket_id, in_time;
+	IF held + 1 > ceil(share * greatest(late, 1)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'configuration_limit_exceeded',
 			MESSAGE = format('cannot hold the escalation of ticket "%s": %s of %s late tickets are held already', ticket_id, held, late),
-			DETAIL = format('A share of %s may be held in %s.', trim_scale(settings.hold_share), settings.hold_window),
+			DETAIL = format('A share of %s may be held in %s.', trim_scale(share), in_time),
 			HINT = 'Another one may be held when more tickets are late or hold_share of the book is larger.';
 	END IF;
 	EXECUTE format($sql$

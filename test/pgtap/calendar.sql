@@ -25,10 +25,9 @@ SELECT is(settle.add_working_time('hours', 'china', since::timestamptz, working:
     ('2025-12-31 08:00+08', '4 hours', '2026-01-01 10:00+08', 'half a day'),
     ('2025-09-26 11:30+08', '1 hour', '2025-09-26 14:00+08', 'nobody works at noon'),
     ('2025-09-26 03:00+08', '0', '2025-09-26 03:00+08', 'no time is at once'),
-    ('2025-09-26 13:30+08', '4.5 hours', '2025-09-26 18:00+08', 'until the end of a day, not the beginning of the next'),
-    ('2025-01-01 00:00+08', '20000 hours', '2035-08-01 17:30+08', 'years')) AS v (since, working, due, title) WHERE title <> 'years';
-SELECT is(settle.working_time('hours', 'china', '2025-09-26 00:00+08', '2025-10-13 00:00+08'), '45:00'::interval, 'Friday, Sunday, two days, two days and a Saturday: six times 7.5 hours');
-SELECT is(settle.working_time('hours', 'china', '2025-10-13 00:00+08', '2025-09-26 00:00+08'), '-45:00'::interval, 'backwards');
+    ('2025-09-26 13:30+08', '4.5 hours', '2025-09-26 18:00+08', 'until the end of a day, not the beginning of the next')) AS v (since, working, due, title);
+SELECT is(settle.working_time('hours', 'china', '2025-09-26 00:00+08', '2025-10-13 00:00+08'), '52:30'::interval, 'a Friday, a Sunday, two days, two days and a Saturday: seven times 7.5 hours');
+SELECT is(settle.working_time('hours', 'china', '2025-10-13 00:00+08', '2025-09-26 00:00+08'), '-52:30'::interval, 'backwards');
 SELECT is(settle.working_time('hours', c, '2025-03-29 12:00+01', '2025-03-31 12:00+02'), '47:00'::interval, coalesce('around the clock: ' || c, 'no calendar')) FROM unnest(ARRAY['berlin', 'always', '', NULL]) AS c;
 SELECT is(settle.working_time('hours', 'always', '2025-12-24 12:00+01', '2025-12-26 12:00+01'), '24:00'::interval, 'a holiday of a calendar without hours');
 SELECT is(settle.working_time('hours', 'york', '2025-03-09 00:00-05', '2025-03-09 12:00-04'), '03:00'::interval + '30 minutes', 'from half past one to two and from three to six: the clock skips an hour');
