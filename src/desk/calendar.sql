@@ -80,51 +80,63 @@ CREATE FUNCTION settle._working_ranges(book regnamespace, calendar text, since t
 	SET search_path = pg_catalog, pg_temp
 	ROWS 100
 AS $function$
+DECLARE
+	zone text;
+	hours_weekday smallint[];
+	hours_opens time[];
+	hours_closes time[];
+	special_day date[];
+	special_weekday smallint[];
 BEGIN
-	RETURN QUERY EXECUTE format($sql$
-		SELECT r.starts, r.ends
+	-- what is read of the book is little; the long query has one plan for the session
+	EXECUTE format($sql$
+		SELECT c.time_zone, h.weekday, h.opens, h.closes, x.day, x.weekday
 		FROM %1$s.calendar AS c
-		CROSS JOIN LATERAL generate_series(date_trunc('day', $2 AT TIME ZONE c.time_zone) - interval '1 day', ($3 AT TIME ZONE c.time_zone) + interval '1 day', interval '1 day') AS d (day)
-		LEFT JOIN %1$s.calendar_day AS x ON x.calendar = c.calendar AND x.day = d.day::date
-		JOIN (
-			SELECT h.weekday, h.opens, h.closes FROM %1$s.calendar_hours AS h WHERE h.calendar = $1
-			UNION ALL
-			SELECT n, time '00:00', time '24:00' FROM generate_series(1, 7) AS n WHERE NOT EXISTS (SELECT FROM %1$s.calendar_hours AS h WHERE h.calendar = $1)
-		) AS h ON h.weekday = CASE WHEN x.day IS NULL THEN extract(isodow FROM d.day) ELSE x.weekday END
-		CROSS JOIN LATERAL (SELECT d.day AT TIME ZONE c.time_zone AS begins, (d.day + interval '1 day') AT TIME ZONE c.time_zone AS is_over) AS real
+		CROSS JOIN LATERAL (SELECT array_agg(y.weekday) AS weekday, array_agg(y.opens) AS opens, array_agg(y.closes) AS closes FROM %1$s.calendar_hours AS y WHERE y.calendar = c.calendar) AS h
+		CROSS JOIN LATERAL (SELECT array_agg(y.day) AS day, array_agg(y.weekday) AS weekday FROM %1$s.calendar_day AS y
+			WHERE y.calendar = c.calendar AND y.day BETWEEN $2::date - 2 AND $3::date + 2) AS x
+		WHERE c.calendar = $1
+	$sql$, book) INTO zone, hours_weekday, hours_opens, hours_closes, special_day, special_weekday USING calendar, since, until;
+	IF zone IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" has no calendar "%s"', book, calendar);
+	END IF;
+	IF hours_weekday IS NULL THEN
+		hours_weekday := '{1,2,3,4,5,6,7}';
+		hours_opens := array_fill(time '00:00', '{7}');
+		hours_closes := array_fill(time '24:00', '{7}');
+	END IF;
+	RETURN QUERY
+		SELECT r.starts, r.ends
+		FROM generate_series(date_trunc('day', since AT TIME ZONE zone) - interval '1 day', (until AT TIME ZONE zone) + interval '1 day', interval '1 day') AS d (day)
+		LEFT JOIN unnest(special_day, special_weekday) AS x (day, weekday) ON x.day = d.day::date
+		JOIN unnest(hours_weekday, hours_opens, hours_closes) AS h (weekday, opens, closes) ON h.weekday = CASE WHEN x.day IS NULL THEN extract(isodow FROM d.day) ELSE x.weekday END
+		CROSS JOIN LATERAL (SELECT d.day AT TIME ZONE zone AS begins, (d.day + interval '1 day') AT TIME ZONE zone AS is_over) AS real
 		CROSS JOIN LATERAL (SELECT
-			(real.begins AT TIME ZONE c.time_zone) - (real.begins AT TIME ZONE 'UTC') AS first,
-			(real.is_over AT TIME ZONE c.time_zone) - (real.is_over AT TIME ZONE 'UTC') AS last) AS clock
-		CROSS JOIN LATERAL (SELECT CASE WHEN clock.first = clock.last THEN real.is_over ELSE settle._clock_change(c.time_zone, real.begins, real.is_over) END AS at) AS change
+			(real.begins AT TIME ZONE zone) - (real.begins AT TIME ZONE 'UTC') AS first,
+			(real.is_over AT TIME ZONE zone) - (real.is_over AT TIME ZONE 'UTC') AS last) AS clock
+		CROSS JOIN LATERAL (SELECT CASE WHEN clock.first = clock.last THEN real.is_over ELSE settle._clock_change(zone, real.begins, real.is_over) END AS at) AS change
 		CROSS JOIN LATERAL (VALUES (real.begins, change.at, clock.first), (change.at, real.is_over, clock.last)) AS piece (begins, is_over, clock)
 		CROSS JOIN LATERAL (SELECT
-			greatest(((d.day + h.opens) AT TIME ZONE 'UTC') - piece.clock, piece.begins, $2) AS starts,
-			least(((d.day + h.closes) AT TIME ZONE 'UTC') - piece.clock, piece.is_over, $3) AS ends) AS r
-		WHERE c.calendar = $1 AND r.starts < r.ends
-	$sql$, book) USING calendar, since, until;
+			greatest(((d.day + h.opens) AT TIME ZONE 'UTC') - piece.clock, piece.begins, since) AS starts,
+			least(((d.day + h.closes) AT TIME ZONE 'UTC') - piece.clock, piece.is_over, until) AS ends) AS r
+		WHERE r.starts < r.ends;
 END
 $function$;
 COMMENT ON FUNCTION settle._working_ranges(regnamespace, text, timestamptz, timestamptz) IS 'working times of a calendar between two times';
 
-CREATE FUNCTION settle._require_calendar(book regnamespace, calendar text, since timestamptz, until timestamptz) RETURNS void
-	LANGUAGE plpgsql STABLE
+CREATE FUNCTION settle._require_span(since timestamptz, until timestamptz) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
-DECLARE
-	there boolean;
 BEGIN
-	EXECUTE format('SELECT EXISTS (SELECT FROM %s.calendar AS c WHERE c.calendar = $1)', book) INTO there USING calendar;
-	IF NOT there THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" has no calendar "%s"', book, calendar);
-	END IF;
 	IF NOT isfinite(since) OR NOT isfinite(until) OR until - since > interval '36525 days' THEN
 		RAISE EXCEPTION USING ERRCODE = 'datetime_field_overflow',
-			MESSAGE = format('working time is asked for from %s to %s', since, until),
-			DETAIL = 'A calendar is read for a hundred years at most.';
+			MESSAGE = 'working time is asked for over more than a hundred years',
+			DETAIL = 'That is as far as a calendar is read.';
 	END IF;
 END
 $function$;
-COMMENT ON FUNCTION settle._require_calendar(regnamespace, text, timestamptz, timestamptz) IS 'raises 42704 or 22008 where there is no such calendar, or the time is too long';
+COMMENT ON FUNCTION settle._require_span(timestamptz, timestamptz) IS 'raises 22008 for more time than a calendar is read for';
 
 -- Exact to the microsecond for 285 years, and in hours: a day of working time is no day.
 CREATE FUNCTION settle._seconds(seconds numeric) RETURNS interval
@@ -150,7 +162,7 @@ BEGIN
 	IF calendar IS NULL OR calendar = '' THEN
 		RETURN settle._seconds(extract(epoch FROM until) - extract(epoch FROM since));
 	END IF;
-	PERFORM settle._require_calendar(book, calendar, since, until);
+	PERFORM settle._require_span(since, until);
 	SELECT coalesce(sum(extract(epoch FROM r.ends) - extract(epoch FROM r.starts)), 0) INTO seconds
 	FROM settle._working_ranges(book, calendar, since, until) AS r;
 	RETURN CASE WHEN since IS NOT NULL AND until IS NOT NULL THEN settle._seconds(seconds) END;
@@ -184,7 +196,7 @@ BEGIN
 	END IF;
 	-- twice as far every time, until there is as much
 	LOOP
-		PERFORM settle._require_calendar(book, calendar, since, from_here + make_interval(days => days));
+		PERFORM settle._require_span(since, from_here + make_interval(days => days));
 		SELECT min(w.ends - settle._seconds(w.passed - seconds)) FILTER (WHERE w.passed >= seconds), max(w.passed) INTO found_at, passed
 		FROM (SELECT r.ends, sum(extract(epoch FROM r.ends) - extract(epoch FROM r.starts)) OVER (ORDER BY r.starts) AS passed
 			FROM settle._working_ranges(book, calendar, from_here, from_here + make_interval(hours => days * 24)) AS r) AS w;

@@ -68,8 +68,8 @@ SELECT throws_ok(statement, code, message) FROM (VALUES
     ($$ SELECT settle.working_time('hours', 'mars', now(), now()) $$, '42704', 'book "hours" has no calendar "mars"'),
     ($$ SELECT settle.add_working_time('hours', 'china', now(), '-1 hour') $$, '22023', 'working time cannot be -01:00:00'),
     ($$ SELECT settle.add_working_time('hours', 'china', now(), '1 month') $$, '22023', 'working time cannot be 1 mon'),
-    ($$ SELECT settle.working_time('hours', 'china', now(), 'infinity') $$, '22008', NULL),
-    ($$ SELECT settle.add_working_time('hours', 'never', '2025-01-01 00:00+00', '1 hour') $$, '22008', NULL),
+    ($$ SELECT settle.working_time('hours', 'china', now(), 'infinity') $$, '22008', 'working time is asked for over more than a hundred years'),
+    ($$ SELECT settle.add_working_time('hours', 'never', '2025-01-01 00:00+00', '1 hour') $$, '22008', 'working time is asked for over more than a hundred years'),
     ($$ INSERT INTO calendar VALUES ('x', 'Mars/Base') $$, '22023', 'time zone "Mars/Base" not recognized'),
     ($$ INSERT INTO calendar_hours VALUES ('china', 1, '11:00', '13:00') $$, '23P01', 'conflicting key value violates exclusion constraint "hours_do_not_overlap"'),
     ($$ INSERT INTO calendar_hours VALUES ('china', 1, '22:00', '06:00') $$, '23514', NULL)) AS v (statement, code, message);
