@@ -58,9 +58,29 @@ SELECT settle.approve_statement('repairs', 'staff:1001', '2025-11-01');
 SET SESSION AUTHORIZATION anna;
 SELECT order_no, line_no, party, account, amount_minor, currency FROM settle.payout_file('repairs', '2025-11-01');
 
--- what follows is not in the README
 RESET SESSION AUTHORIZATION;
+SELECT settle.create_book('shop');
+SELECT settle.set_staff_alias('shop', 'taobao', 'corner', 'G7', '1001');    -- whose account it is
+SELECT settle.add_order_ticket_rule('shop', 'sale', 'paid > 0', amount => 'net_paid', ready => 'completed_at');
+SELECT settle.add_rule('shop', 'commission', component => 'commission',
+    payer => 'hq', payee => 'staff:{worker}', base => 'amount', tiers => '3%');
+
+INSERT INTO shop.staging (platform, payload) VALUES ('taobao', '{"trade_fullinfo_get_response": {"trade": {
+    "tid_str": "4400000000000000017", "seller_nick": "corner", "status": "TRADE_FINISHED", "o2o_guide_id": "G7",
+    "created": "2025-11-12 10:00:00", "pay_time": "2025-11-12 10:00:29", "end_time": "2025-11-20 09:00:00",
+    "modified": "2025-11-20 09:00:00", "payment": "1000.00", "orders": {"order": [
+        {"oid_str": "4400000000000000018", "num": 1, "price": "1000.00", "payment": "1000.00", "divide_order_fee": "1000.00"}]}}}}');
+CALL settle.tick('shop');
+INSERT INTO shop.staging (platform, payload) VALUES ('taobao', '{"refund_get_response": {"refund": {
+    "refund_id": "9902", "tid": 4400000000000000017, "oid": 4400000000000000018, "seller_nick": "corner",
+    "status": "SUCCESS", "refund_fee": "300.00", "modified": "2025-11-25 10:00:00"}}}');
+CALL settle.tick('shop');
+
+SELECT period, component, payee, base, amount FROM shop.line_detail ORDER BY run_id;
+
+-- what follows is not in the README
 SELECT * FROM settle.check('repairs');
+SELECT * FROM settle.check('shop');
 SET client_min_messages = warning;
-DROP SCHEMA repairs CASCADE;
+DROP SCHEMA repairs, shop CASCADE;
 DROP ROLE anna, boris;

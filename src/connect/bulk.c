@@ -2,10 +2,11 @@
  * bulk.c
  *		Writes many rows into a table of the book, pages at once.
  *
- * This is how COPY writes: constraints are checked and indexes kept, and there
- * is no statement.  So a table on which something hangs that only a statement
- * serves (triggers, partitions, generated columns, policies) is left to the
- * caller, who has a statement that does the same.
+ * This is how COPY writes: constraints are checked, indexes kept, and triggers
+ * fired that come after the rows.  A table on which something hangs that only a
+ * statement serves (triggers before a row, any of an update, partitions,
+ * generated columns, policies) is left to the caller, who has a statement that
+ * does the same.
  */
 #include "connect/ingest.h"
 
@@ -14,6 +15,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -33,16 +35,12 @@ typedef struct Target
 } Target;
 
 /*
- * Whether a trigger fires where rows are inserted, or these columns updated.
+ * Whether a trigger fires where these columns are updated.
  */
 static bool
-is_concerned(const Trigger *trigger, bool update, const Bitmapset *columns)
+is_concerned(const Trigger *trigger, const Bitmapset *columns)
 {
-	if (trigger->tgenabled == TRIGGER_DISABLED)
-		return false;
-	if (!update)
-		return TRIGGER_FOR_INSERT(trigger->tgtype);
-	if (!TRIGGER_FOR_UPDATE(trigger->tgtype))
+	if (trigger->tgenabled == TRIGGER_DISABLED || !TRIGGER_FOR_UPDATE(trigger->tgtype))
 		return false;
 	for (int i = 0; i < trigger->tgnattr; i++)
 		if (bms_is_member(trigger->tgattr[i], columns))
@@ -50,18 +48,26 @@ is_concerned(const Trigger *trigger, bool update, const Bitmapset *columns)
 	return trigger->tgnattr == 0;
 }
 
+/*
+ * Whether rows can be written without a statement; "columns" are those of an
+ * update, NULL for an insertion.
+ */
 static bool
-is_plain(Relation relation, bool update, const Bitmapset *columns)
+is_plain(Relation relation, const Bitmapset *columns)
 {
 	TupleConstr *constraints = RelationGetDescr(relation)->constr;
 	TriggerDesc *triggers = relation->trigdesc;
 
 	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition || relation->rd_rel->relforcerowsecurity ||
 		(constraints != NULL && constraints->has_generated_stored) ||
-		pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), update ? ACL_UPDATE : ACL_INSERT) != ACLCHECK_OK)
+		pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), columns != NULL ? ACL_UPDATE : ACL_INSERT) != ACLCHECK_OK)
 		return false;
-	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-		if (is_concerned(&triggers->triggers[i], update, columns))
+	if (triggers == NULL)
+		return true;
+	if (columns == NULL)
+		return !triggers->trig_insert_before_row;
+	for (int i = 0; i < triggers->numtriggers; i++)
+		if (is_concerned(&triggers->triggers[i], columns))
 			return false;
 	return true;
 }
@@ -70,10 +76,10 @@ is_plain(Relation relation, bool update, const Bitmapset *columns)
  * Opens a table for writing; false for one that takes a statement.
  */
 static bool
-open_target(Target *target, Oid relid, bool update, const Bitmapset *columns)
+open_target(Target *target, Oid relid, const Bitmapset *columns)
 {
 	target->relation = table_open(relid, RowExclusiveLock);
-	if (!is_plain(target->relation, update, columns))
+	if (!is_plain(target->relation, columns))
 	{
 		table_close(target->relation, NoLock);
 		return false;
@@ -82,6 +88,8 @@ open_target(Target *target, Oid relid, bool update, const Bitmapset *columns)
 	target->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->info, target->relation, 0, NULL, 0);
 	ExecOpenIndices(target->info, false);
+	/* where triggers find it, and closing does */
+	target->estate->es_opened_result_relations = list_make1(target->info);
 	target->scratch = AllocSetContextCreate(CurrentMemoryContext, "rows that are written", ALLOCSET_DEFAULT_SIZES);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	return true;
@@ -91,7 +99,8 @@ static void
 close_target(Target *target)
 {
 	PopActiveSnapshot();
-	ExecCloseIndices(target->info);
+	ExecResetTupleTable(target->estate->es_tupleTable, false);
+	ExecCloseResultRelations(target->estate);
 	FreeExecutorState(target->estate);
 	MemoryContextDelete(target->scratch);
 	table_close(target->relation, NoLock);
@@ -104,12 +113,19 @@ check_constraints(Target *target, TupleTableSlot *slot)
 		ExecConstraints(target->info, slot, target->estate);
 }
 
-static void
+/*
+ * Gives a row its index entries; returns the indexes that are to be checked once
+ * more when the statement, or the transaction, ends.
+ */
+static List *
 add_index_entries(Target *target, TupleTableSlot *slot, SettleIndexUpdate which)
 {
+	List	   *recheck = NIL;
+
 	if (target->info->ri_NumIndices > 0)
-		settle_insert_index_entries(target->info, slot, target->estate, which);
+		recheck = settle_insert_index_entries(target->info, slot, target->estate, which);
 	ResetPerTupleExprContext(target->estate);
+	return recheck;
 }
 
 /*
@@ -121,11 +137,15 @@ settle_insert_rows(Oid relid, HeapTuple *rows, int n)
 {
 	Target		target;
 	BulkInsertState bulk;
+	TransitionCaptureState *capture;
 	TupleTableSlot **slots;
 	CommandId	command = GetCurrentCommandId(true);
 
-	if (!open_target(&target, relid, false, NULL))
+	if (!open_target(&target, relid, NULL))
 		return false;
+	AfterTriggerBeginQuery();
+	capture = MakeTransitionCaptureState(target.relation->trigdesc, relid, CMD_INSERT);
+	ExecBSInsertTriggers(target.estate, target.info);
 	bulk = GetBulkInsertState();
 	slots = palloc(sizeof(TupleTableSlot *) * BULK_ROWS);
 	for (int i = 0; i < Min(n, BULK_ROWS); i++)
@@ -145,7 +165,9 @@ settle_insert_rows(Oid relid, HeapTuple *rows, int n)
 		table_multi_insert(target.relation, slots, some, command, 0, bulk);
 		for (int i = 0; i < some; i++)
 		{
-			add_index_entries(&target, slots[i], SETTLE_ALL_INDEXES);
+			List	   *recheck = add_index_entries(&target, slots[i], SETTLE_ALL_INDEXES);
+
+			ExecARInsertTriggers(target.estate, target.info, slots[i], recheck, capture);
 			ExecClearTuple(slots[i]);
 		}
 		MemoryContextSwitchTo(old);
@@ -154,6 +176,8 @@ settle_insert_rows(Oid relid, HeapTuple *rows, int n)
 	for (int i = 0; i < Min(n, BULK_ROWS); i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
 	FreeBulkInsertState(bulk);
+	ExecASInsertTriggers(target.estate, target.info, capture);
+	AfterTriggerEndQuery(target.estate);
 	close_target(&target);
 	return true;
 }
@@ -176,7 +200,7 @@ settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues 
 
 	for (int i = 0; i < ncolumns; i++)
 		changed = bms_add_member(changed, columns[i]);
-	if (!open_target(&target, relid, true, changed))
+	if (!open_target(&target, relid, changed))
 		return false;
 	old_row = table_slot_create(target.relation, NULL);
 	new_row = MakeSingleTupleTableSlot(RelationGetDescr(target.relation), &TTSOpsHeapTuple);

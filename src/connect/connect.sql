@@ -200,9 +200,26 @@ AS $function$
 DECLARE
 	done record;
 	more boolean := settle._continue_reread(book);
+	size bigint := 20000::bigint;
 BEGIN
-	done := settle.ingest(book, 20000);
-	RETURN CASE WHEN done.payloads > 0 THEN to_jsonb(done) || jsonb_build_object('more', more OR done.payloads = 20000) END;
+	-- what a constraint or trigger of somebody's own refuses is looked for among fewer, until it is alone
+	WHILE size > 0 LOOP
+		BEGIN
+			done := settle.ingest(book, size);
+			RETURN CASE WHEN done.payloads > 0 THEN to_jsonb(done) || jsonb_build_object('more', more OR done.payloads = size) END;
+		EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
+			IF size > 1 THEN
+				size := greatest(size / 20, 1::bigint);
+			ELSE
+				size := 0::bigint;
+				EXECUTE format($sql$
+					UPDATE %1$s.staging AS s SET state = 'quarantined', reason = 'error', sqlstate = $1, message = $2, ingested_at = clock_timestamp()
+					WHERE s.staging_id = (SELECT q.staging_id FROM %1$s.staging AS q WHERE q.state = 'new' ORDER BY q.staging_id LIMIT 1)
+				$sql$, book) USING SQLSTATE, SQLERRM;
+			END IF;
+		END;
+	END LOOP;
+	RETURN jsonb_build_object('payloads', 1, 'quarantined', 1, 'more', true);
 END
 $function$;
 COMMENT ON FUNCTION settle._tick_ingest(regnamespace) IS 'step of settle.tick: takes in what connectors have landed, and what is to be read again';

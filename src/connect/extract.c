@@ -80,7 +80,7 @@ take_values(Field *field, const Found *found, Datum *result, bool *isnull, int *
 	{
 		for (int i = 0; i < found->n; i++)
 			n += found->values[i].type != jbvNull;
-		*isnull = false;
+		*isnull = n == 0;
 		*result = Int64GetDatum(n);
 		return true;
 	}
@@ -122,11 +122,14 @@ read_paths(Paths *paths, Field *field, Datum *result, bool *isnull, int *notes, 
 		{
 			if (!take_values(field, found, result, isnull, notes, problem))
 				return false;
-			if (field->take == TAKE_COUNT)
-				return true;
 		}
 		else if (found->n > 0 && !settle_read_form(field->form, field->is_signed, &found->values[0], result, isnull, notes, problem))
 			return false;
+	}
+	if (field->take == TAKE_COUNT && *isnull)
+	{
+		*isnull = false;
+		*result = Int64GetDatum(0);
 	}
 	return true;
 }

@@ -193,20 +193,20 @@ BEGIN
 	GET DIAGNOSTICS keys = ROW_COUNT;
 	EXECUTE format($sql$
 		UPDATE %s.shop_order AS o SET seller_memo = settle._essence($2, o.seller_memo)
-		FROM settle._subjects($1, 'order') AS s
+		FROM settle._subject_numbers($1, 'order') AS s
 		WHERE o.order_no = s.number AND o.platform = s.platform AND o.seller_memo IS DISTINCT FROM settle._essence($2, o.seller_memo)
 	$sql$, book) USING subjects, book;
 	GET DIAGNOSTICS texts = ROW_COUNT;
 	EXECUTE format($sql$
 		UPDATE %s.shop_payment AS p SET attach = settle._essence($2, p.attach)
-		FROM settle._subjects($1, 'payment') AS s
+		FROM settle._subject_numbers($1, 'payment') AS s
 		WHERE p.payment_no = s.number AND p.platform = s.platform AND p.attach IS DISTINCT FROM settle._essence($2, p.attach)
 	$sql$, book) USING subjects, book;
 	GET DIAGNOSTICS changed = ROW_COUNT;
 	texts := texts + changed;
 	EXECUTE format($sql$
 		UPDATE %1$s.platform_ticket AS t SET (title, description, raw_amount) = ROW (e.title, e.description, e.raw_amount)
-		FROM settle._subjects($1, 'ticket') AS s
+		FROM settle._subject_numbers($1, 'ticket') AS s
 		JOIN %1$s.platform_ticket AS p ON (p.platform, p.ticket_no) = (s.platform, s.number)
 		CROSS JOIN LATERAL (SELECT settle._essence($2, p.title) AS title, settle._essence($2, p.description) AS description, settle._essence($2, p.raw_amount) AS raw_amount) AS e
 		WHERE (t.platform, t.shop, t.ticket_no) = (p.platform, p.shop, p.ticket_no)
@@ -216,7 +216,7 @@ BEGIN
 	texts := texts + changed;
 	EXECUTE format($sql$
 		UPDATE %1$s.shipment_event AS e SET context = NULL
-		FROM settle._subjects($1, 'parcel') AS s
+		FROM settle._subject_numbers($1, 'parcel') AS s
 		JOIN %1$s.shipment AS h ON h.tracking_no = s.number
 		WHERE (e.platform, e.carrier, e.tracking_no) = (h.platform, h.carrier, h.tracking_no) AND e.context IS NOT NULL
 	$sql$, book) USING subjects;
@@ -228,7 +228,7 @@ $function$;
 COMMENT ON FUNCTION settle._forget(regnamespace, text[], bigint[]) IS
 	'takes away what is personal of some subjects, and the bodies of payloads; returns how much: rows of persons, free texts, keys, bodies';
 
-CREATE FUNCTION settle._subjects(subjects text[], kind text) RETURNS TABLE (platform text, number text)
+CREATE FUNCTION settle._subject_numbers(subjects text[], kind text) RETURNS TABLE (platform text, number text)
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 	BEGIN ATOMIC
 		SELECT p.part[1], p.part[3]
@@ -236,4 +236,4 @@ CREATE FUNCTION settle._subjects(subjects text[], kind text) RETURNS TABLE (plat
 		CROSS JOIN LATERAL pg_catalog.regexp_match(CASE WHEN u.subject OPERATOR(pg_catalog.~) '^parcel:' THEN ':' ELSE '' END OPERATOR(pg_catalog.||) u.subject, '^([^:]*):([^:]*):(.*)$') AS p (part)
 		WHERE p.part[2] OPERATOR(pg_catalog.=) kind;
 	END;
-COMMENT ON FUNCTION settle._subjects(text[], text) IS 'platform and number of the subjects of a kind: order, ticket, payment, parcel';
+COMMENT ON FUNCTION settle._subject_numbers(text[], text) IS 'platform and number of the subjects of a kind: order, ticket, payment, parcel';

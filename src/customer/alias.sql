@@ -12,6 +12,21 @@ END
 $function$;
 COMMENT ON FUNCTION settle.note_alias_change() IS 'statement trigger on the aliases of a book: notes which references mean something else now';
 
+CREATE FUNCTION settle._vet_staff(staff text) RETURNS boolean
+	LANGUAGE plpgsql IMMUTABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF staff LIKE 'staff:%' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('staff "%s" is named with its kind', staff),
+			HINT = format('Name it "%s": the party is "%s" then.', substr(staff, 7), staff);
+	END IF;
+	RETURN staff <> '';
+END
+$function$;
+COMMENT ON FUNCTION settle._vet_staff(text) IS 'refuses who of the staff is named as a party is: lines would go to staff:staff:1001';
+
 CREATE FUNCTION settle._create_alias_tables(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -26,9 +41,9 @@ BEGIN
 			platform text NOT NULL,
 			shop text NOT NULL DEFAULT '',
 			staff_ref text NOT NULL CHECK (staff_ref <> ''),
-			kind text NOT NULL DEFAULT 'person' CHECK (kind IN ('person', 'room', 'word')),
+			kind text NOT NULL DEFAULT 'person' CONSTRAINT kind_is_person_room_or_word CHECK (kind IN ('person', 'room', 'word')),
 			valid tstzrange NOT NULL DEFAULT '(,)' CHECK (NOT isempty(valid) AND (lower_inf(valid) OR lower_inc(valid)) AND NOT upper_inc(valid)),
-			staff text CHECK (staff <> ''),
+			staff text CHECK (settle._vet_staff(staff)),
 			word text GENERATED ALWAYS AS (CASE WHEN kind = 'word' THEN settle.normalize_text(staff_ref) END) STORED,
 			CONSTRAINT one_staff_at_a_time EXCLUDE USING gist (
 				(quote_literal(platform) || quote_literal(shop) || kind || quote_literal(staff_ref)) %2$I.gist_text_ops WITH =, valid WITH &&)

@@ -79,13 +79,12 @@ BEGIN
 		COMMENT ON COLUMN %1$I.identity_link.cut IS 'a person has said that the key is not of the subject';
 		CREATE SEQUENCE %1$I.customer_decision;
 
-		CREATE TABLE %1$I.customer_queue (
+		CREATE TABLE %1$I.subject_changed (
 			platform text NOT NULL,
 			subject text NOT NULL,
 			removed boolean NOT NULL
 		);
-		COMMENT ON TABLE %1$I.customer_queue IS 'subjects whose keys have changed, for the step customers of settle.tick; removed: not only by further ones';
-		CREATE INDEX customer_identity_subject ON %1$I.customer_identity (platform, subject);
+		COMMENT ON TABLE %1$I.subject_changed IS 'subjects whose keys have changed, for the step customers of settle.tick; removed: not only by further ones';
 		CREATE TRIGGER identities_inserted AFTER INSERT ON %1$I.customer_identity REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_identities();
 		CREATE TRIGGER identities_deleted AFTER DELETE ON %1$I.customer_identity REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION settle.note_identities();
 		CREATE TRIGGER identities_truncated BEFORE TRUNCATE ON %1$I.customer_identity FOR EACH STATEMENT EXECUTE FUNCTION settle.note_identities();
@@ -203,7 +202,7 @@ CREATE FUNCTION settle.note_identities() RETURNS trigger
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
-	EXECUTE format('INSERT INTO %I.customer_queue (platform, subject, removed) SELECT DISTINCT c.platform, c.subject, %L::boolean FROM %s AS c',
+	EXECUTE format('INSERT INTO %I.subject_changed (platform, subject, removed) SELECT DISTINCT c.platform, c.subject, %L::boolean FROM %s AS c',
 		TG_TABLE_SCHEMA, TG_OP <> 'INSERT', CASE TG_OP WHEN 'TRUNCATE' THEN format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME) ELSE 'changed' END);
 	RETURN NULL;
 END
@@ -218,7 +217,7 @@ BEGIN
 	EXECUTE format($sql$
 		LOCK TABLE %1$I.customer IN SHARE ROW EXCLUSIVE MODE;
 		UPDATE %1$I.identity_key SET customer = NULL, contested = false WHERE key_type IN (%2$L, %3$L) AND (customer IS NOT NULL OR contested);
-		INSERT INTO %1$I.customer_queue (platform, subject, removed)
+		INSERT INTO %1$I.subject_changed (platform, subject, removed)
 			SELECT DISTINCT i.platform, i.subject, true FROM %1$I.customer_identity AS i WHERE i.key_type IN (%2$L, %3$L)
 	$sql$, TG_TABLE_SCHEMA, CASE WHEN TG_OP <> 'INSERT' THEN OLD.key_type END, CASE WHEN TG_OP <> 'DELETE' THEN NEW.key_type END);
 	RETURN NULL;

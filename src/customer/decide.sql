@@ -43,7 +43,7 @@ BEGIN
 		WHERE n.customer = $1
 	$sql$, book) INTO current, subject_id USING customer;
 	IF subject_id IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no customer %s', coalesce(customer::text, 'null'));
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" has no customer %s', book, coalesce(customer::text, 'null'));
 	END IF;
 END
 $function$;
@@ -126,7 +126,7 @@ BEGIN
 		LEFT JOIN %s.customer_subject AS s ON s.subject = u.subject
 	$sql$, book) INTO leaving, customers, unknown USING subjects;
 	IF unknown IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('nobody is known as "%s"', unknown);
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" knows no subject "%s"', book, unknown);
 	END IF;
 	IF cardinality(customers) > 1 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the subjects are of customers %s', array_to_string(customers, ', ')),
@@ -291,7 +291,7 @@ BEGIN
 	EXECUTE format('SELECT g.state, g.customer, g.other, g.key_id FROM %s.customer_suggestion AS g WHERE g.suggestion_id = $1', book)
 		INTO state, customer, other, key_id USING suggestion;
 	IF state IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no suggestion %s', coalesce(suggestion::text, 'null'));
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" has no suggestion %s', book, coalesce(suggestion::text, 'null'));
 	END IF;
 	IF state <> 'open' THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('suggestion %s is %s', suggestion, state);

@@ -70,9 +70,9 @@ BEGIN
 				SELECT p.subject FROM %1$s.person AS p WHERE p.platform = split_part($1, ':', 1) AND p.subject = $1
 				UNION ALL SELECT i.subject FROM %1$s.customer_identity AS i WHERE i.subject = $1
 				UNION ALL SELECT e.subject FROM %1$s.erased AS e WHERE e.subject = $1
-				UNION ALL SELECT $1 FROM %1$s.shop_order AS o, settle._subjects(ARRAY[$1], 'order') AS s WHERE (o.platform, o.order_no) = (s.platform, s.number)
-				UNION ALL SELECT $1 FROM %1$s.platform_ticket AS t, settle._subjects(ARRAY[$1], 'ticket') AS s WHERE (t.platform, t.ticket_no) = (s.platform, s.number)
-				UNION ALL SELECT $1 FROM %1$s.shop_payment AS p, settle._subjects(ARRAY[$1], 'payment') AS s WHERE (p.platform, p.payment_no) = (s.platform, s.number)
+				UNION ALL SELECT $1 FROM %1$s.shop_order AS o, settle._subject_numbers(ARRAY[$1], 'order') AS s WHERE (o.platform, o.order_no) = (s.platform, s.number)
+				UNION ALL SELECT $1 FROM %1$s.platform_ticket AS t, settle._subject_numbers(ARRAY[$1], 'ticket') AS s WHERE (t.platform, t.ticket_no) = (s.platform, s.number)
+				UNION ALL SELECT $1 FROM %1$s.shop_payment AS p, settle._subject_numbers(ARRAY[$1], 'payment') AS s WHERE (p.platform, p.payment_no) = (s.platform, s.number)
 			) AS k
 		$sql$, book) INTO subjects USING person;
 	END IF;
@@ -199,7 +199,7 @@ DECLARE
 	concerned text[];
 BEGIN
 	EXECUTE format($sql$
-		WITH orders AS (SELECT s.platform, s.number FROM settle._subjects($1, 'order') AS s)
+		WITH orders AS (SELECT s.platform, s.number FROM settle._subject_numbers($1, 'order') AS s)
 		SELECT array_agg(DISTINCT c.subject)
 		FROM (
 			SELECT unnest($1) AS subject
@@ -266,7 +266,7 @@ BEGIN
 		SELECT array_agg(DISTINCT n.number)
 		FROM (
 			SELECT regexp_replace(s, '^(parcel|[^:]*:[^:]*):', '') FROM unnest($1) AS s
-			UNION ALL SELECT r.refund_no FROM %1$s.refund AS r JOIN settle._subjects($1, 'order') AS s ON (s.platform, s.number) = (r.platform, r.order_no)
+			UNION ALL SELECT r.refund_no FROM %1$s.refund AS r JOIN settle._subject_numbers($1, 'order') AS s ON (s.platform, s.number) = (r.platform, r.order_no)
 		) AS n (number)
 	$sql$, book) INTO numbers USING subjects;
 	-- a short number or name stands in many a body; there the key of the payload tells
@@ -334,7 +334,7 @@ CREATE FUNCTION settle._forget_forms(book regnamespace, person text, subjects te
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	forms bigint := settle._erase_form(book, NULL, ARRAY(SELECT s.number FROM settle._subjects(subjects, 'order') AS s));
+	forms bigint := settle._erase_form(book, NULL, ARRAY(SELECT s.number FROM settle._subject_numbers(subjects, 'order') AS s));
 	code text;
 BEGIN
 	IF person ~ '^customer:' THEN

@@ -421,15 +421,15 @@ DECLARE
 	entries bigint;
 	placed bigint;
 BEGIN
-	EXECUTE format('SELECT EXISTS (SELECT FROM %s.customer_queue)', book) INTO due;
+	EXECUTE format('SELECT EXISTS (SELECT FROM %s.subject_changed)', book) INTO due;
 	IF NOT due THEN
 		RETURN NULL;
 	END IF;
 	EXECUTE format('LOCK TABLE %s.customer IN SHARE ROW EXCLUSIVE MODE', book);
 	EXECUTE format($sql$
 		WITH taken AS (
-			DELETE FROM %1$s.customer_queue AS q
-			WHERE q.ctid = ANY (ARRAY(SELECT f.ctid FROM %1$s.customer_queue AS f LIMIT $1))
+			DELETE FROM %1$s.subject_changed AS q
+			WHERE q.ctid = ANY (ARRAY(SELECT f.ctid FROM %1$s.subject_changed AS f LIMIT $1))
 			RETURNING q.platform, q.subject, q.removed
 		), named AS (
 			SELECT t.platform, t.subject, bool_or(t.removed) AS removed, count(*) AS entries FROM taken AS t GROUP BY t.platform, t.subject

@@ -335,7 +335,7 @@ CREATE FUNCTION settle._unknown_alias_query(book regnamespace) RETURNS text
 	LANGUAGE sql STABLE
 	RETURN pg_catalog.format($query$
 		SELECT u.kind, u.platform, u.shop, u.reference, min(u.ordered_at) AS first_seen, max(u.ordered_at) AS last_seen,
-			count(DISTINCT (u.order_platform, u.order_shop, u.order_no)) AS orders, sum(u.line_paid)::numeric(18, 2) AS amount
+			count(DISTINCT (u.order_platform, u.order_shop, u.order_no)) AS orders, sum(u.line_paid)::numeric(38, 2) AS amount
 		FROM (
 			SELECT DISTINCT e.kind, e.system AS platform, e.system_shop AS shop, e.reference, e.ordered_at,
 				e.platform AS order_platform, e.shop AS order_shop, e.order_no, e.line_no, l.line_paid
@@ -471,6 +471,7 @@ DECLARE
 	confirmed bigint;
 BEGIN
 	PERFORM settle._require_reason('who served an order', reason);
+	PERFORM settle._vet_staff(staff);
 	-- beside the step that attributes
 	EXECUTE format('LOCK TABLE %s.order_changed IN SHARE UPDATE EXCLUSIVE MODE', book);
 	EXECUTE format('SELECT count(*) FROM %s.order_line AS l WHERE l.platform = $1 AND l.shop = $2 AND l.order_no = $3 AND (l.line_no = $4 OR $4 IS NULL)', book)

@@ -164,9 +164,9 @@ static int
 read_fields(const Desk *desk, const DeskType *type, FieldRow **rows)
 {
 	int			n = settle_desk_read(desk, type,
-							  "SELECT f.field, f.kind, f.privacy IS NOT NULL, f.region::text, f.required, f.shown, f.takes, f.pattern, f.choices::text[], f.relation::oid, f.key "
-							  "FROM (SELECT x.*, min(x.place) OVER (PARTITION BY x.field) AS first FROM %1$s.form_field AS x WHERE x.type = $1 AND x.version = $2) AS f "
-							  "ORDER BY f.first, f.field, length(f.region::text) DESC, f.region::text");
+									 "SELECT f.field, f.kind, f.privacy IS NOT NULL, f.region::text, f.required, f.shown, f.takes, f.pattern, f.choices::text[], f.relation::oid, f.key "
+									 "FROM (SELECT x.*, min(x.place) OVER (PARTITION BY x.field) AS first FROM %1$s.form_field AS x WHERE x.type = $1 AND x.version = $2) AS f "
+									 "ORDER BY f.first, f.field, length(f.region::text) DESC, f.region::text");
 
 	*rows = palloc(sizeof(FieldRow) * Max(n, 1));
 	for (int i = 0; i < n; i++)
@@ -278,7 +278,7 @@ static void
 compile_stages(const Desk *desk, DeskType *type)
 {
 	type->nstages = settle_desk_read(desk, type,
-							  "SELECT s.stage, s.initial::boolean, s.ready::boolean, s.ends FROM %1$s.stage AS s WHERE s.type = $1 AND s.version = $2 ORDER BY s.place, s.stage");
+									 "SELECT s.stage, s.initial::boolean, s.ready::boolean, s.ends FROM %1$s.stage AS s WHERE s.type = $1 AND s.version = $2 ORDER BY s.place, s.stage");
 	type->stages = palloc0(sizeof(DeskStage) * Max(type->nstages, 1));
 	for (int i = 0; i < type->nstages; i++)
 		type->stages[i] = (DeskStage)
@@ -317,9 +317,9 @@ compile_moves(const Desk *desk, DeskType *type)
 	char	 ***who;
 	char	  **guards;
 	int			n = settle_desk_read(desk, type,
-							  "SELECT m.move, m.from_stage, m.to_stage, m.region::text, coalesce(lower(m.valid::tstzrange), '-infinity'), coalesce(upper(m.valid::tstzrange), 'infinity'), "
-							  "m.off::boolean, m.guard, m.requires::text[], m.who::text[], m.title FROM %1$s.move AS m WHERE m.type = $1 AND m.version = $2 "
-							  "ORDER BY m.move, m.from_stage, length(m.region::text) DESC, m.region::text, lower(m.valid::tstzrange) DESC NULLS LAST, m.valid");
+									 "SELECT m.move, m.from_stage, m.to_stage, m.region::text, coalesce(lower(m.valid::tstzrange), '-infinity'), coalesce(upper(m.valid::tstzrange), 'infinity'), "
+									 "m.off::boolean, m.guard, m.requires::text[], m.who::text[], m.title FROM %1$s.move AS m WHERE m.type = $1 AND m.version = $2 "
+									 "ORDER BY m.move, m.from_stage, length(m.region::text) DESC, m.region::text, lower(m.valid::tstzrange) DESC NULLS LAST, m.valid");
 
 	type->nmoves = n;
 	type->moves = palloc0(sizeof(DeskMove) * Max(n, 1));
@@ -385,7 +385,7 @@ static void
 compile_nodes(const Desk *desk, DeskType *type)
 {
 	type->nnodes = settle_desk_read(desk, type,
-							 "SELECT n.move, n.node::int2, n.title FROM %1$s.move_node AS n WHERE n.type = $1 AND n.version = $2 ORDER BY n.move, n.node");
+									"SELECT n.move, n.node::int2, n.title FROM %1$s.move_node AS n WHERE n.type = $1 AND n.version = $2 ORDER BY n.move, n.node");
 	type->nodes = palloc0(sizeof(DeskNode) * Max(type->nnodes, 1));
 	for (int i = 0; i < type->nnodes; i++)
 	{
@@ -439,8 +439,8 @@ compile_follow_ups(const Desk *desk, DeskType *type)
 	int			all = type->scope.nnames;
 
 	type->nfollow_ups = settle_desk_read(desk, type,
-								  "SELECT u.move, u.follow_up, u.applies_when, u.after::interval, u.opens, u.fields, u.platform, u.kind, u.payload, u.note "
-								  "FROM %1$s.follow_up AS u WHERE u.type = $1 AND u.version = $2 ORDER BY u.move, u.follow_up");
+										 "SELECT u.move, u.follow_up, u.applies_when, u.after::interval, u.opens, u.fields, u.platform, u.kind, u.payload, u.note "
+										 "FROM %1$s.follow_up AS u WHERE u.type = $1 AND u.version = $2 ORDER BY u.move, u.follow_up");
 	type->follow_ups = palloc0(sizeof(DeskFollowUp) * Max(type->nfollow_ups, 1));
 	texts = palloc(sizeof(Texts) * Max(type->nfollow_ups, 1));
 	for (int i = 0; i < type->nfollow_ups; i++)

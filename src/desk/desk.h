@@ -232,9 +232,6 @@ extern void settle_form_load(const DeskForm *form, Jsonb *details);
 /* Tells whether a field has a value, after one of the two. */
 extern bool settle_form_has(const DeskType *type, const DeskField *field);
 
-/* Details with "***" for what is personal or sensitive. */
-extern Jsonb *settle_form_mask(const DeskType *type, Jsonb *details);
-
 /* What changed from one to the other, as {"field": [was, now]}; NULL: nothing. */
 extern Jsonb *settle_form_changes(const DeskType *type, Jsonb *was, Jsonb *now);
 

@@ -256,7 +256,7 @@ choices_of(const DeskForm *form, const DeskField *field, const DeskVariant *vari
 			continue;
 		if (choice < 0)
 			settle_field_refuse(form, field->name, "choices", ERRCODE_CHECK_VIOLATION, psprintf("cannot be %s", settle_field_shown(field, &element)),
-				   psprintf("Choices are: %s.", settle_listed(variant->nchoices, variant->choices)));
+								psprintf("Choices are: %s.", settle_listed(variant->nchoices, variant->choices)));
 		chosen[choice] = true;
 	}
 	for (int i = 0; i < variant->nchoices; i++)
@@ -319,7 +319,7 @@ settle_field_read(const DeskForm *form, const DeskField *field, const DeskVarian
 		refuse_kind(form, field, value, "a text", NULL);
 	if (field->kind == DESK_CHOICE && choice_of(variant, text) < 0)
 		settle_field_refuse(form, field->name, "choices", ERRCODE_CHECK_VIOLATION, psprintf("cannot be %s", settle_field_shown(field, value)),
-			   psprintf("Choices are: %s.", settle_listed(variant->nchoices, variant->choices)));
+							psprintf("Choices are: %s.", settle_listed(variant->nchoices, variant->choices)));
 	return CStringGetTextDatum(text);
 }
 

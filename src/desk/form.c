@@ -59,7 +59,7 @@ look_up(const DeskForm *form, const DeskField *field, Datum key, bool must_be_th
 	settle_book_leave(identity);
 	if (!found && must_be_there)
 		settle_field_refuse(form, field->name, "reference", ERRCODE_FOREIGN_KEY_VIOLATION,
-			   psprintf("refers to %s, which is not in %s", field->private ? "something" : psprintf("\"%s\"", TextDatumGetCString(key)), get_rel_name(field->relation)), NULL);
+							psprintf("refers to %s, which is not in %s", field->private ? "something" : psprintf("\"%s\"", TextDatumGetCString(key)), get_rel_name(field->relation)), NULL);
 }
 
 /* ---- filling in ---- */
@@ -142,8 +142,8 @@ check_names(const DeskForm *form, Jsonb *details)
 			names[i] = form->type->fields[i].name;
 		nearest = settle_nearest_name(name, names, form->type->nfields);
 		settle_field_refuse(form, name, "unknown", ERRCODE_UNDEFINED_COLUMN, "is not in its form",
-			   nearest != NULL ? psprintf("Perhaps you meant \"%s\".", nearest)
-			   : form->type->nfields == 0 ? "The form has no fields." : psprintf("Fields are: %s.", settle_listed(form->type->nfields, (char **) names)));
+							nearest != NULL ? psprintf("Perhaps you meant \"%s\".", nearest)
+							: form->type->nfields == 0 ? "The form has no fields." : psprintf("Fields are: %s.", settle_listed(form->type->nfields, (char **) names)));
 	}
 }
 
@@ -211,7 +211,7 @@ fill_field(const DeskForm *form, const DeskField *field, Jsonb *details, JsonbPa
 		/* what is not asked for any more goes; what is given anew is a mistake */
 		if (given != NULL && !same_value(given, was))
 			settle_field_refuse(form, field->name, "shown", ERRCODE_CHECK_VIOLATION, "is not asked for here",
-				   variant == NULL ? "It is a field of other regions." : psprintf("It is asked for where %s.", variant->shown.text));
+								variant == NULL ? "It is a field of other regions." : psprintf("It is asked for where %s.", variant->shown.text));
 		return;
 	}
 	required = settle_term_holds(type, &variant->required);
@@ -221,14 +221,14 @@ fill_field(const DeskForm *form, const DeskField *field, Jsonb *details, JsonbPa
 	{
 		if (required)
 			settle_field_refuse(form, field->name, "required", ERRCODE_NOT_NULL_VIOLATION, "is required",
-				   variant->required.constant ? NULL : psprintf("It is required where %s.", variant->required.text));
+								variant->required.constant ? NULL : psprintf("It is required where %s.", variant->required.text));
 		return;
 	}
 	value = settle_field_read(form, field, variant, given);
 	put(form, field, value);
 	if (variant->pattern != NULL && !settle_term_holds(type, variant->pattern))
 		settle_field_refuse(form, field->name, "pattern", ERRCODE_CHECK_VIOLATION, psprintf("cannot be %s", settle_field_shown(field, given)),
-			   psprintf("It matches the pattern %s.", variant->pattern->text));
+							psprintf("It matches the pattern %s.", variant->pattern->text));
 	if (field->kind == DESK_REFERENCE)
 		look_up(form, field, value, !same_value(given, was));
 	pushJsonbValue(state, WJB_KEY, &key);
@@ -296,8 +296,11 @@ masked_value(const JsonbValue *value)
 	};
 }
 
-Jsonb *
-settle_form_mask(const DeskType *type, Jsonb *details)
+/*
+ * Gives details with "***" for what is personal or sensitive.
+ */
+static Jsonb *
+mask_details(const DeskType *type, Jsonb *details)
 {
 	JsonbIterator *it = JsonbIteratorInit(&details->root);
 	JsonbIteratorToken token;
@@ -375,5 +378,5 @@ settle_masked_details(PG_FUNCTION_ARGS)
 	ticket = table_open(get_relname_relid("ticket", PG_GETARG_OID(0)), AccessShareLock);
 	desk = settle_desk(ticket);
 	table_close(ticket, NoLock);
-	PG_RETURN_JSONB_P(settle_form_mask(settle_desk_type(desk, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_INT32(2)), PG_GETARG_JSONB_P(3)));
+	PG_RETURN_JSONB_P(mask_details(settle_desk_type(desk, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_INT32(2)), PG_GETARG_JSONB_P(3)));
 }

@@ -91,10 +91,10 @@ is_open(const DeskWriting *w, const DeskMove *move)
 }
 
 /*
- * Lists the moves from a stage that may be made, each once.
+ * Lists the moves that are to be had from a stage, each once.
  */
 static List *
-open_moves(const DeskWriting *w, const DeskStage *from)
+moves_from(const DeskWriting *w, const DeskStage *from)
 {
 	List	   *found = NIL;
 	const char *last = "";
@@ -107,7 +107,26 @@ open_moves(const DeskWriting *w, const DeskStage *from)
 			continue;
 		last = move->name;
 		move = find_move(w, from, last);
-		if (move != NULL && is_open(w, move))
+		if (move != NULL)
+			found = lappend(found, (void *) move);
+	}
+	return found;
+}
+
+/*
+ * Lists those of them that may be made now.
+ */
+static List *
+open_moves(const DeskWriting *w, const DeskStage *from)
+{
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, moves_from(w, from))
+	{
+		const DeskMove *move = lfirst(lc);
+
+		if (is_open(w, move))
 			found = lappend(found, (void *) move);
 	}
 	return found;
@@ -148,17 +167,23 @@ settle_refuse_move(const DeskWriting *w, const DeskStage *from, int sqlstate, co
 	ListCell   *lc;
 
 	initStringInfo(&hint);
+	if (open == NIL)
+		appendStringInfo(&hint, "No move can be made from stage \"%s\"%s.", from->name, moves_from(w, from) == NIL ? "" : " now");
 	foreach(lc, open)
 	{
 		const DeskMove *move = lfirst(lc);
 
-		appendStringInfo(&hint, "%s%s (to %s)", hint.len == 0 ? "" : ", ", move->name, move->to->name);
+		if (hint.len == 0)
+			appendStringInfo(&hint, "Moves from stage \"%s\": ", from->name);
+		else
+			appendStringInfoString(&hint, ", ");
+		appendStringInfo(&hint, "%s (to %s)%s", move->name, move->to->name, lnext(open, lc) == NULL ? "." : "");
 	}
 	ereport(ERROR,
 			(errcode(sqlstate),
 			 errmsg("%s", message),
 			 detail == NULL ? 0 : errdetail("%s", detail),
-			 hint.len == 0 ? errhint("No move can be made from stage \"%s\".", from->name) : errhint("Moves from stage \"%s\": %s.", from->name, hint.data),
+			 errhint("%s", hint.data),
 			 err_generic_string(PG_DIAG_COLUMN_NAME, "stage")));
 }
 
@@ -238,10 +263,10 @@ check_move(const DeskWriting *w, const DeskMove *move)
 
 	if (!may_make(w, move))
 		settle_refuse_move(w, move->from, ERRCODE_INSUFFICIENT_PRIVILEGE,
-					psprintf("\"%s\" cannot make move \"%s\" of ticket \"%s\"", settle_actor_name(w->desk->schema), move->name, w->ticket), "It is for others.");
+						   psprintf("\"%s\" cannot make move \"%s\" of ticket \"%s\"", settle_actor_name(w->desk->schema), move->name, w->ticket), "It is for others.");
 	if (!settle_term_holds(w->type, &move->guard))
 		settle_refuse_move(w, move->from, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-					psprintf("cannot make move \"%s\" of ticket \"%s\": its guard does not hold", move->name, w->ticket), psprintf("The guard is: %s.", move->guard.text));
+						   psprintf("cannot make move \"%s\" of ticket \"%s\": its guard does not hold", move->name, w->ticket), psprintf("The guard is: %s.", move->guard.text));
 	missing = missing_fields(w, move);
 	if (missing[0] != '\0')
 		ereport(ERROR,
@@ -285,11 +310,11 @@ settle_move_named(const DeskWriting *w, const DeskStage *from, const char *name)
 			}
 		if (from_here)
 			settle_refuse_move(w, from, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-						psprintf("move \"%s\" of ticket \"%s\" is not made in region \"%s\" now", name, w->ticket, w->region), NULL);
+							   psprintf("move \"%s\" of ticket \"%s\" is not made in region \"%s\" now", name, w->ticket, w->region), NULL);
 		if (!exists)
 			settle_refuse_move(w, from, ERRCODE_UNDEFINED_OBJECT, psprintf("ticket type \"%s\" has no move \"%s\"", w->type->type, name), NULL);
 		settle_refuse_move(w, from, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-					psprintf("cannot make move \"%s\" of ticket \"%s\": it is in stage \"%s\"", name, w->ticket, from->name), last_move(w));
+						   psprintf("cannot make move \"%s\" of ticket \"%s\": it is in stage \"%s\"", name, w->ticket, from->name), last_move(w));
 	}
 	check_move(w, move);
 	return move;
@@ -303,17 +328,13 @@ settle_move_to(const DeskWriting *w, const DeskStage *from, const char *stage)
 {
 	const DeskMove *found = NULL;
 	const DeskMove *closed = NULL;
-	const char *last = "";
+	ListCell   *lc;
 
-	for (int i = 0; i < w->type->nmoves; i++)
+	foreach(lc, moves_from(w, from))
 	{
-		const DeskMove *move = &w->type->moves[i];
+		const DeskMove *move = lfirst(lc);
 
-		if (move->from != from || strcmp(move->name, last) == 0)
-			continue;
-		last = move->name;
-		move = find_move(w, from, last);
-		if (move == NULL || strcmp(move->to->name, stage) != 0)
+		if (strcmp(move->to->name, stage) != 0)
 			continue;
 		if (!is_open(w, move))
 			closed = move;
@@ -321,14 +342,14 @@ settle_move_to(const DeskWriting *w, const DeskStage *from, const char *stage)
 			found = move;
 		else
 			settle_refuse_move(w, from, ERRCODE_AMBIGUOUS_FUNCTION,
-						psprintf("moves \"%s\" and \"%s\" lead ticket \"%s\" from stage \"%s\" to \"%s\"", found->name, move->name, w->ticket, from->name, stage),
-						"Name the one that is meant.");
+							   psprintf("moves \"%s\" and \"%s\" lead ticket \"%s\" from stage \"%s\" to \"%s\"", found->name, move->name, w->ticket, from->name, stage),
+							   "Name the one that is meant.");
 	}
 	if (found == NULL)
 		found = closed;
 	if (found == NULL)
 		settle_refuse_move(w, from, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-					psprintf("ticket \"%s\" cannot go from stage \"%s\" to \"%s\"", w->ticket, from->name, stage), last_move(w));
+						   psprintf("ticket \"%s\" cannot go from stage \"%s\" to \"%s\"", w->ticket, from->name, stage), last_move(w));
 	check_move(w, found);
 	return found;
 }
@@ -423,7 +444,9 @@ settle_legal_moves(PG_FUNCTION_ARGS)
 	int			nestlevel;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s is null", PG_ARGISNULL(0) ? "book" : "ticket_id")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a book and a ticket must be given")));
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&book, SETTLE_STAFF);
 	InitMaterializedSRF(fcinfo, 0);

@@ -253,7 +253,7 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 			move = column_stays(&w, w.columns->move) ? settle_move_to(&w, from, wanted) : settle_move_named(&w, from, asked);
 			if (strcmp(move->to->name, wanted) != 0)
 				settle_refuse_move(&w, from, ERRCODE_CHECK_VIOLATION,
-							psprintf("move \"%s\" of ticket \"%s\" leads to stage \"%s\", not to \"%s\"", move->name, w.ticket, move->to->name, wanted), NULL);
+								   psprintf("move \"%s\" of ticket \"%s\" leads to stage \"%s\", not to \"%s\"", move->name, w.ticket, move->to->name, wanted), NULL);
 		}
 		if (move != NULL)
 			stage = move->to;

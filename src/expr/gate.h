@@ -67,7 +67,6 @@ extern bool settle_core_type_allowed(Oid type);
 
 /* vet.c */
 extern void settle_forget_homes(void);
-extern SettleHome settle_home(Oid class_id, Oid object_id);
 extern bool settle_type_allowed(Oid type);
 extern bool settle_column_allowed(Oid type);
 extern bool settle_has_date_word(const char *text);

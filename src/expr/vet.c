@@ -110,8 +110,8 @@ find_home(Oid class_id, Oid object_id)
 /*
  * Says where an object comes from.
  */
-SettleHome
-settle_home(Oid class_id, Oid object_id)
+static SettleHome
+home_of(Oid class_id, Oid object_id)
 {
 	KnownHome	found = {.class_id = class_id, .object_id = object_id};
 
@@ -140,7 +140,7 @@ is_type_of(Oid type, SettleHome home, const char *name)
 	if (HeapTupleIsValid(tuple))
 	{
 		same = strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname), name) == 0 &&
-			settle_home(TypeRelationId, type) == home;
+			home_of(TypeRelationId, type) == home;
 		ReleaseSysCache(tuple);
 	}
 	return same;
@@ -173,7 +173,7 @@ settle_type_allowed(Oid type)
 		return settle_core_type_allowed(type);
 	if (type_is_enum(type))
 		return true;
-	switch (settle_home(TypeRelationId, type))
+	switch (home_of(TypeRelationId, type))
 	{
 		case SETTLE_HOME_LTREE:
 			return true;
@@ -624,7 +624,7 @@ is_steady(Oid function)
 static void
 vet_function(ParseState *pstate, Oid function, int location)
 {
-	if (settle_home(ProcedureRelationId, function) == SETTLE_HOME_STRANGE)
+	if (home_of(ProcedureRelationId, function) == SETTLE_HOME_STRANGE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("function %s cannot be used in an expression", format_procedure(function)),
@@ -867,7 +867,7 @@ vet_call(Vet *vet, FuncExpr *call)
 
 		/* substring(text, text, text) has its pattern in another language */
 		if (allowed == NULL || call->funcid == F_SUBSTRING_TEXT_TEXT_TEXT ||
-			allowed->home != settle_home(ProcedureRelationId, call->funcid))
+			allowed->home != home_of(ProcedureRelationId, call->funcid))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("function %s cannot be used in an expression",
@@ -897,7 +897,7 @@ vet_operator(Vet *vet, Oid operator, int location)
 	ReleaseSysCache(tuple);
 
 	/* ltree gives its own meaning to many of the built-in names */
-	home = settle_home(OperatorRelationId, operator);
+	home = home_of(OperatorRelationId, operator);
 	if (allowed == NULL ||
 		(home != SETTLE_HOME_LTREE && home != allowed->home))
 		ereport(ERROR,

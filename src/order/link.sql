@@ -298,7 +298,8 @@ BEGIN
 		INSERT INTO %1$s.ticket_number (platform, shop, ticket_no, place, finds, order_platform, number, waits)
 		SELECT f.platform, f.shop, f.ticket_no, f.place, f.finds, f.order_platform, f.number, bool_or(f.waits)
 		FROM found AS f
-		WHERE f.number <> ''
+		-- no id is longer than 500 bytes
+		WHERE octet_length(f.number) BETWEEN 1 AND 500
 		GROUP BY f.platform, f.shop, f.ticket_no, f.place, f.finds, f.order_platform, f.number
 	$sql$, book) USING platforms, shops, numbers;
 END

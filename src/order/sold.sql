@@ -38,6 +38,70 @@ END
 $function$;
 COMMENT ON FUNCTION settle._create_sold_tables(name) IS 'makes the tables that tell region and project of what was sold';
 
+CREATE FUNCTION settle.set_region(
+	book regnamespace, region text, province text DEFAULT NULL, city text DEFAULT NULL, district text DEFAULT NULL, reason text DEFAULT NULL
+) RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
+COMMENT ON FUNCTION settle.set_region(regnamespace, text, text, text, text, text) IS
+	'says which region a place is, as platforms spell it; without a place, all others. A null region forgets the place';
+
+CREATE FUNCTION settle._set_region(book regnamespace, region text, province text, city text, district text, reason text) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	touched bigint;
+BEGIN
+	IF region IS NOT NULL THEN
+		EXECUTE format($sql$
+			INSERT INTO %s.region_alias AS a (province, city, district, region) VALUES ($1, $2, $3, $4::%I.ltree)
+			ON CONFLICT (province, city, district) DO UPDATE SET region = EXCLUDED.region WHERE a.region::text <> $4
+		$sql$, book, settle._ltree_schema()) USING province, city, district, region;
+		RETURN;
+	END IF;
+	EXECUTE format('DELETE FROM %s.region_alias AS a WHERE (a.province, a.city, a.district) IS NOT DISTINCT FROM ($1, $2, $3)', book) USING province, city, district;
+	GET DIAGNOSTICS touched = ROW_COUNT;
+	IF touched = 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no region of the place "%s"', concat_ws(' ', province, city, district));
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION settle._set_region(regnamespace, text, text, text, text, text) IS 'body of settle.set_region';
+REVOKE ALL ON FUNCTION settle._set_region(regnamespace, text, text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION settle.set_product(
+	book regnamespace, project text, sku_code text DEFAULT NULL, title_pattern text DEFAULT NULL, platform text DEFAULT NULL,
+	needs_install boolean DEFAULT false, reason text DEFAULT NULL
+) RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
+COMMENT ON FUNCTION settle.set_product(regnamespace, text, text, text, text, boolean, text) IS
+	'says of which project goods are, by their code or a pattern of their title; without either, all others. A null project forgets them';
+
+CREATE FUNCTION settle._set_product(book regnamespace, project text, sku_code text, title_pattern text, platform text, needs_install boolean, reason text) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	touched bigint;
+BEGIN
+	IF project IS NOT NULL THEN
+		EXECUTE format($sql$
+			INSERT INTO %s.product AS p (platform, sku_code, title_pattern, project, needs_install) VALUES ($1, $2, $3, $4::%I.ltree, $5)
+			ON CONFLICT (platform, sku_code, title_pattern) DO UPDATE SET project = EXCLUDED.project, needs_install = EXCLUDED.needs_install
+				WHERE (p.project::text, p.needs_install) <> ($4, $5)
+		$sql$, book, settle._ltree_schema()) USING platform, sku_code, title_pattern, project, needs_install;
+		RETURN;
+	END IF;
+	EXECUTE format('DELETE FROM %s.product AS p WHERE (p.platform, p.sku_code, p.title_pattern) IS NOT DISTINCT FROM ($1, $2, $3)', book) USING platform, sku_code, title_pattern;
+	GET DIAGNOSTICS touched = ROW_COUNT;
+	IF touched = 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no product "%s"', concat_ws(' ', platform, sku_code, title_pattern));
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION settle._set_product(regnamespace, text, text, text, text, boolean, text) IS 'body of settle.set_product';
+REVOKE ALL ON FUNCTION settle._set_product(regnamespace, text, text, text, text, boolean, text) FROM PUBLIC;
+
 CREATE FUNCTION settle._shares(amount numeric, weights numeric[]) RETURNS numeric[]
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE WHEN 0 OPERATOR(pg_catalog.<) ANY (weights) THEN settle.allocate(amount, weights)
@@ -98,7 +162,7 @@ BEGIN
 		) AS share
 		-- refunds of a line, as far as it was paid, then all others by what is left of each line
 		CROSS JOIN LATERAL (
-			SELECT array_agg(least(u.paid, coalesce(r.amount, 0)) ORDER BY u.n) AS own, array_agg(u.paid - least(u.paid, coalesce(r.amount, 0)) ORDER BY u.n) AS rest
+			SELECT coalesce(array_agg(least(u.paid, coalesce(r.amount, 0)) ORDER BY u.n), '{}') AS own, coalesce(array_agg(u.paid - least(u.paid, coalesce(r.amount, 0)) ORDER BY u.n), '{}') AS rest
 			FROM unnest(lines.line_nos, share.paid) WITH ORDINALITY AS u (line_no, paid, n)
 			LEFT JOIN (
 				SELECT x.line_no, sum(x.effective_amount) AS amount

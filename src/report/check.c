@@ -318,7 +318,7 @@ static const Invariant invariants[] = {
 		"SELECT i.platform || ' ' || i.subject, 'has a key of the type ' || min(i.key_type) "
 		"FROM %1$s.customer_identity AS i "
 		"WHERE NOT EXISTS (SELECT FROM %1$s.customer_subject AS s WHERE s.platform = i.platform AND s.subject = i.subject AND s.customer IS NOT NULL) "
-		"AND NOT EXISTS (SELECT FROM %1$s.customer_queue AS q WHERE q.platform = i.platform AND q.subject = i.subject) "
+		"AND NOT EXISTS (SELECT FROM %1$s.subject_changed AS q WHERE q.platform = i.platform AND q.subject = i.subject) "
 		"GROUP BY i.platform, i.subject"
 	},
 	{
@@ -326,7 +326,7 @@ static const Invariant invariants[] = {
 		"SELECT 'customer:' || s.customer, count(DISTINCT k.key_id) || ' of the type ' || k.key_type "
 		"FROM %1$s.customer_subject AS s JOIN %1$s.identity_link AS l ON l.subject_id = s.subject_id AND NOT l.cut JOIN %1$s.identity_key AS k ON k.key_id = l.key_id "
 		"JOIN %1$s.key_type AS t ON t.key_type = k.key_type AND t.exclusive "
-		"WHERE NOT s.contradicts AND NOT EXISTS (SELECT FROM %1$s.customer_queue) GROUP BY s.customer, k.key_type, k.scope HAVING count(DISTINCT k.key_id) > 1"
+		"WHERE NOT s.contradicts AND NOT EXISTS (SELECT FROM %1$s.subject_changed) GROUP BY s.customer, k.key_type, k.scope HAVING count(DISTINCT k.key_id) > 1"
 	},
 	{
 		"customers are the components of their keys, and a customer has the smallest number that is founded in his",
@@ -334,12 +334,12 @@ static const Invariant invariants[] = {
 		"s AS (SELECT DISTINCT c.subject_id, c.component FROM c), "
 		"n AS (SELECT s.subject_id, s.component, min(f.customer) OVER (PARTITION BY s.component) AS customer FROM s LEFT JOIN %1$s.customer AS f ON f.subject_id = s.subject_id) "
 		"SELECT m.platform || ' ' || m.subject, 'is of customer ' || m.customer || ', its keys say ' || coalesce(n.customer::text, 'none') "
-		"FROM n JOIN %1$s.customer_subject AS m ON m.subject_id = n.subject_id WHERE m.customer IS DISTINCT FROM n.customer AND NOT EXISTS (SELECT FROM %1$s.customer_queue) "
+		"FROM n JOIN %1$s.customer_subject AS m ON m.subject_id = n.subject_id WHERE m.customer IS DISTINCT FROM n.customer AND NOT EXISTS (SELECT FROM %1$s.subject_changed) "
 		"UNION ALL "
 		"SELECT k.key_type || ' ' || k.key_id, 'leads to customer ' || coalesce(k.customer::text, 'none') || ', its subjects are of ' || coalesce(v.customer::text, 'none') "
 		"FROM (SELECT c.key_id, min(n.customer) FILTER (WHERE c.made) AS customer, coalesce(bool_or(NOT c.made), false) AS contested "
 		"FROM c JOIN n ON n.subject_id = c.subject_id WHERE c.key_id IS NOT NULL GROUP BY c.key_id) AS v JOIN %1$s.identity_key AS k ON k.key_id = v.key_id "
-		"WHERE (k.customer IS DISTINCT FROM v.customer OR k.contested <> v.contested) AND NOT EXISTS (SELECT FROM %1$s.customer_queue)"
+		"WHERE (k.customer IS DISTINCT FROM v.customer OR k.contested <> v.contested) AND NOT EXISTS (SELECT FROM %1$s.subject_changed)"
 	},
 	{
 		"the name of a promotion is known, as it is normalised now",

@@ -180,8 +180,8 @@ find_position(const SettleBox *box, int position)
 	return -1;
 }
 
-const SettleRegion *
-settle_box_region(const SettleSpace *space, const SettleBox *box, int position)
+static const SettleRegion *
+box_region(const SettleSpace *space, const SettleBox *box, int position)
 {
 	int			at = find_position(box, position);
 
@@ -527,7 +527,7 @@ settle_box_subtract(const SettleSpace *space, const SettleBox *box, const Settle
 	for (int i = 0; i < other->n; i++)
 	{
 		int			position = other->positions[i];
-		const SettleRegion *mine = settle_box_region(space, rest, position);
+		const SettleRegion *mine = box_region(space, rest, position);
 		SettleBox	outside = {.n = 1, .positions = &position};
 		SettleBox	inside = outside;
 		SettleRegion *regions[2];

@@ -38,7 +38,6 @@ extern Oid	settle_space_type(const SettleSpace *space, int position);
  */
 extern List *settle_boxes(const SettleSpace *space, Expr *when, TimestampTz from, TimestampTz until, int owner, int *barred);
 
-extern const SettleRegion *settle_box_region(const SettleSpace *space, const SettleBox *box, int position);
 extern bool settle_boxes_meet(const SettleBox *a, const SettleBox *b);
 extern SettleBox *settle_box_intersect(const SettleBox *a, const SettleBox *b);
 

@@ -121,8 +121,8 @@ typedef struct ReadTextBucket
  * Reads an expression or template, once for all places that spell it alike.
  * Returns NULL for no text.
  */
-Term *
-settle_read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what)
+static Term *
+read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what)
 {
 	ReadTextBucket *bucket;
 	ReadText   *entry;
@@ -164,14 +164,14 @@ read_amount(SettleSet *set, const char *text, const char *what)
 
 	if (text == NULL)
 		return NULL;
-	type = settle_read_term(set, text, false, InvalidOid, what)->expr->type;
+	type = read_term(set, text, false, InvalidOid, what)->expr->type;
 	if (type == FLOAT4OID || type == FLOAT8OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s is of type %s", what, format_type_be(type)),
 				 errdetail("Amounts are exact decimals, and a binary floating-point number is not one."),
 				 errhint("Cast it where its digits are known to be right, for example (%s)::numeric(12,2).", text)));
-	return settle_read_term(set, text, false, NUMERICOID, what);
+	return read_term(set, text, false, NUMERICOID, what);
 }
 
 /*
@@ -181,11 +181,11 @@ read_amount(SettleSet *set, const char *text, const char *what)
 Term *
 settle_read_as(SettleSet *set, const char *text, Oid type, const char *type_name, const char *what)
 {
-	Term	   *term = settle_read_term(set, text, false, InvalidOid, what);
+	Term	   *term = read_term(set, text, false, InvalidOid, what);
 
 	if (term == NULL || term->expr->type == type)
 		return term;
-	return settle_read_term(set, psprintf("(%s\n)::%s", text, type_name), false, type, what);
+	return read_term(set, psprintf("(%s\n)::%s", text, type_name), false, type, what);
 }
 
 /* ---- scope ---- */
@@ -481,15 +481,15 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	reads = components_behind(set, when->uses);
 
 	rule->base = read_amount(set, def->base, OF_RULE("base"));
-	rule->payer = settle_read_term(set, def->payer, true, InvalidOid, OF_RULE("payer"));
-	rule->payee = settle_read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
-	rule->payees = settle_read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
+	rule->payer = read_term(set, def->payer, true, InvalidOid, OF_RULE("payer"));
+	rule->payee = read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
+	rule->payees = read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
 	if (rule->payees != NULL && rule->payees->expr->type != JSONBOID && rule->payees->expr->type != TEXTARRAYOID)
 		settle_refuse_rule(def, psprintf("has payees of type %s", format_type_be(rule->payees->expr->type)),
 					"payees is a text array (equal parts) or a jsonb object of party and weight.");
 	if (rule->payees != NULL)
 		set->names = bms_add_members(set->names, rule->payees->expr->uses);
-	rule->tally_by = settle_read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
+	rule->tally_by = read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
 	rule->measure = read_amount(set, def->measure, OF_RULE("measure"));
 	rule->at_least = read_amount(set, def->at_least, OF_RULE("at_least"));
 	rule->at_most = read_amount(set, def->at_most, OF_RULE("at_most"));
@@ -635,9 +635,9 @@ build_fields(SettleSet *set)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key of source \"%s\" uses more than its columns", set->source)));
-	set->fields[T_READY_AT] = settle_read_term(set, def->ready_at, false, TIMESTAMPTZOID, OF_SOURCE("ready_at"));
-	set->fields[T_RULES_AT] = settle_read_term(set, def->rules_at, false, TIMESTAMPTZOID, OF_SOURCE("rules_at"));
-	set->fields[T_PERIOD_AT] = settle_read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
+	set->fields[T_READY_AT] = read_term(set, def->ready_at, false, TIMESTAMPTZOID, OF_SOURCE("ready_at"));
+	set->fields[T_RULES_AT] = read_term(set, def->rules_at, false, TIMESTAMPTZOID, OF_SOURCE("rules_at"));
+	set->fields[T_PERIOD_AT] = read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
 	set->fields[T_PROJECT] = settle_read_as(set, def->project, set->scope.names[set->t0 - 1 + T_PROJECT].type, "ltree", OF_SOURCE("project"));
 	set->fields[T_REGION] = settle_read_as(set, def->region, set->scope.names[set->t0 - 1 + T_REGION].type, "ltree", OF_SOURCE("region"));
 	set->fields[T_REVENUE] = read_amount(set, def->revenue, OF_SOURCE("revenue"));

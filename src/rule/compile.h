@@ -304,7 +304,6 @@ extern SettleSet *settle_compile(const SettleRuleset *ruleset, const char *sourc
 extern void settle_refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint);
 
 /* Reads an expression once for all places that spell it alike, as the given type. */
-extern Term *settle_read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what);
 extern Term *settle_read_as(SettleSet *set, const char *text, Oid type, const char *type_name, const char *what);
 
 /* ---- facts.c ---- */

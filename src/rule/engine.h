@@ -155,8 +155,7 @@ extern void settle_set_ask(SettleSet *set, SettleReader reader);
 /* Answers from an object of facts, and of rates as "CNY/USD": NULL has none. */
 extern SettleReader settle_given_facts(Jsonb *facts);
 
-/* The type of a fact by its name, and the name for the type of an expression; InvalidOid and NULL where it can be no fact. */
-extern Oid	settle_fact_type(const char *name, Oid ltree);
+/* The name of a fact's type for the type of an expression; NULL where it can be no fact. */
 extern const char *settle_fact_type_name(Oid type, Oid ltree);
 
 /*
@@ -209,8 +208,6 @@ extern void settle_set_duplicate_of(SettleSet *set, const char *key);
  */
 extern bool settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace);
 
-/* The same ticket's lines with codes as text; an accumulating rule is priced on top of "before". */
-extern struct SettleLines *settle_evaluate_lines(SettleSet *set, Jsonb *before);
 extern const char *settle_set_failing(const SettleSet *set);
 
 /*

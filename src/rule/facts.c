@@ -19,8 +19,8 @@
 
 /* ---- types ---- */
 
-Oid
-settle_fact_type(const char *name, Oid ltree)
+static Oid
+fact_type(const char *name, Oid ltree)
 {
 	const struct
 	{
@@ -82,7 +82,7 @@ settle_fact_types(SettleSet *set, Oid ltree)
 			continue;
 		fact = &set->facts[set->nfacts++];
 		fact->def = def;
-		fact->type = settle_fact_type(def->type, ltree);
+		fact->type = fact_type(def->type, ltree);
 		/* what is meant for this source alone is read whether a rule uses it or not, so that a wrong text is found */
 		fact->used = def->source != NULL;
 		if (!OidIsValid(fact->type))

@@ -86,8 +86,8 @@ tally_before(const SettleLine *line, Jsonb *before)
  * pinned environment.  Accumulating rules are priced on top of "before", from
  * nothing where it does not name their tally.
  */
-SettleLines *
-settle_evaluate_lines(SettleSet *set, Jsonb *before)
+static SettleLines *
+evaluate_lines(SettleSet *set, Jsonb *before)
 {
 	SettleTicket ticket;
 	SettleLinesWriter writer;
@@ -151,7 +151,7 @@ settle_evaluate(PG_FUNCTION_ARGS)
 	settle_set_ask(set, settle_given_facts(PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4)));
 
 	nestlevel = settle_env_enter(settle_set_time_zone(set));
-	lines = settle_evaluate_lines(set, before);
+	lines = evaluate_lines(set, before);
 	settle_env_leave(nestlevel);
 	settle_set_release(set);
 	settle_set_bound_parties(set);

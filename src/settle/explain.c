@@ -21,30 +21,30 @@
 
 /* ---- rows of the result ---- */
 
+static void
+step_text(Explanation *e, int column, const char *value)
+{
+	e->values[column] = CStringGetTextDatum(value);
+	e->nulls[column] = false;
+}
+
+static void
+step_dec(Explanation *e, int column, SettleDec value)
+{
+	e->values[column] = NumericGetDatum(settle_dec_to_numeric(value));
+	e->nulls[column] = false;
+}
+
 void
 settle_begin_step(Explanation *e, const char *kind, const char *name, const char *detail)
 {
 	memset(e->nulls, true, sizeof(e->nulls));
 	e->values[EXPLAIN_STEP] = Int32GetDatum(++e->steps);
 	e->nulls[EXPLAIN_STEP] = false;
-	settle_step_text(e, EXPLAIN_KIND, kind);
-	settle_step_text(e, EXPLAIN_NAME, name);
+	step_text(e, EXPLAIN_KIND, kind);
+	step_text(e, EXPLAIN_NAME, name);
 	if (detail != NULL)
-		settle_step_text(e, EXPLAIN_DETAIL, detail);
-}
-
-void
-settle_step_text(Explanation *e, int column, const char *value)
-{
-	e->values[column] = CStringGetTextDatum(value);
-	e->nulls[column] = false;
-}
-
-void
-settle_step_dec(Explanation *e, int column, SettleDec value)
-{
-	e->values[column] = NumericGetDatum(settle_dec_to_numeric(value));
-	e->nulls[column] = false;
+		step_text(e, EXPLAIN_DETAIL, detail);
 }
 
 void
@@ -64,8 +64,8 @@ static void
 show_money(Explanation *e, const char *name, SettleDec amount, const char *currency, const char *detail)
 {
 	settle_begin_step(e, "ticket", name, detail);
-	settle_step_dec(e, EXPLAIN_AMOUNT, amount);
-	settle_step_text(e, EXPLAIN_UNIT, currency);
+	step_dec(e, EXPLAIN_AMOUNT, amount);
+	step_text(e, EXPLAIN_UNIT, currency);
 	settle_end_step(e);
 }
 
@@ -108,8 +108,8 @@ show_step(Explanation *e, const SettleRule *rule, const SettleFeeStep *step, con
 					  : psprintf("%sfrom %s %s at %s%s", of, settle_dec_out(settle_dec_trim(step->lower)),
 								 step->open ? "on" : psprintf("to %s", settle_dec_out(settle_dec_trim(step->upper))), rate_text(rule, step->rate),
 								 settle_dec_sign(step->flat) == 0 ? "" : psprintf(" and %s flat", settle_dec_out(settle_dec_trim(step->flat)))));
-	settle_step_dec(e, EXPLAIN_BASE, settle_dec_trim(quantity));
-	settle_step_dec(e, EXPLAIN_AMOUNT, settle_dec_trim(fee));
+	step_dec(e, EXPLAIN_BASE, settle_dec_trim(quantity));
+	step_dec(e, EXPLAIN_AMOUNT, settle_dec_trim(fee));
 	settle_end_step(e);
 }
 
@@ -160,7 +160,7 @@ show_factors(Explanation *e, SettleSet *set, const SettleRule *rule)
 	for (int i = 0; i < n; i++)
 	{
 		settle_begin_step(e, "factor", factors[i].decision, psprintf("by %s", factors[i].reason));
-		settle_step_dec(e, EXPLAIN_FACTOR, factors[i].value);
+		step_dec(e, EXPLAIN_FACTOR, factors[i].value);
 		settle_end_step(e);
 	}
 }
@@ -175,8 +175,8 @@ show_change(Explanation *e, const char *kind, const char *name, SettleDec change
 	if (settle_dec_sign(change) == 0)
 		return;
 	settle_begin_step(e, kind, name, detail);
-	settle_step_dec(e, EXPLAIN_AMOUNT, settle_dec_trim(change));
-	settle_step_text(e, EXPLAIN_UNIT, unit);
+	step_dec(e, EXPLAIN_AMOUNT, settle_dec_trim(change));
+	step_text(e, EXPLAIN_UNIT, unit);
 	settle_end_step(e);
 }
 
@@ -195,12 +195,12 @@ show_line(Explanation *e, const SettleLine *line, int part, int nparts)
 							   def->remainder ? "the remainder" : def->base,
 							   whole ? "" : " at ", whole ? "" : settle_tiers_out_text(def->tiers),
 							   nparts > 1 ? psprintf(", part %d of %d", part, nparts) : ""));
-	settle_step_text(e, EXPLAIN_PAYER, line->payer->code);
-	settle_step_text(e, EXPLAIN_PAYEE, line->payee->code);
-	settle_step_dec(e, EXPLAIN_BASE, line->base);
-	settle_step_dec(e, EXPLAIN_FACTOR, line->factor);
-	settle_step_dec(e, EXPLAIN_AMOUNT, line->amount);
-	settle_step_text(e, EXPLAIN_UNIT, line->unit);
+	step_text(e, EXPLAIN_PAYER, line->payer->code);
+	step_text(e, EXPLAIN_PAYEE, line->payee->code);
+	step_dec(e, EXPLAIN_BASE, line->base);
+	step_dec(e, EXPLAIN_FACTOR, line->factor);
+	step_dec(e, EXPLAIN_AMOUNT, line->amount);
+	step_text(e, EXPLAIN_UNIT, line->unit);
 	settle_end_step(e);
 }
 
@@ -219,7 +219,7 @@ show_price(Explanation *e, SettleSet *set, const SettleLine *line, SettleDec who
 	if (settle_dec_sign(free) != 0)
 	{
 		settle_begin_step(e, "free", "allowance", "is not charged");
-		settle_step_dec(e, EXPLAIN_BASE, settle_dec_trim(free));
+		step_dec(e, EXPLAIN_BASE, settle_dec_trim(free));
 		settle_end_step(e);
 	}
 	if (!settle_pricer_is_rate(line->rule->pricer, &rate) || settle_dec_cmp(rate, settle_dec_int(1)) != 0)
@@ -363,9 +363,9 @@ show_state(Explanation *e, const char *kind, const SettleLine *line, const Settl
 		tickets += parts[v].count;
 	}
 	settle_begin_step(e, kind, code->code, psprintf("%lld tickets in the tally of %s", (long long) tickets, line->owner->code));
-	settle_step_dec(e, EXPLAIN_BASE, settle_dec_trim(total));
-	settle_step_dec(e, EXPLAIN_AMOUNT, settle_ratio_round(settle_tally_fee(parts, code->nversions), rounding));
-	settle_step_text(e, EXPLAIN_UNIT, line->unit);
+	step_dec(e, EXPLAIN_BASE, settle_dec_trim(total));
+	step_dec(e, EXPLAIN_AMOUNT, settle_ratio_round(settle_tally_fee(parts, code->nversions), rounding));
+	step_text(e, EXPLAIN_UNIT, line->unit);
 	settle_end_step(e);
 }
 
@@ -399,8 +399,8 @@ show_arrival(Explanation *e, SettleSet *set, const SettleLine *line, SettleTally
 
 		marginal = settle_dec_mul(rate, line->base);
 		settle_begin_step(e, "tier", "rate", psprintf("at %s, that of %s, the measure reaches", rate_text(rule, rate), settle_dec_out(settle_dec_trim(after))));
-		settle_step_dec(e, EXPLAIN_BASE, settle_dec_trim(line->base));
-		settle_step_dec(e, EXPLAIN_AMOUNT, settle_dec_trim(marginal));
+		step_dec(e, EXPLAIN_BASE, settle_dec_trim(line->base));
+		step_dec(e, EXPLAIN_AMOUNT, settle_dec_trim(marginal));
 		settle_end_step(e);
 	}
 	show_factors(e, set, rule);
@@ -441,11 +441,11 @@ show_tally(Explanation *e, Run *run, RunSource *source, SettleLine *line, const 
 	else
 		JsonEncodeDateTime(period, DateADTGetDatum(line->tally_period), DATEOID, NULL);
 	settle_begin_step(e, "tally", code->code, psprintf("%s from %s: %lld tickets; its lines sum to what it owes", line->owner->code, period, (long long) now.tickets));
-	settle_step_dec(e, EXPLAIN_BASE, now.total);
+	step_dec(e, EXPLAIN_BASE, now.total);
 	if (settle_dec_sign(now.total) > 0)
-		settle_step_dec(e, EXPLAIN_FACTOR, settle_dec_trim(settle_ratio_dec((SettleRatio) {now.weighted, now.total})));
-	settle_step_dec(e, EXPLAIN_AMOUNT, settle_round(now.amount, rounding));
-	settle_step_text(e, EXPLAIN_UNIT, line->unit);
+		step_dec(e, EXPLAIN_FACTOR, settle_dec_trim(settle_ratio_dec((SettleRatio) {now.weighted, now.total})));
+	step_dec(e, EXPLAIN_AMOUNT, settle_round(now.amount, rounding));
+	step_text(e, EXPLAIN_UNIT, line->unit);
 	settle_end_step(e);
 	show_tiers(e, line->rule, settle_dec_int(0), now.total, "of the tally: ");
 }
@@ -475,7 +475,7 @@ show_trace(Explanation *e, Run *run, RunSource *source, const char *key, const L
 				break;
 			case SETTLE_STEP_RATE:
 				settle_begin_step(e, "rate", step->name, psprintf("in force at %s", step->detail));
-				settle_step_dec(e, EXPLAIN_FACTOR, settle_dec_in(step->value, strlen(step->value)));
+				step_dec(e, EXPLAIN_FACTOR, settle_dec_in(step->value, strlen(step->value)));
 				settle_end_step(e);
 				break;
 			case SETTLE_STEP_OVERRIDDEN:

@@ -27,8 +27,6 @@ typedef struct Explanation
 
 /* ---- explain.c ---- */
 extern void settle_begin_step(Explanation *e, const char *kind, const char *name, const char *detail);
-extern void settle_step_text(Explanation *e, int column, const char *value);
-extern void settle_step_dec(Explanation *e, int column, SettleDec value);
 extern void settle_end_step(Explanation *e);
 
 /* ---- account.c ---- */

@@ -9,8 +9,8 @@
 
 #include "utils/builtins.h"
 
-void
-settle_remember_side(Run *run, int party, const char *side)
+static void
+remember_side(Run *run, int party, const char *side)
 {
 	if (party >= run->sides_space)
 	{
@@ -45,7 +45,7 @@ settle_load_sides(Run *run, const int *parties, int n)
 		settle_book_execute(psprintf("SELECT p.party_id, p.side FROM %s.party AS p WHERE p.party_id OPERATOR(pg_catalog.=) ANY ($1)", run->book.name),
 							1, &type, &value, NULL, SPI_OK_SELECT);
 		for (uint64 row = 0; row < SPI_processed; row++)
-			settle_remember_side(run, DatumGetInt32(settle_spi_datum((int) row, 1, &isnull)),
+			remember_side(run, DatumGetInt32(settle_spi_datum((int) row, 1, &isnull)),
 						  TextDatumGetCString(settle_spi_datum((int) row, 2, &isnull)));
 		SPI_freetuptable(SPI_tuptable);
 	}
@@ -104,7 +104,7 @@ number_codes(Run *run, const char **codes, int n, int *ids)
 			if (isnull)
 				all = false;
 			else
-				settle_remember_side(run, ids[i], TextDatumGetCString(settle_spi_datum(i, 2, &isnull)));
+				remember_side(run, ids[i], TextDatumGetCString(settle_spi_datum(i, 2, &isnull)));
 		}
 		if (all)
 			break;

@@ -60,7 +60,6 @@ typedef struct KeyList
 } KeyList;
 
 /* ---- parties.c ---- */
-extern void settle_remember_side(Run *run, int party, const char *side);
 extern void settle_load_sides(Run *run, const int *parties, int n);
 extern void settle_intern_parties(Run *run, RunSource *source);
 extern void settle_number_lines(Run *run, RunSource *source);

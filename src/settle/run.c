@@ -48,8 +48,8 @@ settle_query(const char *sql)
 /*
  * Locks the gate of the book.
  */
-void
-settle_pass_gate(const SettleBook *book, bool at_commit)
+static void
+pass_gate(const SettleBook *book, bool at_commit)
 {
 	Oid			gate;
 
@@ -81,7 +81,7 @@ settle_shut_gate(PG_FUNCTION_ARGS)
 	SettleBook	book = settle_book(PG_GETARG_OID(0));
 
 	settle_book_check_level(&book, SETTLE_ADMIN);
-	settle_pass_gate(&book, false);
+	pass_gate(&book, false);
 	PG_RETURN_VOID();
 }
 
@@ -488,7 +488,7 @@ settle_run(PG_FUNCTION_ARGS)
 
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	settle_pass_gate(&book, false);
+	pass_gate(&book, false);
 	settle_run_braked(&run, &book, max_tickets);
 	settle_release_sources(&run);
 	/* the run's memory goes with SPI's */
@@ -524,7 +524,7 @@ settle_run_keys(const SettleBook *book, const char *source, List *keys)
 	SPI_connect();
 	if (n <= FEW_KEYS)
 		settle_book_keep_plans();
-	settle_pass_gate(book, true);
+	pass_gate(book, true);
 	settle_begin_run(&run, book, true);
 	/* what is wrong with other sources is no concern of this transaction */
 	run.sources[0] = settle_find_source(&run, source);

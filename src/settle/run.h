@@ -31,7 +31,6 @@ typedef struct Reader
 } Reader;
 
 /* ---- run.c ---- */
-extern void settle_pass_gate(const SettleBook *book, bool at_commit);
 extern uint64 settle_query(const char *sql);
 extern int64 settle_latest_number(const char *sql, int nargs, Oid *types, Datum *values);
 extern void settle_compile_source(Run *run, RunSource *source);

@@ -32,8 +32,8 @@ settle_tiers_out_text(const SettleTiers *tiers)
 /*
  * Reads the jsonb form.
  */
-SettleTiers *
-settle_tiers_from_jsonb(Jsonb *value)
+static SettleTiers *
+from_jsonb(Jsonb *value)
 {
 	return settle_scale_encode(settle_scale_from_jsonb(value));
 }
@@ -102,7 +102,7 @@ PG_FUNCTION_INFO_V1(settle_tiers_from_json);
 Datum
 settle_tiers_from_json(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_POINTER(settle_tiers_from_jsonb(PG_GETARG_JSONB_P(0)));
+	PG_RETURN_POINTER(from_jsonb(PG_GETARG_JSONB_P(0)));
 }
 
 PG_FUNCTION_INFO_V1(settle_tiers_to_json);

@@ -17,7 +17,6 @@ typedef struct SettlePricer SettlePricer;
 
 extern SettleTiers *settle_tiers_in_text(const char *text);
 extern char *settle_tiers_out_text(const SettleTiers *tiers);
-extern SettleTiers *settle_tiers_from_jsonb(Jsonb *value);
 
 /* Decodes a scale into the current memory context.  The value is validated again: it may come from disk. */
 extern SettlePricer *settle_pricer(const SettleTiers *tiers);

@@ -72,16 +72,16 @@ SELECT results_eq($$ SELECT platform, shop, order_no FROM who.order_changed $$, 
 
 -- errors
 SELECT throws_ok($$ SELECT settle.merge_customers('who', 1, 2, ' ') $$, '22004', 'a merge needs a reason');
-SELECT throws_ok($$ SELECT settle.merge_customers('who', 1, 999999, 'x') $$, '42704', 'there is no customer 999999');
+SELECT throws_ok($$ SELECT settle.merge_customers('who', 1, 999999, 'x') $$, '42704', 'book "who" has no customer 999999');
 SELECT throws_ok(format('SELECT settle.merge_customers(%L, %s, %s, %L)', 'who', pg_temp.whose('s:order:1'), pg_temp.whose('s:order:4'), 'x'), '55000', NULL, 'one cannot be merged with himself');
 SELECT throws_ok(format('SELECT settle.merge_customers(%L, %s, %s, %L)', 'who', pg_temp.whose('t:order:1'), pg_temp.whose('t:order:2'), 'x'), '23000',
     format('customers %s and %s have different keys of the type unionid', pg_temp.whose('t:order:1'), pg_temp.whose('t:order:2')), 'two unionids are never one customer, whoever says so');
-SELECT throws_ok($$ SELECT settle.split_customer('who', '{s:order:77}', 'x') $$, '42704', 'nobody is known as "s:order:77"');
+SELECT throws_ok($$ SELECT settle.split_customer('who', '{s:order:77}', 'x') $$, '42704', 'book "who" knows no subject "s:order:77"');
 SELECT throws_ok($$ SELECT settle.split_customer('who', '{}', 'x') $$, '22004', 'subjects must be given');
 SELECT throws_ok($$ SELECT settle.split_customer('who', '{s:order:3}', 'x') $$, '22023', format('nothing would be left of customer %s', pg_temp.whose('s:order:3')));
 SELECT throws_ok($$ SELECT settle.split_customer('who', '{s:order:3,t:order:1}', 'x') $$, '22023', NULL, 'one customer at a time');
 SELECT throws_ok($$ SELECT settle.cut_key('who', 's:order:1', 'openid', 'none', 'x') $$, '42704', '"s:order:1" has no key of the type openid with that value');
-SELECT throws_ok($$ SELECT settle.accept_suggestion('who', 999999, 'x') $$, '42704', 'there is no suggestion 999999');
+SELECT throws_ok($$ SELECT settle.accept_suggestion('who', 999999, 'x') $$, '42704', 'book "who" has no suggestion 999999');
 SELECT throws_ok($$ SELECT settle.accept_suggestion('who', (SELECT min(suggestion_id) FROM who.customer_suggestion WHERE state = 'refused'), 'x') $$, '55000', NULL, 'what is decided is decided');
 SELECT throws_ok($$ DELETE FROM who.customer_event $$, '55000', NULL, 'what happened stays');
 SELECT is_empty($$ SELECT * FROM settle.check('who') $$, 'settle.check finds nothing');

@@ -33,7 +33,7 @@ CREATE FUNCTION pg_temp.customers() RETURNS text[] LANGUAGE sql AS $$
 $$;
 CREATE FUNCTION pg_temp.forget() RETURNS void LANGUAGE sql AS $$
     TRUNCATE who.customer_identity, who.customer_subject, who.customer, who.identity_key, who.identity_link, who.customer_suggestion, who.alert;
-    DELETE FROM who.customer_queue;
+    DELETE FROM who.subject_changed;
 $$;
 
 -- one set of identities, in many orders

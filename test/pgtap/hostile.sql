@@ -65,6 +65,42 @@ CALL settle.tick(:book);
 SELECT is((SELECT string_agg(concat_ws(' ', ticket_id, amount), ', ') FROM ticket WHERE ticket_id LIKE 'taobao:%:R4:%' AND done_at IS NOT NULL), 'taobao::R4:refund:f4:aftersale 30.00', 'one whose order is not there is ready once');
 SELECT is(public.wrong(), NULL, 'all is well');
 
+-- Columns, triggers and constraints of somebody's own
+CREATE FUNCTION public.own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.order_no = 'refused' THEN RAISE EXCEPTION 'not here'; END IF; NEW.own := 'own'; RETURN NEW; END $$;
+ALTER TABLE shop_order ADD COLUMN own text, ADD COLUMN shout text GENERATED ALWAYS AS (upper(order_no)) STORED, ADD CONSTRAINT own CHECK (order_no <> 'checked');
+CREATE TRIGGER own BEFORE INSERT OR UPDATE ON shop_order FOR EACH ROW EXECUTE FUNCTION public.own();
+SELECT public.land('own' || i, 'o') FROM generate_series(1, 60) AS i \g /dev/null
+SELECT public.land('refused', 'o'), public.land('own61', 'o'), public.land('checked', 'o'), public.land('own62', 'o') \g /dev/null
+CALL settle.tick(:book);
+SELECT is((SELECT count(*) FROM shop_order WHERE own = 'own' AND shout LIKE 'OWN%'), 62::bigint, 'columns and triggers of somebody''s own are served');
+SELECT is((SELECT string_agg(concat_ws(' ', reason, sqlstate, message), ', ' ORDER BY staging_id) FROM quarantine), 'error P0001 not here, error 23514 new row for relation "***"', 'and what they refuse is quarantined');
+SELECT is((SELECT count(*) FROM staging WHERE state = 'new'), 0::bigint, 'all others are taken in');
+ALTER TABLE shop_order DROP CONSTRAINT own;
+DROP TRIGGER own ON shop_order;
+SELECT applied, quarantined FROM settle.retry_quarantine(:book) \gset
+SELECT is(:'applied'::text || ' ' || :'quarantined', '2 0', 'until nothing refuses it any more');
+
+-- Orders that have no lines, and amounts that leave no room for a sum, stop nobody else
+SELECT public.land('none', 'n', more => '{"orders": {"order": []}}'), public.land('lost', 'l'), public.land('big', 'b', '999999999999999.99'), public.land('small', 's') \g /dev/null
+SELECT public.land_refund('big' || i, 'big', 'corner', 999999999999999.99, 'SUCCESS', 1764500000000) FROM generate_series(1, 12) AS i \g /dev/null
+CALL settle.tick(:book);
+SELECT public.land('lost', 'l', more => '{"orders": {"order": []}, "modified": "2025-11-09 12:00:00"}') \g /dev/null
+CALL settle.tick(:book);
+SELECT is((SELECT string_agg(concat_ws(' ', replace(ticket_id, 'taobao:corner:', ''), amount), ', ' ORDER BY ticket_id COLLATE "C") FROM ticket WHERE done_at IS NOT NULL AND details #>> '{order,order_no}' = ANY ('{none,lost,big,small}') AND ticket_id NOT LIKE '%aftersale'),
+    'big:b:sale 0.00, big:order:sale -10999999999999999.89, lost:order:sale 100.00, none:order:sale 100.00, small:order:sale 0.00, small:s:sale 100.00', 'an order without lines is of the part order, one paid back twelve times is below zero');
+SELECT is((SELECT string_agg(order_no, ' ' ORDER BY order_no) FROM order_problem), 'X Y:a', 'and none is a problem');
+SELECT is((SELECT count(*) FROM problem WHERE ticket_key = 'taobao:corner:big:order:sale' AND sqlstate = '22003'), 1::bigint, 'what cannot be settled stands in problem');
+SELECT is(public.failures(), NULL, 'no step fails');
+SELECT is(public.wrong(), NULL, 'all is well');
+
+-- A number that is longer than any id
+INSERT INTO order_pattern (platform, pattern) VALUES ('taobao', '[0-9]+');
+INSERT INTO staging (platform, payload) SELECT 'zendesk', jsonb_build_object('ticket', jsonb_build_object('id', 7, 'status', 'open', 'updated_at', '2025-11-14T05:00:00Z', 'subject', 'x',
+    'description', string_agg(('x' || md5(i::text))::bit(32)::bigint::text, '' ORDER BY i))) FROM generate_series(1, 1500) AS i;
+CALL settle.tick(:book);
+SELECT is(public.failures(), NULL, 'no step fails');
+SELECT is((SELECT state FROM ticket_link WHERE ticket_no = '7'), 'unlinked', 'it is the number of no order');
+
 -- Whoever is erased chose his own name
 SELECT public.land('E1', 'e1', more => '{"receiver_name": "order_no", "buyer_nick": "seller_nick", "receiver_mobile": "13900000001"}') \g /dev/null
 SELECT public.land('E' || i, 'e' || i) FROM generate_series(2, 1005) AS i \g /dev/null

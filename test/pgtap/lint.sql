@@ -31,7 +31,7 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
         'add_pack', 'submit_pack', 'redraft_pack', 'reject_pack', 'approve_pack', 'enable_pack', 'disable_pack', 'rules', 'load_rules',
         'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout',
         'ingest', 'map_payload', 'retry_quarantine', 'load_mappings', 'reread',
-        'set_staff_alias', 'end_staff_alias', 'set_store_alias', 'end_store_alias', 'confirm_staff', 'explain_staff', 'add_order_ticket_rule', 'release_ticket', 'recompute_order',
+        'set_staff_alias', 'end_staff_alias', 'set_store_alias', 'end_store_alias', 'confirm_staff', 'explain_staff', 'add_order_ticket_rule', 'set_region', 'set_product', 'release_ticket', 'recompute_order',
         'merge_customers', 'split_customer', 'cut_key', 'restore_key', 'accept_suggestion', 'refuse_suggestion', 'reveal_person', 'erase_person',
         'add_type', 'type_document', 'enable_type', 'open_ticket', 'move_ticket', 'upgrade_ticket', 'legal_moves', 'approve_move', '_masked_details', 'working_time', 'add_working_time', 'watch', 'hold_escalation',
         'add_to_roster', 'close_period', 'reopen_period',

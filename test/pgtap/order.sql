@@ -51,7 +51,8 @@ SELECT settle.add_rule('trade', 'service', 'service', 'hq', 'dealer:{t.region}',
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'lifecyle = ''paid''', amount => 'paid') $$, '42703', 'name "lifecyle" is not known here', 'a condition is vetted');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true; DROP TABLE trade.ticket', amount => 'paid') $$, '42601', NULL, 'and nothing but an expression');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'qty', amount => 'paid') $$, '42804', NULL, 'that is true or false');
-SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', amount => 'price') $$, '23514', NULL, 'an amount that is none');
+SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', amount => 'price') $$, '23514', '"price" is no amount of what was sold', 'an amount that is none');
+SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', amount => 'paid', ready => 'at') $$, '23514', '"at" is no time of what was sold', 'a time that is none');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true') $$, '23514', NULL, 'a ticket without an amount');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', 'done') $$, '23514', NULL, 'done without a time');
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', 'pay', amount => 'paid') $$, '23514', NULL, 'an action that is none');
@@ -248,6 +249,24 @@ SELECT settle.ingest('till') \g /dev/null
 SELECT settle.work('till', s) FROM unnest(settle._order_steps()) AS s \g /dev/null
 SELECT results_eq($$ SELECT payee, amount FROM till.line_detail $$, $$ VALUES ('staff:7', 30.00) $$, 'and no run is needed');
 SELECT is((SELECT count(*) FROM settle.check('till')), 0::bigint, 'nothing is wrong in it');
+
+-- Clerks name places and goods
+CREATE ROLE order_clerk;
+SELECT settle.create_book('names') \g /dev/null
+SELECT settle.grant_access('names', 'order_clerk', 'clerk') \g /dev/null
+SET SESSION AUTHORIZATION order_clerk;
+SELECT settle.set_region('names', 'cn'), settle.set_region('names', 'cn.zj', '浙江省'), settle.set_region('names', 'cn.zj.hz', '浙江省', '杭州市') \g /dev/null
+SELECT settle.set_product('names', 'ac', 'AC-35'), settle.set_product('names', 'fan', title_pattern => '%fan%') \g /dev/null
+SELECT settle.set_region('names', 'cn.zhejiang', '浙江省', reason => 'spelled out'), settle.set_product('names', 'ac.wall', 'AC-35', needs_install => true) \g /dev/null
+SELECT settle.set_region('names', NULL, '浙江省', '杭州市'), settle.set_product('names', NULL, title_pattern => '%fan%') \g /dev/null
+SELECT throws_ok($$ SELECT settle.set_region('names', NULL, '浙江省', '杭州市') $$, '42704', 'there is no region of the place "浙江省 杭州市"', 'a place that is not there is not forgotten');
+SELECT throws_ok($$ SELECT settle.set_product('names', NULL, 'FAN-1') $$, '42704', 'there is no product "FAN-1"', 'nor is a product');
+RESET SESSION AUTHORIZATION;
+SELECT results_eq($$ SELECT a.province, a.region::text FROM names.region_alias AS a ORDER BY a.province NULLS FIRST $$, $$ VALUES (NULL, 'cn'), ('浙江省', 'cn.zhejiang') $$, 'a place has one region, the last that it was given');
+SELECT results_eq($$ SELECT p.sku_code, p.project::text, p.needs_install FROM names.product AS p $$, $$ VALUES ('AC-35', 'ac.wall', true) $$, 'and goods one project');
+SELECT is((SELECT concat_ws(' ', c.actor, c.action, c.reason) FROM names.change AS c WHERE c.table_name = 'region_alias' AND c.reason IS NOT NULL), 'order_clerk update spelled out', 'the journal says who named it, and why');
+DROP SCHEMA names CASCADE;
+DROP ROLE order_clerk;
 
 -- The page shows what the golden test shows.
 \set page `cat docs/order.md`

@@ -1,17 +1,24 @@
--- The README's statements and results are those of the golden test sql/quickstart.sql.
+-- The statements and results of README.md and docs/start.md are those of golden tests.
 BEGIN;
-SELECT plan(2);
+SELECT plan(5);
 
-\set readme `cat README.md`
-\set quickstart `cat sql/quickstart.sql`
+CREATE TEMPORARY TABLE page (name text PRIMARY KEY, page text, statements text, transcript text);
+\set page `cat README.md`
+\set statements `cat sql/quickstart.sql`
 \set transcript `cat expected/quickstart.out`
-SELECT is((SELECT string_agg(block[1], E'\n\n') FROM regexp_matches(:'readme', '```sql\n(.*?)\n```', 'g') AS block),
-    substring(:'quickstart' FROM '(CREATE EXTENSION.*?)\n\n-- what follows is not in the README'),
-    'the blocks of SQL in README.md are sql/quickstart.sql');
-SELECT is_empty(
-    $$ SELECT block[1] FROM regexp_matches($$ || quote_literal(:'readme') || $$, E'\n```\n( .*?)\n```\n', 'g') AS block
-       WHERE strpos(regexp_replace($$ || quote_literal(:'transcript') || $$, ' +$', '', 'ng'), block[1]) = 0 $$,
-    'the results that README.md shows are those of the golden test');
+INSERT INTO page VALUES ('README.md', :'page', substring(:'statements' FROM '(CREATE EXTENSION.*?)\n\n-- what follows'), :'transcript');
+\set page `cat docs/start.md`
+\set statements `cat sql/start.sql`
+\set transcript `cat expected/start.out`
+INSERT INTO page VALUES ('docs/start.md', :'page', substring(:'statements' FROM '(CREATE ROLE.*?)\n\n-- what follows'), :'transcript');
+
+SELECT is((SELECT string_agg(block[1], E'\n\n') FROM regexp_matches(page, '```sql\n(.*?)\n```', 'g') AS block), statements, 'the blocks of SQL in ' || name || ' are its golden test')
+FROM page ORDER BY name;
+SELECT is((SELECT string_agg(block[1], E'\n\n') FROM regexp_matches(page, E'\n```\n( .*?)\n```\n', 'g') AS block WHERE strpos(regexp_replace(transcript, ' +$', '', 'ng'), block[1]) = 0), NULL,
+    'the results that ' || name || ' shows are those of its golden test')
+FROM page ORDER BY name;
+\set pages `ls docs`
+SELECT is((SELECT string_agg(file, ' ') FROM regexp_split_to_table(:'pages', E'\n') AS file JOIN page ON name = 'README.md' WHERE strpos(page, '(docs/' || file || ')') = 0), NULL, 'README.md names every page of docs/');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -225,6 +225,8 @@ SELECT throws_ok($$ SELECT settle.confirm_staff('served', 'taobao', 'corner', '4
 SELECT throws_ok($$ SELECT settle.end_staff_alias('served', 'taobao', 'corner', 'G5', '2025-11-12') $$, '42704', '"G5" of shop "corner" at "taobao" has no alias in force at 2025-11-11 16:00:00+00', 'no alias to end');
 SELECT throws_ok($$ SELECT settle.set_staff_alias('served', 'taobao', NULL, 'G5', '1') $$, '22004', 'an alias needs a platform, a shop, a reference and a time', 'no shop');
 SELECT throws_ok($$ SELECT settle.set_staff_alias('served', 'taobao', '', 'G5', '1', kind => 'horse') $$, '23514', NULL, 'no such kind');
+SELECT throws_ok($$ SELECT settle.set_staff_alias('served', 'taobao', '', 'G5', 'staff:1001') $$, '22023', 'staff "staff:1001" is named with its kind', 'a party for a staff');
+SELECT throws_ok($$ SELECT settle.confirm_staff('served', 'taobao', 'corner', '4001', NULL, 'staff:1001', 'r') $$, '22023', 'staff "staff:1001" is named with its kind', 'also where it is confirmed');
 SELECT throws_ok($$ DELETE FROM served.attribution $$, NULL, NULL, 'what was attributed stays');
 SELECT throws_ok($$ INSERT INTO served.evidence (evidence, rank) VALUES ('rumour', 1) $$, '23514', NULL, 'no such evidence');
 
