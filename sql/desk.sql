@@ -1,4 +1,4 @@
--- The desk: three lines of business, each a few rows and no code.
+-- The desk: three lines of business, each a few rows and no code; and who does the work.
 SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS scrm_settle CASCADE; RESET client_min_messages;
 \pset null -
 \pset format unaligned
@@ -108,7 +108,24 @@ SELECT ticket_id, stage, details ->> 'about' AS about, opened_at - (SELECT s.don
 SELECT settle._erase_form('desk_test', 'customer:9');
 SELECT details FROM desk_test.ticket WHERE ticket_id = 'S1';
 
--- 4. Deadlines. An air conditioner is cleaned within 20 working hours, for a gold
+-- 4. Who does the work. Repairs of the west go to the team there, gas to who has
+--    the skill; the others to whoever is at work and has the least to do.
+SELECT settle.add_decision('desk_test', 'team', returns => 'jsonb', fallback => '{"team": "service"}');
+SELECT settle.add_outcome('desk_test', 'team', $$region <@ 'cn.west'$$, '{"team": "west"}');
+SELECT settle.add_outcome('desk_test', 'team', $$details ->> 'fault' = 'cold'$$, '{"team": "service", "skills": ["gas"]}');
+INSERT INTO desk_test.type_team (type, decision) VALUES ('repair', 'team');
+INSERT INTO desk_test.team (team, strategy) VALUES ('service', 'least_open'), ('west', 'least_open');
+INSERT INTO desk_test.team_member (team, staff, skills, weight, capacity) VALUES ('service', '1001', '{gas}', 2, 3), ('service', '1002', '{}', 1, 1), ('west', '2001', '{}', 1, 5);
+INSERT INTO desk_test.absence (staff, during, reason) VALUES ('2001', '[2025-11-01,)', 'left');
+SELECT settle.open_ticket('desk_test', 'repair', jsonb_build_object('product', 'P7', 'phone', '138 0013 8000', 'fault', fault, 'litres', CASE fault WHEN 'water' THEN 1 END), region => region, ticket_id => id)
+FROM (VALUES ('Q1', 'noise', 'cn.east'), ('Q2', 'cold', 'cn.east'), ('Q3', 'water', 'cn.east'), ('Q4', 'noise', 'cn.east'), ('Q5', 'cold', 'cn.east'), ('Q6', 'noise', 'cn.west')) AS v (id, fault, region);
+SELECT assigned, waiting FROM settle.assign_open('desk_test');
+SELECT t.ticket_id, t.worker, a.team, a.open_before, a.capacity FROM desk_test.ticket AS t JOIN desk_test.assignment AS a ON a.ticket_id = t.ticket_id ORDER BY 1;
+SELECT ticket_id, team, reason FROM desk_test.unassigned ORDER BY 1;
+SELECT settle.assign_ticket('desk_test', 'Q5', '1002', 'has learned it');
+SELECT settle.assign_ticket('desk_test', 'Q5');
+SELECT object, message, settled_at IS NOT NULL AS settled FROM desk_test.alert WHERE kind = 'unassigned' ORDER BY 1;
+-- 5. Deadlines. An air conditioner is cleaned within 20 working hours, for a gold
 --    customer in half an hour. National Day is free, the Sunday before it works as a Tuesday.
 INSERT INTO desk_test.calendar (calendar, time_zone) VALUES ('shop', 'Asia/Shanghai');
 INSERT INTO desk_test.calendar_hours (calendar, weekday, opens, closes) SELECT 'shop', day, '09:00', '18:00' FROM generate_series(1, 5) AS day;

@@ -204,6 +204,7 @@ BEGIN
 	PERFORM settle._create_type_tables(book);
 	PERFORM settle._create_stage_tables(book);
 	PERFORM settle._create_event_tables(book);
+	PERFORM settle._create_assign_tables(book);
 	PERFORM settle._create_calendar_tables(book);
 	PERFORM settle._create_deadline_tables(book);
 	PERFORM settle._create_watch_tables(book);

@@ -83,6 +83,7 @@ typedef struct Problem
 #define NOTE_BIG_ID			0x01	/* an id beyond 2^63 */
 #define NOTE_AMOUNT_FORM	0x02	/* an amount as number where text is declared, or the reverse */
 #define NOTE_GARBLED		0x04	/* text that was read in a wrong encoding */
+#define NOTE_ROUNDED		0x08	/* an amount that was not whole cents */
 
 extern Form settle_form_named(const char *name);
 extern Oid	settle_form_type(Form form);

@@ -297,6 +297,8 @@ note_flags(Element *element)
 		settle_add_flag(&element->flags, "amount_form");
 	if (element->notes & NOTE_GARBLED)
 		settle_add_flag(&element->flags, "garbled_text");
+	if (element->notes & NOTE_ROUNDED)
+		settle_add_flag(&element->flags, "amount_rounded");
 }
 
 /*

@@ -211,7 +211,22 @@ give_fen(int64 fen, bool minus, bool is_signed, Text text, Datum *result, Proble
 }
 
 /*
- * Reads an amount in yuan.  Double noise is rounded half up to cents.
+ * Says whether digits behind the cents are the noise of a double: a millionth of
+ * a yuan from whole cents at most.
+ */
+static bool
+is_noise(const char *digits, int n)
+{
+	char		first = digits[0];
+
+	for (int i = 1; i < 4; i++)
+		if ((i < n ? digits[i] : '0') != first)
+			return false;
+	return first == '0' || first == '9';
+}
+
+/*
+ * Reads an amount in yuan, rounded half up to cents.
  */
 static bool
 read_yuan(Form form, bool is_signed, const JsonbValue *value, Text text, Datum *result, int *notes, Problem *problem)
@@ -235,6 +250,8 @@ read_yuan(Form form, bool is_signed, const JsonbValue *value, Text text, Datum *
 		fen += point[2] - '0';
 	if (places > 2 && point[3] >= '5')
 		fen++;
+	if (places > 2 && !is_noise(point + 3, places - 2))
+		*notes |= NOTE_ROUNDED;
 	return give_fen(fen, minus, is_signed, text, result, problem);
 }
 

@@ -297,7 +297,10 @@ typedef enum DeskStatement
 /* The plan of a statement on a book, kept for the session; inside enter and SPI. */
 extern SPIPlanPtr settle_desk_plan(const SettleBook *book, DeskStatement statement);
 
-/* Has tickets that are written settle with their statement, until it is called with false: no trigger can wait inside enter for the end of the transaction. */
+/*
+ * Has tickets that are written settle with their statement, until it is called
+ * with false: inside enter no trigger can wait for the end of the transaction.
+ */
 extern void settle_desk_at_once(const SettleBook *book, bool at_once);
 
 #endif							/* SETTLE_DESK_H */

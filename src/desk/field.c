@@ -8,6 +8,7 @@
  * message repeats what is personal or sensitive.
  */
 #include "desk/desk.h"
+#include "geo/geo.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -18,8 +19,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/numeric.h"
-
-static const char *const systems[] = {"WGS-84", "GCJ-02", "BD-09"};
 
 /* ---- refusing ---- */
 
@@ -210,12 +209,10 @@ place_of(const DeskForm *form, const DeskField *field, const JsonbValue *value)
 	const JsonbValue *lon = is_object ? member(value, "lon", &places[0]) : NULL;
 	const JsonbValue *lat = is_object ? member(value, "lat", &places[1]) : NULL;
 	const JsonbValue *system = is_object ? member(value, "system", &places[2]) : NULL;
-	bool		known = false;
+	bool		known = system != NULL && system->type == jbvString && settle_geo_system(system->val.string.val, system->val.string.len) != GEO_UNKNOWN;
 
-	for (int i = 0; system != NULL && system->type == jbvString && i < lengthof(systems); i++)
-		known = known || (system->val.string.len == (int) strlen(systems[i]) && memcmp(system->val.string.val, systems[i], system->val.string.len) == 0);
 	if (!known || !is_between(lon, -180, 180) || !is_between(lat, -90, 90) || JsonContainerSize(value->val.binary.data) != 3)
-		refuse_kind(form, field, value, "a place", "Write {\"lon\": 121.47, \"lat\": 31.23, \"system\": \"GCJ-02\"}; the systems are WGS-84, GCJ-02 and BD-09.");
+		refuse_kind(form, field, value, "a place", "Write {\"lon\": 121.47, \"lat\": 31.23, \"system\": \"GCJ-02\"}; the systems are " GEO_SYSTEMS ".");
 	return JsonbPGetDatum(JsonbValueToJsonb((JsonbValue *) value));
 }
 

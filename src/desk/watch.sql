@@ -64,11 +64,11 @@ BEGIN
 			CROSS JOIN LATERAL (
 				SELECT 'person' AS who, m.worker AS name
 				UNION ALL
-				SELECT 'team', g.manager FROM %1$I.manager AS g WHERE g.staff = m.worker AND g.valid @> m.at
+				SELECT 'team', g.team FROM %1$I.team_member AS g WHERE g.staff = m.worker AND g.valid @> m.at
 			) AS p
 			WHERE p.name IS NOT NULL
 			GROUP BY 1, 2, 3, 4;
-		COMMENT ON VIEW %1$I.service_time IS 'by month of book time, worker and team, which has the name of its manager: from opening to the first move (response), and time in stages that count as work of tickets that are done (handling), median and ninth decile';
+		COMMENT ON VIEW %1$I.service_time IS 'by month of book time, worker and team: from opening to the first move (response), and time in stages that count as work of tickets that are done (handling), median and ninth decile';
 	$tables$, book, ops);
 	PERFORM settle._journal(book, 'manager', '{staff,valid}');
 END

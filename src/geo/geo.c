@@ -9,6 +9,7 @@
  * for the other is half a kilometre off, so the system is always named.
  */
 #include "core/core.h"
+#include "geo/geo.h"
 
 #include <math.h>
 
@@ -162,6 +163,21 @@ settle_inside_polygon(PG_FUNCTION_ARGS)
 
 /* ---- systems of coordinates ---- */
 
+GeoSystem
+settle_geo_system(const char *name, size_t len)
+{
+	static const char *const names[] = {
+		[GEO_WGS84] = "WGS-84",
+		[GEO_GCJ02] = "GCJ-02",
+		[GEO_BD09] = "BD-09"
+	};
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)
+			return i;
+	return GEO_UNKNOWN;
+}
+
 /*
  * Tells whether GCJ-02 shifts a place: in a rectangle around China.
  */
@@ -246,19 +262,26 @@ PG_FUNCTION_INFO_V1(settle_to_wgs84);
 Datum
 settle_to_wgs84(PG_FUNCTION_ARGS)
 {
-	const char *system = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	text	   *system = PG_GETARG_TEXT_PP(1);
 	Point	   *place = palloc(sizeof(Point));
 
 	*place = *PG_GETARG_POINT_P(0);
 	check_place(place);
-	if (strcmp(system, "GCJ-02") == 0)
-		*place = unshifted(*place);
-	else if (strcmp(system, "BD-09") == 0)
-		*place = is_shifted(*place) ? unshifted(from_bd09(*place)) : *place;
-	else if (strcmp(system, "WGS-84") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown system of coordinates \"%s\"", system),
-				 errhint("Known are WGS-84, GCJ-02 and BD-09.")));
+	switch (settle_geo_system(VARDATA_ANY(system), VARSIZE_ANY_EXHDR(system)))
+	{
+		case GEO_WGS84:
+			break;
+		case GEO_GCJ02:
+			*place = unshifted(*place);
+			break;
+		case GEO_BD09:
+			*place = is_shifted(*place) ? unshifted(from_bd09(*place)) : *place;
+			break;
+		case GEO_UNKNOWN:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unknown system of coordinates \"%s\"", text_to_cstring(system)),
+					 errhint("Known are " GEO_SYSTEMS ".")));
+	}
 	PG_RETURN_POINT_P(place);
 }

@@ -52,7 +52,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.order_ticket_rule.type IS 'type of the ticket, with its form and stages; null: none';
 
 		CREATE TABLE %1$I.sold_ticket (
-			ticket_id text PRIMARY KEY,
+			ticket_id text PRIMARY KEY CONSTRAINT ticket_can_be_settled CHECK (octet_length(ticket_id) <= 1000),
 			platform text NOT NULL,
 			shop text NOT NULL,
 			order_no text NOT NULL,
@@ -206,15 +206,14 @@ CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAU
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	touched text := CASE WHEN platforms IS NULL
-		THEN format($sql$
-			WHERE EXISTS (SELECT FROM %1$s.order_ticket_rule)
+	-- each order is looked up by itself: it costs itself alone, whatever there is of others and is wrong with them
+	orders text := CASE WHEN platforms IS NOT NULL THEN 'unnest($2, $3, $4) AS t (platform, shop, order_no) CROSS JOIN LATERAL' END;
+	touched text := CASE WHEN platforms IS NOT NULL THEN 's.platform = t.platform AND s.shop = t.shop AND s.order_no = t.order_no'
+		ELSE format($sql$
+			EXISTS (SELECT FROM %1$s.order_ticket_rule)
 				AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
 				AND NOT EXISTS (SELECT FROM %1$s.order_problem AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
 		$sql$, book)
-		-- looked up by its own key, one order is computed whatever is wrong with others
-		WHEN cardinality(platforms) = 1 THEN 'WHERE s.platform = $2[1] AND s.shop = $3[1] AND s.order_no = $4[1]'
-		ELSE 'JOIN unnest($2, $3, $4) AS t (platform, shop, order_no) ON t.platform = s.platform AND t.shop = s.shop AND t.order_no = s.order_no'
 	END;
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
@@ -235,11 +234,19 @@ BEGIN
 			SELECT r.platform, r.shop, r.order_no, r.part, r.line_no, r.sold, e.*
 			FROM (
 				SELECT x.platform, x.shop, x.order_no, x.part, x.line_no, to_jsonb(x.sold) AS sold, x.hits
-				FROM (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold, settle.evaluate_decision($1, s.part::name, s, 'sold') AS hits FROM %1$s.order_sold AS s %2$s OFFSET 0) AS x
+				FROM (
+					SELECT o.*, settle.evaluate_decision($1, o.part::name, o.sold, 'sold') AS hits
+					FROM %2$s (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold FROM %1$s.order_sold AS s WHERE %3$s OFFSET 0) AS o
+					OFFSET 0
+				) AS x
 				WHERE x.hits <> '[]'
 				UNION ALL
 				SELECT x.platform, x.shop, x.order_no, x.part, x.line_no, to_jsonb(x.sold), x.hits
-				FROM (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold, settle.evaluate_decision($1, s.part::name, s, 'sold') AS hits FROM %1$s.refund_sold AS s %2$s OFFSET 0) AS x
+				FROM (
+					SELECT o.*, settle.evaluate_decision($1, o.part::name, o.sold, 'sold') AS hits
+					FROM %2$s (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold FROM %1$s.refund_sold AS s WHERE %3$s OFFSET 0) AS o
+					OFFSET 0
+				) AS x
 				WHERE x.hits <> '[]'
 			) AS r
 			CROSS JOIN LATERAL (
@@ -253,7 +260,7 @@ BEGIN
 			) AS e
 		) AS h
 		WHERE h.opens IS NOT NULL AND NOT h.cancelled
-	$sql$, book, touched) USING settle._order_ticket_rules(book), platforms, shops, order_nos;
+	$sql$, book, orders, touched) USING settle._order_ticket_rules(book), platforms, shops, order_nos;
 END
 $function$;
 COMMENT ON FUNCTION settle._wanted_tickets(regnamespace, text[], text[], text[]) IS 'the tickets that orders should have now; where none are named, of all that wait for no step';
@@ -261,7 +268,8 @@ COMMENT ON FUNCTION settle._wanted_tickets(regnamespace, text[], text[], text[])
 /*
  * Of the columns of a ticket the rules set order_ref, type, done_at (where they
  * name a time), project, region, channel, customer, worker, amount and what
- * details has under "order"; all others are whoever's.
+ * details has under "order"; all others are whoever's. The worker that the
+ * desk has given a ticket stays (desk/assign.sql).
  */
 CREATE FUNCTION settle._write_order_tickets(
 	book regnamespace, platforms text[], shops text[], order_nos text[],
@@ -304,7 +312,8 @@ BEGIN
 			JOIN %1$s.ticket AS b ON b.ticket_id = w.ticket_id
 			CROSS JOIN LATERAL (
 				SELECT w.order_ref, w.type, CASE WHEN w.sets_done THEN w.done_at ELSE coalesce(b.done_at, w.kept_done_at) END AS done_at,
-					w.project::%2$I.ltree AS project, w.region::%2$I.ltree AS region, w.platform AS channel, w.customer, w.worker, w.amount, b.details || w.details AS details
+					w.project::%2$I.ltree AS project, w.region::%2$I.ltree AS region, w.platform AS channel, w.customer,
+					CASE WHEN EXISTS (SELECT FROM %1$s.assignment AS a WHERE a.ticket_id = w.ticket_id) THEN b.worker ELSE w.worker END AS worker, w.amount, b.details || w.details AS details
 			) AS n
 			WHERE t.ticket_id = w.ticket_id AND NOT w.released
 				AND (t.order_ref, t.type, t.done_at, t.project::text, t.region::text, t.channel, t.customer, t.worker, t.amount, t.details)
@@ -348,8 +357,9 @@ BEGIN
 		LEFT JOIN %1$s.ticket AS t ON t.ticket_id = w.ticket_id
 		WHERE NOT EXISTS (SELECT FROM %1$s.sold_ticket AS k WHERE k.ticket_id = w.ticket_id AND k.released_by IS NOT NULL)
 			AND (t.ticket_id IS NULL OR w.sets_done AND t.done_at IS DISTINCT FROM w.done_at
-				OR (t.order_ref, t.type, t.project::text, t.region::text, t.channel, t.customer, t.worker, t.amount, t.details -> 'order')
-				IS DISTINCT FROM (w.order_ref, w.type, w.project, w.region, w.platform, w.customer, w.worker, w.amount, w.details -> 'order'))
+				OR (t.order_ref, t.type, t.project::text, t.region::text, t.channel, t.customer, t.amount, t.details -> 'order')
+				IS DISTINCT FROM (w.order_ref, w.type, w.project, w.region, w.platform, w.customer, w.amount, w.details -> 'order')
+				OR t.worker IS DISTINCT FROM w.worker AND NOT EXISTS (SELECT FROM %1$s.assignment AS a WHERE a.ticket_id = w.ticket_id))
 		UNION ALL
 		SELECT k.ticket_id, 'is asked for by no rule any more'
 		FROM %1$s.sold_ticket AS k JOIN %1$s.ticket AS t ON t.ticket_id = k.ticket_id

@@ -146,6 +146,24 @@ static const Invariant invariants[] = {
 		"ON e.ticket_id = t.ticket_id WHERE t.stage IS DISTINCT FROM e.now"
 	},
 	{
+		/* of tickets that have been open with one person since, the later ones found the earlier ones there */
+		"no team gives somebody more open tickets than his capacity",
+		"SELECT n.ticket_id, format('is open ticket %%s of \"%%s\", whose capacity was %%s', n.n, n.staff, n.capacity) "
+		"FROM (SELECT a.*, row_number() OVER (PARTITION BY a.staff ORDER BY a.assignment_id) AS n "
+		"FROM (SELECT DISTINCT ON (x.ticket_id) x.* FROM %1$s.assignment AS x ORDER BY x.ticket_id, x.assignment_id DESC) AS a "
+		"JOIN %1$s.ticket AS t ON t.ticket_id = a.ticket_id AND t.worker = a.staff AND t.done_at IS NULL "
+		"JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage AND NOT s.ready AND s.ends IS NULL "
+		"WHERE NOT EXISTS (SELECT FROM %1$s.ticket_event AS e LEFT JOIN %1$s.stage AS w ON w.type = t.type AND w.version = t.type_version AND w.stage = e.was "
+		"WHERE e.ticket_id = a.ticket_id AND e.at > a.assigned_at "
+		"AND (e.what IN ('assigned', 'opened', 'moved over') OR e.what = 'moved' AND (w.ready OR w.ends IS NOT NULL)))) AS n "
+		"WHERE n.n > n.capacity"
+	},
+	{
+		"who has a ticket by the choice of a team is a member of it",
+		"SELECT a.ticket_id, format('\"%%s\" is no member of team \"%%s\"', a.staff, a.team) FROM %1$s.assignment AS a "
+		"WHERE a.team IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.team_member AS m WHERE m.team = a.team AND m.staff = a.staff)"
+	},
+	{
 		"a deadline runs for a ticket that is on its way, and no longer",
 		"SELECT d.ticket_id || ' ' || d.kind, format('is %%s, the ticket stands in %%s', d.state, coalesce(t.stage, 'none')) "
 		"FROM %1$s.ticket_due AS d LEFT JOIN %1$s.ticket AS t ON t.ticket_id = d.ticket_id "

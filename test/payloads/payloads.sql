@@ -61,7 +61,7 @@ FROM (VALUES
 	('total_yuan', 'total_amount'), ('payer_yuan', 'payer_amount'), ('amount_yuan', 'amount'), ('fee_yuan', 'fee_amount amount'), ('adjust_yuan', 'adjust_amount amount'), ('settle_yuan', 'settled_amount settle_amount'), ('commission_yuan', 'commission'), ('service_fee_yuan', 'service_fee'), ('shared_yuan', 'shared_amount'), ('return_yuan', 'amount'), ('amount_raw', 'raw_amount'), ('amount_claimed', 'amount'),
 	('com', 'carrier'), ('nu', 'tracking_no'), ('event_count', 'events'), ('node_count', 'events'), ('new_carrier', 'carrier_corrected'), ('com_new', 'carrier_corrected'),
 	('external_userid', 'external_userid customer_no customer_ref'), ('customer_id', 'customer_ref customer_no'), ('createtime', 'followed_at'), ('change_type', 'topic'), ('tag', 'topic'), ('notify_id', 'signal_no'), ('msg_id', 'signal_no'), ('msg_key', 'signal_no'),
-	('members', 'member_count'), ('ticket_status', 'status'), ('ticket_id', 'ticket_no'), ('workcard_id', 'ticket_no')
+	('members', 'member_count'), ('lines_paid', 'line_paid'), ('line_paid_yuan', 'line_paid'), ('allocation', 'line_paid'), ('allocated_yuan', 'line_paid'), ('shares', 'line_paid'), ('store_code', 'store_ref store'), ('staff_unionid', 'staff_ref'), ('ticket_status', 'status'), ('ticket_id', 'ticket_no'), ('workcard_id', 'ticket_no')
 ) AS s (name, columns);
 CREATE FUNCTION payloads.with_synonyms(facts jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
 	SELECT coalesce(jsonb_object_agg(s.name, facts -> c.name), '{}') || facts

@@ -199,12 +199,14 @@ SELECT public.land('T', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{66}')
 CALL settle.tick('trade');
 SELECT is((SELECT order_no FROM trade.order_problem), 'U', 'a type that is not there costs its order alone');
 SELECT settle.end_order_ticket_rule('trade', 'unheard', '2025-01-01') \g /dev/null
+SELECT settle.assign_ticket('trade', 'taobao:corner:T:T1:fit', '77', 'knows the house') \g /dev/null
 SELECT settle.move_ticket('trade', 'taobao:corner:T:T1:fit', 'finish', '{"wall": "brick"}') \g /dev/null
 CALL settle.tick('trade');
 SELECT results_eq($$ SELECT stage, details ->> 'wall', done_at IS NOT NULL FROM trade.ticket WHERE ticket_id = 'taobao:corner:T:T1:fit' $$, $$ VALUES ('done', 'brick', true) $$, 'a move makes it ready');
 SELECT public.land_refund('T-r1', 'T', 'T1', 6) \g /dev/null
 CALL settle.tick('trade');
 SELECT is((SELECT sum(amount) FROM trade.line_detail WHERE ticket_key = 'taobao:corner:T:T1:fit'), 6.00, 'a refund corrects it where it stands');
+SELECT is((SELECT worker FROM trade.ticket WHERE ticket_id = 'taobao:corner:T:T1:fit'), '77', 'and whom the desk has given it keeps it');
 SELECT public.land('T', 'TRADE_CLOSED', '2025-10-30 09:02:00', '{66}') \g /dev/null
 CALL settle.tick('trade');
 SELECT results_eq($$ SELECT t.stage, t.done_at IS NULL, (SELECT sum(l.amount) FROM trade.line_detail AS l WHERE l.ticket_key = t.ticket_id) FROM trade.ticket AS t WHERE t.ticket_id = 'taobao:corner:T:T1:fit' $$,
