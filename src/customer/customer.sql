@@ -161,7 +161,11 @@ COMMENT ON FUNCTION settle._create_customer_tables(name) IS 'makes the tables of
 CREATE FUNCTION settle.shipped_key_type() RETURNS TABLE (key_type text, strength text, exclusive boolean, rank integer, pattern text, masked boolean, title text)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	BEGIN ATOMIC
-		SELECT v.key_type, v.strength, v.exclusive, v.rank, v.pattern, v.masked, v.title
+		-- what programs write where they know nothing, or hide something, is nobody's
+		SELECT v.key_type, v.strength, v.exclusive, v.rank,
+			CASE WHEN v.strength OPERATOR(pg_catalog.=) 'strong' AND v.rank OPERATOR(pg_catalog.>) 0
+				THEN '(?i)^(?!(0+|-+|null|none|nil|nan|undefined|unknown)$)[^[:space:]*]+$' ELSE v.pattern END,
+			v.masked, v.title
 		FROM (VALUES
 			('same'::text, 'strong'::text, false, 0, NULL::text, false, 'what a person has said is one customer'::text),
 			('apart', 'strong', true, 0, NULL, false, 'what a person has said is not one customer; scope is the decision'),

@@ -108,6 +108,13 @@ CALL settle.tick(:book);
 SELECT is(public.failures(), NULL, 'no step fails');
 SELECT is((SELECT state FROM ticket_link WHERE ticket_no = '7'), 'unlinked', 'it is the number of no order');
 
+-- Words that programs write where they know nobody join nobody
+INSERT INTO staging (platform, shop, payload) SELECT 'wxshop', 'sph1', jsonb_build_object('order', jsonb_build_object('order_id', word || n, 'status', 20, 'unionid', word, 'create_time', 1699754400, 'update_time', 1699754500))
+FROM unnest('{0,000,NULL,None,undefined," ",-,o6_bm***,oU-real}'::text[]) AS word, generate_series(1, 2) AS n;
+CALL settle.tick(:book);
+SELECT is((SELECT string_agg(c.subjects, ', ') FROM (SELECT string_agg(subject, ' ' ORDER BY subject) AS subjects FROM subject_customer WHERE platform = 'wxshop' GROUP BY customer HAVING count(*) > 1) AS c),
+    'wxshop:order:oU-real1 wxshop:order:oU-real2', 'two without a unionid are not one customer');
+
 -- Whoever is erased chose his own name
 SELECT public.land('E1', 'e1', more => '{"receiver_name": "order_no", "buyer_nick": "seller_nick", "receiver_mobile": "13900000001"}') \g /dev/null
 SELECT public.land('E' || i, 'e' || i) FROM generate_series(2, 1005) AS i \g /dev/null
