@@ -125,8 +125,41 @@ SELECT ticket_id, team, reason FROM desk_test.unassigned ORDER BY 1;
 SELECT settle.assign_ticket('desk_test', 'Q5', '1002', 'has learned it');
 SELECT settle.assign_ticket('desk_test', 'Q5');
 SELECT object, message, settled_at IS NOT NULL AS settled FROM desk_test.alert WHERE kind = 'unassigned' ORDER BY 1;
+-- 5. Deadlines. An air conditioner is cleaned within 20 working hours, for a gold
+--    customer in half an hour. National Day is free, the Sunday before it works as a Tuesday.
+INSERT INTO desk_test.calendar (calendar, time_zone) VALUES ('shop', 'Asia/Shanghai');
+INSERT INTO desk_test.calendar_hours (calendar, weekday, opens, closes) SELECT 'shop', day, '09:00', '18:00' FROM generate_series(1, 5) AS day;
+INSERT INTO desk_test.calendar_day (calendar, day, weekday, title) VALUES ('shop', '2025-09-28', 2, 'makes up for National Day');
+INSERT INTO desk_test.calendar_day (calendar, day, title) SELECT 'shop', day::date, 'National Day' FROM generate_series(timestamp '2025-10-01', '2025-10-08', '1 day') AS day;
+SELECT settle.add_working_time('desk_test', 'shop', since, '2 hours') AS due, title FROM (VALUES
+    (timestamptz '2025-09-26 17:00+08', 'Friday evening'), ('2025-09-30 17:00+08', 'the last evening before the holiday'), ('2025-11-11 03:00+08', 'at night')) AS v (since, title);
+SELECT settle.working_time('desk_test', 'shop', '2025-09-01 00:00+08', '2025-11-01 00:00+08');
+SELECT settle.add_type('desk_test', $json${"type": "clean", "project": "clean.ac",
+    "stages": [{"stage": "new", "initial": true}, {"stage": "asked", "pauses": true}, {"stage": "done", "ready": true}],
+    "moves": [{"move": "ask", "from_stage": "new", "to_stage": "asked"}, {"move": "go_on", "from_stage": "asked", "to_stage": "new"}, {"move": "finish", "from_stage": "new", "to_stage": "done"}]}$json$), settle.enable_type('desk_test', 'clean');
+INSERT INTO desk_test.deadline_target (type, kind, level, within, calendar) VALUES ('clean', 'done', NULL, '20 hours', 'shop'), ('clean', 'done', 'gold', '30 minutes', NULL);
+-- gold or north, but what of gold in the north?
+INSERT INTO desk_test.deadline_target (type, kind, region, within) VALUES ('clean', 'done', 'cn.north', '1 hour');
+INSERT INTO desk_test.manager (staff, manager) VALUES ('7', '70'), ('70', '700');
+INSERT INTO desk_test.ticket (ticket_id, type, opened_at, project, region, level, worker, amount) VALUES
+    ('C1', 'clean', '2025-09-30 10:00+08', 'clean.ac', 'cn.east', NULL, '7', 80), ('C2', 'clean', '2025-09-30 10:00+08', 'clean.ac', 'cn.east', 'gold', '7', 80);
+SELECT ticket_id, kind, stage, state, due_at, within, calendar FROM desk_test.ticket_deadline ORDER BY ticket_id;
+-- both are late, and the manager knows; a minute later there is nothing to say
+SELECT settle.watch('desk_test');
+SELECT settle.watch('desk_test');
+SELECT kind, object, message FROM desk_test.alert WHERE object LIKE 'C%' AND settled_at IS NULL ORDER BY object, kind;
+-- one may wait, which is more than a tenth
+SELECT settle.hold_escalation('desk_test', 'C1', now() + interval '2 days', 'the part arrives tomorrow');
+SELECT settle.hold_escalation('desk_test', 'C2', now() + interval '2 days', 'and this one');
+-- five hours later
+SELECT settle._watch_at('desk_test', now() + interval '5 hours') - 'stuck';
+SELECT ticket_id, state, late_by > interval '1 day' AS late, escalated_to, escalations FROM desk_test.ticket_deadline ORDER BY ticket_id;
+SELECT settle.move_ticket('desk_test', t, 'finish') FROM unnest('{C1,C2}'::text[]) AS t;
+SELECT settle.watch('desk_test');
+SELECT ticket_id, state FROM desk_test.ticket_deadline ORDER BY ticket_id;
 
--- 5. Two teams work on one repair at the same time; then two tickets turn out to be one matter
+-- 6. Two teams work on one repair at the same time; then two tickets turn out to
+--    be one matter.
 SELECT settle.add_type('desk_test', $json${
     "type": "fault", "project": "repair",
     "stages": [{"stage": "new", "initial": true}, {"stage": "parts", "waits": "collect"}, {"stage": "done", "ready": true, "ends": "done"}],

@@ -99,12 +99,25 @@ BEGIN
 			campaign_memo boolean NOT NULL DEFAULT false,
 			suggestion_limit integer NOT NULL DEFAULT 5 CHECK (suggestion_limit > 1),
 			staging_days integer NOT NULL DEFAULT 90 CHECK (staging_days > 0),
+			due_soon interval NOT NULL DEFAULT '1 hour' CHECK (due_soon >= interval '0'),
+			stuck_after interval NOT NULL DEFAULT '24 hours' CHECK (stuck_after >= interval '1 minute'),
+			escalation_interval interval NOT NULL DEFAULT '4 hours' CHECK (escalation_interval > interval '0' AND extract(year FROM escalation_interval) = 0 AND extract(month FROM escalation_interval) = 0),
+			hold_share numeric NOT NULL DEFAULT 0.10 CHECK (hold_share BETWEEN 0 AND 1),
+			hold_window interval NOT NULL DEFAULT '30 days' CHECK (hold_window > interval '0'),
+			duty_manager text CHECK (duty_manager <> ''),
+			alert_platform text CHECK (alert_platform <> ''),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
 		COMMENT ON COLUMN %1$I.book.suggestion_limit IS 'a weak key that more customers have than this suggests nothing';
 		COMMENT ON COLUMN %1$I.book.follower_policy IS 'of several of the staff who have a customer as a contact when he orders, who counts: first, the one who has had him longest, or last, who added him last';
 		COMMENT ON COLUMN %1$I.book.follower_inherited IS 'whether a contact counts that was assigned to the staff by others';
+		COMMENT ON COLUMN %1$I.book.due_soon IS 'how long before a deadline there is an alert, a quarter of its time at most';
+		COMMENT ON COLUMN %1$I.book.stuck_after IS 'a ticket to which nothing has happened for so long is stuck';
+		COMMENT ON COLUMN %1$I.book.escalation_interval IS 'working time that each manager has before what is late goes to the next';
+		COMMENT ON COLUMN %1$I.book.hold_share IS 'share of the tickets that were late in the last hold_window whose escalation may be held by hand';
+		COMMENT ON COLUMN %1$I.book.duty_manager IS 'who gets what is late of tickets whose worker has no manager, or that have none';
+		COMMENT ON COLUMN %1$I.book.alert_platform IS 'platform to which alerts of deadlines are sent; null: none';
 		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
@@ -195,6 +208,9 @@ BEGIN
 	PERFORM settle._create_split_tables(book);
 	PERFORM settle._create_event_tables(book);
 	PERFORM settle._create_assign_tables(book);
+	PERFORM settle._create_calendar_tables(book);
+	PERFORM settle._create_deadline_tables(book);
+	PERFORM settle._create_watch_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 

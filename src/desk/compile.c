@@ -553,6 +553,7 @@ settle_desk_compile(const Desk *desk, DeskType *type)
 	compile_moves(desk, type);
 	compile_nodes(desk, type);
 	compile_follow_ups(desk, type);
+	type->timed = settle_desk_read(desk, type, "SELECT true FROM %1$s.deadline_target AS d WHERE d.type = $1 AND $2 > 0 LIMIT 1") > 0;
 	write_lookups(type);
 
 	desc = CreateTemplateTupleDesc(type->scope.nnames);

@@ -151,6 +151,7 @@ typedef struct DeskType
 	DeskNode   *nodes;
 	int			nfollow_ups;
 	DeskFollowUp *follow_ups;
+	bool		timed;			/* has targets for deadlines */
 	SettleScope scope;			/* the ticket's columns, then its form and what it refers to */
 	int			ncolumns;		/* of the ticket */
 	TupleTableSlot *slot;
@@ -294,6 +295,7 @@ typedef enum DeskStatement
 {
 	DESK_NOTE,
 	DESK_MOVE,
+	DESK_DUE,
 	DESK_AT_ONCE
 } DeskStatement;
 

@@ -32,7 +32,8 @@ typedef struct Event
 } Event;
 
 /*
- * Statements that every ticket needs; %s is the book.  Their plans are kept
+ * Statements that every ticket needs; %s is the book: its schema, or where they
+ * begin with SELECT the argument of a function.  Their plans are kept
  * apart from those of book/execute.c, which may give up plans to make room:
  * a move is still being executed while what settles at once asks for its own.
  */
@@ -51,6 +52,10 @@ static const struct
 		"UPDATE %s.ticket AS t SET stage = NULL, move = $2, details = t.details || coalesce($3, '{}') "
 		"WHERE t.ticket_id = $1 AND t.type IS NOT NULL RETURNING t.stage",
 		3, {TEXTOID, TEXTOID, JSONBOID}
+	},
+	[DESK_DUE] = {
+		"SELECT settle._set_due(%s, $1, $2, $3)",
+		3, {TEXTOID, TEXTOID, TEXTOID}
 	},
 	[DESK_AT_ONCE] = {
 		"SELECT settle._settle_at_once(%s, $1)",
@@ -86,7 +91,7 @@ settle_desk_plan(const SettleBook *book, DeskStatement statement)
 	kept = hash_search(plans, &wanted.key, HASH_FIND, NULL);
 	if (kept == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(psprintf(statements[statement].sql, statement == DESK_AT_ONCE ? quote_literal_cstr(book->name) : book->name), statements[statement].nargs, (Oid *) statements[statement].types);
+		SPIPlanPtr	plan = SPI_prepare(psprintf(statements[statement].sql, strncmp(statements[statement].sql, "SELECT", 6) == 0 ? quote_literal_cstr(book->name) : book->name), statements[statement].nargs, (Oid *) statements[statement].types);
 
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare a statement on tickets of book \"%s\": %s", book->label, SPI_result_code_string(SPI_result));
@@ -126,6 +131,24 @@ note_event(const SettleBook *book, const char *ticket, const Event *event)
 	set_text(values, nulls, 8, event->reason != NULL ? event->reason : settle_reason_given(book->schema));
 	if (SPI_execute_plan(settle_desk_plan(book, DESK_NOTE), values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not note an event of ticket \"%s\"", ticket);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Has the deadlines of a ticket follow what happened to it; inside enter and SPI.
+ */
+static void
+set_due(const SettleBook *book, const char *ticket, const Event *event)
+{
+	Datum		values[3];
+	char		nulls[3];
+	MemoryContext old = CurrentMemoryContext;
+
+	set_text(values, nulls, 0, ticket);
+	set_text(values, nulls, 1, event->what);
+	set_text(values, nulls, 2, event->was);
+	if (SPI_execute_plan(settle_desk_plan(book, DESK_DUE), values, nulls, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not set the deadlines of ticket \"%s\"", ticket);
 	MemoryContextSwitchTo(old);
 }
 
@@ -386,6 +409,8 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	SPI_connect();
 	for (int i = 0; i < n; i++)
 		note_event(&desk->book, ticket, &events[i]);
+	if (type->timed && (after == NULL || events[0].version != 0 || move != NULL))
+		set_due(&desk->book, ticket, &events[0]);
 	if (type->nnodes > 0 && (move != NULL || after == NULL))
 		forget_approvals(&desk->book, ticket);
 	foreach(lc, follow)

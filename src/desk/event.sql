@@ -50,14 +50,14 @@ BEGIN
 				CASE WHEN e.stays AND s.ends IS NULL THEN coalesce(e.until, now()) - e.at END AS lasted,
 				e.event_id, e.ticket_id AS of_ticket
 			FROM (
-				SELECT x.*, y.stays, lead(x.at) OVER (PARTITION BY x.timeline, x.ticket_id, y.stays OR x.what = 'deleted' ORDER BY x.event_id) AS until
+				SELECT x.*, y.stays, lead(x.at) OVER (PARTITION BY x.timeline, x.ticket_id, y.stays OR x.what = 'deleted' OR (x.what = 'merged' AND x.changes ? 'merged_into') ORDER BY x.event_id) AS until
 				FROM (
 					SELECT o.ticket_id AS timeline, o.* FROM %1$I.ticket_event AS o
 					UNION ALL
 					SELECT d.ticket_id, m.*
 					FROM %1$I.ticket_division AS d JOIN %1$I.ticket_share AS h ON h.division_id = d.division_id JOIN %1$I.ticket_event AS m ON m.ticket_id = h.ticket_id
 					WHERE d.what <> 'split' AND d.undone_at IS NULL
-				) AS x CROSS JOIN LATERAL (SELECT x.what IN ('opened', 'moved', 'moved over') AS stays) AS y
+				) AS x CROSS JOIN LATERAL (SELECT x.what IN ('opened', 'moved', 'moved over') OR (x.what = 'unmerged' AND x.now IS NOT NULL) AS stays) AS y
 			) AS e
 			LEFT JOIN %1$I.ticket AS t ON t.ticket_id = e.ticket_id
 			LEFT JOIN %1$I.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = e.now AND e.stays;

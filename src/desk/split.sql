@@ -319,6 +319,8 @@ BEGIN
 		SELECT d.ticket_id, d.actor, d.what, jsonb_build_object('amount', jsonb_build_array(d.amount_was, d.amount_now)), d.reason
 		FROM %1$s.ticket_division AS d WHERE d.division_id = $1
 	$sql$, book) USING division;
+	-- its deadlines rest with a ticket
+	PERFORM settle._set_due(book, t, 'deleted', NULL) FROM unnest(tickets) AS t;
 	PERFORM settle._settle_at_once(book, true);
 	EXECUTE format($sql$
 		UPDATE %1$s.ticket AS t SET amount = n.amount, cost = n.cost, tax = n.tax, done_at = n.done_at, merged_into = n.merged_into
@@ -477,12 +479,18 @@ BEGIN
 	EXECUTE format($sql$
 		WITH undone AS (
 			UPDATE %1$s.ticket_division AS d SET undone_at = now() WHERE d.division_id = $1
+		), due AS (
+			-- deadlines that merging has dropped
+			UPDATE %1$s.ticket_due AS x SET done_at = NULL, next_at = now(),
+				state = CASE WHEN x.due_at IS NULL THEN 'paused' ELSE 'running' END, paused_at = CASE WHEN x.due_at IS NULL THEN now() END
+			FROM %1$s.ticket_division AS d JOIN %1$s.ticket_share AS s ON s.division_id = d.division_id
+			WHERE d.division_id = $1 AND x.ticket_id = s.ticket_id AND x.state = 'dropped' AND x.done_at >= d.at
 		), noted AS (
-			INSERT INTO %1$s.ticket_event (ticket_id, actor, what, changes, reason)
-			SELECT s.ticket_id, settle.actor($2), 'unmerged', jsonb_build_object('amount', jsonb_build_array(0, s.amount), 'merged_into', jsonb_build_array($3, NULL)), $4
-			FROM %1$s.ticket_share AS s WHERE s.division_id = $1
+			INSERT INTO %1$s.ticket_event (ticket_id, actor, what, now, changes, reason)
+			SELECT s.ticket_id, settle.actor($2), 'unmerged', g.stage, jsonb_build_object('amount', jsonb_build_array(0, s.amount), 'merged_into', jsonb_build_array($3, NULL)), $4
+			FROM %1$s.ticket_share AS s JOIN %1$s.ticket AS g ON g.ticket_id = s.ticket_id WHERE s.division_id = $1
 			UNION ALL
-			SELECT $3, settle.actor($2), 'unmerged', jsonb_build_object('amount', jsonb_build_array($5, $5 - $6)), $4
+			SELECT $3, settle.actor($2), 'unmerged', NULL, jsonb_build_object('amount', jsonb_build_array($5, $5 - $6)), $4
 		)
 		UPDATE %1$s.ticket AS t SET amount = t.amount + n.amount, cost = t.cost + n.cost, tax = t.tax + n.tax, merged_into = NULL, done_at = coalesce(n.done_at, t.done_at)
 		FROM (

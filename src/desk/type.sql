@@ -79,12 +79,13 @@ BEGIN
 			initial boolean NOT NULL DEFAULT false,
 			ready boolean NOT NULL DEFAULT false,
 			work boolean NOT NULL DEFAULT false,
+			pauses boolean NOT NULL DEFAULT false,
 			ends text CHECK (ends IN ('done', 'cancelled')),
 			waits text,
 			PRIMARY KEY (type, version, stage),
 			FOREIGN KEY (type, version) REFERENCES %1$I.ticket_type
 		);
-		COMMENT ON TABLE %1$I.stage IS 'where tickets of a type stand: initial ones may be opened in, the first by place is where they are; ready ones are settled; in work ones time counts as work; ends says how the way of a ticket ends there; in one that waits a ticket stands until its parts have ended, then it makes the move that waits names';
+		COMMENT ON TABLE %1$I.stage IS 'where tickets of a type stand: initial ones may be opened in, the first by place is where they are; ready ones are settled; in work ones time counts as work; in pausing ones, which wait for somebody else, the clock of deadlines stands; ends says how the way of a ticket ends there; in one that waits a ticket stands until its parts have ended, then it makes the move that waits names';
 
 		CREATE TABLE %1$I.move (
 			type text,
@@ -166,7 +167,7 @@ CREATE FUNCTION settle._type_parts() RETURNS TABLE (part text, relation text, de
 		SELECT v.part, v.relation, v.defaults
 		FROM (VALUES
 			('fields', 'form_field', '{"region": "", "required": "false", "shown": "true"}'::jsonb),
-			('stages', 'stage', '{"initial": false, "ready": false, "work": false}'),
+			('stages', 'stage', '{"initial": false, "ready": false, "work": false, "pauses": false}'),
 			('moves', 'move', '{"region": "", "valid": "(,)", "off": false, "guard": "true", "requires": []}'),
 			('nodes', 'move_node', '{}'),
 			('follow_ups', 'follow_up', '{"applies_when": "true", "after": "0"}')) AS v (part, relation, defaults);

@@ -155,7 +155,7 @@ static const Invariant invariants[] = {
 		"JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage AND NOT s.ready AND s.ends IS NULL "
 		"WHERE NOT EXISTS (SELECT FROM %1$s.ticket_event AS e LEFT JOIN %1$s.stage AS w ON w.type = t.type AND w.version = t.type_version AND w.stage = e.was "
 		"WHERE e.ticket_id = a.ticket_id AND e.at > a.assigned_at "
-		"AND (e.what IN ('assigned', 'opened', 'moved over') OR e.changes ? 'merged_into' OR e.what = 'moved' AND (w.ready OR w.ends IS NOT NULL)))) AS n "
+		"AND (e.what IN ('assigned', 'opened', 'moved over') OR e.what = 'merged' AND e.changes ? 'merged_into' OR e.what = 'moved' AND (w.ready OR w.ends IS NOT NULL)))) AS n "
 		"WHERE n.n > n.capacity"
 	},
 	{
@@ -194,6 +194,18 @@ static const Invariant invariants[] = {
 		"SELECT t.ticket_id, coalesce(t.merged_into, t.part_of) FROM %1$s.ticket AS t WHERE coalesce(t.merged_into, t.part_of) IS NOT NULL "
 		"UNION SELECT u.ticket_id, coalesce(t.merged_into, t.part_of) FROM up AS u JOIN %1$s.ticket AS t ON t.ticket_id = u.above WHERE coalesce(t.merged_into, t.part_of) IS NOT NULL) "
 		"SELECT u.ticket_id, 'leads to itself' FROM up AS u WHERE u.above = u.ticket_id"
+	},
+	{
+		"a deadline runs for a ticket that is on its way, and no longer",
+		"SELECT d.ticket_id || ' ' || d.kind, format('is %%s, the ticket stands in %%s', d.state, coalesce(t.stage, 'none')) "
+		"FROM %1$s.ticket_due AS d LEFT JOIN %1$s.ticket AS t ON t.ticket_id = d.ticket_id "
+		"LEFT JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage "
+		"WHERE d.state IN ('running', 'paused') AND (s.stage IS NULL OR s.ready OR s.ends IS NOT NULL OR (d.kind = 'stage' AND d.stage <> t.stage) OR (d.state = 'paused') > s.pauses)"
+	},
+	{
+		"an alert of a deadline is open while its row is one that was told",
+		"SELECT a.object, 'alert ' || a.alert_id || ' of kind ' || a.kind FROM %1$s.alert AS a "
+		"WHERE a.kind IN ('due', 'late') AND a.settled_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
 	},
 	{
 		"tickets of orders are what the rules say",

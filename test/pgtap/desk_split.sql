@@ -113,11 +113,13 @@ SELECT is_empty($$ SELECT * FROM settle.check('desk') $$, 'all of it holds');
 ----------------------------------------------------------------------------------------------------
 -- Merging
 ----------------------------------------------------------------------------------------------------
+INSERT INTO deadline_target (type, kind, within) VALUES ('repair', 'done', '1 day') \g /dev/null
 SELECT settle.open_ticket('desk', 'repair', region => 'cn', amount => n * 10.01, customer => 'customer:2', order_ref => CASE n WHEN 1 THEN 'O2' END, worker => '9', ticket_id => 'M' || n) FROM generate_series(1, 4) AS n \g /dev/null
 SELECT settle.open_ticket('desk', 'repair', region => 'cn', amount => 1, customer => 'customer:3', ticket_id => 'N1'), settle.open_ticket('desk', 'repair', region => 'cn', amount => 1, customer => 'customer:2', order_ref => 'O3', ticket_id => 'N2'),
     settle.open_ticket('desk', 'repair', region => 'cn', amount => 1, customer => 'customer:2', ticket_id => 'N3') \g /dev/null
 UPDATE ticket SET currency = 'USD' WHERE ticket_id = 'N3';
 SELECT is(settle.merge_tickets('desk', '{M2,M1,M3}', 'M1', 'the same fault'), 60.06, 'tickets are merged');
+SELECT is((SELECT string_agg(state, ' ' ORDER BY ticket_id) FROM ticket_due WHERE ticket_id ~ '^M'), 'running dropped dropped running', 'nobody is late with what rests');
 SELECT is((SELECT string_agg(concat_ws(' ', ticket_id, amount, stage, merged_into), ', ' ORDER BY ticket_id) FROM ticket WHERE ticket_id ~ '^M'), 'M1 60.06 new, M2 0 new M1, M3 0 new M1, M4 40.04 new', 'one has the sum');
 SELECT is((SELECT string_agg(concat_ws(' ', of_ticket, what, changes, reason), ', ' ORDER BY event_id) FROM ticket_timeline WHERE ticket_id = 'M1' AND what <> 'assigned'),
     'M1 opened, M2 opened, M3 opened, M2 merged {"amount": [20.02, 0], "merged_into": [null, "M1"]} the same fault, M3 merged {"amount": [30.03, 0], "merged_into": [null, "M1"]} the same fault, M1 merged {"amount": [10.01, 60.06]} the same fault', 'its timeline has what happened to them');
@@ -143,6 +145,7 @@ SELECT is(public.failure($$SELECT settle.unmerge_tickets('desk', 'M1', 'x')$$), 
 UPDATE ticket SET amount = 60.06 + 1 WHERE ticket_id = 'M1';
 SELECT is(settle.unmerge_tickets('desk', 'M1', 'two faults'), '{M2,M3}', 'then the one before');
 SELECT is((SELECT string_agg(concat_ws(' ', ticket_id, amount, merged_into), ', ' ORDER BY ticket_id) FROM ticket WHERE ticket_id ~ '^M'), 'M1 11.01, M2 20.02, M3 30.03, M4 40.04', 'each has what it gave, the survivor what changed');
+SELECT is((SELECT string_agg(state, ' ' ORDER BY ticket_id) FROM ticket_due WHERE ticket_id ~ '^M'), 'running running running running', 'its own deadlines');
 SELECT is((SELECT count(*) FROM ticket_timeline WHERE ticket_id = 'M1' AND of_ticket <> 'M1'), 0::bigint, 'and its own timeline');
 SELECT is(settle.move_ticket('desk', 'M2', 'bill'), 'billed', 'and its own way');
 SELECT is_empty($$ SELECT * FROM settle.check('desk') $$, 'all of it holds');
