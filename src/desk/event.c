@@ -32,16 +32,16 @@ typedef struct Event
 } Event;
 
 /*
- * Statements that every ticket needs; %s is the book: its schema, or where they
- * begin with SELECT the argument of a function.  Their plans are kept
- * apart from those of book/execute.c, which may give up plans to make room:
- * a move is still being executed while what settles at once asks for its own.
+ * Statements that every ticket needs; %s is the book.  Their plans are kept
+ * apart from those of book/execute.c, which may give up plans to make room: a
+ * move is still being executed while what settles at once asks for its own.
  */
 static const struct
 {
 	const char *sql;
 	int			nargs;
 	Oid			types[9];
+	bool		calls;			/* a function, to which the book is a value */
 }			statements[] = {
 	[DESK_NOTE] = {
 		"INSERT INTO %s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -55,11 +55,11 @@ static const struct
 	},
 	[DESK_DUE] = {
 		"SELECT settle._set_due(%s, $1, $2, $3)",
-		3, {TEXTOID, TEXTOID, TEXTOID}
+		3, {TEXTOID, TEXTOID, TEXTOID}, true
 	},
 	[DESK_AT_ONCE] = {
 		"SELECT settle._settle_at_once(%s, $1)",
-		1, {BOOLOID}
+		1, {BOOLOID}, true
 	},
 };
 
@@ -91,7 +91,8 @@ settle_desk_plan(const SettleBook *book, DeskStatement statement)
 	kept = hash_search(plans, &wanted.key, HASH_FIND, NULL);
 	if (kept == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(psprintf(statements[statement].sql, strncmp(statements[statement].sql, "SELECT", 6) == 0 ? quote_literal_cstr(book->name) : book->name), statements[statement].nargs, (Oid *) statements[statement].types);
+		const char *sql = psprintf(statements[statement].sql, statements[statement].calls ? quote_literal_cstr(book->name) : book->name);
+		SPIPlanPtr	plan = SPI_prepare(sql, statements[statement].nargs, (Oid *) statements[statement].types);
 
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare a statement on tickets of book \"%s\": %s", book->label, SPI_result_code_string(SPI_result));
