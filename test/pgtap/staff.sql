@@ -26,7 +26,7 @@ CREATE FUNCTION public.push(change text, staff text, customer text, at text) RET
 -- the order and the contact are of one person
 CREATE FUNCTION public.same_person(no text, customer text) RETURNS void LANGUAGE sql AS $$
     INSERT INTO served.customer_identity (platform, shop, scope, key_type, key_value, subject, version, precedence, tied, flags, staging_id)
-    SELECT split_part(s, ':', 1), '', '', 'unionid', 'union ' || customer, s, now(), '', false, '{}', 0
+    SELECT split_part(s, ':', 1), '', '', 'unionid', 'union-' || customer, s, now(), '', false, '{}', 0
     FROM unnest(ARRAY['taobao:order:' || no, 'wecom:contact:' || customer]) AS s ON CONFLICT DO NOTHING $$;
 CREATE PROCEDURE public.tick() LANGUAGE plpgsql AS $$ BEGIN
     PERFORM settle.ingest('served');
@@ -83,7 +83,7 @@ SELECT is_empty('SELECT * FROM served.unknown_alias', 'and known to be');
 SELECT settle.set_staff_alias('served', 'wecom', '', 'ann', '1001') \g /dev/null
 SELECT settle.set_staff_alias('served', 'wecom', '', 'bob', '1002') \g /dev/null
 SELECT settle.set_staff_alias('served', 'wecom', '', 'cat', '1003') \g /dev/null
-SELECT public.contact('w1', '[["ann", "01 10:00", 1], ["bob", "05 10:00", 1], ["cat", "07 10:00", 202]]', 'union w1') \g /dev/null
+SELECT public.contact('w1', '[["ann", "01 10:00", 1], ["bob", "05 10:00", 1], ["cat", "07 10:00", 202]]', 'union-w1') \g /dev/null
 SELECT public.push('del_follow_user', 'bob', 'w1', '10 10:00') \g /dev/null
 SELECT public.sell('2001', '04 10:00'), public.sell('2002', '06 10:00'), public.sell('2003', '08 10:00'), public.sell('2004', '10 12:00'), public.sell('2005', '01 09:00') \g /dev/null
 SELECT public.same_person(n::text, 'w1') FROM generate_series(2001, 2005) AS n \g /dev/null

@@ -44,7 +44,7 @@ BEGIN
         ON CONFLICT (payment_no, shop, platform) DO UPDATE SET status = excluded.status, refunded_amount = excluded.refunded_amount, staff_ref = excluded.staff_ref, order_ref = excluded.order_ref, attach = excluded.attach;
     WHEN what < 75 THEN
         INSERT INTO served.customer_identity (platform, shop, scope, key_type, key_value, subject, version, precedence, tied, flags, staging_id)
-        SELECT split_part(s, ':', 1), '', '', 'unionid', 'union ' || customer, s, now(), '', false, '{}', 0
+        SELECT split_part(s, ':', 1), '', '', 'unionid', 'union-' || customer, s, now(), '', false, '{}', 0
         FROM unnest(public.pick(ARRAY['{p:order:' || no || '}', '{wecom:contact:' || customer || '}', '{wecom:contact:' || customer || ',p:order:' || no || '}'])::text[]) AS s
         ON CONFLICT DO NOTHING;
     WHEN what < 92 THEN
