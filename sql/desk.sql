@@ -181,6 +181,11 @@ SELECT settle.move_ticket('desk_test', 'F1/1', 'reopen');
 SELECT settle.unsplit_ticket('desk_test', 'F1', 'one team is enough');
 SELECT ticket_id, stage, amount, merged_into FROM desk_test.ticket WHERE ticket_id ~ '^F' ORDER BY ticket_id;
 
+-- 7. The board: what is open, where, with which team, and how much of it is late.
+INSERT INTO desk_test.ticket (ticket_id, type, opened_at, project, region, level, amount) VALUES
+    ('C3', 'clean', now(), 'clean.ac', 'cn.east', NULL, 80), ('C4', 'clean', now(), 'clean.ac', 'cn.east', 'gold', 80), ('C5', 'clean', '2025-09-30 10:00+08', 'clean.ac', 'cn.east', 'gold', 80);
+SELECT type, stage, region, team, count, late, next_due < now() + interval '1 hour' AS within_the_hour FROM desk_test.board ORDER BY type, stage, region, team;
+
 SELECT * FROM settle.check('desk_test');
 SELECT type, version, string_agg(DISTINCT stage, ' ' ORDER BY stage) AS stages FROM desk_test.stage GROUP BY type, version ORDER BY type;
 SET client_min_messages = warning;

@@ -211,6 +211,7 @@ BEGIN
 	PERFORM settle._create_calendar_tables(book);
 	PERFORM settle._create_deadline_tables(book);
 	PERFORM settle._create_watch_tables(book);
+	PERFORM settle._create_board_view(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 

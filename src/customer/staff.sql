@@ -223,11 +223,10 @@ COMMENT ON FUNCTION settle._queue_read_results(regnamespace) IS 'notes which ann
 
 -- ---- evidence ----
 
-CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RETURNS text
+CREATE FUNCTION settle._staff_mention_query(book regnamespace, orders text) RETURNS text
 	LANGUAGE sql STABLE
 	RETURN pg_catalog.format($query$
-		SELECT o.platform, o.shop, o.order_no, m.line_no, o.ordered_at, m.evidence, e.rank, m.system, m.system_shop, m.kind, m.reference, m.weight,
-			a.staff_ref IS NOT NULL AS known, a.staff, e.estimate AND NOT r.final AS estimate, r.final
+		SELECT o.platform, o.shop, o.order_no, m.line_no, o.ordered_at, m.evidence, e.rank, m.system, m.system_shop, m.kind, m.reference, m.weight, e.estimate
 		FROM (SELECT x.*, coalesce(x.created_at, x.paid_at, x.version) AS ordered_at FROM %2$s AS x) AS o
 		CROSS JOIN LATERAL (
 			SELECT l.line_no, v.evidence, o.platform AS system, o.shop AS system_shop, v.kind, v.reference, 1::numeric AS weight
@@ -290,18 +289,28 @@ CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RET
 			ORDER BY x.platform DESC
 			LIMIT 1
 		) AS e
+		WHERE m.reference IS NOT NULL AND e.enabled
+	$query$, book, orders);
+COMMENT ON FUNCTION settle._staff_mention_query(regnamespace, text) IS
+	'the query for all references that are evidence of who served the lines of some orders, which are rows of <book>.shop_order, whomever they mean';
+
+CREATE FUNCTION settle._staff_evidence_query(book regnamespace, orders text) RETURNS text
+	LANGUAGE sql STABLE
+	RETURN pg_catalog.format($query$
+		SELECT m.platform, m.shop, m.order_no, m.line_no, m.ordered_at, m.evidence, m.rank, m.system, m.system_shop, m.kind, m.reference, m.weight,
+			a.staff_ref IS NOT NULL AS known, a.staff, m.estimate AND NOT r.final AS estimate, r.final
+		FROM (%2$s) AS m
 		CROSS JOIN LATERAL (
-			SELECT m.evidence IN ('line_guide', 'order_guide') AND EXISTS (SELECT FROM %1$s.staff_result AS x WHERE x.platform = o.platform AND x.order_no = o.order_no AND x.read_at IS NOT NULL) AS final
+			SELECT m.evidence IN ('line_guide', 'order_guide') AND EXISTS (SELECT FROM %1$s.staff_result AS x WHERE x.platform = m.platform AND x.order_no = m.order_no AND x.read_at IS NOT NULL) AS final
 		) AS r
 		LEFT JOIN LATERAL (
 			SELECT x.staff_ref, x.staff
 			FROM %1$s.staff_alias AS x
-			WHERE x.staff_ref = m.reference AND x.kind = m.kind AND x.platform IN (m.system, '') AND x.shop IN (m.system_shop, '') AND x.valid @> o.ordered_at
+			WHERE x.staff_ref = m.reference AND x.kind = m.kind AND x.platform IN (m.system, '') AND x.shop IN (m.system_shop, '') AND x.valid @> m.ordered_at
 			ORDER BY x.platform DESC, x.shop DESC
 			LIMIT 1
 		) AS a ON true
-		WHERE m.reference IS NOT NULL AND e.enabled
-	$query$, book, orders);
+	$query$, book, settle._staff_mention_query(book, orders));
 COMMENT ON FUNCTION settle._staff_evidence_query(regnamespace, text) IS
 	'the query for all evidence of who served the lines of some orders, which are rows of <book>.shop_order';
 
@@ -337,17 +346,20 @@ CREATE FUNCTION settle._unknown_alias_query(book regnamespace) RETURNS text
 		SELECT u.kind, u.platform, u.shop, u.reference, min(u.ordered_at) AS first_seen, max(u.ordered_at) AS last_seen,
 			count(DISTINCT (u.order_platform, u.order_shop, u.order_no)) AS orders, sum(u.line_paid)::numeric(38, 2) AS amount
 		FROM (
-			SELECT DISTINCT e.kind, e.system AS platform, e.system_shop AS shop, e.reference, e.ordered_at,
-				e.platform AS order_platform, e.shop AS order_shop, e.order_no, e.line_no, l.line_paid
-			FROM (%2$s) AS e JOIN %1$s.order_line AS l ON (l.platform, l.shop, l.order_no, l.line_no) = (e.platform, e.shop, e.order_no, e.line_no)
-			WHERE NOT e.known
+			SELECT DISTINCT m.kind, m.system AS platform, m.system_shop AS shop, m.reference, m.ordered_at,
+				m.platform AS order_platform, m.shop AS order_shop, m.order_no, m.line_no, l.line_paid
+			FROM (%2$s) AS m JOIN %1$s.order_line AS l ON (l.platform, l.shop, l.order_no, l.line_no) = (m.platform, m.shop, m.order_no, m.line_no)
+			WHERE NOT EXISTS (
+				SELECT FROM %1$s.staff_alias AS a
+				WHERE a.staff_ref = m.reference AND a.kind = m.kind AND a.platform IN (m.system, '') AND a.shop IN (m.system_shop, '') AND a.valid @> m.ordered_at
+			)
 			UNION ALL
 			SELECT 'store', s.platform, s.shop, s.store_ref, coalesce(o.created_at, o.paid_at, o.version), s.platform, s.shop, s.order_no, NULL, o.paid_amount
 			FROM %1$s.order_store AS s JOIN %1$s.shop_order AS o ON (o.platform, o.shop, o.order_no) = (s.platform, s.shop, s.order_no)
 			WHERE s.store IS NULL
 		) AS u
 		GROUP BY u.kind, u.platform, u.shop, u.reference
-	$query$, book, settle._staff_evidence_query(book, pg_catalog.format('%s.shop_order', book)));
+	$query$, book, settle._staff_mention_query(book, pg_catalog.format('%s.shop_order', book)));
 COMMENT ON FUNCTION settle._unknown_alias_query(regnamespace) IS 'the query of the view unknown_alias';
 
 CREATE FUNCTION settle._staff_found(book regnamespace)

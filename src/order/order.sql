@@ -225,8 +225,12 @@ END
 $function$;
 COMMENT ON FUNCTION settle._order_ticket_rules(regnamespace) IS 'the rules that make tickets of what was sold, as a ruleset: a decision for each part of an order, which gives the rules that hold';
 
--- Conditions are asked of what was sold, row by row; the rest is one statement.
-CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAULT NULL, shops text[] DEFAULT NULL, order_nos text[] DEFAULT NULL)
+/*
+ * Conditions are asked of what was sold, row by row; the rest is one statement.
+ * Each order is looked up by itself: it costs itself alone, whatever there is of
+ * others and is wrong with them.
+ */
+CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[], shops text[], order_nos text[])
 	RETURNS TABLE (
 		ticket_id text, platform text, shop text, order_no text, part text, line_no text, ticket text, rule text, type text,
 		order_ref text, opened_at timestamptz, done_at timestamptz, sets_done boolean, project text, region text, customer text, worker text, amount numeric, details jsonb
@@ -234,16 +238,6 @@ CREATE FUNCTION settle._wanted_tickets(book regnamespace, platforms text[] DEFAU
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
-DECLARE
-	-- each order is looked up by itself: it costs itself alone, whatever there is of others and is wrong with them
-	orders text := CASE WHEN platforms IS NOT NULL THEN 'unnest($2, $3, $4) AS t (platform, shop, order_no) CROSS JOIN LATERAL' END;
-	touched text := CASE WHEN platforms IS NOT NULL THEN 's.platform = t.platform AND s.shop = t.shop AND s.order_no = t.order_no'
-		ELSE format($sql$
-			EXISTS (SELECT FROM %1$s.order_ticket_rule)
-				AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
-				AND NOT EXISTS (SELECT FROM %1$s.order_problem AS q WHERE q.platform = s.platform AND q.shop = s.shop AND q.order_no = s.order_no)
-		$sql$, book)
-	END;
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
 		SELECT concat_ws(':', h.platform, h.shop, h.order_no, nullif(h.part, 'line'), nullif(h.line_no, ''), h.ticket), h.platform, h.shop, h.order_no, h.part, h.line_no, h.ticket,
@@ -265,7 +259,12 @@ BEGIN
 				SELECT x.platform, x.shop, x.order_no, x.part, x.line_no, to_jsonb(x.sold) AS sold, x.hits
 				FROM (
 					SELECT o.*, settle.evaluate_decision($1, o.part::name, o.sold, 'sold') AS hits
-					FROM %2$s (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold FROM %1$s.order_sold AS s WHERE %3$s OFFSET 0) AS o
+					FROM unnest($2, $3, $4) AS t (platform, shop, order_no)
+					CROSS JOIN LATERAL (
+						SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold FROM %1$s.order_sold AS s
+						WHERE s.platform = t.platform AND s.shop = t.shop AND s.order_no = t.order_no
+						OFFSET 0
+					) AS o
 					OFFSET 0
 				) AS x
 				WHERE x.hits <> '[]'
@@ -273,7 +272,12 @@ BEGIN
 				SELECT x.platform, x.shop, x.order_no, x.part, x.line_no, to_jsonb(x.sold), x.hits
 				FROM (
 					SELECT o.*, settle.evaluate_decision($1, o.part::name, o.sold, 'sold') AS hits
-					FROM %2$s (SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold FROM %1$s.refund_sold AS s WHERE %3$s OFFSET 0) AS o
+					FROM unnest($2, $3, $4) AS t (platform, shop, order_no)
+					CROSS JOIN LATERAL (
+						SELECT s.platform, s.shop, s.order_no, s.part, s.line_no, s AS sold FROM %1$s.refund_sold AS s
+						WHERE s.platform = t.platform AND s.shop = t.shop AND s.order_no = t.order_no
+						OFFSET 0
+					) AS o
 					OFFSET 0
 				) AS x
 				WHERE x.hits <> '[]'
@@ -289,10 +293,10 @@ BEGIN
 			) AS e
 		) AS h
 		WHERE h.opens IS NOT NULL AND NOT h.cancelled
-	$sql$, book, orders, touched) USING settle._order_ticket_rules(book), platforms, shops, order_nos;
+	$sql$, book) USING settle._order_ticket_rules(book), platforms, shops, order_nos;
 END
 $function$;
-COMMENT ON FUNCTION settle._wanted_tickets(regnamespace, text[], text[], text[]) IS 'the tickets that orders should have now; where none are named, of all that wait for no step';
+COMMENT ON FUNCTION settle._wanted_tickets(regnamespace, text[], text[], text[]) IS 'the tickets that orders should have now';
 
 /*
  * Of the columns of a ticket the rules set order_ref, type, done_at (where they
@@ -369,14 +373,35 @@ END
 $function$;
 COMMENT ON FUNCTION settle._write_order_tickets(regnamespace, text[], text[], text[]) IS 'makes the tickets of orders what they should be: writes the differences';
 
-CREATE FUNCTION settle._wrong_order_tickets(book regnamespace) RETURNS TABLE (object text, detail text)
+/*
+ * A sample is of all orders that wait for no step, by a hash that takes the day:
+ * another one every day (UTC), the same one all day.
+ */
+CREATE FUNCTION settle._wrong_order_tickets(book regnamespace, sample bigint DEFAULT NULL) RETURNS TABLE (object text, detail text)
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
-		WITH wanted AS MATERIALIZED (
-			SELECT w.* FROM settle._wanted_tickets($1) AS w
+		WITH asked AS MATERIALIZED (
+			SELECT o.platform, o.shop, o.order_no
+			FROM (
+				SELECT x.platform, x.shop, x.order_no FROM %1$s.shop_order AS x WHERE EXISTS (SELECT FROM %1$s.order_ticket_rule)
+				UNION
+				SELECT f.platform, f.shop, coalesce(nullif(f.order_no, ''), f.refund_no) FROM %1$s.order_refund AS f WHERE EXISTS (SELECT FROM %1$s.order_ticket_rule)
+				UNION
+				SELECT k.platform, k.shop, k.order_no FROM %1$s.sold_ticket AS k
+			) AS o
+			WHERE NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.platform = o.platform AND q.shop = o.shop AND q.order_no = o.order_no)
+				AND NOT EXISTS (SELECT FROM %1$s.order_problem AS q WHERE q.platform = o.platform AND q.shop = o.shop AND q.order_no = o.order_no)
+			ORDER BY hashtextextended(concat_ws(' ', o.platform, o.shop, o.order_no), (now() AT TIME ZONE 'UTC')::date - date 'epoch')
+			LIMIT $2
+		), wanted AS MATERIALIZED (
+			SELECT w.*
+			FROM (
+				SELECT coalesce(array_agg(a.platform), '{}') AS platforms, coalesce(array_agg(a.shop), '{}') AS shops, coalesce(array_agg(a.order_no), '{}') AS order_nos FROM asked AS a
+			) AS o
+			CROSS JOIN LATERAL settle._wanted_tickets($1, o.platforms, o.shops, o.order_nos) AS w
 		)
 		SELECT w.ticket_id, CASE WHEN t.ticket_id IS NULL THEN 'is missing'
 			ELSE format('is %%s, should be %%s',
@@ -391,14 +416,14 @@ BEGIN
 				OR t.worker IS DISTINCT FROM w.worker AND NOT EXISTS (SELECT FROM %1$s.assignment AS a WHERE a.ticket_id = w.ticket_id))
 		UNION ALL
 		SELECT k.ticket_id, 'is asked for by no rule any more'
-		FROM %1$s.sold_ticket AS k JOIN %1$s.ticket AS t ON t.ticket_id = k.ticket_id
+		FROM asked AS a
+		JOIN %1$s.sold_ticket AS k ON k.platform = a.platform AND k.shop = a.shop AND k.order_no = a.order_no
+		JOIN %1$s.ticket AS t ON t.ticket_id = k.ticket_id
 		WHERE (NOT k.cancelled OR t.done_at IS NOT NULL) AND k.released_by IS NULL AND k.ticket_id NOT IN (SELECT w.ticket_id FROM wanted AS w)
-			AND NOT EXISTS (SELECT FROM %1$s.order_changed AS q WHERE q.platform = k.platform AND q.shop = k.shop AND q.order_no = k.order_no)
-			AND NOT EXISTS (SELECT FROM %1$s.order_problem AS q WHERE q.platform = k.platform AND q.shop = k.shop AND q.order_no = k.order_no)
-	$sql$, book) USING book;
+	$sql$, book) USING book, sample;
 END
 $function$;
-COMMENT ON FUNCTION settle._wrong_order_tickets(regnamespace) IS 'tickets that rules have made and that are not what the rules say, of orders that wait for no step';
+COMMENT ON FUNCTION settle._wrong_order_tickets(regnamespace, bigint) IS 'tickets that rules have made and that are not what the rules say, of a sample of the orders that wait for no step; null for all';
 
 CREATE FUNCTION settle._tick_orders(book regnamespace) RETURNS jsonb
 	LANGUAGE plpgsql

@@ -110,12 +110,37 @@ COMMENT ON FUNCTION settle._shares(numeric, numeric[]) IS 'an amount divided by 
 
 /*
  * order_sold looks an order up from its own row, step by step, so that a join
- * with a few orders costs those orders alone.
+ * with a few orders costs those orders alone.  unmapped asks of all orders and
+ * looks each distinct place and good up once, by the same look-ups.
  */
 CREATE FUNCTION settle._create_sold_views(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	-- of goods l on a platform o, and of a place o
+	product text := format($lookup$
+		LEFT JOIN LATERAL (
+			SELECT c.project, c.needs_install
+			FROM (
+				SELECT q.* FROM %1$I.product AS q WHERE q.sku_code = l.sku_code
+				UNION ALL
+				SELECT q.* FROM %1$I.product AS q WHERE q.sku_code IS NULL
+			) AS c
+			WHERE (c.platform IS NULL OR c.platform = o.platform) AND (c.title_pattern IS NULL OR l.title ILIKE c.title_pattern)
+			ORDER BY c.sku_code IS NULL, length(c.title_pattern) DESC NULLS LAST, c.platform IS NULL, c.product_id
+			LIMIT 1
+		) AS p ON true
+	$lookup$, book);
+	region text := format($lookup$
+		LEFT JOIN LATERAL (
+			SELECT c.region, num_nonnulls(c.province, c.city, c.district) > 0 AS by_place
+			FROM %1$I.region_alias AS c
+			WHERE (c.province = o.province OR c.province IS NULL) AND (c.city = o.city OR c.city IS NULL) AND (c.district = o.district OR c.district IS NULL)
+			ORDER BY c.district IS NULL, c.city IS NULL, c.province IS NULL
+			LIMIT 1
+		) AS a ON true
+	$lookup$, book);
 BEGIN
 	EXECUTE format($views$
 		CREATE VIEW %1$I.order_sold AS
@@ -206,24 +231,8 @@ BEGIN
 			FROM %1$I.order_staff AS c
 			WHERE c.platform = o.platform AND c.shop = o.shop AND c.order_no = o.order_no AND c.line_no = coalesce(s.of_line, lines.line_nos[1])
 		) AS w
-		LEFT JOIN LATERAL (
-			SELECT c.project, c.needs_install
-			FROM (
-				SELECT q.* FROM %1$I.product AS q WHERE q.sku_code = l.sku_code
-				UNION ALL
-				SELECT q.* FROM %1$I.product AS q WHERE q.sku_code IS NULL
-			) AS c
-			WHERE (c.platform IS NULL OR c.platform = o.platform) AND (c.title_pattern IS NULL OR l.title ILIKE c.title_pattern)
-			ORDER BY c.sku_code IS NULL, length(c.title_pattern) DESC NULLS LAST, c.platform IS NULL, c.product_id
-			LIMIT 1
-		) AS p ON true
-		LEFT JOIN LATERAL (
-			SELECT c.region, num_nonnulls(c.province, c.city, c.district) > 0 AS by_place
-			FROM %1$I.region_alias AS c
-			WHERE (c.province = o.province OR c.province IS NULL) AND (c.city = o.city OR c.city IS NULL) AND (c.district = o.district OR c.district IS NULL)
-			ORDER BY c.district IS NULL, c.city IS NULL, c.province IS NULL
-			LIMIT 1
-		) AS a ON true;
+		%3$s
+		%4$s;
 		COMMENT ON VIEW %1$I.order_sold IS 'what <book>.sold says of orders';
 
 		CREATE VIEW %1$I.refund_sold AS
@@ -259,17 +268,30 @@ BEGIN
 		COMMENT ON COLUMN %1$I.sold.merchant_receivable IS 'net_paid and platform_borne, the latter while anything is left of the former; fees of the platform are not taken off';
 
 		CREATE VIEW %1$I.unmapped AS
-		SELECT 'region' AS what, s.platform, concat_ws(' ', s.province, s.city, s.district) AS value, count(*) AS rows, min(s.at) AS first_at
-		FROM %1$I.order_sold AS s
-		WHERE s.part = 'order' AND s.region::text = 'unknown'
+		SELECT 'region' AS what, o.platform, concat_ws(' ', o.province, o.city, o.district) AS value, sum(o.rows)::bigint AS rows, min(o.at) AS first_at
+		FROM (
+			SELECT x.platform, x.province, x.city, x.district, os.region, count(*) AS rows, min(coalesce(x.paid_at, x.created_at, x.version)) AS at
+			FROM %1$I.shop_order AS x
+			LEFT JOIN %1$I.order_store AS os ON os.platform = x.platform AND os.shop = x.shop AND os.order_no = x.order_no
+			GROUP BY x.platform, x.province, x.city, x.district, os.region
+		) AS o
+		%4$s
+		WHERE coalesce(CASE WHEN a.by_place THEN a.region END, o.region, a.region, 'unknown'::%2$I.ltree)::text = 'unknown'
 		GROUP BY 1, 2, 3
 		UNION ALL
-		SELECT 'project', s.platform, concat_ws(' ', s.sku_code, s.title), count(*), min(s.at)
-		FROM %1$I.order_sold AS s
-		WHERE s.part = 'line' AND s.project::text = 'unknown'
+		SELECT 'project', o.platform, concat_ws(' ', l.sku_code, l.title), sum(o.rows)::bigint, min(o.at)
+		FROM (
+			SELECT y.platform, y.sku_code, y.title, count(*) AS rows, min(coalesce(x.paid_at, x.created_at, x.version)) AS at
+			FROM %1$I.order_line AS y
+			JOIN %1$I.shop_order AS x ON x.platform = y.platform AND x.shop = y.shop AND x.order_no = y.order_no
+			GROUP BY y.platform, y.sku_code, y.title
+		) AS o
+		CROSS JOIN LATERAL (SELECT o.sku_code, o.title) AS l
+		%3$s
+		WHERE coalesce(p.project, 'unknown'::%2$I.ltree)::text = 'unknown'
 		GROUP BY 1, 2, 3;
 		COMMENT ON VIEW %1$I.unmapped IS 'places that no region_alias knows, and goods that no product knows';
-	$views$, book, settle._ltree_schema());
+	$views$, book, settle._ltree_schema(), product, region);
 END
 $function$;
 COMMENT ON FUNCTION settle._create_sold_views(name) IS 'makes the views of what was sold';

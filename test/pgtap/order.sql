@@ -175,6 +175,18 @@ DELETE FROM trade.ticket WHERE ticket_id = 'taobao:corner:C:C1:install';
 INSERT INTO trade.ticket (ticket_id, done_at, project, region, amount, details) SELECT 'copy', done_at, 'copy', region, amount, details FROM trade.ticket WHERE ticket_id = 'taobao:corner:D:D1:install';
 SELECT is((SELECT object || ' | ' || detail FROM settle.check('trade') WHERE invariant = 'nothing that was sold earns twice'), 'taobao corner D D1 | its ticket install stands 2 times: copy, taobao:corner:D:D1:install', 'a ticket that somebody has copied is found');
 DELETE FROM trade.ticket WHERE ticket_id = 'copy';
+-- settle.check looks at a day's sample of the orders; few are looked at all
+BEGIN;
+UPDATE trade.ticket SET amount = amount + 1 WHERE details ? 'order';
+SELECT count(*) AS found, count(DISTINCT t.details #>> '{order,order_no}') AS orders FROM settle._wrong_order_tickets('trade') AS w JOIN trade.ticket AS t ON t.ticket_id = w.object \gset all_
+SELECT count(DISTINCT t.details #>> '{order,order_no}') AS orders FROM settle._wrong_order_tickets('trade', 3) AS w JOIN trade.ticket AS t ON t.ticket_id = w.object \gset some_
+SELECT count(*) AS found FROM settle.check('trade') WHERE invariant = 'tickets of orders are what the rules say' \gset check_
+SELECT count(*) AS found FROM settle._wrong_order_tickets('trade', 0) \gset no_
+ROLLBACK;
+SELECT cmp_ok(:all_orders, '>', 3, 'tickets that somebody has changed are found');
+SELECT cmp_ok(:some_orders, '<=', 3, 'in a sample only its own');
+SELECT is(:no_found, 0, 'in none nothing');
+SELECT is(:check_found, :all_found, 'and the sample of settle.check has all of a few orders');
 
 -- An open install that a technician ends himself, cancelled and opened again
 SELECT settle.add_order_ticket_rule('trade', 'by_hand', $$line_paid = 55 AND lifecycle <> 'closed'$$, ticket => 'visit', amount => 'paid', valid => '(,)') \g /dev/null
@@ -272,6 +284,16 @@ SELECT results_eq($$ SELECT p.sku_code, p.project::text, p.needs_install FROM na
 SELECT is((SELECT concat_ws(' ', c.actor, c.action, c.reason) FROM names.change AS c WHERE c.table_name = 'region_alias' AND c.reason IS NOT NULL), 'order_clerk update spelled out', 'the journal says who named it, and why');
 DROP SCHEMA names CASCADE;
 DROP ROLE order_clerk;
+
+-- unmapped looks places and goods up once each: what it says is what sold says
+UPDATE trade.shop_order SET city = NULL WHERE order_no = 'S';
+DELETE FROM trade.region_alias WHERE city IS NULL;
+DELETE FROM trade.product WHERE sku_code IS NULL;
+SELECT cmp_ok((SELECT count(DISTINCT what) FROM trade.unmapped), '=', 2::bigint, 'places and goods are unknown');
+SELECT bag_eq('SELECT what, platform, value, rows, first_at FROM trade.unmapped', $$
+    SELECT 'region', s.platform, concat_ws(' ', s.province, s.city, s.district), count(*), min(s.at) FROM trade.sold AS s WHERE s.part = 'order' AND s.region::text = 'unknown' GROUP BY 1, 2, 3
+    UNION ALL
+    SELECT 'project', s.platform, concat_ws(' ', s.sku_code, s.title), count(*), min(s.at) FROM trade.sold AS s WHERE s.part = 'line' AND s.project::text = 'unknown' GROUP BY 1, 2, 3 $$, 'as the rows of sold say');
 
 -- The page shows what the golden test shows.
 \set page `cat docs/order.md`

@@ -204,6 +204,10 @@ UPDATE served.shop_order SET store = 'S1' WHERE order_no IN ('2001', '3001');
 UPDATE served.shop_order SET store = 'S2' WHERE order_no = '3002';
 SELECT results_eq('SELECT order_no, store_ref, store, region::text FROM served.order_store ORDER BY 1', $$ VALUES ('2001', 'S1', 'jingan', 'cn.sh'), ('3001', 'S1', 'pudong', 'cn.sh'), ('3002', 'S2', NULL, NULL) $$, 'the store of each order, at its time');
 SELECT results_eq($$ SELECT kind, reference, orders, amount FROM served.unknown_alias WHERE kind = 'store' $$, $$ VALUES ('store', 'S2', 1::bigint, 30.00) $$, 'an unknown one');
+SELECT $$SELECT e.kind, e.system, e.system_shop, e.reference, min(e.ordered_at), max(e.ordered_at), count(DISTINCT (e.platform, e.shop, e.order_no)) FROM ($$
+    || settle._staff_evidence_query('served', 'served.shop_order') || $$) AS e WHERE NOT e.known GROUP BY 1, 2, 3, 4$$ AS unknown \gset
+SELECT bag_eq($$ SELECT kind, platform, shop, reference, first_seen, last_seen, orders FROM served.unknown_alias WHERE kind <> 'store' $$, :'unknown', 'and all that evidence names and nobody knows');
+SELECT cmp_ok((SELECT count(*) FROM served.unknown_alias WHERE kind <> 'store'), '>', 0::bigint, 'which is something');
 SELECT settle.end_store_alias('served', 'taobao', '', 'S1', '2025-11-12') \g /dev/null
 SELECT is((SELECT string_agg(store, ',') FROM served.store_alias), 'jingan', 'ended from its first moment, it never was');
 
