@@ -151,7 +151,15 @@ CREATE FUNCTION settle._retry_quarantine(
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	platforms text;
+	known boolean;
 BEGIN
+	EXECUTE format('SELECT coalesce(bool_or(m.platform = $1), false), string_agg(DISTINCT m.platform, '', '') FROM %s.mapping AS m', book) INTO known, platforms USING platform;
+	IF platform IS NOT NULL AND NOT known THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no mapping for platform "%s"', platform),
+			HINT = coalesce(format('There are some for %s.', platforms), 'settle.load_mappings brings those that are shipped.');
+	END IF;
 	EXECUTE format($update$
 		UPDATE %s.staging AS s SET state = 'new'
 		WHERE s.state = 'quarantined' AND (s.platform = $1 OR $1 IS NULL) AND (s.kind = $2 OR $2 IS NULL) AND (s.reason = $3 OR $3 IS NULL)

@@ -83,8 +83,8 @@ CREATE FUNCTION settle._free_text(entity text) RETURNS text[]
 COMMENT ON FUNCTION settle._free_text(text) IS 'columns of a table of payloads that hold what people wrote';
 
 -- What settlement reads of a free text and so may not lose, or a later version of
--- an order would be settled otherwise: a code, numbers of orders, words that
--- conditions and aliases look for.
+-- an order would be settled otherwise: a code, numbers that lead to an order, words
+-- that conditions and aliases look for.
 CREATE FUNCTION settle._essence(book regnamespace, value text) RETURNS text
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
@@ -106,22 +106,21 @@ BEGIN
 			CROSS JOIN LATERAL regexp_matches(c.applies_when, '''((?:[^'']|'''')+)''', 'g') AS m (part)
 			UNION SELECT a.staff_ref FROM %1$s.staff_alias AS a WHERE a.kind = 'word'
 		), number AS (
-			SELECT m.part[1] AS number
-			FROM regexp_matches(normalize($1, NFKC), '(?<![A-Za-z0-9-])(E[0-9]{23}|[0-9]{6}-[0-9]{12,16}|[0-9]{10,19})(?![0-9])', 'g') AS m (part)
+			SELECT m.found[1] AS number
+			FROM %1$s.order_pattern AS p
+			CROSS JOIN LATERAL regexp_matches(normalize($1, NFKC) COLLATE "C", p.pattern, 'g') AS m (found)
 		)
 		SELECT string_agg(DISTINCT f.found, ' ')
 		FROM (
 			SELECT w.word FROM word AS w WHERE length(w.word) BETWEEN 1 AND 40 AND strpos(lower(normalize($1, NFKC)), lower(normalize(w.word, NFKC))) > 0
 			UNION
-			SELECT n.number FROM number AS n
-			WHERE EXISTS (SELECT FROM %1$s.shop_order AS o WHERE o.order_no = n.number)
-				OR EXISTS (SELECT FROM %1$s.order_line AS l WHERE l.line_no = n.number AND length(l.line_no) >= 16 AND l.line_no <> l.order_no)
+			SELECT n.number FROM number AS n WHERE EXISTS (SELECT FROM %1$s.order_number AS v WHERE v.number = n.number)
 		) AS f (found)
 	$sql$, book) INTO essence USING value;
 	RETURN essence;
 END
 $function$;
-COMMENT ON FUNCTION settle._essence(regnamespace, text) IS 'what settlement reads of a free text: a code, numbers of orders, words of conditions and aliases';
+COMMENT ON FUNCTION settle._essence(regnamespace, text) IS 'what settlement reads of a free text: a code, numbers that lead to an order, words of conditions and aliases';
 
 CREATE FUNCTION settle._create_personal_tables(book name) RETURNS void
 	LANGUAGE plpgsql

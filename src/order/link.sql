@@ -273,8 +273,13 @@ CREATE FUNCTION settle._read_ticket_numbers(book regnamespace, platforms text[],
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
-	EXECUTE format('DELETE FROM %s.ticket_number AS n USING unnest($1, $2, $3) AS k (platform, shop, ticket_no) WHERE (n.platform, n.shop, n.ticket_no) = (k.platform, k.shop, k.ticket_no)', book)
-		USING platforms, shops, numbers;
+	-- of a text that was erased with its person, the numbers that lead to an order stay
+	EXECUTE format($sql$
+		DELETE FROM %1$s.ticket_number AS n USING unnest($1, $2, $3) AS k (platform, shop, ticket_no)
+		WHERE (n.platform, n.shop, n.ticket_no) = (k.platform, k.shop, k.ticket_no)
+			AND NOT (n.place = 'text' AND EXISTS (SELECT FROM %1$s.erased AS e WHERE e.subject = n.platform || ':ticket:' || n.ticket_no)
+				AND EXISTS (SELECT FROM %1$s.order_number AS v WHERE v.number = n.number))
+	$sql$, book) USING platforms, shops, numbers;
 	EXECUTE format($sql$
 		WITH body AS MATERIALIZED (
 			SELECT t.platform, t.shop, t.ticket_no, v.place, normalize(left(v.body, 20000), NFKC) COLLATE "C" AS body
@@ -301,6 +306,7 @@ BEGIN
 		-- no id is longer than 500 bytes
 		WHERE octet_length(f.number) BETWEEN 1 AND 500
 		GROUP BY f.platform, f.shop, f.ticket_no, f.place, f.finds, f.order_platform, f.number
+		ON CONFLICT DO NOTHING
 	$sql$, book) USING platforms, shops, numbers;
 END
 $function$;

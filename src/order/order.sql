@@ -134,6 +134,8 @@ DECLARE
 	amounts CONSTANT text[] := '{line_amount,line_paid,paid,refunded,net_paid,platform_borne,merchant_receivable,order_paid,order_refunded,order_net_paid,freight,nothing}';
 	times CONSTANT text[] := '{created_at,paid_at,shipped_at,completed_at,closed_at,requested_at,refunded_at}';
 	zone text;
+	types text;
+	known boolean;
 BEGIN
 	IF NEW.amount <> ALL (amounts) THEN
 		RAISE EXCEPTION USING ERRCODE = 'check_violation',
@@ -144,12 +146,18 @@ BEGIN
 			MESSAGE = format('"%s" is no time of what was sold', NEW.ready),
 			HINT = format('Times are %s.', array_to_string(times, ', '));
 	END IF;
+	EXECUTE format('SELECT coalesce(bool_or(y.type = $1), false), string_agg(DISTINCT y.type, '', '') FROM %I.ticket_type AS y', TG_TABLE_SCHEMA) INTO known, types USING NEW.type;
+	IF NEW.type IS NOT NULL AND NOT known THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no ticket type "%s"', NEW.type),
+			HINT = coalesce(format('Types are %s.', types), 'settle.add_type drafts one.');
+	END IF;
 	EXECUTE format('SELECT b.time_zone FROM %I.book AS b', TG_TABLE_SCHEMA) INTO zone;
 	PERFORM settle.check_expression(NEW.applies_when, format('%I.sold', TG_TABLE_SCHEMA)::regclass, zone, 'boolean');
 	RETURN NEW;
 END
 $function$;
-COMMENT ON FUNCTION settle.vet_order_ticket_rule() IS 'row trigger on order_ticket_rule: refuses an amount and a time that <book>.sold does not have, and a condition that is no expression over it';
+COMMENT ON FUNCTION settle.vet_order_ticket_rule() IS 'row trigger on order_ticket_rule: refuses an amount and a time that <book>.sold does not have, a ticket type that there is not, and a condition that is no expression over it';
 
 CREATE FUNCTION settle._open_since(book regnamespace) RETURNS timestamptz
 	LANGUAGE plpgsql STABLE

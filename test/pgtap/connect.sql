@@ -103,6 +103,18 @@ SELECT is((SELECT message FROM other.quarantine), 'status "ON_A_BOAT" stands in 
 INSERT INTO other.status_map VALUES ('jd', 'lifecycle', 'ON_A_BOAT', 'shipped');
 SELECT is((SELECT applied FROM settle.retry_quarantine('other', 'jd', reason => 'status')), 1::bigint, 'once it is known it is read again');
 SELECT is((SELECT lifecycle FROM other.shop_order WHERE order_no = '9'), 'shipped', 'and stands');
+SELECT throws_ok($$ SELECT settle.retry_quarantine('other', 'tabao') $$, '42704', 'there is no mapping for platform "tabao"', 'a platform that nobody has mapped is no platform without quarantine');
+
+-- What was paid, where the order does not say it.
+SELECT is_empty($$
+    SELECT v.platform, v.kind FROM (SELECT f.platform, f.kind, bool_or(f.field = 'paid_amount_missing') AS flagged FROM settle.shipped_field() AS f JOIN settle.shipped_part() AS p USING (platform, kind, part)
+        WHERE p.entity = 'shop_order' GROUP BY f.platform, f.kind HAVING bool_or(f.field = 'paid_amount')) AS v WHERE NOT v.flagged $$, 'every mapping of an amount paid says where it is missing');
+SELECT is((SELECT concat_ws(' ', columns ->> 'paid_amount', flags) FROM settle.map_payload('other', 'taobao', 'order', jsonb_build_object('trade_fullinfo_get_response', jsonb_build_object('trade', jsonb_build_object('tid_str', '2290118844770334261',
+    'modified', '2025-11-11 00:00:06', 'created', '2025-11-11 00:00:00', 'status', status) || paid))) WHERE entity = 'shop_order'), expected, title)
+FROM (VALUES
+    ('WAIT_SELLER_SEND_GOODS', '{"pay_time": "2025-11-11 00:00:05", "payment": ""}'::jsonb, '{paid_amount_missing}', 'it was paid, nobody says how much'),
+    ('WAIT_SELLER_SEND_GOODS', '{"pay_time": "2025-11-11 00:00:05", "payment": "0.00"}', '0.00 {}', 'nothing is an amount'),
+    ('WAIT_BUYER_PAY', '{"payment": ""}', '0 {}', 'nobody has paid yet')) AS v (status, paid, expected, title);
 
 -- An expression that fails is the verdict on one payload, not on the batch.
 EXECUTE field ('_share', 'fen', '1 / (payable_amount - 7)');

@@ -291,6 +291,26 @@ SELECT is_empty(format($$
     WHERE l.state <> e.state OR l.state IN ('linked', 'ambiguous') AND NOT (jsonb_path_query_array(l.candidates, '$[*] ? (@.landed == true).order_no') @> e.orders AND e.orders @> jsonb_path_query_array(l.candidates, '$[*] ? (@.landed == true).order_no'))
     -- seed %s $$, :'seed'), 'random texts are read as character by character, seed ' || :'seed');
 SELECT cmp_ok((SELECT count(DISTINCT state) FROM shop.ticket_link WHERE ticket_no LIKE 'r%'), '=', 4::bigint, 'to all ends');
+
+-- what was linked stays linked when its body is reduced, and when its person is erased
+CREATE TABLE linked AS SELECT l.ticket_no, public.link_of(l.ticket_no) AS link FROM shop.ticket_link AS l WHERE l.state = 'linked' AND l.decided_by IS NULL;
+SELECT cmp_ok((SELECT count(DISTINCT split_part(link, ' ', 2)) FROM linked), '>=', 5::bigint, 'linked by the field, texts, refunds, parcels and payments');
+ALTER TABLE shop.staging DISABLE TRIGGER append_only;
+UPDATE shop.staging SET received_at = now() - interval '100 days';
+ALTER TABLE shop.staging ENABLE TRIGGER append_only;
+DO $$ BEGIN WHILE settle.work('shop', 'reduce') LOOP END LOOP; END $$;
+SELECT is((SELECT count(*) FROM shop.staging WHERE num_nonnulls(payload, raw) = 1 AND state <> 'new'), 0::bigint, 'no body is left');
+INSERT INTO shop.ticket_changed (platform, shop, ticket_no) SELECT platform, shop, ticket_no FROM shop.platform_ticket;
+SELECT public.link() \g /dev/null
+SELECT is_empty($$ SELECT * FROM linked WHERE link <> public.link_of(ticket_no) $$, 'tickets whose body is gone are linked as before');
+SELECT count(settle.erase_person('shop', 'zendesk:ticket:' || ticket_no, 'letter 12')) FROM linked \g /dev/null
+SELECT is((SELECT count(*) FROM shop.platform_ticket AS t JOIN linked AS l USING (ticket_no) WHERE t.title ~ '加急|坏了|没到|快递|扣了'), 0::bigint, 'their texts are gone');
+SELECT cmp_ok((SELECT count(*) FROM shop.ticket_changed), '>', 0::bigint, 'and they are looked at again');
+SELECT public.link() \g /dev/null
+SELECT is_empty($$ SELECT * FROM linked WHERE link <> public.link_of(ticket_no) $$, 'tickets whose text is gone are linked as before');
+SELECT public.land_ticket('60', '退款210033445566771没到'), settle.ingest('shop'), settle.erase_person('shop', 'zendesk:ticket:60', 'letter 13') \g /dev/null
+SELECT public.link() \g /dev/null
+SELECT is(public.link_of('60'), 'linked refund 2290118844770334262 2290118844770334262', 'so is one whose text went before it was read');
 SELECT is_empty($$ SELECT * FROM settle.check('shop') $$, 'all invariants still hold');
 
 DROP FUNCTION public.land_ticket(text, text, text, text, int), public.land_order(text, text[], text), public.land_refund(text, text), public.link(), public.link_of(text), public.act(bigint, int), public.talk(text, int, text, text, int), public.talked(), public.digits(int), public.read_numbers(text);

@@ -206,10 +206,13 @@ SELECT settle.add_type('trade', '{"type": "fitting", "fields": [{"field": "wall"
 SELECT settle.enable_type('trade', 'fitting') \g /dev/null
 SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', amount => 'paid', ready => 'paid_at', type => 'fitting') $$, '23514', NULL, 'stages say when a ticket of a type is done');
 SELECT settle.add_order_ticket_rule('trade', 'fit', $$line_paid = 66 AND lifecycle <> 'closed'$$, ticket => 'fit', amount => 'net_paid', type => 'fitting', valid => '(,)') \g /dev/null
+SELECT throws_ok($$ SELECT settle.add_order_ticket_rule('trade', 'x', 'true', amount => 'paid', type => 'unheard_of') $$, '42704', 'there is no ticket type "unheard_of"', 'a type that there is not');
+SELECT throws_ok($$ UPDATE trade.order_ticket_rule SET type = 'unheard_of' WHERE code = 'fit' $$, '42704', 'there is no ticket type "unheard_of"', 'nor by writing the table');
+SELECT settle.add_type('trade', '{"type": "unheard_of", "stages": [{"stage": "new", "initial": true}]}') \g /dev/null
 SELECT settle.add_order_ticket_rule('trade', 'unheard', $$line_paid = 67$$, ticket => 'fit', amount => 'net_paid', type => 'unheard_of', valid => '(,)') \g /dev/null
 SELECT public.land('T', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{66}'), public.land('U', 'WAIT_SELLER_SEND_GOODS', '2025-10-30 09:01:00', '{67}') \g /dev/null
 CALL settle.tick('trade');
-SELECT is((SELECT order_no FROM trade.order_problem), 'U', 'a type that is not there costs its order alone');
+SELECT is((SELECT order_no FROM trade.order_problem), 'U', 'a type that nobody has enabled costs its order alone');
 SELECT settle.end_order_ticket_rule('trade', 'unheard', '2025-01-01') \g /dev/null
 SELECT settle.assign_ticket('trade', 'taobao:corner:T:T1:fit', '77', 'knows the house') \g /dev/null
 SELECT settle.move_ticket('trade', 'taobao:corner:T:T1:fit', 'finish', '{"wall": "brick"}') \g /dev/null
