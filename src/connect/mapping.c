@@ -294,7 +294,7 @@ load_fields(Mappings *mappings, const SettleBook *book, Mapping *mapping, Part *
 	char	  **texts;
 
 	part->nfields = settle_book_execute(psprintf("SELECT f.field, f.form, f.take, f.path, f.expression, f.map, f.required, f.signed, f.strict "
-												 "FROM %s.mapping_field AS f WHERE f.platform = $1 AND f.kind = $2 AND f.part = $3 ORDER BY f.place, f.field", book->name),
+												 "FROM %s.mapping_field AS f WHERE f.platform = $1 AND f.kind = $2 AND f.part = $3 ORDER BY f.place, f.field COLLATE pg_catalog.\"C\"", book->name),
 										3, types, values, NULL, SPI_OK_SELECT);
 	part->fields = palloc0(sizeof(Field) * Max(part->nfields, 1));
 	texts = palloc0(sizeof(char *) * Max(part->nfields, 1));
@@ -354,7 +354,7 @@ load_parts(Mappings *mappings, const SettleBook *book, Mapping *mapping, const c
 	Datum		values[] = {CStringGetTextDatum(mapping->platform), CStringGetTextDatum(kind)};
 
 	mapping->nparts = settle_book_execute(psprintf("SELECT p.part, p.entity, p.within, p.rows FROM %s.mapping_part AS p "
-												   "WHERE p.platform = $1 AND p.kind = $2 ORDER BY p.within IS NOT NULL, p.place, p.part", book->name),
+												   "WHERE p.platform = $1 AND p.kind = $2 ORDER BY p.within IS NOT NULL, p.place, p.part COLLATE pg_catalog.\"C\"", book->name),
 										  2, types, values, NULL, SPI_OK_SELECT);
 	mapping->parts = palloc0(sizeof(Part) * Max(mapping->nparts, 1));
 	for (int i = 0; i < mapping->nparts; i++)
@@ -406,7 +406,7 @@ settle_load_mappings(const SettleBook *book)
 
 	mappings->econtext = CreateStandaloneExprContext();
 	mappings->n = settle_book_execute(psprintf("SELECT m.platform, m.kind, m.marker, m.inner_text, coalesce(m.uses, m.kind) "
-											   "FROM %s.mapping AS m ORDER BY m.platform, m.place, m.kind", book->name),
+											   "FROM %s.mapping AS m ORDER BY m.platform COLLATE pg_catalog.\"C\", m.place, m.kind COLLATE pg_catalog.\"C\"", book->name),
 									  0, NULL, NULL, NULL, SPI_OK_SELECT);
 	mappings->mappings = palloc0(sizeof(Mapping) * Max(mappings->n, 1));
 	uses = palloc(sizeof(char *) * Max(mappings->n, 1));
