@@ -14,7 +14,7 @@ INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built   = $(INSTALL_SQL)
 
 # Golden transcripts: the README's statements on a bare database, then one a room.
-REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart start $(ROOMS))
+REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart start repair school clinic $(ROOMS))
 REGRESS_OPTS = --encoding=UTF8 --outputdir=build/regress
 REGRESS_PREP = build
 
