@@ -36,6 +36,8 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make bench-close   figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
 #: make bench-desk    what the desk costs while people work, and settling beside it
+#: make report BOOK=name FILE=page.html  the page of a book of your database, see docs/report/README.md
+#: make check-report  the page of a private server's books, in a browser
 #: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
 #: make payloads DIR=folder  payloads of platforms, see test/payloads/README.md
 #: make fuzz SECONDS=60     random input of the types of tiers, see test/fuzz/run
@@ -65,6 +67,11 @@ bench-connect: stage
 	@test/bench/core connect
 bench-desk: stage
 	@test/bench/core desk
+
+report:
+	@src/report/page/report '$(BOOK)' '$(FILE)' $(BOUNDS)
+check-report: stage
+	@test/report/check
 
 stage:
 	@test/packages

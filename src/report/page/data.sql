@@ -1,0 +1,110 @@
+-- What the page of a book holds, read as a reader in one snapshot: every row is a
+-- JSON array whose first element says what it is.  Amounts are text.  psql sets
+-- book, periods (the newest that are shown), and the bounds cells, tickets,
+-- parties and alerts.
+\set QUIET on
+\pset format unaligned
+\pset tuples_only on
+BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SELECT rules ->> 'time_zone' AS time_zone, rules ->> 'currency' AS currency, rules ->> 'period' AS kind
+FROM (SELECT settle.rules(:'book')::text::jsonb AS rules) AS r \gset
+SET LOCAL TimeZone = :'time_zone';
+SET LOCAL DateStyle = ISO;
+
+SELECT json_build_array('book', :'book', :'currency', :'kind', :'time_zone', to_char(now(), 'YYYY-MM-DD HH24:MI'), current_user,
+    (SELECT extversion FROM pg_extension WHERE extname = 'scrm_settle'),
+    (SELECT array_agg(settle.heat_color(level) ORDER BY level) FROM generate_series(0, 9) AS level),
+    (SELECT coalesce(json_object_agg(period, state), '{}') FROM :"book".period));
+
+-- The cells of both trees, levels and all, with the place of each figure among
+-- the cells of its period, currency and levels.  How far they go is depth plus
+-- age: the newest period is shown deepest.  Of what is left out the count stays.
+WITH cell AS MATERIALIZED (
+    SELECT m.*, dense_rank() OVER (ORDER BY period DESC) - 1 AS age
+    FROM :"book".revenue_matrix AS m
+), slice AS (
+    SELECT period, currency, project_level, region_level, count(*) AS cells,
+        min(revenue) AS revenue_low, max(revenue) AS revenue_high, min(profit) AS profit_low, max(profit) AS profit_high,
+        min(margin) AS margin_low, max(margin) AS margin_high, min(tickets) AS tickets_low, max(tickets) AS tickets_high,
+        sum(count(*)) OVER (ORDER BY project_level + region_level + age, age, currency, project_level) <= :cells AS taken
+    FROM cell
+    WHERE age < :periods
+    GROUP BY period, age, currency, project_level, region_level
+)
+SELECT json_build_array('slice', period, currency, project_level, region_level, cells, taken,
+    ARRAY[revenue_low, revenue_high]::text[], ARRAY[profit_low, profit_high]::text[], ARRAY[margin_low, margin_high]::text[], ARRAY[tickets_low, tickets_high]::text[])
+FROM slice
+UNION ALL
+SELECT json_build_array('cell', period, currency, project_level, region_level, project, region, project_name, region_name,
+    tickets::text, revenue::text, cost::text, payout::text, profit::text, margin::text,
+    settle.heat(revenue, revenue_low, revenue_high), heat, settle.heat(margin, margin_low, margin_high), settle.heat(tickets, tickets_low, tickets_high))
+FROM cell
+JOIN slice USING (period, currency, project_level, region_level)
+WHERE taken;
+
+-- The five tickets of each cell that moved it most, by profit or loss, and their
+-- explanations, as far as the bound goes: the first before the second, upper
+-- levels before lower ones, newer periods before older ones.
+WITH ticket AS (
+    SELECT source, ticket_key, ticket_time, period, project, region, currency, revenue, cost, payout, profit,
+        project::ltree AS project_path, region::ltree AS region_path,
+        dense_rank() OVER (ORDER BY period DESC) - 1 AS age,
+        row_number() OVER (PARTITION BY period, currency, project, region ORDER BY abs(profit) DESC, source, ticket_key) AS place
+    FROM :"book".ticket_profit
+), finest AS (
+    SELECT * FROM ticket WHERE age < :periods AND place <= 5
+), placed AS (
+    SELECT f.*, row_number() OVER (
+            PARTITION BY period, currency, project_level, region_level,
+                CASE project_level WHEN 0 THEN '' ELSE subpath(project_path, 0, project_level) END,
+                CASE region_level WHEN 0 THEN '' ELSE subpath(region_path, 0, region_level) END
+            ORDER BY abs(profit) DESC, source, ticket_key) + project_level + region_level + age AS turn
+    FROM finest AS f, generate_series(0, nlevel(project_path)) AS project_level, generate_series(0, nlevel(region_path)) AS region_level
+), chosen AS MATERIALIZED (
+    SELECT source, ticket_key, ticket_time, period, project, region, currency, revenue, cost, payout, profit
+    FROM placed
+    GROUP BY source, ticket_key, ticket_time, period, project, region, currency, revenue, cost, payout, profit
+    ORDER BY min(turn), period DESC, abs(profit) DESC, source, ticket_key
+    LIMIT :tickets
+)
+SELECT json_build_array('ticket', source, ticket_key, to_char(ticket_time, 'YYYY-MM-DD HH24:MI'), period, project, region, currency,
+    revenue::text, cost::text, payout::text, profit::text)
+FROM chosen
+UNION ALL
+SELECT json_build_array('explanation', source, ticket_key,
+    (SELECT json_agg(json_build_array(kind, name, payer, payee, base::text, factor::text, amount::text, unit, detail) ORDER BY step)
+     FROM settle.explain(:'book', c.source, c.ticket_key)))
+FROM (SELECT DISTINCT source, ticket_key FROM chosen WHERE source <> 'tally') AS c;
+
+-- Lines through time: all regions together and the twelve with most revenue.
+WITH trend AS MATERIALIZED (
+    SELECT * FROM :"book".trend
+), shown AS (
+    SELECT region FROM trend WHERE grain = 'month' GROUP BY region ORDER BY region <> '', sum(revenue) DESC, region LIMIT 13
+), line AS (
+    SELECT t.*, dense_rank() OVER (PARTITION BY grain ORDER BY start DESC) AS age
+    FROM trend AS t WHERE region IN (SELECT region FROM shown)
+)
+SELECT json_build_array('trend', grain, start, region, region_name, currency, tickets::text, revenue::text, cost::text, payout::text, profit::text, moving_average::text, year_before::text, year_on_year::text)
+FROM line WHERE age <= CASE grain WHEN 'day' THEN 100 WHEN 'week' THEN 60 ELSE 36 END
+ORDER BY grain, region, start;
+
+-- Where parties stand in the tiers, of the last two periods.
+WITH standing AS (
+    SELECT p.*, dense_rank() OVER (ORDER BY period DESC) AS age,
+        row_number() OVER (PARTITION BY period, component, rule_code, unit ORDER BY amount DESC, party) AS place,
+        count(*) OVER (PARTITION BY period, component, rule_code, unit) AS parties
+    FROM :"book".progress AS p
+)
+SELECT json_build_array('progress', period, component, rule_code, unit, parties, party, title, tickets::text, amount::text,
+    quantity::text, tier_from::text, next_tier_at::text, to_next_tier::text, next_rate::text, next_gain::text, rank, ranked_of)
+FROM standing WHERE age <= 2 AND place <= :parties
+ORDER BY period DESC, component, rule_code, unit, place;
+
+SELECT json_build_array('alert', kind, object, message, level, to_char(first_seen, 'YYYY-MM-DD HH24:MI'), to_char(acknowledged_at, 'YYYY-MM-DD HH24:MI'), acknowledged_by,
+    count(*) OVER ())
+FROM :"book".alert
+WHERE ended_at IS NULL
+ORDER BY first_seen DESC, kind, object
+LIMIT :alerts;
+COMMIT;
