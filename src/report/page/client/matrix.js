@@ -231,11 +231,11 @@ function matrixMap(matrix) {
 }
 
 function matrixSection() {
-	const place = state.project === '' && state.region === '' ? periodName(state.period) : `${cellTitle(state.project, state.region)}, ${periodName(state.period)}`;
-	const title = say('matrixOf', say(state.measure), place);
 	const matrix = matrixOf();
 	if (!matrix)
-		return section('matrix', title, element('p', { class: 'note' }, say('noCells')));
+		return section('matrix', say('matrix'), element('p', { class: 'note' }, say('noCells')));
+	const place = state.project === '' && state.region === '' ? periodName(state.period) : `${cellTitle(state.project, state.region)}, ${periodName(state.period)}`;
+	const title = say('matrixOf', say(state.measure), place);
 	return section('matrix', title, toolbar(matrix), element('div', { class: 'places' }, crumbs('project'), crumbs('region')),
 		state.view === 'map' ? matrixMap(matrix) : matrixTable(matrix),
 		element('div', { class: 'pagers' },
