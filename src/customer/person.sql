@@ -44,6 +44,7 @@ CREATE FUNCTION settle._subjects_of(book regnamespace, person text, reason text)
 AS $function$
 DECLARE
 	subjects text[];
+	of_ticket boolean;
 BEGIN
 	IF person IS NULL OR reason IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a person and a reason must be given';
@@ -77,13 +78,17 @@ BEGIN
 		$sql$, book) INTO subjects USING person;
 	END IF;
 	IF subjects IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" knows no person "%s"', book, settle.mask_text(person)),
-			HINT = 'Name a customer, as customer:88, or a subject, as taobao:order:4400000000000000017.';
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s.ticket AS t WHERE t.customer = $1 AND t.type IS NOT NULL)', book) INTO of_ticket USING person;
+		IF NOT of_ticket THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" knows no person "%s"', book, settle.mask_text(person)),
+				HINT = 'Name a customer, as customer:88, a subject, as taobao:order:4400000000000000017, or the customer of a ticket.';
+		END IF;
+		subjects := '{}';
 	END IF;
 	RETURN subjects;
 END
 $function$;
-COMMENT ON FUNCTION settle._subjects_of(regnamespace, text, text) IS 'the subjects of a person, who is named by a customer or by a subject; raises 42704 where nobody is known by that name';
+COMMENT ON FUNCTION settle._subjects_of(regnamespace, text, text) IS 'the subjects of a person, who is named by a customer or by a subject, none of one whom only tickets of the desk name; raises 42704 where nobody is known by that name';
 
 CREATE FUNCTION settle._codes_of(book regnamespace, subjects text[]) RETURNS text[]
 	LANGUAGE plpgsql STABLE
@@ -200,7 +205,7 @@ DECLARE
 BEGIN
 	EXECUTE format($sql$
 		WITH orders AS (SELECT s.platform, s.number FROM settle._subject_numbers($1, 'order') AS s)
-		SELECT array_agg(DISTINCT c.subject)
+		SELECT coalesce(array_agg(DISTINCT c.subject), '{}')
 		FROM (
 			SELECT unnest($1) AS subject
 			UNION ALL SELECT t.platform || ':ticket:' || t.ticket_no FROM %1$s.platform_ticket AS t JOIN orders AS o ON o.number = t.order_ref
@@ -334,7 +339,7 @@ CREATE FUNCTION settle._forget_forms(book regnamespace, person text, subjects te
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	forms bigint := settle._erase_form(book, NULL, ARRAY(SELECT s.number FROM settle._subject_numbers(subjects, 'order') AS s));
+	forms bigint := settle._erase_form(book, person, ARRAY(SELECT s.number FROM settle._subject_numbers(subjects, 'order') AS s));
 	code text;
 BEGIN
 	IF person ~ '^customer:' THEN
@@ -353,7 +358,7 @@ CREATE FUNCTION settle.erase_person(
 	OUT subjects bigint, OUT persons bigint, OUT texts bigint, OUT keys bigint, OUT bodies bigint, OUT messages bigint
 ) AS 'MODULE_PATHNAME', 'settle_as_admin' LANGUAGE C;
 COMMENT ON FUNCTION settle.erase_person(regnamespace, text, text) IS
-	'takes away for ever what is personal of a customer (customer:88) or a subject (taobao:order:4400000000000000017); orders, amounts, sheets and seals stay';
+	'takes away for ever what is personal of a customer (customer:88, or as tickets name him) or a subject (taobao:order:4400000000000000017); orders, amounts, sheets and seals stay';
 
 CREATE FUNCTION settle._erase_person(
 	book regnamespace, person text, reason text,
