@@ -102,7 +102,7 @@ static const Invariant invariants[] = {
 		"totals by nodes equal the sheets that are folded",
 		"SELECT coalesce(concat_ws(' ', t.project, t.region, t.period), concat_ws(' ', l.project, l.region, l.period)), "
 		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "
-		"FROM %1$s.cell_total AS t FULL JOIN (SELECT p.level AS project_level, r.level AS region_level, f.period, f.currency, p.node AS project, r.node AS region, "
+		"FROM %1$s.cell_total AS t FULL JOIN (SELECT p.level AS project_level, r.level AS region_level, f.period, f.currency, p.node COLLATE \"C\" AS project, r.node COLLATE \"C\" AS region, "
 		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout "
 		"FROM " FOLDED_FIGURES " AS f CROSS JOIN LATERAL settle._nodes(f.project) AS p CROSS JOIN LATERAL settle._nodes(f.region) AS r GROUP BY 1, 2, 3, 4, 5, 6) AS l "
 		"USING (project_level, region_level, period, currency, project, region) "

@@ -8,7 +8,7 @@ BEGIN
 	EXECUTE format($views$
 		CREATE VIEW %1$I.revenue_matrix AS
 			SELECT
-				m.project, m.region, m.period, m.currency, m.tickets,
+				m.project COLLATE "default" AS project, m.region COLLATE "default" AS region, m.period, m.currency COLLATE "default" AS currency, m.tickets,
 				m.revenue::numeric(18,%2$s) AS revenue,
 				m.cost::numeric(18,%2$s) AS cost,
 				m.payout::numeric(18,%2$s) AS payout,
@@ -17,8 +17,8 @@ BEGIN
 				m.heat,
 				settle.heat_color(m.heat) AS color,
 				m.project_level, m.region_level,
-				coalesce(p.name, m.project) AS project_name,
-				coalesce(r.name, m.region) AS region_name
+				coalesce(p.name, m.project COLLATE "default") AS project_name,
+				coalesce(r.name, m.region COLLATE "default") AS region_name
 			FROM (
 				SELECT c.*, settle.heat(c.profit, min(c.profit) OVER cells, max(c.profit) OVER cells) AS heat
 				FROM (
@@ -29,11 +29,11 @@ BEGIN
 							sum(a.tickets)::bigint AS tickets, sum(a.revenue) AS revenue, sum(a.cost) AS cost, sum(a.payout) AS payout
 						FROM (
 							SELECT
-								t.project_level::integer AS project_level, t.region_level::integer AS region_level, t.period, t.currency, t.project, t.region,
+								t.project_level, t.region_level, t.period, t.currency, t.project, t.region,
 								t.tickets, t.revenue, t.cost, t.payout
 							FROM %1$I.cell_total AS t
 							UNION ALL
-							SELECT p.level, r.level, f.period, f.currency, p.node, r.node, f.tickets, f.revenue, f.cost, f.payout
+							SELECT p.level, r.level, f.period, f.currency, p.node COLLATE "C", r.node COLLATE "C", f.tickets, f.revenue, f.cost, f.payout
 							FROM %1$I.unfolded_figure AS f
 							CROSS JOIN LATERAL settle._nodes(f.project) AS p
 							CROSS JOIN LATERAL settle._nodes(f.region) AS r

@@ -1,11 +1,7 @@
 -- total: sums of the sheets by nodes of the two trees and by day, which the tick keeps
 
-CREATE FUNCTION settle._nodes(path ltree) RETURNS TABLE (level integer, node text)
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	BEGIN ATOMIC
-		SELECT n, coalesce(ltree2text(subpath(path, 0, n)), '') COLLATE pg_catalog."C"
-		FROM pg_catalog.generate_series(0, coalesce(nlevel(path), 0)) AS n;
-	END;
+CREATE FUNCTION settle._nodes(path ltree, OUT level integer, OUT node text)
+	RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_nodes' LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 4;
 COMMENT ON FUNCTION settle._nodes(ltree) IS 'the nodes of a tree that a path stands on or below, from level 0, which is all; a null path stands nowhere else';
 
 CREATE FUNCTION settle._sheet_day(kind text, period date, at timestamp) RETURNS date
@@ -21,8 +17,8 @@ AS $function$
 BEGIN
 	EXECUTE format($tables$
 		CREATE TABLE %1$I.cell_total (
-			project_level smallint NOT NULL,
-			region_level smallint NOT NULL,
+			project_level integer NOT NULL,
+			region_level integer NOT NULL,
 			period date NOT NULL,
 			currency text COLLATE "C" NOT NULL,
 			project text COLLATE "C" NOT NULL,
@@ -33,6 +29,7 @@ BEGIN
 			payout numeric NOT NULL,
 			PRIMARY KEY (project_level, region_level, period, currency, project, region)
 		) WITH (fillfactor = 80);
+		CREATE STATISTICS %1$I.cell_total_levels (mcv) ON project_level, region_level FROM %1$I.cell_total;
 		COMMENT ON TABLE %1$I.cell_total IS 'sums of the folded sheets for each pair of a node of the projects and one of the regions; read <book>.revenue_matrix, which adds what is not folded yet';
 
 		CREATE TABLE %1$I.day_total (
@@ -51,23 +48,21 @@ BEGIN
 		CREATE VIEW %1$I.sheet_figure AS
 			SELECT
 				sh.sheet_id, sh.run_id, sh.period,
-				settle._sheet_day(b.period, sh.period, sh.ticket_time AT TIME ZONE b.time_zone) AS day,
+				settle._sheet_day((SELECT b.period FROM %1$I.book AS b), sh.period, sh.ticket_time AT TIME ZONE (SELECT b.time_zone FROM %1$I.book AS b)) AS day,
 				sh.currency COLLATE "C" AS currency, sh.project, sh.region,
 				CASE WHEN so.source = 'period' THEN 0 ELSE sh.tickets END AS tickets, sh.revenue, sh.cost, sh.payout
 			FROM %1$I.sheet AS sh
-			CROSS JOIN %1$I.book AS b
 			LEFT JOIN %1$I.source AS so ON so.source_id = sh.source_id;
 		COMMENT ON VIEW %1$I.sheet_figure IS 'one row a sheet: what it adds to the figures of its day and period; a row of the source period is no ticket';
 
-		-- a queue is short whatever the planner thinks: each run is found by the numbers of its sheets
+		-- the queue as an array, which the planner supposes to be short: each run is found by the numbers of its sheets
 		CREATE VIEW %1$I.unfolded_figure AS
 			SELECT s.*
-			FROM %1$I.unfolded AS u
+			FROM unnest(ARRAY(SELECT q FROM %1$I.unfolded AS q)) AS u
 			CROSS JOIN LATERAL (
 				SELECT f.* FROM %1$I.sheet_figure AS f WHERE f.sheet_id BETWEEN u.first_sheet AND u.last_sheet AND f.run_id = u.run_id OFFSET 0
 			) AS s;
 		COMMENT ON VIEW %1$I.unfolded_figure IS 'the rows of sheet_figure that cell_total and day_total do not hold yet';
-		ANALYZE %1$I.unfolded;
 	$tables$, book);
 END
 $function$;
@@ -78,7 +73,8 @@ COMMENT ON FUNCTION settle._create_total_tables(name) IS 'makes the tables of th
 CREATE FUNCTION settle._fold(book regnamespace, max_sheets bigint DEFAULT 100000) RETURNS bigint
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET enable_sort = off
+	SET jit = off
+	SET work_mem = '64MB'
 AS $function$
 DECLARE
 	folded bigint;
@@ -107,10 +103,10 @@ BEGIN
 			SELECT s.period, s.currency, s.project, s.region, sum(s.tickets) AS tickets, sum(s.revenue) AS revenue, sum(s.cost) AS cost, sum(s.payout) AS payout
 			FROM sheet AS s GROUP BY 1, 2, 3, 4
 		), project_node AS MATERIALIZED (
-			SELECT p.project, n.level, n.node
+			SELECT p.project, n.level, n.node COLLATE "C" AS node
 			FROM (SELECT DISTINCT c.project FROM cell AS c) AS p CROSS JOIN LATERAL settle._nodes(p.project::%2$I.ltree) AS n
 		), region_node AS MATERIALIZED (
-			SELECT r.region, n.level, n.node
+			SELECT r.region, n.level, n.node COLLATE "C" AS node
 			FROM (SELECT DISTINCT c.region FROM cell AS c) AS r CROSS JOIN LATERAL settle._nodes(r.region::%2$I.ltree) AS n
 		), up AS MATERIALIZED (
 			SELECT n.level, n.node, c.period, c.currency, c.region, sum(c.tickets) AS tickets, sum(c.revenue) AS revenue, sum(c.cost) AS cost, sum(c.payout) AS payout
