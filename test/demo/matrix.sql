@@ -14,5 +14,5 @@ SELECT region.path, region.name, coalesce(project.path::text, 'total'), branch.n
 FROM cell
 JOIN shop.region ON region.path = cell.region
 LEFT JOIN shop.project ON project.path = cell.project
-LEFT JOIN shop.project branch ON branch.path = subpath(cell.project, 0, 1)
+LEFT JOIN shop.project branch ON branch.path = split_part(cell.project::text, '.', 1)::ltree
 ORDER BY region.number, project.number NULLS LAST;
