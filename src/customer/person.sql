@@ -62,6 +62,7 @@ CREATE FUNCTION settle._subjects_of(book regnamespace, person text, reason text)
 AS $function$
 DECLARE
 	subjects text[];
+	of_ticket boolean;
 BEGIN
 	PERFORM settle._vet_look(person, reason);
 	IF person ~ '^customer:[0-9]{1,18}$' THEN
@@ -87,13 +88,17 @@ BEGIN
 		$sql$, book) INTO subjects USING person;
 	END IF;
 	IF subjects IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" knows no person "%s"', book, settle.mask_text(person)),
-			HINT = 'Name a customer, as customer:88, or a subject, as taobao:order:4400000000000000017.';
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s.ticket AS t WHERE t.customer = $1 AND t.type IS NOT NULL)', book) INTO of_ticket USING person;
+		IF NOT of_ticket THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" knows no person "%s"', book, settle.mask_text(person)),
+				HINT = 'Name a customer, as customer:88, a subject, as taobao:order:4400000000000000017, or the customer of a ticket.';
+		END IF;
+		subjects := '{}';
 	END IF;
 	RETURN subjects;
 END
 $function$;
-COMMENT ON FUNCTION settle._subjects_of(regnamespace, text, text) IS 'the subjects of a person, who is named by a customer or by a subject; raises 42704 where nobody is known by that name';
+COMMENT ON FUNCTION settle._subjects_of(regnamespace, text, text) IS 'the subjects of a person, who is named by a customer or by a subject, none of one whom only tickets of the desk name; raises 42704 where nobody is known by that name';
 
 CREATE FUNCTION settle._codes_of(book regnamespace, subjects text[]) RETURNS text[]
 	LANGUAGE plpgsql STABLE
@@ -227,13 +232,10 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	EXECUTE format($sql$
-		INSERT INTO %1$s.alert (kind, object, message)
-		SELECT 'quarantine', s.platform, format('payloads of %%s were quarantined for %%s days and have lost their body: fetch them again', s.platform, min(b.staging_days))
-		FROM %1$s.staging AS s CROSS JOIN %1$s.book AS b
-		WHERE s.staging_id = ANY ($1) AND s.state = 'quarantined'
-		GROUP BY s.platform
-		ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
-	$sql$, book) USING ids;
+		SELECT settle._raise_alerts($2, jsonb_agg(jsonb_build_object('kind', 'quarantine', 'object', q.platform,
+			'message', format('payloads of %%s were quarantined for %%s days and have lost their body: fetch them again', q.platform, b.staging_days))))
+		FROM (SELECT DISTINCT s.platform FROM %1$s.staging AS s WHERE s.staging_id = ANY ($1) AND s.state = 'quarantined') AS q CROSS JOIN %1$s.book AS b
+	$sql$, book) USING ids, book;
 	RETURN jsonb_build_object('bodies', settle._reduce(book, coalesce(ids, '{}')), 'points', points, 'more', batch IN (coalesce(cardinality(ids), 0), points));
 END
 $function$;
@@ -250,7 +252,7 @@ DECLARE
 BEGIN
 	EXECUTE format($sql$
 		WITH orders AS (SELECT s.platform, s.number FROM settle._subject_numbers($1, 'order') AS s)
-		SELECT array_agg(DISTINCT c.subject)
+		SELECT coalesce(array_agg(DISTINCT c.subject), '{}')
 		FROM (
 			SELECT unnest($1) AS subject
 			UNION ALL SELECT t.platform || ':ticket:' || t.ticket_no FROM %1$s.platform_ticket AS t JOIN orders AS o ON o.number = t.order_ref
@@ -368,7 +370,7 @@ BEGIN
 	GET DIAGNOSTICS changed = ROW_COUNT;
 	-- what went wrong may have quoted it; a short word in Latin letters may be one of ours
 	FOREACH word IN ARRAY settle._telling_words(words) || ARRAY(SELECT w FROM unnest(words) AS w WHERE w !~ '^[ -~]*$') LOOP
-		FOREACH place IN ARRAY '{alert.message,problem.message,staging.message,outbox.error}'::text[] LOOP
+		FOREACH place IN ARRAY '{alert.message,alert.acknowledged_reason,problem.message,staging.message,outbox.error}'::text[] LOOP
 			EXECUTE format('UPDATE %1$s.%2$I SET %3$I = replace(%3$I, $1, ''***'') WHERE strpos(%3$I, $1) > 0', book, split_part(place, '.', 1), split_part(place, '.', 2))
 				USING word;
 		END LOOP;
@@ -384,7 +386,7 @@ CREATE FUNCTION settle._forget_forms(book regnamespace, person text, subjects te
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	forms bigint := settle._erase_form(book, NULL, ARRAY(SELECT s.number FROM settle._subject_numbers(subjects, 'order') AS s));
+	forms bigint := settle._erase_form(book, person, ARRAY(SELECT s.number FROM settle._subject_numbers(subjects, 'order') AS s));
 	code text;
 BEGIN
 	IF person ~ '^customer:' THEN
@@ -403,7 +405,7 @@ CREATE FUNCTION settle.erase_person(
 	OUT subjects bigint, OUT persons bigint, OUT texts bigint, OUT keys bigint, OUT bodies bigint, OUT messages bigint
 ) AS 'MODULE_PATHNAME', 'settle_as_admin' LANGUAGE C;
 COMMENT ON FUNCTION settle.erase_person(regnamespace, text, text) IS
-	'takes away for ever what is personal of a customer (customer:88) or a subject (taobao:order:4400000000000000017); orders, amounts, sheets and seals stay';
+	'takes away for ever what is personal of a customer (customer:88, or as tickets name him) or a subject (taobao:order:4400000000000000017); orders, amounts, sheets and seals stay';
 
 CREATE FUNCTION settle._erase_person(
 	book regnamespace, person text, reason text,

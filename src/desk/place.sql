@@ -263,13 +263,9 @@ BEGIN
 	$sql$, book) INTO is_away USING ticket_id;
 	PERFORM settle._settle_at_once(book, false);
 	IF is_away THEN
-		EXECUTE format($sql$
-			INSERT INTO %s.alert (kind, object, message) VALUES ('away', $1, format('ticket "%%s": %%s', $1, $2)) ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
-		$sql$, book) USING ticket_id, said;
+		PERFORM settle._raise_alerts(book, jsonb_build_array(jsonb_build_object('kind', 'away', 'object', ticket_id, 'message', said)));
 	ELSE
-		EXECUTE format($sql$
-			UPDATE %s.alert AS a SET settled_at = now(), settled_by = settle.actor($2), reason = $3 WHERE a.kind = 'away' AND a.object = $1 AND a.settled_at IS NULL
-		$sql$, book) USING ticket_id, book, said;
+		PERFORM settle._end_alerts(book, 'away', ARRAY[ticket_id], said, settle.actor(book));
 	END IF;
 	RETURN is_away;
 END

@@ -216,7 +216,7 @@ static const Invariant invariants[] = {
 	{
 		"an alert of a deadline is open while its row is one that was told",
 		"SELECT a.object, 'alert ' || a.alert_id || ' of kind ' || a.kind FROM %1$s.alert AS a "
-		"WHERE a.kind IN ('due', 'late') AND a.settled_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
+		"WHERE a.kind IN ('due', 'late') AND a.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
 	},
 	{
 		"tickets of orders are what the rules say",
