@@ -65,7 +65,7 @@ static const Column columns_read[] = {
 	{"order_ticket", "ready_at", TIMESTAMPTZOID}, {"order_ticket", "duplicate_of", TEXTOID, .nullable = true}, {"order_gate", NULL},
 	{"seal", "seal_id", INT8OID}, {"seal", "previous", BYTEAOID, .nullable = true}, {"seal", "digest", BYTEAOID},
 	{"sealed_run", "run_id", INT8OID}, {"sealed_run", "digest", BYTEAOID}, {"sealed_run", "sheets", BYTEAOID},
-	{"unsealed", "run_id", INT8OID},
+	{"unsealed", "run_id", INT8OID}, {"unfolded", "run_id", INT8OID},
 	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
@@ -86,6 +86,19 @@ column_type(const Column *column)
 		return column->type;
 	schema = strcmp(column->type_name, "ltree") == 0 ? settle_ltree_schema(NULL) : get_namespace_oid("settle", false);
 	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(column->type_name), ObjectIdGetDatum(schema));
+}
+
+static void
+check_table(const SettleBook *book, const char *table, Oid relid)
+{
+	char		kind = get_rel_relkind(relid);
+
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("schema \"%s\" is not a book", book->label),
+				 errdetail("It has no table \"%s\".", table),
+				 errhint("settle.create_book makes one; settle.books() lists those that exist.")));
 }
 
 /*
@@ -110,12 +123,7 @@ check_tables(const SettleBook *book)
 			relid = get_relname_relid(table, book->schema);
 			if (OidIsValid(relid))
 				LockRelationOid(relid, AccessShareLock);
-			if (get_rel_relkind(relid) != RELKIND_RELATION && get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
-				ereport(ERROR,
-						(errcode(ERRCODE_UNDEFINED_OBJECT),
-						 errmsg("schema \"%s\" is not a book", book->label),
-						 errdetail("It has no table \"%s\".", table),
-						 errhint("settle.create_book makes one; settle.books() lists those that exist.")));
+			check_table(book, table, relid);
 		}
 		if (column->name == NULL)
 			continue;
@@ -130,8 +138,8 @@ check_tables(const SettleBook *book)
 	}
 }
 
-SettleBook
-settle_book(Oid schema)
+static SettleBook
+name_book(Oid schema)
 {
 	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
 	SettleBook	book;
@@ -145,7 +153,24 @@ settle_book(Oid schema)
 	book.label = pstrdup(NameStr(((Form_pg_namespace) GETSTRUCT(tuple))->nspname));
 	book.name = quote_identifier(book.label);
 	ReleaseSysCache(tuple);
+	return book;
+}
+
+SettleBook
+settle_book(Oid schema)
+{
+	SettleBook	book = name_book(schema);
+
 	check_tables(&book);
+	return book;
+}
+
+SettleBook
+settle_book_for_sql(Oid schema)
+{
+	SettleBook	book = name_book(schema);
+
+	check_table(&book, "book", get_relname_relid("book", schema));
 	return book;
 }
 

@@ -89,17 +89,21 @@ SELECT json_build_array('trend', grain, start, region, region_name, currency, ti
 FROM line WHERE age <= CASE grain WHEN 'day' THEN 100 WHEN 'week' THEN 60 ELSE 36 END
 ORDER BY grain, region, start;
 
--- Where parties stand in the tiers, of the last two periods.
+-- What parties have earned and where they stand in their tiers, in the last two
+-- periods; a kind of party is staff, dealer ...
 WITH standing AS (
-    SELECT p.*, dense_rank() OVER (ORDER BY period DESC) AS age,
-        row_number() OVER (PARTITION BY period, component, rule_code, unit ORDER BY amount DESC, party) AS place,
-        count(*) OVER (PARTITION BY period, component, rule_code, unit) AS parties
+    SELECT p.*, split_part(party, ':', 1) AS kind, dense_rank() OVER (ORDER BY period DESC) AS age
     FROM :"book".progress AS p
+), placed AS (
+    SELECT s.*, row_number() OVER own AS place, count(*) OVER (PARTITION BY period, component, unit, kind) AS parties
+    FROM standing AS s
+    WHERE age <= 2
+    WINDOW own AS (PARTITION BY period, component, unit, kind ORDER BY amount DESC, party)
 )
-SELECT json_build_array('progress', period, component, rule_code, unit, parties, party, title, tickets::text, amount::text,
-    quantity::text, tier_from::text, next_tier_at::text, to_next_tier::text, next_rate::text, next_gain::text, rank, ranked_of)
-FROM standing WHERE age <= 2 AND place <= :parties
-ORDER BY period DESC, component, rule_code, unit, place;
+SELECT json_build_array('progress', period, component, kind, unit, parties, party, title, tickets::text, amount::text,
+    quantity::text, tier_from::text, next_tier_at::text, to_next_tier::text, next_rate::text, next_gain::text, rank)
+FROM placed WHERE place <= :parties
+ORDER BY period DESC, component, kind, unit, place;
 
 SELECT json_build_array('alert', kind, object, message, level, to_char(first_seen, 'YYYY-MM-DD HH24:MI'), to_char(acknowledged_at, 'YYYY-MM-DD HH24:MI'), acknowledged_by,
     count(*) OVER ())

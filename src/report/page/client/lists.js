@@ -29,9 +29,9 @@ function ranking() {
 	return element('div', { class: 'pair' }, list('best', cells.slice(0, 10)), list('worst', cells.slice(-10).reverse()));
 }
 
-const progressColumns = ['period', 'component', 'rule', 'unit', 'parties', 'party', 'title', 'tickets', 'amount', 'quantity', 'from', 'next', 'missing', 'rate', 'gain', 'rank', 'rankedOf'];
+const progressColumns = ['period', 'component', 'kind', 'unit', 'parties', 'party', 'title', 'tickets', 'amount', 'quantity', 'from', 'next', 'missing', 'rate', 'gain', 'rank'];
 const progressRows = data.progress.map(row => Object.fromEntries(row.map((value, place) => [progressColumns[place], value])));
-const groupOf = row => [row.component, row.rule, row.unit].filter(part => part !== null).join(' \u00b7 ');
+const groupOf = row => [row.component, row.kind, row.unit === data.currency ? null : row.unit].filter(part => part !== null).join(' \u00b7 ');
 
 // How far a party is from one bound of its tier to the next.
 function tierBar(row) {
@@ -49,7 +49,9 @@ function progressSection() {
 	const known = [...new Set(progressRows.map(row => row.period))];
 	const period = known.includes(state.period) ? state.period : known[0];
 	const rows = progressRows.filter(row => row.period === period), groups = [...new Set(rows.map(groupOf))];
-	const group = groups.includes(state.component) ? state.component : groups[0];
+	// Where there are tiers to climb is shown first.
+	const tiered = rows.find(row => row.quantity !== null);
+	const group = groups.includes(state.component) ? state.component : tiered ? groupOf(tiered) : groups[0];
 	const title = period ? `${say('progress')}, ${periodName(period)}` : say('progress');
 	if (!rows.length)
 		return section('progress', title, element('p', { class: 'note' }, say('noProgress')));
