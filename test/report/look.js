@@ -200,7 +200,7 @@ async function trendProgressAlerts() {
 		await page.selectOption('#component', component);
 		const [name, kind] = component.split(' \u00b7 ');
 		const rows = await page.$$eval('#progress-table tbody tr', list => list.map(row => [(row.querySelector('th small') ?? row.querySelector('th')).textContent, ...[...row.querySelectorAll('td.figure')].map(each => each.textContent)]));
-		const views = new Map(query(`SELECT party, concat_ws(' ', coalesce(rank::text, '${empty}'), coalesce(tickets::text, '${empty}'), amount::text, coalesce(to_next_tier::text, '${empty}'), coalesce(next_gain::text, '${empty}')) AS figures FROM chain.progress WHERE period = '2025-11-01' AND component = '${name}' AND party ~ '^${kind}(:|$)'`).map(row => [row.party, row.figures]));
+		const views = new Map(query(`SELECT party, concat_ws(' ', coalesce(rank::text, '${empty}'), coalesce(tickets::text, '${empty}'), amount::text, coalesce(to_next_tier::text, '${empty}'), coalesce(next_rate::text, '${empty}'), coalesce(next_gain::text, '${empty}')) AS figures FROM chain.progress WHERE period = '2025-11-01' AND component = '${name}' AND party ~ '^${kind}(:|$)'`).map(row => [row.party, row.figures]));
 		all(rows, ([party, ...figures]) => figures.map(plain).join(' ') === views.get(party), `progress in ${component}`);
 	}
 	const bar = await page.$eval('#progress-table .tier', tier => [tier.textContent, Number(tier.querySelector('[role=meter]').getAttribute('aria-valuenow')), tier.querySelector('i').getBoundingClientRect().width / tier.querySelector('.bar').clientWidth]);

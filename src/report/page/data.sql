@@ -42,6 +42,8 @@ FROM cell
 JOIN slice USING (period, currency, project_level, region_level)
 WHERE taken;
 
+SELECT json_build_array('label', tree, path, name_en) FROM :"book".label WHERE name_en IS NOT NULL;
+
 -- The five tickets of each cell that moved it most, by profit or loss, and their
 -- explanations, as far as the bound goes: the first before the second, upper
 -- levels before lower ones, newer periods before older ones.

@@ -43,7 +43,7 @@ function interned() {
 // What the page holds.  Paths and the texts of explanations, which repeat, are
 // written once and referred to by their place.
 function dataOf(rows) {
-	const data = { bounds, slices: [], projects: [], regions: [], tickets: [], explanations: {}, trend: [], progress: [], alerts: [] };
+	const data = { bounds, slices: [], english: { project: {}, region: {} }, projects: [], regions: [], tickets: [], explanations: {}, trend: [], progress: [], alerts: [] };
 	const slices = new Map(), nodes = { projects: new Map(), regions: new Map() }, texts = interned();
 	const node = (tree, path, name) => {
 		if (!nodes[tree].has(path))
@@ -63,6 +63,7 @@ function dataOf(rows) {
 			slices.get([period, currency, projectLevel, regionLevel].join()).cells
 				.push([node('projects', project, projectName), node('regions', region, regionName), ...figures]);
 		},
+		label(tree, path, name) { data.english[tree][path] = name; },
 		ticket(...columns) { data.tickets.push(columns); },
 		explanation(source, key, steps) {
 			data.explanations[`${source} ${key}`] = steps.map(step => step.map(text => texts.place(text)));

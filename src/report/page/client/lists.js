@@ -64,7 +64,7 @@ function progressSection() {
 			figure(row.rank === null ? null : String(row.rank)),
 			element('th', { scope: 'row' }, row.title ?? row.party, row.title ? element('small', null, row.party) : null),
 			figure(row.tickets && amount.grouped(row.tickets)), figure(amount.grouped(row.amount)), element('td', null, tierBar(row)),
-			figure(row.missing && amount.grouped(row.missing)),
+			figure(row.missing && amount.grouped(row.missing)), figure(row.rate),
 			figure(row.gain && amount.grouped(row.gain)))));
 	};
 	fill();
@@ -73,7 +73,7 @@ function progressSection() {
 			selection(say('choose'), groups.map(each => [each, each]), group, component => go({ component }), 'component'),
 			element('label', { class: 'selection' }, element('span', null, say('find')), element('input', { type: 'search', id: 'find', value: state.find, oninput: event => { state.find = event.target.value; fill(); } }))),
 		element('div', { class: 'scroll tall', tabindex: 0, role: 'region', 'aria-label': title }, element('table', { id: 'progress-table' },
-			heads([say('rank'), 'figure'], [say('party')], [say('tickets'), 'figure'], [say('earned'), 'figure'], [say('standing')], [say('nextTier'), 'figure'], [say('gain'), 'figure']), body)),
+			heads([say('rank'), 'figure'], [say('party')], [say('tickets'), 'figure'], [say('earned'), 'figure'], [say('standing')], [say('nextTier'), 'figure'], [say('rate'), 'figure'], [say('gain'), 'figure']), body)),
 		note);
 }
 

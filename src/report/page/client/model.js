@@ -5,11 +5,18 @@ const measures = ['profit', 'revenue', 'margin', 'tickets'];
 const figures = ['tickets', 'revenue', 'cost', 'payout', 'profit'];
 const pageRows = 40, pageColumns = 34;
 
-// A tree: nodes with their level, by path.
-function treeOf(rows) {
-	return new Map(rows.map(([path, name]) => [path, { path, name: name && name !== path ? name : path.split('.').pop(), level: path === '' ? 0 : path.split('.').length }]));
+// A tree: nodes with their level, by path.  Where a node has no name, its label
+// is shown; an English page takes the English name, where there is one.
+function treeOf(rows, english) {
+	return new Map(rows.map(([path, given]) => [path, {
+		path,
+		level: path === '' ? 0 : path.split('.').length,
+		get name() {
+			return (state.language === 'en' && english[path]) || (given && given !== path ? given : path.split('.').pop());
+		},
+	}]));
 }
-const trees = { project: treeOf(data.projects), region: treeOf(data.regions) };
+const trees = { project: treeOf(data.projects, data.english.project), region: treeOf(data.regions, data.english.region) };
 
 // The first level of each tree that has several nodes: above it stands a trunk,
 // such as a country that all regions are in, which goes without saying.
