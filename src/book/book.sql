@@ -106,6 +106,7 @@ BEGIN
 			hold_window interval NOT NULL DEFAULT '30 days' CHECK (hold_window > interval '0'),
 			duty_manager text CHECK (duty_manager <> ''),
 			alert_platform text CHECK (alert_platform <> ''),
+			show_rank boolean NOT NULL DEFAULT false,
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
@@ -118,6 +119,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.book.hold_share IS 'share of the tickets that were late in the last hold_window whose escalation may be held by hand';
 		COMMENT ON COLUMN %1$I.book.duty_manager IS 'who gets what is late of tickets whose worker has no manager, or that have none';
 		COMMENT ON COLUMN %1$I.book.alert_platform IS 'platform to which alerts of deadlines are sent; null: none';
+		COMMENT ON COLUMN %1$I.book.show_rank IS 'whether my_progress says the place of a party among those of its kind';
 		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
@@ -212,7 +214,9 @@ BEGIN
 	PERFORM settle._create_deadline_tables(book);
 	PERFORM settle._create_watch_tables(book);
 	PERFORM settle._create_board_view(book);
+	PERFORM settle._create_own_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
+	PERFORM settle._create_progress_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',
