@@ -14,7 +14,7 @@ INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built   = $(INSTALL_SQL)
 
 # Golden transcripts: the README's statements on a bare database, then one a room.
-REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart start $(ROOMS))
+REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart start repair school clinic $(ROOMS))
 REGRESS_OPTS = --encoding=UTF8 --outputdir=build/regress
 REGRESS_PREP = build
 
@@ -35,13 +35,14 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make bench-core    figures on a million tickets, as ratios of one run
 #: make bench-close   figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
+#: make bench-desk    what the desk costs while people work, and settling beside it
 #: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
 #: make payloads DIR=folder  payloads of platforms, see test/payloads/README.md
 #: make fuzz SECONDS=60     random input of the types of tiers, see test/fuzz/run
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core bench-close bench-connect vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -62,6 +63,8 @@ bench-close: stage
 	@test/bench/close
 bench-connect: stage
 	@test/bench/core connect
+bench-desk: stage
+	@test/bench/core desk
 
 stage:
 	@test/packages

@@ -46,6 +46,11 @@ SELECT component, payer, payee, amount, unit FROM figures.line_detail WHERE tick
 SELECT project, region, period, tickets, revenue, cost, payout, profit, margin, heat, color FROM figures.revenue_matrix ORDER BY period, profit;
 SELECT sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, sum(profit) AS profit FROM figures.revenue_matrix;
 
+-- from a cell to its tickets, and from one of them to its explanation
+SELECT source, ticket_key, project, region, currency, revenue, cost, payout, profit, tickets FROM settle.drill('figures', 'fees', 'cn', '2025-11-01');
+SELECT sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, sum(profit) AS profit FROM settle.drill('figures', '', '', '2025-11-01', 'CNY');
+SELECT kind, name, payer, payee, base, amount FROM settle.explain('figures', 'ticket', 'T2') WHERE kind = 'line';
+
 -- the lines of one party, found without reading all sheets
 SELECT ticket_key, component, payer, payee, amount, unit FROM settle.lines_of('figures', 'staff:1001');
 SELECT ticket_key, period, component, amount FROM settle.lines_of('figures', 'staff:1002', '[2025-11-01,2025-12-01)') WHERE unit = 'CNY';

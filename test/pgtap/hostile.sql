@@ -128,12 +128,15 @@ SELECT is(public.wrong(), NULL, 'all is well');
 -- A few orders among many cost themselves alone
 CALL settle.tick(:book);
 ANALYZE;
+-- what the session has read before may not be reported yet
+\set read 'SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) AS read FROM pg_stat_xact_user_tables WHERE relid = ''order_line''::regclass'
 BEGIN;
+:read \gset before_
 INSERT INTO order_changed (step, platform, shop, order_no) SELECT 'orders', 'taobao', 'corner', 'E' || i FROM generate_series(10, 19) AS i;
 SELECT settle._tick_orders(:book) ->> 'orders' AS orders \gset
-SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) AS lines FROM pg_stat_xact_user_tables WHERE relid = 'order_line'::regclass \gset
+:read \gset after_
 ROLLBACK;
 SELECT is(:orders, 10, 'ten orders');
-SELECT cmp_ok(:lines, '<', 60, 'of a thousand are found without reading the others');
+SELECT cmp_ok(:after_read - :before_read, '<', 60, 'of a thousand are found without reading the others');
 
 SELECT * FROM finish();

@@ -244,6 +244,11 @@ SELECT is((SELECT string_agg(details::text, ' ' ORDER BY ticket_id) FROM shop.ti
 SELECT is((SELECT string_agg(DISTINCT 'customer:' || customer, ' ') FROM shop.subject_customer WHERE subject IN ('taobao:order:5100000000000000005', 'taobao:order:5100000000000000006')), :'his', 'he stays one customer, by the codes that platforms gave him');
 SELECT throws_ok($$ SELECT settle.erase_person('shop', 'customer:999999', 'letter 13') $$, '42704', 'book "shop" knows no person "customer:999999"', 'no such customer');
 SELECT throws_ok($$ SELECT settle.erase_person('shop', 'customer:13900000005', 'letter 13') $$, '42704', 'book "shop" knows no person "customer:139****0005"', 'nor one by his phone');
+-- whom no platform knows, a ticket of the desk does
+SELECT settle.add_type('shop', '{"type": "call", "fields": [{"field": "phone", "kind": "phone", "privacy": "personal"}], "stages": [{"stage": "new", "initial": true}]}'), settle.enable_type('shop', 'call'),
+    settle.open_ticket('shop', 'call', '{"phone": "13900000077"}', project => 'call', region => 'cn', customer => code, ticket_id => 'C-' || code) FROM unnest('{customer:990,family-7}'::text[]) AS code \g /dev/null
+SELECT is(settle.erase_person('shop', code, 'letter 14')::text, '(0,0,0,0,0,0)', format('%s is known by his tickets', code)) FROM unnest('{customer:990,family-7}'::text[]) AS code;
+SELECT is(array_agg(details ORDER BY ticket_id), '{"{\"phone\": null}","{\"phone\": null}"}'::jsonb[], 'and his form is erased') FROM shop.ticket WHERE type = 'call';
 
 ----------------------------------------------------------------------------------------------------
 -- Codes
