@@ -106,6 +106,8 @@ BEGIN
 			hold_window interval NOT NULL DEFAULT '30 days' CHECK (hold_window > interval '0'),
 			duty_manager text CHECK (duty_manager <> ''),
 			alert_platform text CHECK (alert_platform <> ''),
+			check_in_radius numeric NOT NULL DEFAULT 500 CHECK (check_in_radius > 0 AND check_in_radius < 'Infinity'),
+			place_days integer NOT NULL DEFAULT 90 CHECK (place_days > 0),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
@@ -118,6 +120,8 @@ BEGIN
 		COMMENT ON COLUMN %1$I.book.hold_share IS 'share of the tickets that were late in the last hold_window whose escalation may be held by hand';
 		COMMENT ON COLUMN %1$I.book.duty_manager IS 'who gets what is late of tickets whose worker has no manager, or that have none';
 		COMMENT ON COLUMN %1$I.book.alert_platform IS 'platform to which alerts of deadlines are sent; null: none';
+		COMMENT ON COLUMN %1$I.book.check_in_radius IS 'metres around the place of a ticket within which somebody who checks in is there, unless its type says otherwise';
+		COMMENT ON COLUMN %1$I.book.place_days IS 'so many days after a check-in the point where it was is taken away';
 		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
@@ -168,7 +172,10 @@ BEGIN
 			move text,
 			follows text,
 			part_of text,
-			merged_into text
+			merged_into text,
+			away boolean,
+			areas jsonb,
+			area_parties jsonb
 		);
 		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; one that has a type goes the way of the desk, by moves from stage to stage; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema());
@@ -195,6 +202,7 @@ BEGIN
 	PERFORM settle._create_stage_tables(book);
 	PERFORM settle._create_split_tables(book);
 	PERFORM settle._create_event_tables(book);
+	PERFORM settle._create_place_tables(book);
 	PERFORM settle._create_assign_tables(book);
 	PERFORM settle._create_calendar_tables(book);
 	PERFORM settle._create_deadline_tables(book);

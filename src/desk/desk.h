@@ -4,8 +4,9 @@
  *
  * type.c remembers them, compile.c compiles one; form.c makes details of a
  * ticket what its form says, field.c one value of them; stage.c is the law of a
- * ticket's way, move.c finds the moves of it; event.c notes what happened and
- * does what follows; ticket.c opens tickets and moves them.
+ * ticket's way, move.c finds the moves of it, place.c keeps what check-ins say;
+ * event.c notes what happened and does what follows; ticket.c opens tickets and
+ * moves them.
  */
 #ifndef SETTLE_DESK_H
 #define SETTLE_DESK_H
@@ -133,7 +134,10 @@ typedef struct DeskColumns
 				tax,
 				done_at,
 				part_of,
-				merged_into;
+				merged_into,
+				away,
+				areas,
+				area_parties;
 } DeskColumns;
 
 typedef struct DeskType
@@ -292,5 +296,10 @@ extern void settle_refuse_move(const DeskWriting *w, const DeskStage *from, int 
 
 /* A column of the row; raises 23502 where it is null. */
 extern Datum settle_need_column(const DeskWriting *w, AttrNumber column);
+
+/* ---- place.c ---- */
+
+/* Raises 23514 where a ticket is to be away, or in areas, otherwise than its check-ins say. */
+extern void settle_keep_place(const DeskWriting *w);
 
 #endif							/* SETTLE_DESK_H */

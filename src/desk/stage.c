@@ -161,12 +161,13 @@ check_family(const DeskWriting *w)
 		{w->columns->part_of, "Parts come with their money: settle.split_ticket opens them."},
 		{w->columns->merged_into, "Its money goes with it: settle.merge_tickets merges tickets, settle.unmerge_tickets takes them out again."}
 	};
+	bool		comes = w->before == NULL || !settle_ticket_has_type(w->before, w->desc);
 	bool		writes = false;
 	Datum		ticket;
 	SettleIdentity identity;
 
 	for (int i = 0; i < lengthof(family); i++)
-		writes = writes || (w->before == NULL ? !heap_attisnull(w->row, family[i].column, w->desc) : !column_stays(w, family[i].column));
+		writes = writes || (comes ? !heap_attisnull(w->row, family[i].column, w->desc) : !column_stays(w, family[i].column));
 	if (!writes)
 		return;
 	ticket = CStringGetTextDatum(w->ticket);
@@ -249,6 +250,7 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 	if (w.before != NULL)
 		keep_merged(&w);
 	check_family(&w);
+	settle_keep_place(&w);
 	if (w.before != NULL && column_stays(&w, w.columns->type) && column_stays(&w, w.columns->type_version) && column_stays(&w, w.columns->stage) &&
 		column_stays(&w, w.columns->move) && column_stays(&w, w.columns->details) && column_stays(&w, w.columns->region) && column_stays(&w, w.columns->done_at))
 		return PointerGetDatum(w.row);

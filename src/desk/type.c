@@ -141,7 +141,8 @@ open_desk(Oid schema, int64 revision, Relation relation)
 		.move = ticket_column(ticket, "move", TEXTOID), .details = ticket_column(ticket, "details", JSONBOID),
 		.region = ticket_column(ticket, "region", InvalidOid), .worker = ticket_column(ticket, "worker", TEXTOID),
 		.amount = ticket_column(ticket, "amount", NUMERICOID), .cost = ticket_column(ticket, "cost", NUMERICOID), .tax = ticket_column(ticket, "tax", NUMERICOID),
-		.done_at = ticket_column(ticket, "done_at", TIMESTAMPTZOID), .part_of = ticket_column(ticket, "part_of", TEXTOID), .merged_into = ticket_column(ticket, "merged_into", TEXTOID)
+		.done_at = ticket_column(ticket, "done_at", TIMESTAMPTZOID), .part_of = ticket_column(ticket, "part_of", TEXTOID), .merged_into = ticket_column(ticket, "merged_into", TEXTOID),
+		.away = ticket_column(ticket, "away", BOOLOID), .areas = ticket_column(ticket, "areas", JSONBOID), .area_parties = ticket_column(ticket, "area_parties", JSONBOID)
 	};
 
 	identity = settle_book_enter(&desk->book);
