@@ -13,6 +13,7 @@
 #include "settle/run.h"
 
 #include "access/relation.h"
+#include "book/progress.h"
 #include "catalog/namespace.h"
 #include "expr/expr.h"
 #include "funcapi.h"
@@ -419,10 +420,10 @@ void
 settle_record_run(Run *run)
 {
 	Oid			types[] = {
-		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID
+		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID, INT8OID, INT8OID
 	};
 	Datum		values[lengthof(types)];
-	char		nulls[] = "             ";
+	char		nulls[] = "               ";
 	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
 	Oid			ruleset_types[] = {BYTEAOID, GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"),
 														ObjectIdGetDatum(get_namespace_oid("settle", false)))};
@@ -449,16 +450,21 @@ settle_record_run(Run *run)
 	values[10] = Int64GetDatum(run->unpaid);
 	values[11] = Int64GetDatum(run->counted);
 	values[12] = input_names(run, &nulls[12]);
+	values[13] = Int64GetDatum(run->first_sheet);
+	values[14] = Int64GetDatum(run->last_sheet);
 	settle_book_execute(psprintf("WITH recorded AS (INSERT INTO %1$s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid, counted, input_names) "
-								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING run_id) "
+								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING run_id), "
+								 "queued AS (INSERT INTO %1$s.unfolded (run_id, first_sheet, last_sheet) SELECT $1, $14, $15 WHERE $14 OPERATOR(pg_catalog.>) 0) "
 								 "INSERT INTO %1$s.unsealed (run_id) SELECT r.run_id FROM recorded AS r", run->book.name),
 						lengthof(types), types, values, nulls, SPI_OK_INSERT);
 }
 
 /*
  * settle.run(book regnamespace, max_tickets bigint default null)
+ * settle._run_aloud(book regnamespace, max_tickets bigint, every bigint)
  *
- * Settles what is pending, in this transaction.
+ * Settles what is pending, in this transaction; the second tells its client
+ * every so many milliseconds how far it is.
  */
 PG_FUNCTION_INFO_V1(settle_run);
 Datum
@@ -486,6 +492,7 @@ settle_run(PG_FUNCTION_ARGS)
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&book, SETTLE_CLERK);
 
+	settle_progress_tell(PG_NARGS() > 2 && !PG_ARGISNULL(2) ? PG_GETARG_INT64(2) : -1);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	pass_gate(&book, false);
