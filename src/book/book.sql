@@ -196,6 +196,7 @@ BEGIN
 	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_seal_tables(book);
 	PERFORM settle._create_change_table(book);
+	PERFORM settle._create_own_tables(book);
 	PERFORM settle._create_period_tables(book);
 	PERFORM settle._create_statement_tables(book);
 	PERFORM settle._create_leg_tables(book);
@@ -210,8 +211,10 @@ BEGIN
 	PERFORM settle._create_deadline_tables(book);
 	PERFORM settle._create_watch_tables(book);
 	PERFORM settle._create_board_view(book);
-	PERFORM settle._create_own_tables(book);
+	PERFORM settle._create_label_table(book);
+	PERFORM settle._create_total_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
+	PERFORM settle._create_figure_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_progress_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 
