@@ -198,10 +198,11 @@ async function trendProgressAlerts() {
 	const components = await page.$$eval('#component option', list => list.map(each => each.value));
 	for (const component of components) {
 		await page.selectOption('#component', component);
+		const trimmed = text => plain(text).replace(/ \u00b7 .*/, '').replace(/(\.\d*?)0+(?=\D|$)/g, '$1').replace(/\.(?=\D|$)/g, '');
 		const [name, kind] = component.split(' \u00b7 ');
-		const rows = await page.$$eval('#progress-table tbody tr', list => list.map(row => [(row.querySelector('th small') ?? row.querySelector('th')).textContent, ...[...row.querySelectorAll('td.figure')].map(each => each.textContent)]));
-		const views = new Map(query(`SELECT party, concat_ws(' ', coalesce(rank::text, '${empty}'), coalesce(tickets::text, '${empty}'), amount::text, coalesce(to_next_tier::text, '${empty}'), coalesce(next_rate::text, '${empty}'), coalesce(next_gain::text, '${empty}')) AS figures FROM chain.progress WHERE period = '2025-11-01' AND component = '${name}' AND party ~ '^${kind}(:|$)'`).map(row => [row.party, row.figures]));
-		all(rows, ([party, ...figures]) => figures.map(plain).join(' ') === views.get(party), `progress in ${component}`);
+		const rows = await page.$$eval('#progress-table tbody tr', list => list.map(row => [(row.querySelector('th small') ?? row.querySelector('th')).textContent, ...[...row.querySelectorAll('td.figure, .tier .figure')].map(each => each.textContent)]));
+		const views = new Map(query(`SELECT party, concat_ws(' ', coalesce(rank::text, '${empty}'), coalesce(tickets::text, '${empty}'), amount::text, coalesce(trim_scale(quantity) || CASE WHEN next_tier_at IS NULL THEN '' ELSE ' of ' || trim_scale(next_tier_at) END), coalesce(trim_scale(to_next_tier)::text, '${empty}'), coalesce(trim_scale(next_rate)::text, '${empty}'), coalesce(next_gain::text, '${empty}')) AS figures FROM chain.progress WHERE period = '2025-11-01' AND component = '${name}' AND party ~ '^${kind}(:|$)'`).map(row => [row.party, row.figures]));
+		all(rows, ([party, ...figures]) => figures.map((text, place) => place < 3 || place > 5 ? plain(text) : trimmed(text)).join(' ') === views.get(party), `progress in ${component}`);
 	}
 	const bar = await page.$eval('#progress-table .tier', tier => [tier.textContent, Number(tier.querySelector('[role=meter]').getAttribute('aria-valuenow')), tier.querySelector('i').getBoundingClientRect().width / tier.querySelector('.bar').clientWidth]);
 	ok(Math.abs(bar[1] / 100 - bar[2]) < 0.02, 'a bar is as long as it says', JSON.stringify(bar));

@@ -91,11 +91,12 @@ SELECT json_build_array('trend', grain, start, region, region_name, currency, ti
 FROM line WHERE age <= CASE grain WHEN 'day' THEN 100 WHEN 'week' THEN 60 ELSE 36 END
 ORDER BY grain, region, start;
 
--- What parties have earned and where they stand in their tiers, in the last two
--- periods; a kind of party is staff, dealer ...
+-- Where parties stand in their tiers, in the last two periods; a kind of party is
+-- staff, dealer ...
 WITH standing AS (
     SELECT p.*, split_part(party, ':', 1) AS kind, dense_rank() OVER (ORDER BY period DESC) AS age
     FROM :"book".progress AS p
+    WHERE quantity IS NOT NULL
 ), placed AS (
     SELECT s.*, row_number() OVER own AS place, count(*) OVER (PARTITION BY period, component, unit, kind) AS parties
     FROM standing AS s

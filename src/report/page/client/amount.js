@@ -51,6 +51,14 @@ const amount = (() => {
 		return Array.from({ length: 11 }, (_, step) => text(from + span * BigInt(step) / 10n, digits));
 	}
 
+	// A value with at least so many decimal places and no zeros beyond them, or null.
+	function tidy(value, places = 0) {
+		if (value === null)
+			return null;
+		const [whole, fraction = ''] = value.split('.'), shown = fraction.replace(/0+$/, '').padEnd(places, '0');
+		return shown === '' ? whole : `${whole}.${shown}`;
+	}
+
 	const grouped = value => value.replace(/^(-?\d+)/, whole => whole.replace(/\B(?=(\d{3})+$)/g, ','));
 
 	// A fraction as a percentage, with all its digits: 0.2293 is 22.93 %.
@@ -59,5 +67,5 @@ const amount = (() => {
 		return `${text(units(value, digits), digits - 2)}\u202f%`;
 	}
 
-	return { sum, minus, compare, ratio, steps, grouped, percent, isZero: value => /^-?[0.]*$/.test(value), number: Number };
+	return { sum, minus, compare, ratio, steps, tidy, grouped, percent, isZero: value => /^-?[0.]*$/.test(value), number: Number };
 })();

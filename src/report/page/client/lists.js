@@ -33,29 +33,28 @@ const progressColumns = ['period', 'component', 'kind', 'unit', 'parties', 'part
 const progressRows = data.progress.map(row => Object.fromEntries(row.map((value, place) => [progressColumns[place], value])));
 const groupOf = row => [row.component, row.kind, row.unit === data.currency ? null : row.unit].filter(part => part !== null).join(' \u00b7 ');
 
-// How far a party is from one bound of its tier to the next.
-function tierBar(row) {
-	if (row.quantity === null)
-		return element('span', { class: 'note' }, say('noTiers'));
+// How far a party is from one bound of its tier to the next; quantities with so
+// many decimal places.
+function tierBar(row, places) {
+	const quantity = value => amount.grouped(amount.tidy(value, places));
 	const from = row.from ?? '0', share = row.next === null ? 1 : Math.max(0, Math.min(1, amount.number(amount.minus(row.quantity, from)) / amount.number(amount.minus(row.next, from)) || 0));
-	const text = row.next === null ? say('top') : say('reached', amount.grouped(row.quantity), amount.grouped(row.next));
+	const text = row.next === null ? say('top') : say('reached', quantity(row.quantity), quantity(row.next));
 	return element('div', { class: 'tier' },
 		element('span', { class: `bar${row.next === null ? ' full' : ''}`, role: 'meter', 'aria-valuemin': 0, 'aria-valuemax': 100, 'aria-valuenow': Math.round(share * 100), 'aria-valuetext': text, 'aria-label': say('standing') },
 			element('i', { style: { width: `${share * 100}%` } })),
-		element('span', { class: 'figure' }, row.next === null ? `${amount.grouped(row.quantity)} \u00b7 ${text}` : text));
+		element('span', { class: 'figure' }, row.next === null ? `${quantity(row.quantity)} \u00b7 ${text}` : text));
 }
 
 function progressSection() {
 	const known = [...new Set(progressRows.map(row => row.period))];
 	const period = known.includes(state.period) ? state.period : known[0];
 	const rows = progressRows.filter(row => row.period === period), groups = [...new Set(rows.map(groupOf))];
-	// Where there are tiers to climb is shown first.
-	const tiered = rows.find(row => row.quantity !== null);
-	const group = groups.includes(state.component) ? state.component : tiered ? groupOf(tiered) : groups[0];
+	const group = groups.includes(state.component) ? state.component : groups[0];
 	const title = period ? `${say('progress')}, ${periodName(period)}` : say('progress');
 	if (!rows.length)
 		return section('progress', title, element('p', { class: 'note' }, say('noProgress')));
 	const list = rows.filter(row => groupOf(row) === group);
+	const places = Math.max(...list.flatMap(row => [row.quantity, row.missing]).filter(Boolean).map(text => (amount.tidy(text).split('.')[1] ?? '').length));
 	const body = element('tbody'), note = element('p', { class: 'note', role: 'status' });
 	const fill = () => {
 		const found = list.filter(row => `${row.party} ${row.title ?? ''}`.toLowerCase().includes(state.find.toLowerCase()));
@@ -63,8 +62,8 @@ function progressSection() {
 		body.replaceChildren(...found.map(row => element('tr', null,
 			figure(row.rank === null ? null : String(row.rank)),
 			element('th', { scope: 'row' }, row.title ?? row.party, row.title ? element('small', null, row.party) : null),
-			figure(row.tickets && amount.grouped(row.tickets)), figure(amount.grouped(row.amount)), element('td', null, tierBar(row)),
-			figure(row.missing && amount.grouped(row.missing)), figure(row.rate),
+			figure(row.tickets && amount.grouped(row.tickets)), figure(amount.grouped(row.amount)), element('td', null, tierBar(row, places)),
+			figure(row.missing && amount.grouped(amount.tidy(row.missing, places))), figure(amount.tidy(row.rate)),
 			figure(row.gain && amount.grouped(row.gain)))));
 	};
 	fill();

@@ -165,10 +165,12 @@ function matrixMap(matrix) {
 	const spoken = element('p', { class: 'spoken', 'aria-live': 'polite' });
 
 	draw(plot, (chart, colors, width) => {
-		const wide = text => [...text].reduce((sum, character) => sum + (character > '\u2e80' ? 13 : 7.2), 0);
-		const left = Math.min(width * 0.34, Math.max(48, ...lines.map(row => wide(labelOf(down, row.path)))) + 16);
+		const pen = document.createElement('canvas').getContext('2d');
+		pen.font = `13px ${colors.font}`;
+		const wide = text => Math.ceil(pen.measureText(text).width);
+		const left = Math.min(width * 0.34, Math.max(40, ...lines.map(row => wide(labelOf(down, row.path)))) + 18);
 		const place = (width - left - 8) / places.length;
-		const fits = Math.max(0, ...cells.map(({ cell }) => (printed(cell, state.measure) ?? '').length)) * 7.3 + 8 < place;
+		const fits = Math.max(0, ...cells.map(({ cell }) => wide(printed(cell, state.measure) ?? ''))) + 6 < place;
 		const turned = Math.max(...places.map(column => wide(labelOf(across, column.path)))) + 6 > place;
 		const label = (tree, size) => ({ color: colors.ink, fontSize: 13, interval: 0, width: size, overflow: 'truncate', formatter: path => labelOf(tree, path) });
 		const axis = (tree, nodes) => ({ type: 'category', data: nodes.map(node => node.path), triggerEvent: true, axisLine: { show: false }, axisTick: { show: false } });

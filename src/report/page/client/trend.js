@@ -30,7 +30,7 @@ const tip = ([title, ...rows]) => element('div', { class: 'tip' }, element('b', 
 
 const trendColumns = ['grain', 'start', 'region', 'name', 'currency', 'tickets', 'revenue', 'cost', 'payout', 'profit', 'moving', 'yearBefore', 'yearOnYear'];
 const trendRows = data.trend.map(row => Object.fromEntries(row.map((value, place) => [trendColumns[place], value])));
-const symbols = ['none', 'circle', 'rect', 'triangle', 'diamond', 'pin', 'arrow', 'emptyCircle', 'emptyRect', 'emptyTriangle', 'emptyDiamond', 'emptyCircle', 'emptyRect'];
+const symbols = ['none', 'circle', 'rect', 'triangle', 'diamond', 'roundRect', 'emptyCircle', 'emptyRect', 'emptyTriangle', 'emptyDiamond', 'emptyRoundRect', 'circle', 'rect'];
 const trendMeasures = ['revenue', 'profit', 'cost', 'payout', 'tickets'];
 
 // The lines: all regions, each region (unless there is one, which says the same),
@@ -38,7 +38,7 @@ const trendMeasures = ['revenue', 'profit', 'cost', 'payout', 'tickets'];
 function trendLines() {
 	const rows = trendRows.filter(row => row.grain === state.grain && row.currency === state.currency);
 	const starts = [...new Set(rows.map(row => row.start))].sort();
-	const names = [...new Map(rows.map(row => [row.region, row.region === '' ? say('allRegions') : row.name || row.region]))];
+	const names = [...new Map(rows.map(row => [row.region, row.region === '' ? say('allRegions') : trees.region.get(row.region)?.name ?? row.name]))];
 	const measure = trendMeasures.includes(state.trendMeasure) ? state.trendMeasure : 'revenue';
 	const line = (region, name, column, kind) => {
 		const values = new Map(rows.filter(row => row.region === region && row[column] !== null).map(row => [row.start, row[column]]));
