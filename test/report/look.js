@@ -183,10 +183,11 @@ async function byKeyboardAlone() {
 }
 
 async function trendProgressAlerts() {
-	for (const grain of ['day', 'week', 'month']) {
+	for (const grain of ['period', 'day', 'week', 'month']) {
 		const page = await open('chain', address({ grain }));
 		const rows = await page.$$eval('#trend-figures tbody tr', list => list.map(row => [row.querySelector('th').textContent, [...row.querySelectorAll('td')].map(each => [each.dataset.region, each.dataset.kind, each.textContent])]));
-		const views = new Map(query(`SELECT start, region, coalesce(revenue::text, '${empty}') AS revenue, coalesce(moving_average::text, '${empty}') AS moving, coalesce(year_before::text, '${empty}') AS before FROM chain.trend WHERE grain = '${grain}'`).map(row => [`${row.start} ${row.region}`, row]));
+		const views = new Map(query(grain === 'period' ? `SELECT period AS start, region, revenue::text FROM chain.revenue_matrix WHERE project_level = 0`
+			: `SELECT start, region, coalesce(revenue::text, '${empty}') AS revenue, coalesce(moving_average::text, '${empty}') AS moving, coalesce(year_before::text, '${empty}') AS before FROM chain.trend WHERE grain = '${grain}'`).map(row => [`${row.start} ${row.region}`, row]));
 		all(rows.flatMap(([start, cells]) => cells.map(cell => [start, ...cell])), ([start, region, kind, text]) => {
 			const row = views.get(`${start.length === 7 ? `${start}-01` : start} ${region}`);
 			return plain(text) === (row ? row[{ moving: 'moving', before: 'before' }[kind] ?? 'revenue'] : empty);

@@ -42,14 +42,14 @@ FROM cell
 JOIN slice USING (period, currency, project_level, region_level)
 WHERE taken;
 
-SELECT json_build_array('label', tree, path, name_en) FROM :"book".label WHERE name_en IS NOT NULL;
+SELECT json_build_array('label', tree, path, name_en) FROM :"book".label WHERE tree IN ('project', 'region') AND name_en IS NOT NULL;
 
 -- The five tickets of each cell that moved it most, by profit or loss, and their
 -- explanations, as far as the bound goes: the first before the second, upper
 -- levels before lower ones, newer periods before older ones.
 WITH ticket AS (
-    SELECT source, ticket_key, ticket_time, period, project, region, currency, revenue, cost, payout, profit,
-        project::ltree AS project_path, region::ltree AS region_path,
+    SELECT source, ticket_key, ticket_time, period, coalesce(project, '') AS project, coalesce(region, '') AS region, currency, revenue, cost, payout, profit,
+        coalesce(project, '')::ltree AS project_path, coalesce(region, '')::ltree AS region_path,
         dense_rank() OVER (ORDER BY period DESC) - 1 AS age,
         row_number() OVER (PARTITION BY period, currency, project, region ORDER BY abs(profit) DESC, source, ticket_key) AS place
     FROM :"book".ticket_profit

@@ -49,7 +49,7 @@ const periodName = period => data.kind === 'month' ? period.slice(0, 7) : period
 // up again and a place can be kept; language and colours are the reader's.
 const state = { language: 'en', theme: 'auto', period: periods[0], currency: currencies[0], measure: 'profit', project: '', region: '',
 	projectLevel: null, regionLevel: null, rows: null, view: 'map', order: null, row: 0, column: 0,
-	cell: null, ticket: null, grain: 'day', component: null, find: '' };
+	cell: null, ticket: null, grain: null, component: null, find: '' };
 
 const levelOf = (tree, path) => trees[tree].get(path)?.level ?? 0;
 const sliceOf = (projectLevel, regionLevel) => slices.get(sliceKey(state.period, state.currency, projectLevel, regionLevel));

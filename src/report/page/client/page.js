@@ -24,7 +24,7 @@ function readAddress() {
 			continue;
 		}
 	}
-	const known = { period: periods, currency: currencies, measure: measures, rows: [null, 'project', 'region'], view: ['map', 'table'], order: [null, 'tree', 'figure'], grain: ['day', 'week', 'month'] };
+	const known = { period: periods, currency: currencies, measure: measures, rows: [null, 'project', 'region'], view: ['map', 'table'], order: [null, 'tree', 'figure'], grain: grains };
 	for (const [name, values] of Object.entries(known))
 		if (!values.includes(state[name]))
 			state[name] = first[name];

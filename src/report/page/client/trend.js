@@ -33,31 +33,45 @@ const trendRows = data.trend.map(row => Object.fromEntries(row.map((value, place
 const symbols = ['none', 'circle', 'rect', 'triangle', 'diamond', 'roundRect', 'emptyCircle', 'emptyRect', 'emptyTriangle', 'emptyDiamond', 'emptyRoundRect', 'circle', 'rect'];
 const trendMeasures = ['revenue', 'profit', 'cost', 'payout', 'tickets'];
 
-// The lines: all regions, each region (unless there is one, which says the same),
-// and of revenue the moving average and the year before.
-function trendLines() {
+// By day, week and month: all regions, the first level of them (unless there is
+// one region, which says the same), and of revenue the moving average and the
+// year before.
+function linesOfTrend(measure) {
 	const rows = trendRows.filter(row => row.grain === state.grain && row.currency === state.currency);
-	const starts = [...new Set(rows.map(row => row.start))].sort();
-	const names = [...new Map(rows.map(row => [row.region, row.region === '' ? say('allRegions') : trees.region.get(row.region)?.name ?? row.name]))];
+	const line = (region, name, column, kind) => ({ region, name, kind, values: new Map(rows.filter(row => row.region === region && row[column] !== null).map(row => [row.start, row[column]])) });
+	const regions = [...new Map(rows.filter(row => row.region !== '').map(row => [row.region, trees.region.get(row.region)?.name ?? row.name]))];
+	return [line('', say('allRegions'), measure, 'all'), ...(regions.length > 1 ? regions.map(([region, name]) => line(region, name, measure, 'region')) : []),
+		...(measure === 'revenue' ? [line('', say('moving'), 'moving', 'moving'), line('', say('yearBefore'), 'yearBefore', 'before')] : [])];
+}
+
+// By period: what the matrix divides, and the twelve largest of the regions that
+// it is divided into.
+function linesOfPeriods(measure) {
+	const projectLevel = levelOf('project', state.project), known = [...periods].reverse();
+	const values = (region, level) => new Map(known.map(period => [period, slices.get(sliceKey(period, state.currency, projectLevel, level))?.cells.get(`${state.project} ${region}`)?.[measure]]).filter(([, value]) => value));
+	const shown = shownLevel('region', levelsOf('region')), whole = { region: state.region, name: cellTitle(state.project, state.region), kind: 'all', values: values(state.region, levelOf('region', state.region)) };
+	if (!shown || shown.nodes.length < 2)
+		return [whole];
+	const labels = labelsOf('region', shown.nodes);
+	const regions = shown.nodes.map(node => ({ region: node.path, name: labels.get(node.path), kind: 'region', values: values(node.path, node.level) }));
+	const size = each => Math.max(0, ...[...each.values.values()].map(value => Math.abs(amount.number(value))));
+	return [whole, ...regions.sort((a, b) => size(b) - size(a)).slice(0, 12)];
+}
+
+const grains = ['period', 'day', 'week', 'month'].filter(grain => grain === 'period' ? periods.length > 1 : trendRows.some(row => row.grain === grain));
+state.grain = grains[0];
+
+function trendLines() {
 	const measure = trendMeasures.includes(state.trendMeasure) ? state.trendMeasure : 'revenue';
-	const line = (region, name, column, kind) => {
-		const values = new Map(rows.filter(row => row.region === region && row[column] !== null).map(row => [row.start, row[column]]));
-		return { region, name, kind, values };
-	};
-	const regions = names.filter(([region]) => region !== '');
-	const lines = [line('', say('allRegions'), measure, 'all'), ...(regions.length > 1 ? regions.map(([region, name]) => line(region, name, measure, 'region')) : [])];
-	if (measure === 'revenue') {
-		lines.push(line('', say('moving'), 'moving', 'moving'));
-		lines.push(line('', say('yearBefore'), 'yearBefore', 'before'));
-	}
-	return { measure, starts, lines: lines.filter(each => each.values.size) };
+	const lines = (state.grain === 'period' ? linesOfPeriods : linesOfTrend)(measure).filter(each => each.values.size);
+	return { measure, lines, starts: [...new Set(lines.flatMap(each => [...each.values.keys()]))].sort() };
 }
 
 function trendSection() {
 	const { measure, starts, lines } = trendLines();
 	if (!starts.length)
 		return section('trend', say('trend'), element('p', { class: 'note' }, say('noTrend')));
-	const name = each => periodName(each) !== each && state.grain === 'month' ? periodName(each) : each;
+	const name = start => state.grain === 'month' ? start.slice(0, 7) : state.grain === 'period' ? periodName(start) : start;
 	const plot = element('div', { class: 'plot', id: 'trend-plot', role: 'img', 'aria-label': say('trendLabel', say(measure), say(state.grain), lines.length, starts[0], starts.at(-1)), style: { height: '360px' } });
 	draw(plot, (chart, colors, width) => {
 		let place = 0;
@@ -85,7 +99,7 @@ function trendSection() {
 	});
 	return section('trend', say('trend'),
 		element('div', { class: 'toolbar' },
-			choice(say('grain'), ['day', 'week', 'month'].map(grain => [grain, say(grain)]), state.grain, grain => go({ grain })),
+			choice(say('grain'), grains.map(grain => [grain, say(grain)]), state.grain, grain => go({ grain })),
 			choice(say('measure'), trendMeasures.map(each => [each, say(each)]), measure, trendMeasure => go({ trendMeasure }))),
 		plot,
 		element('details', { id: 'trend-figures' }, element('summary', null, say('trendTable')), element('div', { class: 'scroll' }, element('table', null,
