@@ -40,12 +40,12 @@ static const struct
 {
 	const char *sql;
 	int			nargs;
-	Oid			types[9];
+	Oid			types[10];
 	bool		calls;			/* a function, to which the book is a value */
 }			statements[] = {
 	[DESK_NOTE] = {
-		"INSERT INTO %s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-		9, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID}
+		"INSERT INTO %s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason, worker) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		10, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID, TEXTOID}
 	},
 	/* a stage that is null asks for where the move leads, even if it is the one that was made last */
 	[DESK_MOVE] = {
@@ -110,13 +110,13 @@ set_text(Datum *values, char *nulls, int i, const char *text)
 }
 
 /*
- * Notes one event; inside enter and SPI.
+ * Notes one event, and who has the ticket; inside enter and SPI.
  */
 static void
-note_event(const SettleBook *book, const char *ticket, const Event *event)
+note_event(const SettleBook *book, const char *ticket, const char *worker, const Event *event)
 {
-	Datum		values[9];
-	char		nulls[9];
+	Datum		values[10];
+	char		nulls[10];
 	MemoryContext old = CurrentMemoryContext;
 
 	set_text(values, nulls, 0, ticket);
@@ -130,6 +130,7 @@ note_event(const SettleBook *book, const char *ticket, const Event *event)
 	values[7] = event->changes == NULL ? (Datum) 0 : JsonbPGetDatum(event->changes);
 	nulls[7] = event->changes == NULL ? 'n' : ' ';
 	set_text(values, nulls, 8, event->reason != NULL ? event->reason : settle_reason_given(book->schema));
+	set_text(values, nulls, 9, worker);
 	if (SPI_execute_plan(settle_desk_plan(book, DESK_NOTE), values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not note an event of ticket \"%s\"", ticket);
 	MemoryContextSwitchTo(old);
@@ -409,7 +410,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&desk->book);
 	SPI_connect();
 	for (int i = 0; i < n; i++)
-		note_event(&desk->book, ticket, &events[i]);
+		note_event(&desk->book, ticket, workers[after != NULL], &events[i]);
 	if (type->timed && (after == NULL || events[0].version != 0 || move != NULL))
 		set_due(&desk->book, ticket, &events[0]);
 	if (type->nnodes > 0 && (move != NULL || after == NULL))
@@ -423,7 +424,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 		else if (consequence->follow_up->platform != NULL)
 			send_message(&desk->book, ticket, consequence);
 		else if (consequence->note != NULL)
-			note_event(&desk->book, ticket, &(Event)
+			note_event(&desk->book, ticket, workers[1], &(Event)
 					   {
 						   .what = "note", .move = move, .reason = consequence->note
 					   });
