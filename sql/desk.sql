@@ -43,7 +43,7 @@ SELECT t.ticket_id, t.worker, a.team, a.open_before, a.capacity FROM desk_test.t
 SELECT ticket_id, team, reason FROM desk_test.unassigned ORDER BY 1;
 SELECT settle.assign_ticket('desk_test', 'Q5', '1002', 'has learned it');
 SELECT settle.assign_ticket('desk_test', 'Q5');
-SELECT object, message, settled_at IS NOT NULL AS settled FROM desk_test.alert WHERE kind = 'unassigned' ORDER BY 1;
+SELECT object, message, ended_at IS NOT NULL AS ended FROM desk_test.alert WHERE kind = 'unassigned' ORDER BY 1;
 -- 3. Deadlines. An air conditioner is cleaned within 20 working hours, for a gold
 --    customer in half an hour. National Day is free, the Sunday before it works as a Tuesday.
 INSERT INTO desk_test.calendar (calendar, time_zone) VALUES ('shop', 'Asia/Shanghai');
@@ -66,7 +66,7 @@ SELECT ticket_id, kind, stage, state, due_at, within, calendar FROM desk_test.ti
 -- both are late, and the manager knows; a minute later there is nothing to say
 SELECT settle.watch('desk_test');
 SELECT settle.watch('desk_test');
-SELECT kind, object, message FROM desk_test.alert WHERE object LIKE 'C%' AND settled_at IS NULL ORDER BY object, kind;
+SELECT kind, object, message FROM desk_test.alert WHERE object LIKE 'C%' AND ended_at IS NULL ORDER BY object, kind;
 -- one may wait, which is more than a tenth
 SELECT settle.hold_escalation('desk_test', 'C1', now() + interval '2 days', 'the part arrives tomorrow');
 SELECT settle.hold_escalation('desk_test', 'C2', now() + interval '2 days', 'and this one');

@@ -50,6 +50,7 @@ BEGIN
 	PERFORM settle._journal(book, 'outcome', '{decision,outcome_id}');
 	PERFORM settle._journal(book, 'rule', '{code}');
 	PERFORM settle._journal(book, 'pack', '{pack}');
+	EXECUTE format('CREATE TRIGGER journal AFTER UPDATE OF acknowledged_by ON %I.alert FOR EACH ROW EXECUTE FUNCTION settle.journal(''{kind,object}'', ''{}'')', book);
 	EXECUTE format('CREATE TRIGGER journal AFTER UPDATE OF excused_by ON %I.unpaid FOR EACH ROW EXECUTE FUNCTION settle.journal(''{source,ticket_key}'', ''{}'')', book);
 END
 $function$;

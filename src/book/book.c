@@ -192,12 +192,12 @@ settle_book_leave(SettleIdentity identity)
 void
 settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(kind), CStringGetTextDatum(object), CStringGetTextDatum(message)};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, OIDOID};
+	Datum		values[] = {CStringGetTextDatum(kind), CStringGetTextDatum(object), CStringGetTextDatum(message), ObjectIdGetDatum(book->schema)};
 
-	settle_book_execute(psprintf("INSERT INTO %s.alert (kind, object, message) VALUES ($1, $2, $3) "
-								 "ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING", book->name),
-						3, types, values, NULL, SPI_OK_INSERT);
+	settle_book_execute("SELECT settle._raise_alerts($4::pg_catalog.oid::pg_catalog.regnamespace, "
+						"pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('kind', $1, 'object', $2, 'message', $3)))",
+						lengthof(types), types, values, NULL, SPI_OK_SELECT);
 }
 
 /*

@@ -182,13 +182,10 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	EXECUTE format($sql$
-		INSERT INTO %1$s.alert (kind, object, message)
-		SELECT 'quarantine', s.platform, format('payloads of %%s were quarantined for %%s days and have lost their body: fetch them again', s.platform, min(b.staging_days))
-		FROM %1$s.staging AS s CROSS JOIN %1$s.book AS b
-		WHERE s.staging_id = ANY ($1) AND s.state = 'quarantined'
-		GROUP BY s.platform
-		ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
-	$sql$, book) USING ids;
+		SELECT settle._raise_alerts($2, jsonb_agg(jsonb_build_object('kind', 'quarantine', 'object', q.platform,
+			'message', format('payloads of %%s were quarantined for %%s days and have lost their body: fetch them again', q.platform, b.staging_days))))
+		FROM (SELECT DISTINCT s.platform FROM %1$s.staging AS s WHERE s.staging_id = ANY ($1) AND s.state = 'quarantined') AS q CROSS JOIN %1$s.book AS b
+	$sql$, book) USING ids, book;
 	RETURN jsonb_build_object('bodies', settle._reduce(book, ids), 'more', cardinality(ids) = batch);
 END
 $function$;
@@ -323,7 +320,7 @@ BEGIN
 	GET DIAGNOSTICS changed = ROW_COUNT;
 	-- what went wrong may have quoted it; a short word in Latin letters may be one of ours
 	FOREACH word IN ARRAY settle._telling_words(words) || ARRAY(SELECT w FROM unnest(words) AS w WHERE w !~ '^[ -~]*$') LOOP
-		FOREACH place IN ARRAY '{alert.message,problem.message,staging.message,outbox.error}'::text[] LOOP
+		FOREACH place IN ARRAY '{alert.message,alert.acknowledged_reason,problem.message,staging.message,outbox.error}'::text[] LOOP
 			EXECUTE format('UPDATE %1$s.%2$I SET %3$I = replace(%3$I, $1, ''***'') WHERE strpos(%3$I, $1) > 0', book, split_part(place, '.', 1), split_part(place, '.', 2))
 				USING word;
 		END LOOP;

@@ -31,10 +31,7 @@ BEGIN
 		UNION
 		SELECT s.ticket_id FROM %1$I.special_ticket AS s WHERE s.ended_at IS NULL
 	$sql$, TG_TABLE_SCHEMA);
-	EXECUTE format($sql$
-		UPDATE %1$I.alert AS a SET settled_at = now(), settled_by = settle.actor(%2$L), reason = 'the rules have changed'
-		WHERE a.kind = 'unjudged' AND a.settled_at IS NULL
-	$sql$, TG_TABLE_SCHEMA, quote_ident(TG_TABLE_SCHEMA));
+	EXECUTE format('SELECT settle._end_alerts(%L, ''unjudged'', array_agg(a.object), ''the rules have changed'') FROM %I.alert AS a WHERE a.kind = ''unjudged'' AND a.ended_at IS NULL', quote_ident(TG_TABLE_SCHEMA), TG_TABLE_SCHEMA);
 	RETURN NULL;
 END
 $function$;
@@ -160,13 +157,8 @@ BEGIN
 		SELECT (SELECT jsonb_agg(jsonb_build_object('kind', 'special', 'object', b.ticket_id || ' ' || b.why, 'ticket', b.ticket_id, 'message', b.title) ORDER BY b.ticket_id, b.why) FROM begun AS b),
 			(SELECT coalesce(array_agg(e.object), '{}') FROM ended AS e)
 	$sql$, book) INTO alerts, over USING settle._special_rules(book), tickets;
-	EXECUTE format($sql$
-		UPDATE %1$s.alert AS a SET settled_at = now(), settled_by = settle.actor(%1$L), reason = 'is not special any more'
-		WHERE a.kind = 'special' AND a.object = ANY ($1) AND a.settled_at IS NULL
-	$sql$, book) USING over;
-	PERFORM settle._raise_alerts(book, alerts);
-	begun := coalesce(jsonb_array_length(alerts), 0);
-	ended := cardinality(over);
+	ended := settle._end_alerts(book, 'special', over, 'is not special any more');
+	begun := settle._tell_alerts(book, alerts);
 END
 $function$;
 COMMENT ON FUNCTION settle._judge_special(regnamespace, text[]) IS 'finds some tickets special, or not any more, and raises and ends the alerts of that';
@@ -225,7 +217,7 @@ BEGIN
 							RAISE;
 						WHEN OTHERS THEN
 							failed := failed + 1;
-							PERFORM settle._raise_alerts(book, jsonb_build_array(jsonb_build_object('kind', 'unjudged', 'object', SQLERRM, 'ticket', id, 'message', format('rules of special tickets fail, for ticket "%s" first', id))));
+							PERFORM settle._tell_alerts(book, jsonb_build_array(jsonb_build_object('kind', 'unjudged', 'object', SQLERRM, 'ticket', id, 'message', format('rules of special tickets fail, for ticket "%s" first', id))));
 					END;
 				END LOOP;
 		END;

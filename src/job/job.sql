@@ -156,12 +156,14 @@ BEGIN
 	EXCEPTION WHEN OTHERS THEN
 		figures := NULL;
 		failure := SQLSTATE || ': ' || SQLERRM;
-		EXECUTE format('INSERT INTO %s.alert (kind, object, message) VALUES (''job'', $1, $2) ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING', book)
-			USING what, failure;
+		PERFORM settle._raise_alerts(book, jsonb_build_array(jsonb_build_object('kind', 'job', 'object', what, 'message', failure)));
 	END;
 	IF figures IS NOT NULL OR failure IS NOT NULL THEN
 		EXECUTE format('INSERT INTO %s.job_run (what, started_at, figures, error) VALUES ($1, $2, $3, $4)', book)
 			USING what, started, figures - 'more', failure;
+	END IF;
+	IF failure IS NULL THEN
+		PERFORM settle._end_alerts(book, 'job', ARRAY[what], 'it succeeds again');
 	END IF;
 	EXECUTE format($sql$
 		INSERT INTO %s.job_step AS s (step, began_at, succeeded_at, failures, error)

@@ -205,7 +205,7 @@ static const Invariant invariants[] = {
 	{
 		"an alert of a deadline is open while its row is one that was told",
 		"SELECT a.object, 'alert ' || a.alert_id || ' of kind ' || a.kind FROM %1$s.alert AS a "
-		"WHERE a.kind IN ('due', 'late') AND a.settled_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
+		"WHERE a.kind IN ('due', 'late') AND a.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
 	},
 	{
 		/* one that has gone is found when the tick has judged it */
@@ -217,7 +217,7 @@ static const Invariant invariants[] = {
 	{
 		"an alert of a special ticket is open while it is special",
 		"SELECT a.object, 'alert ' || a.alert_id FROM %1$s.alert AS a "
-		"WHERE a.kind = 'special' AND a.settled_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.special_ticket AS s WHERE s.ticket_id || ' ' || s.why = a.object AND s.ended_at IS NULL)"
+		"WHERE a.kind = 'special' AND a.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.special_ticket AS s WHERE s.ticket_id || ' ' || s.why = a.object AND s.ended_at IS NULL)"
 	},
 	{
 		"times of service are kept of periods that were closed",
