@@ -44,7 +44,7 @@ BEGIN
 			SELECT t.ticket_id, t.type, t.stage, t.project, t.region, t.channel, t.customer, t.level, t.worker, t.opened_at, t.done_at, m.currency, t.amount, t.cost,
 				e.moves, e.assignments, e.reopened, coalesce(c.rescheduled, 0) AS rescheduled, coalesce(v.visits_before, 0) AS visits_before,
 				coalesce(e.made, '{}') AS made, coalesce(c.changed, '{}') AS changed,
-				greatest(e.first_move - t.opened_at, interval '0') AS response, w.handling,
+				CASE WHEN e.first_move IS NOT NULL THEN greatest(e.first_move - t.opened_at, interval '0') END AS response, w.handling,
 				greatest(coalesce(t.done_at, CASE WHEN s.ends IS NOT NULL THEN e.last_move END, now()) - t.opened_at, interval '0') AS duration,
 				p.amount AS amount_norm, round(t.amount / nullif(p.amount, 0), 2) AS amount_ratio,
 				p.cost AS cost_norm, round(t.cost / nullif(p.cost, 0), 2) AS cost_ratio,
