@@ -16,7 +16,7 @@ SELECT settle.add_type('desk_test', $json${
     "stages": [{"stage": "new", "initial": true}, {"stage": "work", "work": true}, {"stage": "done", "ready": true, "ends": "done"}],
     "moves": [{"move": "begin", "from_stage": "new", "to_stage": "work"}, {"move": "finish", "from_stage": "work", "to_stage": "done"}]
 }$json$), settle.enable_type('desk_test', 'repair');
-SELECT settle.open_ticket('desk_test', 'repair', '{"fault": "water"}', region => 'cn.east', ticket_id => 'V1');
+SELECT settle.open_ticket('desk_test', 'repair', '{"fault": "water"}', region => 'cn.east', worker => '1001', ticket_id => 'V1');
 SELECT settle.add_type('desk_test', jsonb_insert(settle.type_document('desk_test', 'repair'), '{fields,1}',
     '{"field": "litres", "kind": "numeric", "shown": "form.fault = ''water''", "required": true}')) AS version, settle.enable_type('desk_test', 'repair') AS enabled;
 SELECT settle.open_ticket('desk_test', 'repair', '{"fault": "water"}', region => 'cn.east', ticket_id => 'V2');
@@ -25,7 +25,6 @@ SELECT settle.upgrade_ticket('desk_test', 'V1');
 SELECT settle.upgrade_ticket('desk_test', 'V1', '{"litres": 2.5}', reason => 'measured');
 SELECT ticket_id, type_version, stage, details FROM desk_test.ticket;
 SELECT what, was, now, changes, reason FROM desk_test.ticket_timeline WHERE ticket_id = 'V1' ORDER BY event_id;
-SELECT settle.move_ticket('desk_test', 'V1', 'finish');
 
 -- 2. Who does the work. Repairs of the west go to the team there, gas to who has
 --    the skill; the others to whoever is at work and has the least to do.

@@ -88,6 +88,19 @@ column_type(const Column *column)
 	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(column->type_name), ObjectIdGetDatum(schema));
 }
 
+static void
+check_table(const SettleBook *book, const char *table, Oid relid)
+{
+	char		kind = get_rel_relkind(relid);
+
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("schema \"%s\" is not a book", book->label),
+				 errdetail("It has no table \"%s\".", table),
+				 errhint("settle.create_book makes one; settle.books() lists those that exist.")));
+}
+
 /*
  * Raises 42704 where a schema does not have the tables of a book.  They are
  * locked against ALTER until the end of the transaction.
@@ -110,12 +123,7 @@ check_tables(const SettleBook *book)
 			relid = get_relname_relid(table, book->schema);
 			if (OidIsValid(relid))
 				LockRelationOid(relid, AccessShareLock);
-			if (get_rel_relkind(relid) != RELKIND_RELATION && get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
-				ereport(ERROR,
-						(errcode(ERRCODE_UNDEFINED_OBJECT),
-						 errmsg("schema \"%s\" is not a book", book->label),
-						 errdetail("It has no table \"%s\".", table),
-						 errhint("settle.create_book makes one; settle.books() lists those that exist.")));
+			check_table(book, table, relid);
 		}
 		if (column->name == NULL)
 			continue;
@@ -130,8 +138,8 @@ check_tables(const SettleBook *book)
 	}
 }
 
-SettleBook
-settle_book(Oid schema)
+static SettleBook
+name_book(Oid schema)
 {
 	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
 	SettleBook	book;
@@ -145,7 +153,24 @@ settle_book(Oid schema)
 	book.label = pstrdup(NameStr(((Form_pg_namespace) GETSTRUCT(tuple))->nspname));
 	book.name = quote_identifier(book.label);
 	ReleaseSysCache(tuple);
+	return book;
+}
+
+SettleBook
+settle_book(Oid schema)
+{
+	SettleBook	book = name_book(schema);
+
 	check_tables(&book);
+	return book;
+}
+
+SettleBook
+settle_book_for_sql(Oid schema)
+{
+	SettleBook	book = name_book(schema);
+
+	check_table(&book, "book", get_relname_relid("book", schema));
 	return book;
 }
 

@@ -289,23 +289,4 @@ extern void settle_refuse_move(const DeskWriting *w, const DeskStage *from, int 
 /* A column of the row; raises 23502 where it is null. */
 extern Datum settle_need_column(const DeskWriting *w, AttrNumber column);
 
-/* ---- event.c ---- */
-
-typedef enum DeskStatement
-{
-	DESK_NOTE,
-	DESK_MOVE,
-	DESK_DUE,
-	DESK_AT_ONCE
-} DeskStatement;
-
-/* The plan of a statement on a book, kept for the session; inside enter and SPI. */
-extern SPIPlanPtr settle_desk_plan(const SettleBook *book, DeskStatement statement);
-
-/*
- * Has tickets that are written settle with their statement, until it is called
- * with false: inside enter no trigger can wait for the end of the transaction.
- */
-extern void settle_desk_at_once(const SettleBook *book, bool at_once);
-
 #endif							/* SETTLE_DESK_H */

@@ -7,6 +7,9 @@ CREATE FUNCTION settle._masked_details(book regnamespace, type text, version int
 	RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_masked_details' LANGUAGE C STABLE;
 COMMENT ON FUNCTION settle._masked_details(regnamespace, text, integer, jsonb) IS 'details of a ticket with *** for what is personal or sensitive';
 
+CREATE FUNCTION settle._is_event(what text) RETURNS boolean AS 'MODULE_PATHNAME', 'settle_is_event' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle._is_event(text) IS 'whether the journal of tickets has such events';
+
 CREATE FUNCTION settle._create_event_tables(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -18,7 +21,7 @@ BEGIN
 			ticket_id text NOT NULL,
 			at timestamptz NOT NULL DEFAULT clock_timestamp(),
 			actor text NOT NULL,
-			what text NOT NULL CHECK (what IN ('opened', 'moved', 'assigned', 'form', 'approved', 'note', 'moved over', 'deleted', 'split', 'unsplit', 'merged', 'unmerged')),
+			what text NOT NULL CHECK (settle._is_event(what)),
 			move text,
 			was text,
 			now text,

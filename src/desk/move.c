@@ -367,6 +367,12 @@ PG_FUNCTION_INFO_V1(settle_move_ticket);
 Datum
 settle_move_ticket(PG_FUNCTION_ARGS)
 {
+	/* a stage that is null asks for where the move leads, even if it is the one that was made last */
+	static const SettleStatement move = {
+		"UPDATE %1$s.ticket AS t SET stage = NULL, move = $2, details = t.details || coalesce($3, '{}') "
+		"WHERE t.ticket_id = $1 AND t.type IS NOT NULL RETURNING t.stage::pg_catalog.text",
+		SPI_OK_UPDATE_RETURNING, 3, {TEXTOID, TEXTOID, JSONBOID}
+	};
 	MemoryContext caller = CurrentMemoryContext;
 	SettleBook	book;
 	SettleIdentity identity;
@@ -379,7 +385,7 @@ settle_move_ticket(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("a book, a ticket and a move must be given")));
-	book = settle_book(PG_GETARG_OID(0));
+	book = settle_book_for_sql(PG_GETARG_OID(0));
 	settle_book_check_level(&book, SETTLE_STAFF);
 	values[0] = PG_GETARG_DATUM(1);
 	values[1] = PG_GETARG_DATUM(2);
@@ -389,10 +395,8 @@ settle_move_ticket(PG_FUNCTION_ARGS)
 		depth = settle_begin_reason(text_to_cstring(PG_GETARG_TEXT_PP(4)));
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	settle_desk_at_once(&book, true);
-	if (SPI_execute_plan(settle_desk_plan(&book, DESK_MOVE), values, nulls, false, 0) != SPI_OK_UPDATE_RETURNING)
-		elog(ERROR, "could not move ticket \"%s\"", TextDatumGetCString(values[0]));
-	if (SPI_processed == 1)
+	settle_book_at_once(&book, true);
+	if (settle_book_ask(&book, &move, values, nulls) == 1)
 	{
 		bool		isnull;
 		Datum		value = settle_spi_datum(0, 1, &isnull);
@@ -402,12 +406,14 @@ settle_move_ticket(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		Oid			types[] = {OIDOID, TEXTOID};
+		static const SettleStatement require = {
+			"SELECT settle._require_ticket($1::pg_catalog.regnamespace, $2)", SPI_OK_SELECT, 2, {OIDOID, TEXTOID}
+		};
 		Datum		args[] = {ObjectIdGetDatum(book.schema), values[0]};
 
-		settle_book_execute("SELECT settle._require_ticket($1::regnamespace, $2)", 2, types, args, NULL, SPI_OK_SELECT);
+		(void) settle_book_ask(&book, &require, args, NULL);
 	}
-	settle_desk_at_once(&book, false);
+	settle_book_at_once(&book, false);
 	SPI_finish();
 	settle_book_leave(identity);
 	if (depth >= 0)

@@ -81,6 +81,8 @@ SELECT :'cron' <> '' AND current_setting('shared_preload_libraries') LIKE '%pg_c
 \if :there
     \set connection 'host=' :HOST ' port=' :PORT ' user=' :USER ' dbname=' :cron
     SELECT dblink_connect('cron', :'connection') \g /dev/null
+    -- its database is one file's at a time
+    SELECT locked FROM dblink('cron', 'SELECT pg_advisory_lock(hashtext(''pg_cron''))::text') AS l (locked text) \g /dev/null
     SELECT dblink_exec('cron', 'SET client_min_messages = warning; CREATE EXTENSION pg_cron; CREATE EXTENSION IF NOT EXISTS scrm_settle CASCADE') \g /dev/null
     CREATE FUNCTION public.cron(statement text) RETURNS text LANGUAGE plpgsql AS $$
     DECLARE answer text;

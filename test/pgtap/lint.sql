@@ -36,7 +36,7 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
         'add_type', 'type_document', 'enable_type', 'open_ticket', 'move_ticket', 'upgrade_ticket', 'legal_moves', 'approve_move', 'assign_ticket', 'assign_open', 'working_time', 'add_working_time', 'watch', 'hold_escalation', 'split_ticket', 'unsplit_ticket', 'merge_tickets', 'unmerge_tickets', '_masked_details',
         'add_to_roster', 'close_period', 'reopen_period',
         'add_campaign', 'add_campaign_alias', 'accept_campaign_alias', 'link_tickets', 'link_ticket', 'unlink_ticket', 'relink_ticket',
-        'send', 'take_outbox', 'fail_outbox', 'set_watermark', 'advance_watermark'],
+        'drill', 'acknowledge_alert', 'send', 'take_outbox', 'fail_outbox', 'set_watermark', 'advance_watermark'],
     'functions that are called with nulls');
 
 -- PL/pgSQL that another program has read
