@@ -110,11 +110,11 @@ $function$;
 COMMENT ON FUNCTION settle._create_figure_tables(name) IS 'makes the queue of changed tickets, the norms and the view of what journals come to';
 
 -- Medians are of the values there are, the lower one of two: nothing is between two amounts that nobody paid.
-CREATE FUNCTION settle.reckon_norms(book regnamespace) RETURNS bigint AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
+CREATE FUNCTION settle.reckon_norms(book regnamespace) RETURNS bigint AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle.reckon_norms(regnamespace) IS 'reckons what is usual in projects and for types anew, as settle.tick does once a day; returns how many norms there are';
 
 CREATE FUNCTION settle._reckon_norms(book regnamespace) RETURNS bigint
-	LANGUAGE plpgsql
+	LANGUAGE plpgsql STRICT
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE

@@ -30,7 +30,9 @@ CREATE FUNCTION settle._create_service_tables(book name) RETURNS void
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	one record;
+	whose text;
+	key text;
+	says text;
 BEGIN
 	-- a time from and one until have the journal read by its index, where one alone looks like a third of it
 	EXECUTE format($tables$
@@ -103,7 +105,7 @@ BEGIN
 	$tables$, book);
 
 	-- facts of rules of the source period: one row a person or team, and period that was closed
-	FOR one IN VALUES ('person', 'worker', 'as in worker of a ticket'), ('team', 'team', 'the team') LOOP
+	FOR whose, key, says IN VALUES ('person', 'worker', 'as in worker of a ticket'), ('team', 'team', 'the team') LOOP
 		EXECUTE format($view$
 			CREATE VIEW %1$I.%2$I AS
 				SELECT k.name AS %3$I, k.period, k.valid,
@@ -114,7 +116,7 @@ BEGIN
 					extract(epoch FROM max(k.p50) FILTER (WHERE k.measure = 'handling')) AS handling_p50,
 					extract(epoch FROM max(k.p90) FILTER (WHERE k.measure = 'handling')) AS handling_p90
 				FROM %1$I.service_kept AS k WHERE k.who = %4$L GROUP BY k.name, k.period, k.valid;
-			COMMENT ON VIEW %1$I.%2$I IS 'times of service of each %4$s in periods that were closed, or are while they are previewed: facts for rules of the source period';
+			COMMENT ON VIEW %1$I.%2$I IS %6$L;
 			COMMENT ON COLUMN %1$I.%2$I.%3$I IS %5$L;
 			COMMENT ON COLUMN %1$I.%2$I.period IS 'first day of the period';
 			COMMENT ON COLUMN %1$I.%2$I.valid IS 'the period as a range of time';
@@ -124,7 +126,7 @@ BEGIN
 			COMMENT ON COLUMN %1$I.%2$I.handlings IS 'tickets that were done, and had work';
 			COMMENT ON COLUMN %1$I.%2$I.handling_p50 IS 'seconds of work within which half of them were; null: none';
 			COMMENT ON COLUMN %1$I.%2$I.handling_p90 IS 'seconds of work within which nine tenths of them were; null: none';
-		$view$, book, 'service_' || one.column1, one.column2, one.column1, one.column3);
+		$view$, book, 'service_' || whose, key, whose, says, format('times of service of each %s in periods that were closed, or are while they are previewed: facts for rules of the source period', whose));
 	END LOOP;
 END
 $function$;

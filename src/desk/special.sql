@@ -99,12 +99,12 @@ BEGIN
 				SELECT x.%2$I, count(DISTINCT s.ticket_id) AS special, array_agg(DISTINCT s.why ORDER BY s.why) AS why, tstzrange(x.at, x.until, '(]') AS valid
 				FROM stretch AS x JOIN special AS s ON s.%2$I = x.%2$I AND s.since <= x.at AND s.until > x.at
 				GROUP BY x.%2$I, x.at, x.until;
-			COMMENT ON VIEW %1$I.%3$I IS 'special tickets that stand against a %2$s, as a fact for the next ticket: each counts once it is over, for special_days, until it is not special any more';
-			COMMENT ON COLUMN %1$I.%3$I.%2$I IS 'the %2$s';
+			COMMENT ON VIEW %1$I.%3$I IS %4$L;
+			COMMENT ON COLUMN %1$I.%3$I.%2$I IS %5$L;
 			COMMENT ON COLUMN %1$I.%3$I.special IS 'how many special tickets';
 			COMMENT ON COLUMN %1$I.%3$I.why IS 'codes of the rules that found them special';
 			COMMENT ON COLUMN %1$I.%3$I.valid IS 'for which time; its first instant is not in it, so that a ticket is not priced by itself';
-		$view$, book, key, 'special_' || key);
+		$view$, book, key, 'special_' || key, format('special tickets that stand against a %s, as a fact for the next ticket: each counts once it is over, for special_days, until it is not special any more', key), 'the ' || key);
 	END LOOP;
 END
 $function$;
