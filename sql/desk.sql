@@ -104,7 +104,42 @@ INSERT INTO desk_test.ticket (ticket_id, type, opened_at, project, region, level
     ('C3', 'clean', now(), 'clean.ac', 'cn.east', NULL, 80), ('C4', 'clean', now(), 'clean.ac', 'cn.east', 'gold', 80), ('C5', 'clean', '2025-09-30 10:00+08', 'clean.ac', 'cn.east', 'gold', 80);
 SELECT type, stage, region, team, count, late, next_due < now() + interval '1 hour' AS within_the_hour FROM desk_test.board ORDER BY type, stage, region, team;
 
+-- 6. Where somebody was. A survey goes through the areas of two dealers; whoever is
+--    not at the place of a customer, or in an area of his region, is not paid.
+SELECT settle.add_type('desk_test', $json${"type": "survey", "project": "survey", "radius": 300,
+    "fields": [{"field": "site", "kind": "place", "privacy": "sensitive"}],
+    "stages": [{"stage": "new", "initial": true}, {"stage": "done", "ready": true}], "moves": [{"move": "finish", "from_stage": "new", "to_stage": "done"}]}$json$), settle.enable_type('desk_test', 'survey');
+INSERT INTO desk_test.service_area (area, polygon, system, region, party, weight) VALUES
+    ('pudong', '((121.51,31.10),(121.80,31.10),(121.80,31.40),(121.51,31.40))', 'GCJ-02', 'cn.east.shanghai', 'dealer:pd', 2), ('puxi', '((121.35,31.10),(121.51,31.10),(121.51,31.40),(121.35,31.40))', 'GCJ-02', 'cn.east.shanghai', 'dealer:px', 1);
+INSERT INTO desk_test.service_area (area, polygon, region) VALUES ('bad', '((121,31),(122,32),(122,31),(121,32))', 'cn.east');
+SELECT settle.add_rule('desk_test', 'survey_area', 'survey', 'hq', payees => 'area_parties', base => '100', applies_when => $$type = 'survey' and not away$$),
+    settle.add_rule('desk_test', 'survey_worker', 'visit', 'hq', 'staff:{worker}', base => '20', applies_when => $$type = 'survey' and not away$$);
+SELECT settle.open_ticket('desk_test', 'survey', region => 'cn.east.shanghai', worker => '7', ticket_id => 'G1'),
+    settle.open_ticket('desk_test', 'survey', '{"site": {"lon": 121.5045, "lat": 31.2990, "system": "GCJ-02"}}', region => 'cn.east.shanghai', worker => '7', customer => 'customer:7', ticket_id => 'G2');
+SELECT * FROM settle.check_in('desk_test', 'G1', '{"lon": 121.60, "lat": 31.20, "system": "GCJ-02"}', 15);
+SELECT * FROM settle.check_in('desk_test', 'G1', '{"lon": 121.45, "lat": 31.20, "system": "BD-09"}', 15);
+-- the same numbers, but the phone meant another system
+SELECT * FROM settle.check_in('desk_test', 'G2', '{"lon": 121.5045, "lat": 31.2990, "system": "WGS-84"}', 15);
+SELECT ticket_id, away, areas, area_parties FROM desk_test.ticket WHERE type = 'survey' ORDER BY ticket_id;
+UPDATE desk_test.ticket SET away = false WHERE ticket_id = 'G2';
+SELECT settle.move_ticket('desk_test', t, 'finish') FROM unnest('{G1,G2}'::text[]) AS t;
+SELECT tickets, amount FROM settle.run('desk_test');
+SELECT ticket_key, component, payee, amount FROM desk_test.line_detail WHERE ticket_key ~ '^G' ORDER BY ticket_key, payee;
+-- an approver, who has not checked in, believes the photograph
+CREATE ROLE desk_approver;
+SELECT settle.grant_access('desk_test', 'desk_approver', 'approver');
+SET SESSION AUTHORIZATION desk_approver;
+SELECT settle.overrule_check_in('desk_test', 'G2', false, 'the photograph shows the meter', 'puxi');
+RESET SESSION AUTHORIZATION;
+SELECT tickets, amount FROM settle.run('desk_test');
+SELECT ticket_key, component, payee, amount FROM desk_test.line_detail WHERE ticket_key = 'G2' ORDER BY payee;
+SELECT ticket_id, nullif(actor, current_user) AS actor, what, now, changes, reason FROM desk_test.ticket_timeline WHERE ticket_id ~ '^G' AND what IN ('checked in', 'overruled') ORDER BY ticket_id, event_id;
+-- the points go with the customer, the rest stays
+SELECT settle._erase_form('desk_test', 'customer:7') > 0 AS erased;
+SELECT ticket_id, place IS NULL AS gone, distance, away, area FROM desk_test.check_in ORDER BY check_in_id;
+
 SELECT * FROM settle.check('desk_test');
 SELECT type, version, string_agg(DISTINCT stage, ' ' ORDER BY stage) AS stages FROM desk_test.stage GROUP BY type, version ORDER BY type;
 SET client_min_messages = warning;
 DROP SCHEMA desk_test CASCADE;
+DROP ROLE desk_approver;

@@ -110,6 +110,8 @@ BEGIN
 			norm_tickets integer NOT NULL DEFAULT 10 CHECK (norm_tickets > 0),
 			repeat_days integer NOT NULL DEFAULT 30 CHECK (repeat_days > 0),
 			special_days integer NOT NULL DEFAULT 365 CHECK (special_days > 0),
+			check_in_radius numeric NOT NULL DEFAULT 500 CHECK (check_in_radius > 0 AND check_in_radius < 'Infinity'),
+			place_days integer NOT NULL DEFAULT 90 CHECK (place_days > 0),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
@@ -126,6 +128,8 @@ BEGIN
 		COMMENT ON COLUMN %1$I.book.norm_tickets IS 'fewer tickets than this say nothing of what is usual';
 		COMMENT ON COLUMN %1$I.book.repeat_days IS 'a ticket of the same customer and project within so many days is another visit for the same matter';
 		COMMENT ON COLUMN %1$I.book.special_days IS 'how long a special ticket stands against its customer and project once it is over';
+		COMMENT ON COLUMN %1$I.book.check_in_radius IS 'metres around the place of a ticket within which somebody who checks in is there, unless its type says otherwise';
+		COMMENT ON COLUMN %1$I.book.place_days IS 'so many days after a check-in the point where it was is taken away';
 		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
@@ -176,7 +180,10 @@ BEGIN
 			move text,
 			follows text,
 			part_of text,
-			merged_into text
+			merged_into text,
+			away boolean,
+			areas jsonb,
+			area_parties jsonb
 		);
 		COMMENT ON TABLE %1$I.ticket IS 'the own tickets of the book, ready when done_at is set; one that has a type goes the way of the desk, by moves from stage to stage; a book may settle other relations instead or as well';
 	$book$, book, settle._ltree_schema());
@@ -203,6 +210,7 @@ BEGIN
 	PERFORM settle._create_stage_tables(book);
 	PERFORM settle._create_split_tables(book);
 	PERFORM settle._create_event_tables(book);
+	PERFORM settle._create_place_tables(book);
 	PERFORM settle._create_assign_tables(book);
 	PERFORM settle._create_calendar_tables(book);
 	PERFORM settle._create_deadline_tables(book);

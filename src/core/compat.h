@@ -51,4 +51,12 @@ extern int no_such_variable
 	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
 #endif
 
+/* whether somebody may look into a schema */
+#if PG_VERSION_NUM >= 160000
+#define settle_may_use_schema(schema, user)	(object_aclcheck(NamespaceRelationId, schema, user, ACL_USAGE) == ACLCHECK_OK)
+#define pgstat_fetch_stat_local_beentry(i)	pgstat_get_local_beentry_by_index(i)
+#else
+#define settle_may_use_schema(schema, user)	(pg_namespace_aclcheck(schema, user, ACL_USAGE) == ACLCHECK_OK)
+#endif
+
 #endif							/* SETTLE_COMPAT_H */

@@ -210,12 +210,7 @@ DECLARE
 BEGIN
 	EXECUTE format('SELECT m.strategy, b.time_zone FROM %1$s.team AS m CROSS JOIN %1$s.book AS b WHERE m.team = $1', book) INTO strategy, zone USING team;
 	IF strategy = 'nearest' THEN
-		EXECUTE format($sql$
-			SELECT settle.to_wgs84(point((t.details #>> ARRAY[f.field, 'lon'])::float8, (t.details #>> ARRAY[f.field, 'lat'])::float8), t.details #>> ARRAY[f.field, 'system'])
-			FROM %1$s.ticket AS t JOIN %1$s.form_field AS f ON f.type = t.type AND f.version = t.type_version AND f.kind = 'place'
-			WHERE t.ticket_id = $1 AND jsonb_typeof(t.details -> f.field) = 'object'
-			ORDER BY f.place, f.field LIMIT 1
-		$sql$, book) INTO here USING ticket_id;
+		SELECT p.place INTO here FROM settle._places_of(book, ticket_id) AS p ORDER BY p.n LIMIT 1;
 	ELSIF strategy = 'same_as_last' THEN
 		EXECUTE format($sql$
 			SELECT o.worker FROM %1$s.ticket AS t JOIN %1$s.ticket AS o ON o.customer = t.customer

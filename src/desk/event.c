@@ -34,7 +34,8 @@ typedef struct Event
 /* ---- what happens ---- */
 
 static const char *const kinds[] = {
-	"opened", "moved", "assigned", "form", "approved", "note", "moved over", "deleted", "split", "unsplit", "merged", "unmerged"
+	"opened", "moved", "assigned", "form", "approved", "note", "moved over", "deleted", "split", "unsplit", "merged", "unmerged",
+	"checked in", "overruled"
 };
 
 /*

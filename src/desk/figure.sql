@@ -42,7 +42,7 @@ BEGIN
 
 		CREATE VIEW %1$I.ticket_figure AS
 			SELECT t.ticket_id, t.type, t.stage, t.project, t.region, t.channel, t.customer, t.level, t.worker, t.opened_at, t.done_at, m.currency, t.amount, t.cost,
-				e.moves, e.assignments, e.reopened, coalesce(c.rescheduled, 0) AS rescheduled, coalesce(v.visits_before, 0) AS visits_before,
+				e.moves, e.assignments, e.reopened, coalesce(c.rescheduled, 0) AS rescheduled, coalesce(i.visits, 0) AS visits, coalesce(v.visits_before, 0) AS visits_before,
 				coalesce(e.made, '{}') AS made, coalesce(c.changed, '{}') AS changed,
 				CASE WHEN e.first_move IS NOT NULL THEN greatest(e.first_move - t.opened_at, interval '0') END AS response, w.handling,
 				greatest(coalesce(t.done_at, CASE WHEN s.ends IS NOT NULL THEN e.last_move END, now()) - t.opened_at, interval '0') AS duration,
@@ -79,6 +79,10 @@ BEGIN
 					GROUP BY d.key) AS o
 			) AS c ON true
 			LEFT JOIN LATERAL (
+				SELECT count(DISTINCT (x.at AT TIME ZONE b.time_zone)::date) AS visits
+				FROM %1$I.check_in AS x WHERE x.ticket_id = t.ticket_id AND NOT x.by_hand AND NOT x.away
+			) AS i ON true
+			LEFT JOIN LATERAL (
 				SELECT count(*) AS visits_before
 				FROM %1$I.ticket AS x
 				LEFT JOIN %1$I.stage AS g ON g.type = x.type AND g.version = x.type_version AND g.stage = x.stage
@@ -96,6 +100,7 @@ BEGIN
 		('currency', 'its currency, that of the book unless it names one'), ('amount', 'what it amounts to'), ('cost', 'what it costs'),
 		('moves', 'how many moves were made'), ('assignments', 'how often somebody was given it'), ('reopened', 'how often it left a stage that is ready or an end for one that is neither'),
 		('rescheduled', 'how often a date or time of its form that had a value was given another one'),
+		('visits', 'days, in book time, on which somebody checked in who was not away'),
 		('visits_before', 'tickets of the same customer and project that were opened in the repeat_days before it: not cancelled, no parts, not merged, not the one that it follows or is part of'),
 		('made', 'by move, how often it was made'), ('changed', 'by field, how often a value was replaced by another one'),
 		('response', 'from opening to the first move; null before it'), ('handling', 'time in stages that count as work; null: none'), ('duration', 'from opening until it was done or ended, or until now'),

@@ -54,7 +54,7 @@ BEGIN
 		INSERT INTO %1$I.special_rule (code, applies_when, title) VALUES
 			('rescheduled', 'rescheduled >= 3', 'rescheduled again and again'),
 			('cost', 'cost_ratio >= 2', 'costs far more than is usual in its project'),
-			('repeat', 'visits_before >= 2', 'one of many visits to the same customer for the same matter'),
+			('repeat', 'visits >= 3 OR visits_before >= 2', 'one of many visits to the same customer for the same matter'),
 			('duration', 'duration_ratio >= 3', 'takes far longer than is usual for its type');
 
 		CREATE TABLE %1$I.special_ticket (

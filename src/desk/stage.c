@@ -195,6 +195,7 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 	w.columns = &w.desk->columns;
 	if (w.before != NULL)
 		keep_merged(&w);
+	settle_keep_place(&w);
 	if (w.before != NULL && column_stays(&w, w.columns->type) && column_stays(&w, w.columns->type_version) && column_stays(&w, w.columns->stage) &&
 		column_stays(&w, w.columns->move) && column_stays(&w, w.columns->details) && column_stays(&w, w.columns->region) && column_stays(&w, w.columns->done_at))
 		return PointerGetDatum(w.row);

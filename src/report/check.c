@@ -196,6 +196,17 @@ static const Invariant invariants[] = {
 		"SELECT u.ticket_id, 'leads to itself' FROM up AS u WHERE u.above = u.ticket_id"
 	},
 	{
+		"a ticket is away, and was in areas, as its check-ins say",
+		"SELECT t.ticket_id, format('away %%s in %%s, its check-ins say %%s in %%s', coalesce(t.away::text, 'null'), coalesce(t.areas::text, 'none'), coalesce(v.away::text, 'null'), coalesce(v.areas::text, 'none')) "
+		"FROM %1$s.ticket AS t LEFT JOIN %1$s.check_in_verdict AS v ON v.ticket_id = t.ticket_id "
+		"WHERE t.type IS NOT NULL AND (t.away, t.areas, t.area_parties) IS DISTINCT FROM (v.away, v.areas, v.area_parties)"
+	},
+	{
+		"no check-in keeps its point for longer than place_days and a day",
+		"SELECT 'check_in', 'points: ' || count(*) || ', the oldest of ' || min(c.noted_at) FROM %1$s.check_in AS c "
+		"WHERE c.place IS NOT NULL AND c.noted_at < now() - (SELECT make_interval(days => b.place_days + 1) FROM %1$s.book AS b) HAVING count(*) > 0"
+	},
+	{
 		"a deadline runs for a ticket that is on its way, and no longer",
 		"SELECT d.ticket_id || ' ' || d.kind, format('is %%s, the ticket stands in %%s', d.state, coalesce(t.stage, 'none')) "
 		"FROM %1$s.ticket_due AS d LEFT JOIN %1$s.ticket AS t ON t.ticket_id = d.ticket_id "

@@ -12,6 +12,7 @@
  */
 #include "settle/run.h"
 
+#include "book/progress.h"
 #include "common/hashfn.h"
 #include "expr/expr.h"
 #include "mb/pg_wchar.h"
@@ -349,7 +350,9 @@ finish_batch(Run *run, RunSource *source)
 	if (run->ntickets == 0)
 		return;
 	check_failures(run);
+	settle_progress_phase(SETTLE_POSTING);
 	settle_post_batch(run, source);
+	settle_progress_phase(SETTLE_EVALUATING);
 	if (settle_set_nparties(source->set) > SETTLE_KEEP_PARTIES)
 	{
 		settle_set_forget_parties(source->set);
@@ -409,6 +412,7 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 	/* a key that comes again within one pass is two rows; in the next pass it is the same ticket again */
 	run->pass_after = run->last_sheet;
 	start_batch(run);
+	settle_progress_phase(SETTLE_EVALUATING);
 	for (;;)
 	{
 		SPITupleTable *rows;
@@ -427,6 +431,7 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 			if (!evaluate_rows(reader, rows, from, to) && to - from > 1)
 				for (uint64 i = from; i < to; i++)
 					evaluate_rows(reader, rows, i, i + 1);
+			settle_progress_add((int64) (to - from));
 		}
 		SPI_freetuptable(rows);
 		if (run->ntickets > SETTLE_BATCH - CHUNK * 8)

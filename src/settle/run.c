@@ -13,6 +13,7 @@
 #include "settle/run.h"
 
 #include "access/relation.h"
+#include "book/progress.h"
 #include "catalog/namespace.h"
 #include "expr/expr.h"
 #include "funcapi.h"
@@ -457,8 +458,10 @@ settle_record_run(Run *run)
 
 /*
  * settle.run(book regnamespace, max_tickets bigint default null)
+ * settle._run_aloud(book regnamespace, max_tickets bigint, every bigint)
  *
- * Settles what is pending, in this transaction.
+ * Settles what is pending, in this transaction; the second tells its client
+ * every so many milliseconds how far it is.
  */
 PG_FUNCTION_INFO_V1(settle_run);
 Datum
@@ -486,6 +489,7 @@ settle_run(PG_FUNCTION_ARGS)
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&book, SETTLE_CLERK);
 
+	settle_progress_tell(PG_NARGS() > 2 && !PG_ARGISNULL(2) ? PG_GETARG_INT64(2) : -1);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	pass_gate(&book, false);

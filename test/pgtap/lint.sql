@@ -32,8 +32,8 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
         'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout',
         'ingest', 'map_payload', 'retry_quarantine', 'load_mappings', 'reread',
         'set_staff_alias', 'end_staff_alias', 'set_store_alias', 'end_store_alias', 'confirm_staff', 'explain_staff', 'add_order_ticket_rule', 'set_region', 'set_product', 'release_ticket', 'recompute_order',
-        'merge_customers', 'split_customer', 'cut_key', 'restore_key', 'accept_suggestion', 'refuse_suggestion', 'reveal_person', 'erase_person',
-        'add_type', 'type_document', 'enable_type', 'open_ticket', 'move_ticket', 'upgrade_ticket', 'legal_moves', 'approve_move', 'assign_ticket', 'assign_open', 'working_time', 'add_working_time', 'watch', 'hold_escalation', 'split_ticket', 'unsplit_ticket', 'merge_tickets', 'unmerge_tickets', '_masked_details',
+        'merge_customers', 'split_customer', 'cut_key', 'restore_key', 'accept_suggestion', 'refuse_suggestion', 'reveal_person', 'reveal_check_ins', 'erase_person',
+        'add_type', 'type_document', 'enable_type', 'open_ticket', 'move_ticket', 'upgrade_ticket', 'legal_moves', 'approve_move', 'assign_ticket', 'assign_open', 'working_time', 'add_working_time', 'watch', 'hold_escalation', 'split_ticket', 'unsplit_ticket', 'merge_tickets', 'unmerge_tickets', '_masked_details', 'check_in', 'overrule_check_in', 'area_at',
         'add_to_roster', 'close_period', 'reopen_period',
         'add_campaign', 'add_campaign_alias', 'accept_campaign_alias', 'link_tickets', 'link_ticket', 'unlink_ticket', 'relink_ticket',
         'drill', 'acknowledge_alert', 'send', 'take_outbox', 'fail_outbox', 'set_watermark', 'advance_watermark'],
@@ -62,7 +62,7 @@ SELECT is_empty($$ SELECT attrelid::regclass, attname FROM pg_attribute JOIN of_
 SELECT is_empty($$ SELECT oid::regclass FROM of_book WHERE relkind = 'v' AND reloptions IS NOT NULL $$, 'views read with the rights of the owner');
 SELECT set_eq($$ SELECT relname::text FROM of_book WHERE relkind = 'r' AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = of_book.oid AND tgname = 'append_only') $$,
     ARRAY['sheet', 'run', 'ruleset_used', 'party', 'rule', 'change', 'release', 'seal', 'sealed_run', 'pack', 'order_recompute',
-        'ticket_type', 'form_field', 'stage', 'move', 'move_node', 'follow_up', 'ticket_event', 'ticket_share', 'deadline_target', 'escalation_hold', 'assignment',
+        'ticket_type', 'form_field', 'stage', 'move', 'move_node', 'follow_up', 'ticket_event', 'ticket_share', 'deadline_target', 'escalation_hold', 'assignment', 'check_in',
         'statement', 'statement_log', 'approval', 'dispute', 'payment', 'leg_return', 'staging', 'customer_event', 'attribution', 'person_log'], 'what was posted is kept');
 SELECT set_eq($$ SELECT relname::text FROM of_book WHERE EXISTS (SELECT FROM pg_trigger WHERE tgrelid = of_book.oid AND tgname = 'rules_changed' AND tgenabled = 'A') $$,
     ARRAY['book', 'source', 'fact', 'choice', 'decision', 'outcome', 'rule', 'pack'], 'whatever changes the rules gives them a new revision');
