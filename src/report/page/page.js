@@ -7,7 +7,7 @@
 // Everything that comes from the database goes into the page as JSON in which no
 // "<" is left, and from there into the document as text, never as HTML.
 'use strict';
-const { execFileSync } = require('node:child_process');
+const { spawnSync } = require('node:child_process');
 const { createHash } = require('node:crypto');
 const { readFileSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
@@ -18,13 +18,15 @@ const parts = ['amount', 'words', 'model', 'element', 'matrix', 'tickets', 'tren
 // Rows of data.sql, as arrays.
 function rowsOf(book) {
 	const settings = Object.entries({ book, ...bounds }).flatMap(([name, value]) => ['-v', `${name}=${value}`]);
-	const output = execFileSync('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1', ...settings, '-f', join(__dirname, 'data.sql')], {
+	const { status, stdout } = spawnSync('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1', ...settings, '-f', join(__dirname, 'data.sql')], {
 		encoding: 'utf8',
 		env: { ...process.env, PGCLIENTENCODING: 'UTF8' },
 		maxBuffer: 1 << 30,
 		stdio: ['ignore', 'pipe', 'inherit'],
 	});
-	return output.split('\n').filter(line => line !== '').map(line => JSON.parse(line));
+	if (status !== 0)
+		process.exit(1);
+	return stdout.split('\n').filter(line => line !== '').map(line => JSON.parse(line));
 }
 
 // A list of different texts, and the place of each in it.
