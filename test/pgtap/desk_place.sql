@@ -283,7 +283,9 @@ SELECT is((SELECT string_agg(x.row, ' ') FROM (SELECT e::text AS row FROM ticket
 SELECT settle.add_rule('desk', 'near', 'near', 'hq', 'staff:{worker}', base => '5', applies_when => $$(details #>> '{depot,lon}')::numeric < 121$$) \g /dev/null
 SELECT is((SELECT string_agg(severity || ' ' || object, ', ') FROM settle.lint('desk') WHERE kind = 'private'), 'error rule near', 'lint refuses places in rules; away and areas are fine');
 DELETE FROM rule WHERE code = 'near';
--- erased with the customer
+-- erased with who checked in, and with the customer
+SELECT settle.erase_person('desk', 'place_worker', 'he has left') \g /dev/null
+SELECT is((SELECT string_agg(DISTINCT c.ticket_id || ' ' || c.actor, ', ') FROM check_in AS c WHERE c.ticket_id = 'M' AND c.place IS NOT NULL), 'M postgres', 'erased with who was there');
 SELECT count(*) AS others FROM check_in AS c JOIN ticket AS t USING (ticket_id) WHERE t.customer = 'customer:2' AND c.place IS NOT NULL \gset
 UPDATE ticket SET customer = 'customer:2' WHERE ticket_id = 'A';
 SELECT public.stands('B') AS before \gset
