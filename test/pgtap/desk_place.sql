@@ -303,6 +303,13 @@ SELECT is(:'early'::text || ' ' || settle._tick_reduce('desk')::text, 'nothing {
 SELECT is(settle._tick_reduce('desk'), NULL, 'once');
 SELECT is((SELECT concat_ws(' ', place, distance, away) FROM check_in WHERE ticket_id = 'A'), '499.0 f', 'and the verdict stays');
 SELECT is((SELECT count(*) FROM settle.check('desk')), 0::bigint, 'all of it holds');
+
+-- The page shows what the golden test shows.
+\set page `cat docs/place.md`
+\set statements `cat sql/desk.sql`
+\set transcript `cat expected/desk.out`
+SELECT is_empty($$ SELECT line FROM regexp_matches($$ || quote_literal(:'page') || $$, E'```sql\n(.*?)\n```', 'g') AS block, unnest(string_to_array(block[1], E'\n')) AS line WHERE strpos($$ || quote_literal(:'statements') || $$, line) = 0 $$, 'the statements of docs/place.md are those of sql/desk.sql');
+SELECT is_empty($$ SELECT line FROM regexp_matches($$ || quote_literal(:'page') || $$, E'\n\n```\n(.*?)\n```\n', 'g') AS block, unnest(string_to_array(block[1], E'\n')) AS line WHERE strpos($$ || quote_literal(:'transcript') || $$, line) = 0 $$, 'and its results those of expected/desk.out');
 SELECT * FROM finish();
 RESET search_path;
 DROP SCHEMA desk CASCADE;
