@@ -16,18 +16,19 @@ INSERT INTO figures.ticket (ticket_id, done_at, project, region, dealer, amount,
 SELECT * FROM settle.run('figures');
 SELECT source, ticket_key, ticket_time AT TIME ZONE 'UTC' AS utc, period, component, rule_code, payer, payee, base, factor, amount, unit, project, region, corrects_period, revision, line
 FROM figures.line_detail ORDER BY line;
-SELECT project, region, period, currency, tickets, revenue, cost, payout, profit, margin FROM figures.revenue_matrix;
+-- a row for every pair of a node of the projects and one of the regions
+SELECT project_level, region_level, project, region, period, currency, tickets, revenue, cost, payout, profit, margin FROM figures.revenue_matrix ORDER BY 1, 2;
 SELECT party, side FROM figures.party ORDER BY party;
 
 -- the same where the source does not say what of its price is tax: then the tax is paid out like the rest
 UPDATE figures.source SET tax = NULL WHERE source = 'ticket';
 SELECT settle.rescan('figures');
 SELECT tickets, lines, amount FROM settle.run('figures');
-SELECT revenue, payout, profit FROM figures.revenue_matrix;
+SELECT revenue, payout, profit FROM figures.revenue_matrix WHERE project_level = 0 AND region_level = 0;
 UPDATE figures.source SET tax = 'tax' WHERE source = 'ticket';
 SELECT settle.rescan('figures');
 SELECT tickets, lines FROM settle.run('figures');
-SELECT revenue, payout, profit FROM figures.revenue_matrix;
+SELECT revenue, payout, profit FROM figures.revenue_matrix WHERE project_level = 0 AND region_level = 0;
 
 -- what goes to customers is no payout, what comes back lessens it, what others pay each other is none of ours; cost counts
 SELECT settle.add_rule('figures', 'voucher', 'voucher', 'hq', 'customer:{customer}', base => '20', applies_when => $$ project <@ 'fees' $$, valid => '(,)');
@@ -42,9 +43,13 @@ INSERT INTO figures.ticket (ticket_id, done_at, project, region, dealer, worker,
     ('T5', '2025-11-14 10:00+08', 'fees', 'cn.west', 'd1', '1002', '88', -50, 0);
 SELECT tickets, lines, amount FROM settle.run('figures');
 SELECT component, payer, payee, amount, unit FROM figures.line_detail WHERE ticket_key = 'T2' ORDER BY line;
--- heat: the place of a cell's profit among those of its period
-SELECT project, region, period, tickets, revenue, cost, payout, profit, margin, heat, color FROM figures.revenue_matrix ORDER BY period, profit;
-SELECT sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, sum(profit) AS profit FROM figures.revenue_matrix;
+-- heat: the place of a cell's profit among those of its period and its two levels; a node has all that stands on it or below
+SELECT settle.set_label('figures', 'project', 'fees', '费用', 'Fees'), settle.set_label('figures', 'region', 'cn.west', '西部');
+SELECT project, region, period, tickets, revenue, cost, payout, profit, margin, heat, color, project_name, region_name
+FROM figures.revenue_matrix WHERE project_level = 1 AND region_level = 2 ORDER BY period, profit;
+SELECT settle._fold('figures');
+SELECT project, period, tickets, profit, heat FROM figures.revenue_matrix WHERE project_level = 2 AND region_level = 0 ORDER BY period, profit;
+SELECT sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, sum(profit) AS profit FROM figures.revenue_matrix WHERE project_level = 0 AND region_level = 0;
 
 -- from a cell to its tickets, and from one of them to its explanation
 SELECT source, ticket_key, project, region, currency, revenue, cost, payout, profit, tickets FROM settle.drill('figures', 'fees', 'cn', '2025-11-01');
@@ -70,7 +75,7 @@ SELECT tickets, amount FROM settle.run('along');
 -- several payees shared the tally: its owner answers for the rest
 SELECT source, ticket_key, component, payer, payee, amount, period, project FROM along.line_detail ORDER BY run_id, ticket_key, revision;
 SELECT * FROM along.tally ORDER BY owner;
-SELECT project, period, tickets, revenue, payout, profit FROM along.revenue_matrix ORDER BY project, period;
+SELECT project, period, tickets, revenue, payout, profit FROM along.revenue_matrix WHERE region_level = 0 ORDER BY project, period;
 -- amounts of this currency have three digits
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'along.line_detail'::regclass AND attnum > 0 ORDER BY attnum;
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'along.revenue_matrix'::regclass AND attnum > 0 ORDER BY attnum;

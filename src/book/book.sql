@@ -208,7 +208,10 @@ BEGIN
 	PERFORM settle._create_deadline_tables(book);
 	PERFORM settle._create_watch_tables(book);
 	PERFORM settle._create_board_view(book);
+	PERFORM settle._create_label_table(book);
+	PERFORM settle._create_total_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
+	PERFORM settle._create_figure_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',

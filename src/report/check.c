@@ -26,6 +26,10 @@ typedef struct Invariant
 	"FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l " \
 	"LEFT JOIN %1$s.rule AS r ON r.rule_id = l.rule_id)"
 
+/* What sheets add to the totals that tick keeps. */
+#define FOLDED_FIGURES \
+	"(SELECT x.* FROM %1$s.sheet_figure AS x WHERE NOT EXISTS (SELECT FROM %1$s.unfolded AS u WHERE u.run_id = x.run_id AND x.sheet_id >= u.first_sheet))"
+
 /* The statements of closed periods; those of one that is open again are made anew when it closes. */
 #define CLOSED_STATEMENTS \
 	"(SELECT c.* FROM %1$s.statement AS c WHERE c.period <= settle._closed_until($1::regnamespace))"
@@ -93,6 +97,25 @@ static const Invariant invariants[] = {
 		"ON l.party_id = d.party_id AND l.period = d.period AND l.unit = d.unit "
 		"LEFT JOIN %1$s.party AS p ON p.party_id = coalesce(d.party_id, l.party_id) "
 		"WHERE coalesce(d.received, 0) <> coalesce(l.received, 0) OR coalesce(d.given, 0) <> coalesce(l.given, 0)"
+	},
+	{
+		"totals by nodes equal the sheets that are folded",
+		"SELECT coalesce(concat_ws(' ', t.project, t.region, t.period), concat_ws(' ', l.project, l.region, l.period)), "
+		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "
+		"FROM %1$s.cell_total AS t FULL JOIN (SELECT p.level AS project_level, r.level AS region_level, f.period, f.currency, p.node COLLATE \"C\" AS project, r.node COLLATE \"C\" AS region, "
+		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout "
+		"FROM " FOLDED_FIGURES " AS f CROSS JOIN LATERAL settle._nodes(f.project) AS p CROSS JOIN LATERAL settle._nodes(f.region) AS r GROUP BY 1, 2, 3, 4, 5, 6) AS l "
+		"USING (project_level, region_level, period, currency, project, region) "
+		"WHERE (t.tickets, t.revenue, t.cost, t.payout) IS DISTINCT FROM (l.tickets, l.revenue, l.cost, l.payout)"
+	},
+	{
+		"totals by day equal the sheets that are folded",
+		"SELECT concat_ws(' ', coalesce(t.day, l.day), coalesce(t.region, l.region)), "
+		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "
+		"FROM %1$s.day_total AS t FULL JOIN (SELECT f.day, f.period, f.currency, split_part(coalesce(f.region::text, ''), '.', 1) COLLATE \"C\" AS region, "
+		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout FROM " FOLDED_FIGURES " AS f GROUP BY 1, 2, 3, 4) AS l "
+		"USING (day, period, currency, region) "
+		"WHERE (t.tickets, t.revenue, t.cost, t.payout) IS DISTINCT FROM (l.tickets, l.revenue, l.cost, l.payout)"
 	},
 	{
 		"a run's figures equal its sheets",

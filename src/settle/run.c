@@ -420,10 +420,10 @@ void
 settle_record_run(Run *run)
 {
 	Oid			types[] = {
-		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID
+		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID, INT8OID, INT8OID
 	};
 	Datum		values[lengthof(types)];
-	char		nulls[] = "             ";
+	char		nulls[] = "               ";
 	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
 	Oid			ruleset_types[] = {BYTEAOID, GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"),
 														ObjectIdGetDatum(get_namespace_oid("settle", false)))};
@@ -450,8 +450,11 @@ settle_record_run(Run *run)
 	values[10] = Int64GetDatum(run->unpaid);
 	values[11] = Int64GetDatum(run->counted);
 	values[12] = input_names(run, &nulls[12]);
+	values[13] = Int64GetDatum(run->first_sheet);
+	values[14] = Int64GetDatum(run->last_sheet);
 	settle_book_execute(psprintf("WITH recorded AS (INSERT INTO %1$s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid, counted, input_names) "
-								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING run_id) "
+								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING run_id), "
+								 "queued AS (INSERT INTO %1$s.unfolded (run_id, first_sheet, last_sheet) SELECT $1, $14, $15 WHERE $14 OPERATOR(pg_catalog.>) 0) "
 								 "INSERT INTO %1$s.unsealed (run_id) SELECT r.run_id FROM recorded AS r", run->book.name),
 						lengthof(types), types, values, nulls, SPI_OK_INSERT);
 }
