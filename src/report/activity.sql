@@ -20,14 +20,33 @@ BEGIN
 		) WITH (fillfactor = 80);
 		COMMENT ON TABLE %1$I.rule_total IS 'sums of the lines of folded sheets by rule and payer; the rule 0 counts the tickets of a source. Read <book>.rule_activity and <book>.cost_share, which add what is not folded yet';
 
-		-- a rule hits a ticket when the ticket is settled; a withdrawal takes that back, a correction does neither
+		-- a rule hits a ticket while the ticket has a line of it that says something; what a further revision changes of that is told by all of them together
 		CREATE VIEW %1$I.rule_figure AS
 			SELECT
 				sh.sheet_id, sh.run_id, sh.source_id, sh.period,
-				l.rule_id, l.retier, l.payer_id, coalesce(r.unit, sh.currency) COLLATE "C" AS unit, sh.tickets AS hits, l.lines, l.amount
+				l.rule_id, l.retier, l.payer_id, coalesce(r.unit, sh.currency) COLLATE "C" AS unit,
+				CASE
+					WHEN sh.source_id = 0 THEN 0
+					WHEN sh.revision = 1 THEN l.says::integer
+					ELSE (
+						SELECT coalesce(bool_or(g.says), false)::integer - coalesce(bool_or(g.said), false)::integer
+						FROM (
+							SELECT
+								sum(x.base) <> 0 OR sum(x.count) <> 0 OR x.owner_id IS NULL AND sum(x.amount) <> 0 AS says,
+								coalesce(sum(x.base) FILTER (WHERE h.revision < sh.revision) <> 0 OR sum(x.count) FILTER (WHERE h.revision < sh.revision) <> 0
+									OR x.owner_id IS NULL AND sum(x.amount) FILTER (WHERE h.revision < sh.revision) <> 0, false) AS said
+							FROM %1$I.sheet AS h
+							CROSS JOIN LATERAL settle._unpack(h.lines) AS x
+							WHERE h.source_id = sh.source_id AND h.ticket_key = sh.ticket_key AND h.revision <= sh.revision AND x.rule_id = l.rule_id AND x.payer_id = l.payer_id
+							GROUP BY x.payee_id, x.factor, x.owner_id
+						) AS g
+					)
+				END AS hits,
+				l.lines, l.amount
 			FROM %1$I.sheet AS sh
 			CROSS JOIN LATERAL (
-				SELECT u.rule_id, u.retier, u.payer_id, count(*) AS lines, sum(u.amount) AS amount FROM settle._unpack(sh.lines) AS u GROUP BY 1, 2, 3
+				SELECT u.rule_id, u.retier, u.payer_id, bool_or(u.base <> 0 OR u.amount <> 0 OR u.owner_id IS NOT NULL) AS says, count(*) AS lines, sum(u.amount) AS amount
+				FROM settle._unpack(sh.lines) AS u GROUP BY 1, 2, 3
 			) AS l
 			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
 			UNION ALL
@@ -99,20 +118,21 @@ BEGIN
 			), past AS (
 				SELECT
 					r.*, count(r.rate) OVER former AS periods, coalesce(var_samp(r.rate) OVER former, 0) AS variance,
+					sum(r.hits) OVER former / nullif(sum(r.tickets) OVER former, 0) AS former_rate,
 					(sum(r.hits) OVER former + 0.5) / (sum(r.tickets) OVER former + 1) AS expected
 				FROM rate AS r
 				WINDOW former AS (PARTITION BY r.code, r.unit ORDER BY r.period ROWS BETWEEN 12 PRECEDING AND 1 PRECEDING)
 			), judged AS (
 				SELECT
 					q.*,
-					greatest(sqrt(q.variance + greatest(q.expected * (1 - q.expected), 0) / nullif(q.tickets, 0)), q.expected / 20) AS spread
+					CASE WHEN q.periods > 0 THEN greatest(sqrt(q.variance + greatest(q.expected * (1 - q.expected), 0) / nullif(q.tickets, 0)), q.expected / 20) END AS spread
 				FROM past AS q
 			)
 			SELECT
 				j.code AS rule_code, j.component, j.source::text AS source, j.period, j.unit COLLATE "default" AS unit,
 				j.hits::bigint AS hits, j.tickets::bigint AS tickets, j.rate::numeric(18,6) AS rate,
 				j.lines::bigint AS lines, j.amount::numeric(18,%2$s) AS amount,
-				j.periods AS former_periods, j.expected::numeric(18,6) AS former_rate, j.spread::numeric(18,6) AS spread,
+				j.periods AS former_periods, j.former_rate::numeric(18,6) AS former_rate, j.spread::numeric(18,6) AS spread,
 				((j.rate - j.expected) / j.spread)::numeric(18,2) AS deviation,
 				coalesce(j.periods >= 3 AND j.tickets >= b.alert_tickets AND abs(j.rate - j.expected) > b.rate_factor * j.spread, false) AS is_off
 			FROM judged AS j
@@ -123,14 +143,14 @@ BEGIN
 		COMMENT ON COLUMN %1$I.rule_activity.source IS 'source of the tickets that it is for';
 		COMMENT ON COLUMN %1$I.rule_activity.period IS 'first day of the period, in book time';
 		COMMENT ON COLUMN %1$I.rule_activity.unit IS 'unit of the amount';
-		COMMENT ON COLUMN %1$I.rule_activity.hits IS 'tickets to which it gave lines when they were settled, less those withdrawn; a correction that adds or takes its lines counts in lines and amount';
-		COMMENT ON COLUMN %1$I.rule_activity.tickets IS 'tickets of the source that were settled, less those withdrawn';
+		COMMENT ON COLUMN %1$I.rule_activity.hits IS 'tickets that have lines of it, less those that have none any more: what was posted in the period';
+		COMMENT ON COLUMN %1$I.rule_activity.tickets IS 'tickets of the source that were settled in it, less those withdrawn';
 		COMMENT ON COLUMN %1$I.rule_activity.rate IS 'hits by tickets, a fraction; null without tickets';
 		COMMENT ON COLUMN %1$I.rule_activity.lines IS 'lines that were posted by it, corrections and tallies included';
 		COMMENT ON COLUMN %1$I.rule_activity.amount IS 'sum of those lines';
 		COMMENT ON COLUMN %1$I.rule_activity.former_periods IS 'how many periods before this one the rate is judged by, twelve at most';
 		COMMENT ON COLUMN %1$I.rule_activity.former_rate IS 'rate in those periods together; null without any';
-		COMMENT ON COLUMN %1$I.rule_activity.spread IS 'how far the rate may well be from that';
+		COMMENT ON COLUMN %1$I.rule_activity.spread IS 'how far the rate may well be from that; null without former periods';
 		COMMENT ON COLUMN %1$I.rule_activity.deviation IS 'by how many spreads it is, negative where it is less';
 		COMMENT ON COLUMN %1$I.rule_activity.is_off IS 'whether it is far off: three former periods at least, alert_tickets tickets at least, and a deviation beyond rate_factor of the book';
 
