@@ -57,8 +57,8 @@ settle_is_event(PG_FUNCTION_ARGS)
 }
 
 static const SettleStatement note = {
-	"INSERT INTO %1$s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	SPI_OK_INSERT, 9, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID}
+	"INSERT INTO %1$s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason, worker) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	SPI_OK_INSERT, 10, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID, TEXTOID}
 };
 
 static void
@@ -69,13 +69,13 @@ set_text(Datum *values, char *nulls, int i, const char *text)
 }
 
 /*
- * Notes one event; inside enter and SPI.
+ * Notes one event, and who has the ticket; inside enter and SPI.
  */
 static void
-note_event(const SettleBook *book, const char *ticket, const Event *event)
+note_event(const SettleBook *book, const char *ticket, const char *worker, const Event *event)
 {
-	Datum		values[9];
-	char		nulls[9];
+	Datum		values[10];
+	char		nulls[10];
 
 	set_text(values, nulls, 0, ticket);
 	set_text(values, nulls, 1, settle_actor_name(book->schema));
@@ -88,6 +88,7 @@ note_event(const SettleBook *book, const char *ticket, const Event *event)
 	values[7] = event->changes == NULL ? (Datum) 0 : JsonbPGetDatum(event->changes);
 	nulls[7] = event->changes == NULL ? 'n' : ' ';
 	set_text(values, nulls, 8, event->reason != NULL ? event->reason : settle_reason_given(book->schema));
+	set_text(values, nulls, 9, worker);
 	(void) settle_book_ask(book, &note, values, nulls);
 }
 
@@ -251,6 +252,35 @@ follow_parts(const SettleBook *book, const char *ticket, const DeskStage *was, c
 		(void) settle_book_ask(book, &follow, values, NULL);
 }
 
+/*
+ * Raises where a ticket that is deleted has money of others, or others have its
+ * money; above is the ticket that it belongs to, or NULL.
+ */
+static void
+refuse_family(const SettleBook *book, const char *ticket, const char *above)
+{
+	static const SettleStatement ask = {
+		"SELECT FROM %1$s.ticket_division WHERE ticket_id = $1 AND undone_at IS NULL LIMIT 1", SPI_OK_SELECT, 1, {TEXTOID}
+	};
+	Datum		value = CStringGetTextDatum(ticket);
+	SettleIdentity identity;
+
+	if (above != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ticket \"%s\" belongs to ticket \"%s\" and is not deleted", ticket, above),
+				 errhint("Cancel it, by a move, or undo the merge.")));
+	identity = settle_book_enter(book);
+	SPI_connect();
+	if (settle_book_ask(book, &ask, &value, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("other tickets belong to ticket \"%s\", which is not deleted", ticket),
+				 errhint("Cancel it, by a move, or undo the merge.")));
+	SPI_finish();
+	settle_book_leave(identity);
+}
+
 /* ---- the trigger ---- */
 
 static bool
@@ -307,12 +337,8 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 
 	type = settle_desk_type(desk, settle_ticket_text(after != NULL ? after : before, desc, c->type),
 							DatumGetInt32(heap_getattr(after != NULL ? after : before, c->type_version, desc, &isnull)));
-	if (after == NULL && (!heap_attisnull(before, c->part_of, desc) || !heap_attisnull(before, c->merged_into, desc)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("ticket \"%s\" belongs to ticket \"%s\" and is not deleted", ticket,
-						settle_ticket_text(before, desc, heap_attisnull(before, c->merged_into, desc) ? c->part_of : c->merged_into)),
-				 errhint("Cancel it, by a move, or undo the merge.")));
+	if (after == NULL)
+		refuse_family(&desk->book, ticket, settle_ticket_text(before, desc, heap_attisnull(before, c->merged_into, desc) ? c->part_of : c->merged_into));
 	if (after == NULL)
 		events[n++] = (Event)
 	{
@@ -362,7 +388,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&desk->book);
 	SPI_connect();
 	for (int i = 0; i < n; i++)
-		note_event(&desk->book, ticket, &events[i]);
+		note_event(&desk->book, ticket, workers[after != NULL], &events[i]);
 	if (type->timed && (after == NULL || events[0].version != 0 || move != NULL))
 		set_due(&desk->book, ticket, &events[0]);
 	if (type->nnodes > 0 && (move != NULL || after == NULL))
@@ -376,7 +402,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 		else if (consequence->follow_up->platform != NULL)
 			send_message(&desk->book, ticket, consequence);
 		else if (consequence->note != NULL)
-			note_event(&desk->book, ticket, &(Event)
+			note_event(&desk->book, ticket, workers[1], &(Event)
 					   {
 						   .what = "note", .move = move, .reason = consequence->note
 					   });
