@@ -80,7 +80,7 @@ CREATE FUNCTION settle._tick_alerts(book regnamespace) RETURNS jsonb
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	kinds text[] := '{rule,margin,quarantine growing,job delay}';
+	kinds text[] := '{rule,margin,quarantine growing,job delay}'::text[];
 	conditions jsonb := settle._alert_conditions(book);
 	solved bigint := settle._end_solved_alerts(book);
 	over bigint;
