@@ -51,4 +51,10 @@ extern int no_such_variable
 	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define settle_index_beginscan(table, index, snapshot, nkeys)	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define settle_index_beginscan(table, index, snapshot, nkeys)	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
 #endif							/* SETTLE_COMPAT_H */
