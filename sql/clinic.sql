@@ -89,7 +89,7 @@ RESET SESSION AUTHORIZATION;
 SELECT settle._watch_at('clinic', now() + interval '1 day 4 hours 1 minute') - 'stuck' AS late;
 SELECT settle._watch_at('clinic', now() + interval '1 day 4 hours 2 minutes') - 'stuck' AS a_minute_later;
 SELECT ticket_id, state, escalated_to, escalations FROM clinic.ticket_deadline ORDER BY ticket_id;
-SELECT kind, object FROM clinic.alert WHERE settled_at IS NULL AND kind <> 'stuck' ORDER BY kind, object;
+SELECT kind, object FROM clinic.alert WHERE ended_at IS NULL AND kind <> 'stuck' ORDER BY kind, object;
 SET SESSION AUTHORIZATION clinic_desk;
 SELECT settle.move_ticket('clinic', 'S1:day_1', 'call', '{"pain": 3}'), settle.move_ticket('clinic', 'S1:day_7', 'call', '{"pain": 0}');
 UPDATE clinic.ticket SET done_at = CASE ticket_id WHEN 'S1:day_1' THEN timestamptz '2025-10-09 10:00' WHEN 'S1:day_7' THEN '2025-10-15 10:00' ELSE '2025-10-08 10:00' END WHERE done_at IS NOT NULL;

@@ -16,7 +16,7 @@ SELECT settle.add_type('desk_test', $json${
     "stages": [{"stage": "new", "initial": true}, {"stage": "work", "work": true}, {"stage": "done", "ready": true, "ends": "done"}],
     "moves": [{"move": "begin", "from_stage": "new", "to_stage": "work"}, {"move": "finish", "from_stage": "work", "to_stage": "done"}]
 }$json$), settle.enable_type('desk_test', 'repair');
-SELECT settle.open_ticket('desk_test', 'repair', '{"fault": "water"}', region => 'cn.east', ticket_id => 'V1');
+SELECT settle.open_ticket('desk_test', 'repair', '{"fault": "water"}', region => 'cn.east', worker => '1001', ticket_id => 'V1');
 SELECT settle.add_type('desk_test', jsonb_insert(settle.type_document('desk_test', 'repair'), '{fields,1}',
     '{"field": "litres", "kind": "numeric", "shown": "form.fault = ''water''", "required": true}')) AS version, settle.enable_type('desk_test', 'repair') AS enabled;
 SELECT settle.open_ticket('desk_test', 'repair', '{"fault": "water"}', region => 'cn.east', ticket_id => 'V2');
@@ -25,7 +25,6 @@ SELECT settle.upgrade_ticket('desk_test', 'V1');
 SELECT settle.upgrade_ticket('desk_test', 'V1', '{"litres": 2.5}', reason => 'measured');
 SELECT ticket_id, type_version, stage, details FROM desk_test.ticket;
 SELECT what, was, now, changes, reason FROM desk_test.ticket_timeline WHERE ticket_id = 'V1' ORDER BY event_id;
-SELECT settle.move_ticket('desk_test', 'V1', 'finish');
 
 -- 2. Who does the work. Repairs of the west go to the team there, gas to who has
 --    the skill; the others to whoever is at work and has the least to do.
@@ -43,7 +42,7 @@ SELECT t.ticket_id, t.worker, a.team, a.open_before, a.capacity FROM desk_test.t
 SELECT ticket_id, team, reason FROM desk_test.unassigned ORDER BY 1;
 SELECT settle.assign_ticket('desk_test', 'Q5', '1002', 'has learned it');
 SELECT settle.assign_ticket('desk_test', 'Q5');
-SELECT object, message, settled_at IS NOT NULL AS settled FROM desk_test.alert WHERE kind = 'unassigned' ORDER BY 1;
+SELECT object, message, ended_at IS NOT NULL AS ended FROM desk_test.alert WHERE kind = 'unassigned' ORDER BY 1;
 -- 3. Deadlines. An air conditioner is cleaned within 20 working hours, for a gold
 --    customer in half an hour. National Day is free, the Sunday before it works as a Tuesday.
 INSERT INTO desk_test.calendar (calendar, time_zone) VALUES ('shop', 'Asia/Shanghai');
@@ -66,7 +65,7 @@ SELECT ticket_id, kind, stage, state, due_at, within, calendar FROM desk_test.ti
 -- both are late, and the manager knows; a minute later there is nothing to say
 SELECT settle.watch('desk_test');
 SELECT settle.watch('desk_test');
-SELECT kind, object, message FROM desk_test.alert WHERE object LIKE 'C%' AND settled_at IS NULL ORDER BY object, kind;
+SELECT kind, object, message FROM desk_test.alert WHERE object LIKE 'C%' AND ended_at IS NULL ORDER BY object, kind;
 -- one may wait, which is more than a tenth
 SELECT settle.hold_escalation('desk_test', 'C1', now() + interval '2 days', 'the part arrives tomorrow');
 SELECT settle.hold_escalation('desk_test', 'C2', now() + interval '2 days', 'and this one');
@@ -105,7 +104,42 @@ INSERT INTO desk_test.ticket (ticket_id, type, opened_at, project, region, level
     ('C3', 'clean', now(), 'clean.ac', 'cn.east', NULL, 80), ('C4', 'clean', now(), 'clean.ac', 'cn.east', 'gold', 80), ('C5', 'clean', '2025-09-30 10:00+08', 'clean.ac', 'cn.east', 'gold', 80);
 SELECT type, stage, region, team, count, late, next_due < now() + interval '1 hour' AS within_the_hour FROM desk_test.board ORDER BY type, stage, region, team;
 
+-- 6. Where somebody was. A survey goes through the areas of two dealers; whoever is
+--    not at the place of a customer, or in an area of his region, is not paid.
+SELECT settle.add_type('desk_test', $json${"type": "survey", "project": "survey", "radius": 300,
+    "fields": [{"field": "site", "kind": "place", "privacy": "sensitive"}],
+    "stages": [{"stage": "new", "initial": true}, {"stage": "done", "ready": true}], "moves": [{"move": "finish", "from_stage": "new", "to_stage": "done"}]}$json$), settle.enable_type('desk_test', 'survey');
+INSERT INTO desk_test.service_area (area, polygon, system, region, party, weight) VALUES
+    ('pudong', '((121.51,31.10),(121.80,31.10),(121.80,31.40),(121.51,31.40))', 'GCJ-02', 'cn.east.shanghai', 'dealer:pd', 2), ('puxi', '((121.35,31.10),(121.51,31.10),(121.51,31.40),(121.35,31.40))', 'GCJ-02', 'cn.east.shanghai', 'dealer:px', 1);
+INSERT INTO desk_test.service_area (area, polygon, region) VALUES ('bad', '((121,31),(122,32),(122,31),(121,32))', 'cn.east');
+SELECT settle.add_rule('desk_test', 'survey_area', 'survey', 'hq', payees => 'area_parties', base => '100', applies_when => $$type = 'survey' and not away$$),
+    settle.add_rule('desk_test', 'survey_worker', 'visit', 'hq', 'staff:{worker}', base => '20', applies_when => $$type = 'survey' and not away$$);
+SELECT settle.open_ticket('desk_test', 'survey', region => 'cn.east.shanghai', worker => '7', ticket_id => 'G1'),
+    settle.open_ticket('desk_test', 'survey', '{"site": {"lon": 121.5045, "lat": 31.2990, "system": "GCJ-02"}}', region => 'cn.east.shanghai', worker => '7', customer => 'customer:7', ticket_id => 'G2');
+SELECT * FROM settle.check_in('desk_test', 'G1', '{"lon": 121.60, "lat": 31.20, "system": "GCJ-02"}', 15);
+SELECT * FROM settle.check_in('desk_test', 'G1', '{"lon": 121.45, "lat": 31.20, "system": "BD-09"}', 15);
+-- the same numbers, but the phone meant another system
+SELECT * FROM settle.check_in('desk_test', 'G2', '{"lon": 121.5045, "lat": 31.2990, "system": "WGS-84"}', 15);
+SELECT ticket_id, away, areas, area_parties FROM desk_test.ticket WHERE type = 'survey' ORDER BY ticket_id;
+UPDATE desk_test.ticket SET away = false WHERE ticket_id = 'G2';
+SELECT settle.move_ticket('desk_test', t, 'finish') FROM unnest('{G1,G2}'::text[]) AS t;
+SELECT tickets, amount FROM settle.run('desk_test');
+SELECT ticket_key, component, payee, amount FROM desk_test.line_detail WHERE ticket_key ~ '^G' ORDER BY ticket_key, payee;
+-- an approver, who has not checked in, believes the photograph
+CREATE ROLE desk_approver;
+SELECT settle.grant_access('desk_test', 'desk_approver', 'approver');
+SET SESSION AUTHORIZATION desk_approver;
+SELECT settle.overrule_check_in('desk_test', 'G2', false, 'the photograph shows the meter', 'puxi');
+RESET SESSION AUTHORIZATION;
+SELECT tickets, amount FROM settle.run('desk_test');
+SELECT ticket_key, component, payee, amount FROM desk_test.line_detail WHERE ticket_key = 'G2' ORDER BY payee;
+SELECT ticket_id, nullif(actor, current_user) AS actor, what, now, changes, reason FROM desk_test.ticket_timeline WHERE ticket_id ~ '^G' AND what IN ('checked in', 'overruled') ORDER BY ticket_id, event_id;
+-- the points go with the customer, the rest stays
+SELECT settle._erase_form('desk_test', 'customer:7') > 0 AS erased;
+SELECT ticket_id, place IS NULL AS gone, distance, away, area FROM desk_test.check_in ORDER BY check_in_id;
+
 SELECT * FROM settle.check('desk_test');
 SELECT type, version, string_agg(DISTINCT stage, ' ' ORDER BY stage) AS stages FROM desk_test.stage GROUP BY type, version ORDER BY type;
 SET client_min_messages = warning;
 DROP SCHEMA desk_test CASCADE;
+DROP ROLE desk_approver;

@@ -39,7 +39,7 @@ SELECT what, error FROM job_test.job_run WHERE error IS NOT NULL ORDER BY job_ru
 SELECT kind, object, message FROM job_test.alert;
 ALTER TABLE job_test.ticket RENAME COLUMN technician TO worker;
 CALL settle.tick('job_test');
-SELECT what, figures -> 'tickets' AS tickets, figures -> 'runs' AS runs FROM job_test.job_run ORDER BY job_run_id DESC LIMIT 2;
+SELECT what, figures -> 'tickets' AS tickets, figures -> 'runs' AS runs FROM job_test.job_run ORDER BY job_run_id DESC LIMIT 3;
 -- who did what, and why
 BEGIN;
 SELECT settle.because('the busy season');

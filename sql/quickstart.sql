@@ -18,7 +18,7 @@ VALUES ('T1', '2025-11-03 10:00+08', 'repair.fridge', 'cn.north.beijing', '1001'
 
 SELECT project, region, tickets, revenue, cost, payout, profit, margin, heat
 FROM repairs.revenue_matrix
-WHERE period = '2025-11-01'
+WHERE period = '2025-11-01' AND project_level = 2 AND region_level = 3
 ORDER BY project, region;
 
 CREATE ROLE anna LOGIN;

@@ -16,18 +16,19 @@ INSERT INTO figures.ticket (ticket_id, done_at, project, region, dealer, amount,
 SELECT * FROM settle.run('figures');
 SELECT source, ticket_key, ticket_time AT TIME ZONE 'UTC' AS utc, period, component, rule_code, payer, payee, base, factor, amount, unit, project, region, corrects_period, revision, line
 FROM figures.line_detail ORDER BY line;
-SELECT project, region, period, currency, tickets, revenue, cost, payout, profit, margin FROM figures.revenue_matrix;
+-- a row for every pair of a node of the projects and one of the regions
+SELECT project_level, region_level, project, region, period, currency, tickets, revenue, cost, payout, profit, margin FROM figures.revenue_matrix ORDER BY 1, 2;
 SELECT party, side FROM figures.party ORDER BY party;
 
 -- the same where the source does not say what of its price is tax: then the tax is paid out like the rest
 UPDATE figures.source SET tax = NULL WHERE source = 'ticket';
 SELECT settle.rescan('figures');
 SELECT tickets, lines, amount FROM settle.run('figures');
-SELECT revenue, payout, profit FROM figures.revenue_matrix;
+SELECT revenue, payout, profit FROM figures.revenue_matrix WHERE project_level = 0 AND region_level = 0;
 UPDATE figures.source SET tax = 'tax' WHERE source = 'ticket';
 SELECT settle.rescan('figures');
 SELECT tickets, lines FROM settle.run('figures');
-SELECT revenue, payout, profit FROM figures.revenue_matrix;
+SELECT revenue, payout, profit FROM figures.revenue_matrix WHERE project_level = 0 AND region_level = 0;
 
 -- what goes to customers is no payout, what comes back lessens it, what others pay each other is none of ours; cost counts
 SELECT settle.add_rule('figures', 'voucher', 'voucher', 'hq', 'customer:{customer}', base => '20', applies_when => $$ project <@ 'fees' $$, valid => '(,)');
@@ -42,9 +43,13 @@ INSERT INTO figures.ticket (ticket_id, done_at, project, region, dealer, worker,
     ('T5', '2025-11-14 10:00+08', 'fees', 'cn.west', 'd1', '1002', '88', -50, 0);
 SELECT tickets, lines, amount FROM settle.run('figures');
 SELECT component, payer, payee, amount, unit FROM figures.line_detail WHERE ticket_key = 'T2' ORDER BY line;
--- heat: the place of a cell's profit among those of its period
-SELECT project, region, period, tickets, revenue, cost, payout, profit, margin, heat, color FROM figures.revenue_matrix ORDER BY period, profit;
-SELECT sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, sum(profit) AS profit FROM figures.revenue_matrix;
+-- heat: the place of a cell's profit among those of its period and its two levels; a node has all that stands on it or below
+SELECT settle.set_label('figures', 'project', 'fees', '费用', 'Fees'), settle.set_label('figures', 'region', 'cn.west', '西部');
+SELECT project, region, period, tickets, revenue, cost, payout, profit, margin, heat, color, project_name, region_name
+FROM figures.revenue_matrix WHERE project_level = 1 AND region_level = 2 ORDER BY period, profit;
+SELECT settle._fold('figures');
+SELECT project, period, tickets, profit, heat FROM figures.revenue_matrix WHERE project_level = 2 AND region_level = 0 ORDER BY period, profit;
+SELECT sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, sum(profit) AS profit FROM figures.revenue_matrix WHERE project_level = 0 AND region_level = 0;
 
 -- from a cell to its tickets, and from one of them to its explanation
 SELECT source, ticket_key, project, region, currency, revenue, cost, payout, profit, tickets FROM settle.drill('figures', 'fees', 'cn', '2025-11-01');
@@ -70,7 +75,7 @@ SELECT tickets, amount FROM settle.run('along');
 -- several payees shared the tally: its owner answers for the rest
 SELECT source, ticket_key, component, payer, payee, amount, period, project FROM along.line_detail ORDER BY run_id, ticket_key, revision;
 SELECT * FROM along.tally ORDER BY owner;
-SELECT project, period, tickets, revenue, payout, profit FROM along.revenue_matrix ORDER BY project, period;
+SELECT project, period, tickets, revenue, payout, profit FROM along.revenue_matrix WHERE region_level = 0 ORDER BY project, period;
 -- amounts of this currency have three digits
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'along.line_detail'::regclass AND attnum > 0 ORDER BY attnum;
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'along.revenue_matrix'::regclass AND attnum > 0 ORDER BY attnum;
@@ -87,3 +92,37 @@ SELECT * FROM settle.check('figures');
 
 SET client_min_messages = warning;
 DROP SCHEMA figures, along CASCADE;
+
+-- what staff see: own rows, by the party of a role
+SELECT settle.create_book('team');
+SELECT settle.add_rule('team', 'commission', 'commission', 'hq', 'staff:{worker}', base => 'amount', tiers => '5% below 1000, 8% below 5000, 10%', accumulate => 'month', title => 'commission of the month');
+SELECT settle.add_rule('team', 'store', 'store bonus', 'hq', 'staff:{worker}', base => 'amount', tiers => 'volume 1% below 2000, 2.5%', accumulate => 'month', tally_by => 'store:{dealer}');
+SELECT settle.add_rule('team', 'call', 'call', 'hq', 'staff:{worker}', base => '30');
+INSERT INTO team.ticket (ticket_id, done_at, project, region, worker, dealer, amount) VALUES
+    ('T1', '2025-11-03 10:00+08', 'repair.ac', 'cn.east', '1001', 's1', 800), ('T2', '2025-11-04 10:00+08', 'repair.ac', 'cn.east', '1001', 's1', 700),
+    ('T3', '2025-11-05 10:00+08', 'repair.tv', 'cn.west', '1002', 's1', 100);
+SELECT tickets, lines FROM settle.run('team');
+CREATE ROLE report_anna;
+SELECT settle.grant_access('team', 'report_anna', 'staff');
+SELECT settle.grant_party('team', 'staff:1001', 'report_anna', 'hired');
+SELECT settle.add_party('team', 'staff:1001', title => 'Anna');
+SET ROLE report_anna;
+SELECT component, tickets, amount, trim_scale(quantity) AS quantity, trim_scale(next_tier_at) AS next_tier_at, trim_scale(to_next_tier) AS to_next_tier, trim_scale(next_rate) AS next_rate, next_gain
+FROM team.my_progress WHERE period = '2025-11-01' ORDER BY component;
+SELECT ticket_key, component, rule_title, other_party, trim_scale(base) AS base, amount, project FROM team.my_items ORDER BY ticket_time, line;
+SELECT * FROM team.progress;
+RESET ROLE;
+SELECT settle.close_period('team', '2025-11-01', 'month end');
+SET ROLE report_anna;
+SELECT party, title, period, state, earned, payable, paid FROM team.my_statement;
+SELECT kind, component, tickets, amount FROM team.my_statement_item ORDER BY component;
+RESET ROLE;
+SELECT party, title, component, tickets, amount, to_next_tier::numeric(10,2) AS to_next_tier, next_gain, rank, ranked_of FROM team.progress WHERE party <> 'hq' ORDER BY component, rank;
+-- the place among others is shown where the book says so
+UPDATE team.book SET show_rank = true;
+SET ROLE report_anna;
+SELECT component, rank, ranked_of FROM team.my_progress ORDER BY component;
+RESET ROLE;
+DROP OWNED BY report_anna;
+DROP ROLE report_anna;
+DROP SCHEMA team CASCADE;

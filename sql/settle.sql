@@ -51,7 +51,7 @@ SELECT * FROM shop.standing ORDER BY 1;
 UPDATE shop.ticket SET region = 'cn.south' WHERE ticket_id = 'T3';
 SELECT tickets, lines, amount, corrections FROM settle.run('shop');
 SELECT rev, component, amount, region FROM shop.posted WHERE ticket_key = 'T3' AND rev > 1 ORDER BY rev, component;
-SELECT project, region, tickets, revenue, payout, profit FROM shop.revenue_matrix ORDER BY 1, 2;
+SELECT project, region, tickets, revenue, payout, profit FROM shop.revenue_matrix WHERE (project_level, region_level) IN ((0, 0), (2, 2)) ORDER BY 1, 2;
 -- to another month
 UPDATE shop.ticket SET done_at = '2025-12-01 00:00+08' WHERE ticket_id = 'T3';
 SELECT tickets, lines, amount, corrections FROM settle.run('shop');

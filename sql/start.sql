@@ -110,7 +110,7 @@ SELECT source, project, region, component, payee, base, amount FROM shop.line_de
 
 SELECT source, ticket_key, message FROM shop.problem;
 SELECT source, ticket_key FROM shop.unpaid;
-SELECT kind, object, message FROM shop.alert WHERE settled_at IS NULL;
+SELECT kind, object, message FROM shop.alert WHERE ended_at IS NULL;
 SELECT step, error FROM shop.job WHERE failures > 0 OR delay > '3 minutes';
 SELECT severity, kind, object, detail FROM settle.lint('shop');
 SELECT invariant, object, detail FROM settle.check('shop');

@@ -68,7 +68,7 @@ static const Column columns_read[] = {
 	{"order_ticket", "ready_at", TIMESTAMPTZOID}, {"order_ticket", "duplicate_of", TEXTOID, .nullable = true}, {"order_gate", NULL},
 	{"seal", "seal_id", INT8OID}, {"seal", "previous", BYTEAOID, .nullable = true}, {"seal", "digest", BYTEAOID},
 	{"sealed_run", "run_id", INT8OID}, {"sealed_run", "digest", BYTEAOID}, {"sealed_run", "sheets", BYTEAOID},
-	{"unsealed", "run_id", INT8OID},
+	{"unsealed", "run_id", INT8OID}, {"unfolded", "run_id", INT8OID},
 	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
@@ -224,6 +224,15 @@ settle_book(Oid schema)
 	return book;
 }
 
+SettleBook
+settle_book_for_sql(Oid schema)
+{
+	SettleBook	book = settle_book_unchecked(schema);
+
+	settle_book_check_table(&book, "book");
+	return book;
+}
+
 Oid
 settle_book_owner(Oid schema)
 {
@@ -269,12 +278,12 @@ settle_book_leave(SettleIdentity identity)
 void
 settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(kind), CStringGetTextDatum(object), CStringGetTextDatum(message)};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, OIDOID};
+	Datum		values[] = {CStringGetTextDatum(kind), CStringGetTextDatum(object), CStringGetTextDatum(message), ObjectIdGetDatum(book->schema)};
 
-	settle_book_execute(psprintf("INSERT INTO %s.alert (kind, object, message) VALUES ($1, $2, $3) "
-								 "ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING", book->name),
-						3, types, values, NULL, SPI_OK_INSERT);
+	settle_book_execute("SELECT settle._raise_alerts($4::pg_catalog.oid::pg_catalog.regnamespace, "
+						"pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('kind', $1, 'object', $2, 'message', $3)))",
+						lengthof(types), types, values, NULL, SPI_OK_SELECT);
 }
 
 /*

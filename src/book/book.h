@@ -41,6 +41,13 @@ extern void settle_book_check_table(const SettleBook *book, const char *table);
 extern void settle_book_check_tables(const SettleBook *book);
 extern const SettleBook *settle_book_check_later(const SettleBook *book);
 
+/*
+ * The same for code that asks the tables in SQL only, and takes no value from
+ * them but by a cast: whether they are as they should be, which takes longer
+ * than a small statement, is not looked at.
+ */
+extern SettleBook settle_book_for_sql(Oid schema);
+
 /* Owner of a schema; InvalidOid where there is no such schema. */
 extern Oid	settle_book_owner(Oid schema);
 
@@ -92,6 +99,27 @@ extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum 
 /* The same of a query that is told whether to read with the snapshot that is active, and of one whose rows are fetched. */
 extern uint64 settle_book_query(const char *sql, int nargs, Oid *types, Datum *values, bool read_only);
 extern Portal settle_book_open(const char *sql, int nargs, Oid *types, Datum *values);
+
+/*
+ * A statement that is asked all day; in its text %1$s is the book and %2$s the
+ * schema of ltree.  Its plan is kept for the session.
+ */
+typedef struct SettleStatement
+{
+	const char *sql;
+	int			expected;		/* result code of SPI */
+	int			nargs;
+	Oid			types[16];
+} SettleStatement;
+
+/* Runs it inside enter, and SPI, and leave. */
+extern uint64 settle_book_ask(const SettleBook *book, const SettleStatement *statement, Datum *values, const char *nulls);
+
+/*
+ * Begins, or ends, that the book's own tickets settle at the end of each
+ * statement where else they do at commit; for use inside enter and leave.
+ */
+extern void settle_book_at_once(const SettleBook *book, bool at_once);
 
 /*
  * From here to settle_book_leave, plans of statements are kept in the session:

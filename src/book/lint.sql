@@ -16,7 +16,7 @@ BEGIN
 			%1$s.book AS b,
 			LATERAL (
 				SELECT r.severity, r.kind, r.object, r.detail, r.hint FROM settle._lint_rules($1, coalesce(s.sources, '{}'), coalesce(s.relations, '{}'), b.settle_on = 'commit',
-					ARRAY(SELECT DISTINCT f.field FROM %1$s.form_field AS f WHERE f.privacy IS NOT NULL)) AS r
+					ARRAY(SELECT DISTINCT f.field FROM %1$s.form_field AS f WHERE f.privacy IS NOT NULL OR f.kind = 'place')) AS r
 				UNION ALL
 				SELECT 'warning', 'personal code', 'ticket', format('the customer of ticket "%%s" looks like a phone or an identity card', t.ticket_id),
 					'Name customers by codes that say nothing of them: what rules read of a ticket is sealed.'

@@ -19,6 +19,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_am.h"
@@ -204,12 +205,16 @@ begin_scan(SettleScan *scan, Snapshot snapshot, ScanKey keys, int nkeys)
 }
 
 /*
- * Gives the snapshot that a statement would read with.
+ * Gives the snapshot that a statement would read with: it sees all that this
+ * transaction has done so far.
  */
 static Snapshot
 own_snapshot(void)
 {
-	return settle_book_reads_only ? GetActiveSnapshot() : GetTransactionSnapshot();
+	if (settle_book_reads_only)
+		return GetActiveSnapshot();
+	CommandCounterIncrement();
+	return GetTransactionSnapshot();
 }
 
 static bool

@@ -63,7 +63,7 @@ settle_book_check_level(const SettleBook *book, SettleLevel level)
 		return;
 	identity = settle_book_enter(book);
 	SPI_connect();
-	if (SPI_execute(psprintf("SELECT a.role::pg_catalog.oid, a.level FROM %s.access AS a", book->name), true, 0) != SPI_OK_SELECT)
+	if (SPI_execute(psprintf("SELECT a.role::pg_catalog.oid, a.level::pg_catalog.text FROM %s.access AS a", book->name), true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read who has access to book \"%s\"", book->label);
 	for (uint64 row = 0; row < SPI_processed && !allowed; row++)
 	{

@@ -14,6 +14,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "book/progress.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -142,6 +143,7 @@ map_batch(Ingest *ingest)
 		if (!map_payloads(ingest, from, to))
 			for (int i = from; i < to; i++)
 				map_payloads(ingest, i, i + 1);
+		settle_progress_add(to - from);
 	}
 }
 
@@ -290,8 +292,10 @@ write_verdicts(Ingest *ingest)
 static void
 ingest_batch(Ingest *ingest)
 {
+	settle_progress_phase(SETTLE_MAPPING);
 	map_batch(ingest);
 	SPI_freetuptable(ingest->landed_rows);
+	settle_progress_phase(SETTLE_MERGING);
 	settle_merge(ingest);
 	write_verdicts(ingest);
 	settle_forget_erased(ingest);
@@ -317,6 +321,20 @@ take_mappings(const SettleBook *book, MemoryContext context, bool lock, int *nes
 	mappings = settle_load_mappings(book);
 	MemoryContextSwitchTo(old);
 	return mappings;
+}
+
+/*
+ * Counts the new payloads, at most "most".
+ */
+static int64
+count_new(const SettleBook *book, int64 most)
+{
+	Oid			type = INT8OID;
+	Datum		value = Int64GetDatum(most);
+	bool		isnull;
+
+	settle_book_execute(psprintf("SELECT count(*) FROM (SELECT FROM %s.staging AS s WHERE s.state = 'new' LIMIT $1) AS n", book->name), 1, &type, &value, NULL, SPI_OK_SELECT);
+	return DatumGetInt64(settle_spi_datum(0, 1, &isnull));
 }
 
 PG_FUNCTION_INFO_V1(settle_ingest);
@@ -359,6 +377,8 @@ settle_ingest(PG_FUNCTION_ARGS)
 
 		read_batch(&ingest, "s.state = 'new' ORDER BY s.staging_id LIMIT $1", INT8OID, Int64GetDatum(Min(left, BATCH_PAYLOADS)));
 		old = MemoryContextSwitchTo(ingest.batch.context);
+		if (total == 0)
+			settle_progress_begin(&ingest.book, SETTLE_INGESTING, SETTLE_MAPPING, ingest.npayloads < BATCH_PAYLOADS ? ingest.npayloads : count_new(&ingest.book, left));
 		if (ingest.npayloads > 0)
 			ingest_batch(&ingest);
 		MemoryContextSwitchTo(old);
@@ -368,6 +388,7 @@ settle_ingest(PG_FUNCTION_ARGS)
 		total += ingest.npayloads;
 		left -= ingest.npayloads;
 	} while (ingest.npayloads == BATCH_PAYLOADS && left > 0);
+	settle_progress_end();
 	settle_env_leave(nestlevel);
 	SPI_finish();
 	settle_book_leave(identity);

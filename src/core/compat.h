@@ -57,4 +57,12 @@ extern int no_such_variable
 #define settle_index_beginscan(table, index, snapshot, nkeys)	index_beginscan(table, index, snapshot, nkeys, 0)
 #endif
 
+/* whether somebody may look into a schema */
+#if PG_VERSION_NUM >= 160000
+#define settle_may_use_schema(schema, user)	(object_aclcheck(NamespaceRelationId, schema, user, ACL_USAGE) == ACLCHECK_OK)
+#define pgstat_fetch_stat_local_beentry(i)	pgstat_get_local_beentry_by_index(i)
+#else
+#define settle_may_use_schema(schema, user)	(pg_namespace_aclcheck(schema, user, ACL_USAGE) == ACLCHECK_OK)
+#endif
+
 #endif							/* SETTLE_COMPAT_H */

@@ -20,7 +20,7 @@ BEGIN
 		CREATE INDEX person_log_person ON %1$I.person_log (person);
 		CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %1$I.person_log FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 		COMMENT ON TABLE %1$I.person_log IS 'who saw personal data in clear text, and who erased it: whose, when and why, never what';
-		COMMENT ON COLUMN %1$I.person_log.person IS 'as it was asked for: a customer or a subject';
+		COMMENT ON COLUMN %1$I.person_log.person IS 'as it was asked for: a customer, a subject, or a ticket';
 		COMMENT ON COLUMN %1$I.person_log.figures IS 'how much was shown or erased';
 
 		CREATE VIEW %1$I.person_masked AS
@@ -38,15 +38,12 @@ COMMENT ON FUNCTION settle._create_person_tables(name) IS 'makes the log of who 
 
 -- ---- whose data it is ----
 
-CREATE FUNCTION settle._subjects_of(book regnamespace, person text, reason text) RETURNS text[]
-	LANGUAGE plpgsql STABLE
+CREATE FUNCTION settle._vet_look(whose text, reason text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
-DECLARE
-	subjects text[];
-	of_ticket boolean;
 BEGIN
-	IF person IS NULL OR reason IS NULL THEN
+	IF whose IS NULL OR reason IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a person and a reason must be given';
 	END IF;
 	IF btrim(reason) = '' OR settle.looks_personal(reason) THEN
@@ -55,6 +52,19 @@ BEGIN
 			DETAIL = 'The reason is kept for ever.',
 			HINT = 'Say why, and refer to a letter or a call by its number.';
 	END IF;
+END
+$function$;
+COMMENT ON FUNCTION settle._vet_look(text, text) IS 'raises where nobody is named, or no reason that may be kept is given';
+
+CREATE FUNCTION settle._subjects_of(book regnamespace, person text, reason text) RETURNS text[]
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	subjects text[];
+	of_ticket boolean;
+BEGIN
+	PERFORM settle._vet_look(person, reason);
 	IF person ~ '^customer:[0-9]{1,18}$' THEN
 		-- a number that was given up leads to the one that took its place
 		EXECUTE format($sql$
@@ -131,6 +141,22 @@ CREATE FUNCTION settle.reveal_person(
 COMMENT ON FUNCTION settle.reveal_person(regnamespace, text, text) IS
 	'names, phones and addresses in clear text of a customer (customer:88) or a subject (taobao:order:4400000000000000017); each look stands in <book>.person_log';
 
+CREATE FUNCTION settle._log_look(book regnamespace, whose text, reason text, figures jsonb) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF current_setting('transaction_read_only')::boolean THEN
+		RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
+			MESSAGE = 'cannot show clear text in a read-only transaction',
+			DETAIL = 'Each look is written down first.',
+			HINT = 'Ask in a transaction that may write, on the primary server.';
+	END IF;
+	PERFORM settle._log_person(book, 'reveal', whose, reason, figures);
+END
+$function$;
+COMMENT ON FUNCTION settle._log_look(regnamespace, text, text, jsonb) IS 'writes down that somebody sees clear text, or refuses where nothing can be written';
+
 CREATE FUNCTION settle._reveal_person(book regnamespace, person text, reason text)
 	RETURNS TABLE (platform text, subject text, role text, name text, nick text, phone text, phone_form text, email text, province text, city text, district text, town text, address text)
 	LANGUAGE plpgsql
@@ -140,14 +166,8 @@ DECLARE
 	subjects text[] := settle._subjects_of(book, person, reason);
 	shown bigint;
 BEGIN
-	IF current_setting('transaction_read_only')::boolean THEN
-		RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
-			MESSAGE = 'cannot show clear text in a read-only transaction',
-			DETAIL = 'Each look is written down first.',
-			HINT = 'Ask in a transaction that may write, on the primary server.';
-	END IF;
 	EXECUTE format('SELECT count(*) FROM %s.person AS p WHERE p.subject = ANY ($1) AND p.platform = split_part(p.subject, '':'', 1)', book) INTO shown USING subjects;
-	PERFORM settle._log_person(book, 'reveal', person, reason, jsonb_build_object('persons', shown));
+	PERFORM settle._log_look(book, person, reason, jsonb_build_object('persons', shown));
 	RETURN QUERY EXECUTE format($sql$
 		SELECT p.platform, p.subject, p.role, p.name, p.nick, p.phone, settle.phone_form(p.phone), p.email, p.province, p.city, p.district, p.town, p.address
 		FROM %s.person AS p
@@ -159,6 +179,34 @@ $function$;
 COMMENT ON FUNCTION settle._reveal_person(regnamespace, text, text) IS 'body of settle.reveal_person';
 REVOKE ALL ON FUNCTION settle._reveal_person(regnamespace, text, text) FROM PUBLIC;
 
+CREATE FUNCTION settle.reveal_check_ins(
+	book regnamespace, ticket_id text, reason text,
+	OUT check_in_id bigint, OUT at timestamptz, OUT actor text, OUT worker text, OUT lon double precision, OUT lat double precision, OUT accuracy numeric
+) RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_as_personal' LANGUAGE C;
+COMMENT ON FUNCTION settle.reveal_check_ins(regnamespace, text, text) IS
+	'where in WGS-84 somebody was for a ticket, as far as it is still kept; each look stands in <book>.person_log';
+
+CREATE FUNCTION settle._reveal_check_ins(book regnamespace, ticket_id text, reason text)
+	RETURNS TABLE (check_in_id bigint, at timestamptz, actor text, worker text, lon double precision, lat double precision, accuracy numeric)
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	shown bigint;
+BEGIN
+	PERFORM settle._vet_look(ticket_id, reason);
+	PERFORM settle._require_ticket(book, ticket_id);
+	EXECUTE format('SELECT count(*) FROM %s.check_in AS c WHERE c.ticket_id = $1 AND c.place IS NOT NULL', book) INTO shown USING ticket_id;
+	PERFORM settle._log_look(book, 'ticket:' || ticket_id, reason, jsonb_build_object('points', shown));
+	RETURN QUERY EXECUTE format($sql$
+		SELECT c.check_in_id, c.at, c.actor, c.worker, (c.place)[0], (c.place)[1], c.accuracy FROM %s.check_in AS c
+		WHERE c.ticket_id = $1 AND c.place IS NOT NULL ORDER BY c.at, c.check_in_id
+	$sql$, book) USING ticket_id;
+END
+$function$;
+COMMENT ON FUNCTION settle._reveal_check_ins(regnamespace, text, text) IS 'body of settle.reveal_check_ins';
+REVOKE ALL ON FUNCTION settle._reveal_check_ins(regnamespace, text, text) FROM PUBLIC;
+
 -- ---- for how long ----
 
 CREATE FUNCTION settle._tick_reduce(book regnamespace) RETURNS jsonb
@@ -168,6 +216,7 @@ AS $function$
 DECLARE
 	batch CONSTANT integer := 1000;
 	ids bigint[];
+	points bigint;
 BEGIN
 	EXECUTE format($sql$
 		SELECT array_agg(d.staging_id)
@@ -178,21 +227,19 @@ BEGIN
 			ORDER BY s.received_at LIMIT $1
 		) AS d
 	$sql$, book) INTO ids USING batch;
-	IF ids IS NULL THEN
+	points := settle._reduce_points(book, batch);
+	IF ids IS NULL AND points = 0 THEN
 		RETURN NULL;
 	END IF;
 	EXECUTE format($sql$
-		INSERT INTO %1$s.alert (kind, object, message)
-		SELECT 'quarantine', s.platform, format('payloads of %%s were quarantined for %%s days and have lost their body: fetch them again', s.platform, min(b.staging_days))
-		FROM %1$s.staging AS s CROSS JOIN %1$s.book AS b
-		WHERE s.staging_id = ANY ($1) AND s.state = 'quarantined'
-		GROUP BY s.platform
-		ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
-	$sql$, book) USING ids;
-	RETURN jsonb_build_object('bodies', settle._reduce(book, ids), 'more', cardinality(ids) = batch);
+		SELECT settle._raise_alerts($2, jsonb_agg(jsonb_build_object('kind', 'quarantine', 'object', q.platform,
+			'message', format('payloads of %%s were quarantined for %%s days and have lost their body: fetch them again', q.platform, b.staging_days))))
+		FROM (SELECT DISTINCT s.platform FROM %1$s.staging AS s WHERE s.staging_id = ANY ($1) AND s.state = 'quarantined') AS q CROSS JOIN %1$s.book AS b
+	$sql$, book) USING ids, book;
+	RETURN jsonb_build_object('bodies', settle._reduce(book, coalesce(ids, '{}')), 'points', points, 'more', batch IN (coalesce(cardinality(ids), 0), points));
 END
 $function$;
-COMMENT ON FUNCTION settle._tick_reduce(regnamespace) IS 'step of settle.tick: takes the bodies of payloads away that are older than staging_days';
+COMMENT ON FUNCTION settle._tick_reduce(regnamespace) IS 'step of settle.tick: takes the bodies of payloads away that are older than staging_days, and the points of check-ins that are older than place_days';
 
 -- ---- erasing ----
 
@@ -323,7 +370,7 @@ BEGIN
 	GET DIAGNOSTICS changed = ROW_COUNT;
 	-- what went wrong may have quoted it; a short word in Latin letters may be one of ours
 	FOREACH word IN ARRAY settle._telling_words(words) || ARRAY(SELECT w FROM unnest(words) AS w WHERE w !~ '^[ -~]*$') LOOP
-		FOREACH place IN ARRAY '{alert.message,problem.message,staging.message,outbox.error}'::text[] LOOP
+		FOREACH place IN ARRAY '{alert.message,alert.acknowledged_reason,problem.message,staging.message,outbox.error}'::text[] LOOP
 			EXECUTE format('UPDATE %1$s.%2$I SET %3$I = replace(%3$I, $1, ''***'') WHERE strpos(%3$I, $1) > 0', book, split_part(place, '.', 1), split_part(place, '.', 2))
 				USING word;
 		END LOOP;

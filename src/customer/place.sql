@@ -315,6 +315,9 @@ CREATE FUNCTION settle._note_conflicts(book regnamespace, members bigint[], move
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	conflicts jsonb;
+	raised text[];
 BEGIN
 	EXECUTE format($sql$
 		UPDATE %1$s.customer AS c SET contested = n.contested
@@ -332,27 +335,20 @@ BEGIN
 		WHERE c.customer = n.customer AND c.contested <> n.contested
 	$sql$, book) USING members, moved;
 	EXECUTE format($sql$
-		WITH conflict AS (
-			SELECT coalesce(f.key_type || ' ' || f.key_id, f.subjects[1]) AS object,
-				CASE f.what WHEN 'key' THEN format('%%s on %%s would join customers %%s, who must stay apart', f.key_type, array_to_string(f.subjects[1:5], ', '), array_to_string(f.customers, ', '))
-					ELSE format('%%s has two values of a key of which nobody has two', f.subjects[1]) END AS message,
-				f.customers[1] AS customer, f.customers[2] AS other, f.subjects
-			FROM %1$s.customer_conflict AS f
-		), raised AS (
-			INSERT INTO %1$s.alert (kind, object, message)
-			SELECT 'customer conflict', c.object, c.message FROM conflict AS c
-			ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
-			RETURNING object
-		), settled AS (
-			UPDATE %1$s.alert AS a SET settled_at = now(), settled_by = settle.actor($1), reason = coalesce(settle.reason($1), 'is no conflict any more')
-			WHERE a.kind = 'customer conflict' AND a.settled_at IS NULL AND NOT EXISTS (SELECT FROM conflict AS c WHERE c.object = a.object)
-		)
+		SELECT jsonb_agg(jsonb_build_object('kind', 'customer conflict', 'object', coalesce(f.key_type || ' ' || f.key_id, f.subjects[1]),
+			'message', CASE f.what WHEN 'key' THEN format('%%s on %%s would join customers %%s, who must stay apart', f.key_type, array_to_string(f.subjects[1:5], ', '), array_to_string(f.customers, ', '))
+				ELSE format('%%s has two values of a key of which nobody has two', f.subjects[1]) END,
+			'customer', f.customers[1], 'other', f.customers[2], 'subjects', f.subjects))
+		FROM %1$s.customer_conflict AS f
+	$sql$, book) INTO conflicts;
+	raised := ARRAY(SELECT k.object FROM settle._keep_alerts(book, '{customer conflict}', conflicts, coalesce(settle.reason(book), 'is no conflict any more')) AS k);
+	EXECUTE format($sql$
 		INSERT INTO %1$s.customer_event (kind, customer, other, subjects, evidence, actor, reason)
 		SELECT 'conflict', c.customer, c.other, c.subjects, c.message, settle.actor($1), settle.reason($1)
-		FROM conflict AS c
-		WHERE c.object IN (SELECT r.object FROM raised AS r)
+		FROM jsonb_to_recordset($2) AS c (object text, message text, customer bigint, other bigint, subjects text[])
+		WHERE c.object = ANY ($3)
 		ORDER BY c.object
-	$sql$, book) USING book;
+	$sql$, book) USING book, conflicts, raised;
 END
 $function$;
 COMMENT ON FUNCTION settle._note_conflicts(regnamespace, bigint[], bigint[]) IS 'marks the customers with a key in conflict, and brings alerts of conflicts up to date';

@@ -383,6 +383,7 @@ DECLARE
 	chosen text := format('(SELECT o.* FROM unnest($1, $2, $3) AS t (platform, shop, order_no) JOIN %s.shop_order AS o ON (o.platform, o.shop, o.order_no) = (t.platform, t.shop, t.order_no))', book);
 	moment timestamptz := clock_timestamp();
 	moved bigint;
+	contradictions jsonb;
 BEGIN
 	EXECUTE format($sql$
 		WITH found AS MATERIALIZED (
@@ -397,11 +398,6 @@ BEGIN
 			WHERE f.final AND (c.platform, c.shop, c.order_no, c.line_no) = (f.platform, f.shop, f.order_no, f.line_no)
 				AND c.weights <> f.weights AND c.conflict IS DISTINCT FROM f.weights
 			RETURNING c.*
-		), raised AS (
-			INSERT INTO %1$s.alert (kind, object, message)
-			SELECT 'staff', format('%%s %%s %%s %%s', c.platform, c.shop, c.order_no, c.line_no), format('confirmed as %%s by %%s, the platform says %%s', c.weights, c.confirmed_by, c.conflict)
-			FROM contradicted AS c
-			ON CONFLICT (kind, object) WHERE settled_at IS NULL DO UPDATE SET message = excluded.message
 		), said AS (
 			SELECT c.* FROM unnest($1, $2, $3) AS t (platform, shop, order_no)
 			JOIN %1$s.staff_confirmation AS c ON (c.platform, c.shop, c.order_no) = (t.platform, t.shop, t.order_no)
@@ -426,8 +422,11 @@ BEGIN
 			FROM moved AS m
 			WHERE m.weights IS NOT NULL AND (SELECT count(*) FROM closed) IS NOT NULL
 		)
-		SELECT count(*) FROM moved
-	$sql$, book, settle._staff_found_query(book, chosen)) INTO moved USING platforms, shops, orders, moment;
+		SELECT (SELECT count(*) FROM moved),
+			(SELECT jsonb_agg(jsonb_build_object('kind', 'staff', 'object', format('%%s %%s %%s %%s', c.platform, c.shop, c.order_no, c.line_no),
+				'message', format('confirmed as %%s by %%s, the platform says %%s', c.weights, c.confirmed_by, c.conflict))) FROM contradicted AS c)
+	$sql$, book, settle._staff_found_query(book, chosen)) INTO moved, contradictions USING platforms, shops, orders, moment;
+	PERFORM settle._raise_alerts(book, contradictions);
 	RETURN moved;
 END
 $function$;
@@ -508,10 +507,9 @@ BEGIN
 			HINT = 'Name the staff.';
 	END IF;
 	EXECUTE format($sql$
-		UPDATE %1$s.alert AS a SET settled_at = clock_timestamp(), settled_by = settle.actor($5), reason = $6
+		SELECT settle._end_alerts($5, 'staff', array_agg(format('%%s %%s %%s %%s', l.platform, l.shop, l.order_no, l.line_no)), $6, settle.actor($5))
 		FROM %1$s.order_line AS l
-		WHERE a.kind = 'staff' AND a.settled_at IS NULL AND a.object = format('%%s %%s %%s %%s', l.platform, l.shop, l.order_no, l.line_no)
-			AND l.platform = $1 AND l.shop = $2 AND l.order_no = $3 AND (l.line_no = $4 OR $4 IS NULL)
+		WHERE l.platform = $1 AND l.shop = $2 AND l.order_no = $3 AND (l.line_no = $4 OR $4 IS NULL)
 	$sql$, book) USING platform, shop, order_no, line_no, book, reason;
 	PERFORM settle._attribute_orders(book, ARRAY[platform], ARRAY[shop], ARRAY[order_no]);
 	EXECUTE format('INSERT INTO %s.order_changed (platform, shop, order_no) VALUES ($1, $2, $3)', book) USING platform, shop, order_no;

@@ -210,12 +210,7 @@ DECLARE
 BEGIN
 	EXECUTE format('SELECT m.strategy, b.time_zone FROM %1$s.team AS m CROSS JOIN %1$s.book AS b WHERE m.team = $1', book) INTO strategy, zone USING team;
 	IF strategy = 'nearest' THEN
-		EXECUTE format($sql$
-			SELECT settle.to_wgs84(point((t.details #>> ARRAY[f.field, 'lon'])::float8, (t.details #>> ARRAY[f.field, 'lat'])::float8), t.details #>> ARRAY[f.field, 'system'])
-			FROM %1$s.ticket AS t JOIN %1$s.form_field AS f ON f.type = t.type AND f.version = t.type_version AND f.kind = 'place'
-			WHERE t.ticket_id = $1 AND jsonb_typeof(t.details -> f.field) = 'object'
-			ORDER BY f.place, f.field LIMIT 1
-		$sql$, book) INTO here USING ticket_id;
+		SELECT p.place INTO here FROM settle._places_of(book, ticket_id) AS p ORDER BY p.n LIMIT 1;
 	ELSIF strategy = 'same_as_last' THEN
 		EXECUTE format($sql$
 			SELECT o.worker FROM %1$s.ticket AS t JOIN %1$s.ticket AS o ON o.customer = t.customer
@@ -292,12 +287,12 @@ BEGIN
 			INSERT INTO %1$s.assignment_wait AS w (ticket_id, team, reason, until, tried_at) VALUES ($1, $2, $3, $4, clock_timestamp())
 			ON CONFLICT (ticket_id) DO UPDATE SET team = excluded.team, reason = excluded.reason, until = excluded.until, tried_at = excluded.tried_at
 			RETURNING w.tried_at, w.since
-		), alerted AS (
-			INSERT INTO %1$s.alert (kind, object, message) SELECT 'unassigned', $1, $3 WHERE $4 IS NULL
-			ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
 		)
 		SELECT n.since = now() FROM noted AS n
 	$sql$, book) INTO is_new USING ticket_id, team, reason, until;
+	IF until IS NULL THEN
+		PERFORM settle._raise_alerts(book, jsonb_build_array(jsonb_build_object('kind', 'unassigned', 'object', ticket_id, 'message', reason)));
+	END IF;
 	RETURN is_new;
 END
 $function$;
@@ -314,8 +309,7 @@ BEGIN
 			WHERE ($1 IS NULL OR w.ticket_id = $1) AND NOT EXISTS (SELECT FROM %1$s.unassigned AS u WHERE u.ticket_id = w.ticket_id)
 			RETURNING w.ticket_id
 		)
-		UPDATE %1$s.alert AS a SET settled_at = now(), settled_by = settle.actor($2), reason = 'it waits for nobody any more'
-		FROM ended AS e WHERE a.kind = 'unassigned' AND a.object = e.ticket_id AND a.settled_at IS NULL
+		SELECT settle._end_alerts($2, 'unassigned', array_agg(e.ticket_id), 'it waits for nobody any more') FROM ended AS e HAVING count(*) > 0
 	$sql$, book) USING ticket_id, book;
 END
 $function$;

@@ -4,8 +4,9 @@
  *
  * type.c remembers them, compile.c compiles one; form.c makes details of a
  * ticket what its form says, field.c one value of them; stage.c is the law of a
- * ticket's way, move.c finds the moves of it; event.c notes what happened and
- * does what follows.
+ * ticket's way, move.c finds the moves of it, place.c keeps what check-ins say;
+ * event.c notes what happened and does what follows; ticket.c opens tickets and
+ * moves them.
  */
 #ifndef SETTLE_DESK_H
 #define SETTLE_DESK_H
@@ -133,7 +134,10 @@ typedef struct DeskColumns
 				tax,
 				done_at,
 				part_of,
-				merged_into;
+				merged_into,
+				away,
+				areas,
+				area_parties;
 } DeskColumns;
 
 typedef struct DeskType
@@ -141,6 +145,7 @@ typedef struct DeskType
 	bool		compiled;		/* else no more than its name is known */
 	const char *type;
 	int			version;
+	const char *project;		/* of tickets that name none, or NULL */
 	int			nfields;
 	DeskField  *fields;
 	int			nstages;
@@ -178,6 +183,9 @@ typedef struct Desk
 
 /* The desk of a book as the running statement sees it; stays until the end of the transaction. */
 extern Desk *settle_desk(Relation ticket);
+
+/* Opens <book>.ticket for a look, with the desk of the book. */
+extern Relation settle_desk_open(const SettleBook *book, Desk **desk);
 
 /* A type that is enabled; version 0 is the last one.  Raises 42704 where there is none. */
 extern const DeskType *settle_desk_type(Desk *desk, const char *type, int version);
@@ -289,23 +297,9 @@ extern void settle_refuse_move(const DeskWriting *w, const DeskStage *from, int 
 /* A column of the row; raises 23502 where it is null. */
 extern Datum settle_need_column(const DeskWriting *w, AttrNumber column);
 
-/* ---- event.c ---- */
+/* ---- place.c ---- */
 
-typedef enum DeskStatement
-{
-	DESK_NOTE,
-	DESK_MOVE,
-	DESK_DUE,
-	DESK_AT_ONCE
-} DeskStatement;
-
-/* The plan of a statement on a book, kept for the session; inside enter and SPI. */
-extern SPIPlanPtr settle_desk_plan(const SettleBook *book, DeskStatement statement);
-
-/*
- * Has tickets that are written settle with their statement, until it is called
- * with false: inside enter no trigger can wait for the end of the transaction.
- */
-extern void settle_desk_at_once(const SettleBook *book, bool at_once);
+/* Raises 23514 where a ticket is to be away, or in areas, otherwise than its check-ins say. */
+extern void settle_keep_place(const DeskWriting *w);
 
 #endif							/* SETTLE_DESK_H */

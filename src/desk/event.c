@@ -31,76 +31,35 @@ typedef struct Event
 	const char *reason;
 } Event;
 
-/*
- * Statements that every ticket needs; %s is the book.  Their plans are kept
- * apart from those of book/execute.c, which may give up plans to make room: a
- * move is still being executed while what settles at once asks for its own.
- */
-static const struct
-{
-	const char *sql;
-	int			nargs;
-	Oid			types[9];
-	bool		calls;			/* a function, to which the book is a value */
-}			statements[] = {
-	[DESK_NOTE] = {
-		"INSERT INTO %s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-		9, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID}
-	},
-	/* a stage that is null asks for where the move leads, even if it is the one that was made last */
-	[DESK_MOVE] = {
-		"UPDATE %s.ticket AS t SET stage = NULL, move = $2, details = t.details || coalesce($3, '{}') "
-		"WHERE t.ticket_id = $1 AND t.type IS NOT NULL RETURNING t.stage",
-		3, {TEXTOID, TEXTOID, JSONBOID}
-	},
-	[DESK_DUE] = {
-		"SELECT settle._set_due(%s, $1, $2, $3)",
-		3, {TEXTOID, TEXTOID, TEXTOID}, true
-	},
-	[DESK_AT_ONCE] = {
-		"SELECT settle._settle_at_once(%s, $1)",
-		1, {BOOLOID}, true
-	},
+/* ---- what happens ---- */
+
+static const char *const kinds[] = {
+	"opened", "moved", "assigned", "form", "approved", "note", "moved over", "deleted", "split", "unsplit", "merged", "unmerged",
+	"checked in", "overruled"
 };
 
-/* One of them, planned for one book. */
-typedef struct KeptPlan
+/*
+ * settle._is_event(what text) returns boolean
+ *
+ * Tells whether there is such an event: a CHECK of the journal, which an IN
+ * list would have read at each statement.
+ */
+PG_FUNCTION_INFO_V1(settle_is_event);
+Datum
+settle_is_event(PG_FUNCTION_ARGS)
 {
-	struct
-	{
-		Oid			schema;
-		DeskStatement statement;
-	}			key;
-	SPIPlanPtr	plan;
-} KeptPlan;
+	text	   *what = PG_GETARG_TEXT_PP(0);
 
-static HTAB *plans = NULL;
-
-SPIPlanPtr
-settle_desk_plan(const SettleBook *book, DeskStatement statement)
-{
-	KeptPlan	wanted = {{book->schema, statement}};
-	KeptPlan   *kept;
-
-	if (plans == NULL)
-	{
-		HASHCTL		control = {.keysize = sizeof(wanted.key), .entrysize = sizeof(KeptPlan), .hcxt = CacheMemoryContext};
-
-		plans = hash_create("scrm_settle desk plans", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	kept = hash_search(plans, &wanted.key, HASH_FIND, NULL);
-	if (kept == NULL)
-	{
-		const char *sql = psprintf(statements[statement].sql, statements[statement].calls ? quote_literal_cstr(book->name) : book->name);
-		SPIPlanPtr	plan = SPI_prepare(sql, statements[statement].nargs, (Oid *) statements[statement].types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare a statement on tickets of book \"%s\": %s", book->label, SPI_result_code_string(SPI_result));
-		kept = hash_search(plans, &wanted.key, HASH_ENTER, NULL);
-		kept->plan = plan;
-	}
-	return kept->plan;
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (strlen(kinds[i]) == VARSIZE_ANY_EXHDR(what) && memcmp(kinds[i], VARDATA_ANY(what), VARSIZE_ANY_EXHDR(what)) == 0)
+			PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(false);
 }
+
+static const SettleStatement note = {
+	"INSERT INTO %1$s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason, worker) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	SPI_OK_INSERT, 10, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID, TEXTOID}
+};
 
 static void
 set_text(Datum *values, char *nulls, int i, const char *text)
@@ -110,14 +69,13 @@ set_text(Datum *values, char *nulls, int i, const char *text)
 }
 
 /*
- * Notes one event; inside enter and SPI.
+ * Notes one event, and who has the ticket; inside enter and SPI.
  */
 static void
-note_event(const SettleBook *book, const char *ticket, const Event *event)
+note_event(const SettleBook *book, const char *ticket, const char *worker, const Event *event)
 {
-	Datum		values[9];
-	char		nulls[9];
-	MemoryContext old = CurrentMemoryContext;
+	Datum		values[10];
+	char		nulls[10];
 
 	set_text(values, nulls, 0, ticket);
 	set_text(values, nulls, 1, settle_actor_name(book->schema));
@@ -130,9 +88,8 @@ note_event(const SettleBook *book, const char *ticket, const Event *event)
 	values[7] = event->changes == NULL ? (Datum) 0 : JsonbPGetDatum(event->changes);
 	nulls[7] = event->changes == NULL ? 'n' : ' ';
 	set_text(values, nulls, 8, event->reason != NULL ? event->reason : settle_reason_given(book->schema));
-	if (SPI_execute_plan(settle_desk_plan(book, DESK_NOTE), values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not note an event of ticket \"%s\"", ticket);
-	MemoryContextSwitchTo(old);
+	set_text(values, nulls, 9, worker);
+	(void) settle_book_ask(book, &note, values, nulls);
 }
 
 /*
@@ -141,16 +98,16 @@ note_event(const SettleBook *book, const char *ticket, const Event *event)
 static void
 set_due(const SettleBook *book, const char *ticket, const Event *event)
 {
-	Datum		values[3];
-	char		nulls[3];
-	MemoryContext old = CurrentMemoryContext;
+	static const SettleStatement set = {
+		"SELECT settle._set_due($1::pg_catalog.regnamespace, $2, $3, $4)", SPI_OK_SELECT, 4, {OIDOID, TEXTOID, TEXTOID, TEXTOID}
+	};
+	Datum		values[4] = {ObjectIdGetDatum(book->schema)};
+	char		nulls[4] = "    ";
 
-	set_text(values, nulls, 0, ticket);
-	set_text(values, nulls, 1, event->what);
-	set_text(values, nulls, 2, event->was);
-	if (SPI_execute_plan(settle_desk_plan(book, DESK_DUE), values, nulls, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not set the deadlines of ticket \"%s\"", ticket);
-	MemoryContextSwitchTo(old);
+	set_text(values, nulls, 1, ticket);
+	set_text(values, nulls, 2, event->what);
+	set_text(values, nulls, 3, event->was);
+	(void) settle_book_ask(book, &set, values, nulls);
 }
 
 /*
@@ -159,10 +116,12 @@ set_due(const SettleBook *book, const char *ticket, const Event *event)
 static void
 forget_approvals(const SettleBook *book, const char *ticket)
 {
-	Oid			type = TEXTOID;
+	static const SettleStatement forget = {
+		"DELETE FROM %1$s.ticket_approval WHERE ticket_id = $1", SPI_OK_DELETE, 1, {TEXTOID}
+	};
 	Datum		value = CStringGetTextDatum(ticket);
 
-	settle_book_execute(psprintf("DELETE FROM %s.ticket_approval WHERE ticket_id = $1", book->name), 1, &type, &value, NULL, SPI_OK_DELETE);
+	(void) settle_book_ask(book, &forget, &value, NULL);
 }
 
 /* ---- what follows ---- */
@@ -231,17 +190,6 @@ consequences(Desk *desk, const DeskType *type, const char *ticket, const char *m
 	return found;
 }
 
-void
-settle_desk_at_once(const SettleBook *book, bool at_once)
-{
-	MemoryContext old = CurrentMemoryContext;
-	Datum		value = BoolGetDatum(at_once);
-
-	if (SPI_execute_plan(settle_desk_plan(book, DESK_AT_ONCE), &value, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not say when tickets of book \"%s\" settle", book->label);
-	MemoryContextSwitchTo(old);
-}
-
 /*
  * Opens the ticket that follows: at once, with the time at which it is due, so
  * that nothing has to be awake then.  Its name says what it follows, so a move
@@ -250,36 +198,40 @@ settle_desk_at_once(const SettleBook *book, bool at_once)
 static void
 open_ticket(const SettleBook *book, const char *ticket, const Consequence *c)
 {
+	static const SettleStatement open = {
+		"INSERT INTO %1$s.ticket (ticket_id, type, follows, opened_at, project, region, channel, customer, level, dealer, amount, currency, details) "
+		"SELECT t.ticket_id || ':' || $2, $3, t.ticket_id, now() + $4, "
+		"coalesce((SELECT y.project FROM %1$s.ticket_type AS y WHERE y.type = $3 AND y.enabled_at IS NOT NULL ORDER BY y.version DESC LIMIT 1), t.project), "
+		"t.region, t.channel, t.customer, t.level, t.dealer, 0, t.currency, coalesce($5, '{}') "
+		"FROM %1$s.ticket AS t WHERE t.ticket_id = $1 ON CONFLICT (ticket_id) DO NOTHING",
+		SPI_OK_INSERT, 5, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, JSONBOID}
+	};
 	const DeskFollowUp *f = c->follow_up;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, JSONBOID};
 	Datum		values[] = {
 		CStringGetTextDatum(ticket), CStringGetTextDatum(f->name), CStringGetTextDatum(f->opens), IntervalPGetDatum(&f->after),
 		c->document == NULL ? (Datum) 0 : JsonbPGetDatum(c->document)
 	};
 
-	settle_desk_at_once(book, true);
-	settle_book_execute(psprintf("INSERT INTO %1$s.ticket (ticket_id, type, follows, opened_at, project, region, channel, customer, level, dealer, amount, currency, details) "
-								 "SELECT t.ticket_id || ':' || $2, $3, t.ticket_id, now() + $4, "
-								 "coalesce((SELECT y.project FROM %1$s.ticket_type AS y WHERE y.type = $3 AND y.enabled_at IS NOT NULL ORDER BY y.version DESC LIMIT 1), t.project), "
-								 "t.region, t.channel, t.customer, t.level, t.dealer, 0, t.currency, coalesce($5, '{}') "
-								 "FROM %1$s.ticket AS t WHERE t.ticket_id = $1 ON CONFLICT (ticket_id) DO NOTHING", book->name),
-						lengthof(types), types, values, c->document == NULL ? "    n" : NULL, SPI_OK_INSERT);
-	settle_desk_at_once(book, false);
+	settle_book_at_once(book, true);
+	(void) settle_book_ask(book, &open, values, c->document == NULL ? "    n" : NULL);
+	settle_book_at_once(book, false);
 }
 
 static void
 send_message(const SettleBook *book, const char *ticket, const Consequence *c)
 {
+	/* a null payload is refused there */
+	static const SettleStatement send = {
+		"SELECT settle.send($1::pg_catalog.regnamespace, $2, $3, $4, $5, due_at => now() + $6)",
+		SPI_OK_SELECT, 6, {OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, INTERVALOID}
+	};
 	const DeskFollowUp *f = c->follow_up;
-	Oid			types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, INTERVALOID};
 	Datum		values[] = {
 		ObjectIdGetDatum(book->schema), CStringGetTextDatum(f->platform), CStringGetTextDatum(f->kind), CStringGetTextDatum(ticket),
 		c->document == NULL ? (Datum) 0 : JsonbPGetDatum(c->document), IntervalPGetDatum(&f->after)
 	};
 
-	/* a null payload is refused there */
-	settle_book_execute("SELECT settle.send($1::regnamespace, $2, $3, $4, $5, due_at => now() + $6)",
-						lengthof(types), types, values, c->document == NULL ? "    n " : NULL, SPI_OK_SELECT);
+	(void) settle_book_ask(book, &send, values, c->document == NULL ? "    n " : NULL);
 }
 
 /*
@@ -289,13 +241,44 @@ send_message(const SettleBook *book, const char *ticket, const Consequence *c)
 static void
 follow_parts(const SettleBook *book, const char *ticket, const DeskStage *was, const DeskStage *now, bool is_part)
 {
-	Oid			types[] = {TEXTOID, BOOLOID, INT4OID};
+	static const SettleStatement follow = {
+		"SELECT settle._follow_parts($1::pg_catalog.regnamespace, $2, $3, $4)", SPI_OK_SELECT, 4, {OIDOID, TEXTOID, BOOLOID, INT4OID}
+	};
 	int			ended = (now->ready || now->ends != NULL) - (was->ready || was->ends != NULL);
-	Datum		values[] = {CStringGetTextDatum(ticket), BoolGetDatum(was->waits != NULL && now->waits == NULL), Int32GetDatum(is_part ? ended : 0)};
+	bool		leaves = was->waits != NULL && now->waits == NULL;
+	Datum		values[] = {ObjectIdGetDatum(book->schema), CStringGetTextDatum(ticket), BoolGetDatum(leaves), Int32GetDatum(is_part ? ended : 0)};
 
-	if (!DatumGetBool(values[1]) && DatumGetInt32(values[2]) == 0)
-		return;
-	settle_book_execute(psprintf("SELECT settle._follow_parts(%s, $1, $2, $3)", quote_literal_cstr(book->name)), lengthof(types), types, values, NULL, SPI_OK_SELECT);
+	if (leaves || (is_part && ended != 0))
+		(void) settle_book_ask(book, &follow, values, NULL);
+}
+
+/*
+ * Raises where a ticket that is deleted has money of others, or others have its
+ * money; above is the ticket that it belongs to, or NULL.
+ */
+static void
+refuse_family(const SettleBook *book, const char *ticket, const char *above)
+{
+	static const SettleStatement ask = {
+		"SELECT FROM %1$s.ticket_division WHERE ticket_id = $1 AND undone_at IS NULL LIMIT 1", SPI_OK_SELECT, 1, {TEXTOID}
+	};
+	Datum		value = CStringGetTextDatum(ticket);
+	SettleIdentity identity;
+
+	if (above != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ticket \"%s\" belongs to ticket \"%s\" and is not deleted", ticket, above),
+				 errhint("Cancel it, by a move, or undo the merge.")));
+	identity = settle_book_enter(book);
+	SPI_connect();
+	if (settle_book_ask(book, &ask, &value, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("other tickets belong to ticket \"%s\", which is not deleted", ticket),
+				 errhint("Cancel it, by a move, or undo the merge.")));
+	SPI_finish();
+	settle_book_leave(identity);
 }
 
 /* ---- the trigger ---- */
@@ -354,12 +337,8 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 
 	type = settle_desk_type(desk, settle_ticket_text(after != NULL ? after : before, desc, c->type),
 							DatumGetInt32(heap_getattr(after != NULL ? after : before, c->type_version, desc, &isnull)));
-	if (after == NULL && (!heap_attisnull(before, c->part_of, desc) || !heap_attisnull(before, c->merged_into, desc)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("ticket \"%s\" belongs to ticket \"%s\" and is not deleted", ticket,
-						settle_ticket_text(before, desc, heap_attisnull(before, c->merged_into, desc) ? c->part_of : c->merged_into)),
-				 errhint("Cancel it, by a move, or undo the merge.")));
+	if (after == NULL)
+		refuse_family(&desk->book, ticket, settle_ticket_text(before, desc, heap_attisnull(before, c->merged_into, desc) ? c->part_of : c->merged_into));
 	if (after == NULL)
 		events[n++] = (Event)
 	{
@@ -409,7 +388,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&desk->book);
 	SPI_connect();
 	for (int i = 0; i < n; i++)
-		note_event(&desk->book, ticket, &events[i]);
+		note_event(&desk->book, ticket, workers[after != NULL], &events[i]);
 	if (type->timed && (after == NULL || events[0].version != 0 || move != NULL))
 		set_due(&desk->book, ticket, &events[0]);
 	if (type->nnodes > 0 && (move != NULL || after == NULL))
@@ -423,7 +402,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 		else if (consequence->follow_up->platform != NULL)
 			send_message(&desk->book, ticket, consequence);
 		else if (consequence->note != NULL)
-			note_event(&desk->book, ticket, &(Event)
+			note_event(&desk->book, ticket, workers[1], &(Event)
 					   {
 						   .what = "note", .move = move, .reason = consequence->note
 					   });

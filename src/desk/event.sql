@@ -7,6 +7,9 @@ CREATE FUNCTION settle._masked_details(book regnamespace, type text, version int
 	RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_masked_details' LANGUAGE C STABLE;
 COMMENT ON FUNCTION settle._masked_details(regnamespace, text, integer, jsonb) IS 'details of a ticket with *** for what is personal or sensitive';
 
+CREATE FUNCTION settle._is_event(what text) RETURNS boolean AS 'MODULE_PATHNAME', 'settle_is_event' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle._is_event(text) IS 'whether the journal of tickets has such events';
+
 CREATE FUNCTION settle._create_event_tables(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -18,16 +21,18 @@ BEGIN
 			ticket_id text NOT NULL,
 			at timestamptz NOT NULL DEFAULT clock_timestamp(),
 			actor text NOT NULL,
-			what text NOT NULL CHECK (what IN ('opened', 'moved', 'assigned', 'form', 'approved', 'note', 'moved over', 'deleted', 'split', 'unsplit', 'merged', 'unmerged')),
+			what text NOT NULL CHECK (settle._is_event(what)),
 			move text,
 			was text,
 			now text,
 			version integer,
 			changes jsonb,
-			reason text
+			reason text,
+			worker text
 		);
 		CREATE INDEX ticket_event_ticket ON %1$I.ticket_event (ticket_id, event_id);
-		COMMENT ON TABLE %1$I.ticket_event IS 'journal of tickets that have a type, append-only: was and now are stages, or workers of an assignment; version is that of the type from then on; changes are {"field": [was, now]}, *** for what is personal or sensitive, amounts, and merged_into, the ticket that has taken another one in';
+		COMMENT ON TABLE %1$I.ticket_event IS 'journal of tickets that have a type, append-only: was and now are stages, or workers of an assignment, now also what a check-in said; version is that of the type from then on; changes are {"field": [was, now]}, *** for what is personal or sensitive, amounts, away and areas, and merged_into, the ticket that has taken another one in';
+		COMMENT ON COLUMN %1$I.ticket_event.worker IS 'who has the ticket after what its own row says has happened; null: nobody, or an event that is no change of the row';
 		CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %1$I.ticket_event FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 
 		-- what a trigger's condition says is read once a statement, which costs a single ticket more than a look at its type
@@ -40,7 +45,7 @@ BEGIN
 		CREATE VIEW %1$I.ticket_masked AS
 			SELECT t.ticket_id, t.type, t.type_version, t.stage, t.move, t.follows, t.order_ref, t.rework_of, t.opened_at, t.done_at, t.project, t.region, t.channel,
 				t.customer, t.level, t.worker, t.dealer, t.amount, t.cost, t.tax, t.currency, t.rush, t.night,
-				settle._masked_details(%2$L, t.type, t.type_version, t.details) AS details
+				settle._masked_details(%2$L, t.type, t.type_version, t.details) AS details, t.away, t.areas
 			FROM %1$I.ticket AS t;
 		COMMENT ON VIEW %1$I.ticket_masked IS 'tickets, their details with *** for what is personal or sensitive';
 
@@ -74,6 +79,7 @@ AS $function$
 DECLARE
 	erased bigint;
 BEGIN
+	PERFORM settle._erase_points(book, customer, orders);
 	PERFORM settle._settle_at_once(book, true);
 	EXECUTE format($sql$
 		WITH marked AS (
@@ -92,4 +98,4 @@ BEGIN
 	RETURN erased;
 END
 $function$;
-COMMENT ON FUNCTION settle._erase_form(regnamespace, text, text[]) IS 'erases what is personal or sensitive in the details of the tickets of a customer, and of orders; returns of how many';
+COMMENT ON FUNCTION settle._erase_form(regnamespace, text, text[]) IS 'erases what is personal or sensitive in the details of the tickets of a customer, and of orders, and where somebody was for them; returns of how many tickets details were erased';

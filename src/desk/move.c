@@ -1,7 +1,7 @@
 /*
  * move.c
  *		The moves of a ticket: which are to be had from a stage, who may make
- *		them, and what each still needs; making one, and asking for them.
+ *		them, and what each still needs; and asking for them.
  *
  * What is raised here says what can be done instead.  stage.c asks for the move
  * that a row means, and writes where it leads.
@@ -354,68 +354,7 @@ settle_move_to(const DeskWriting *w, const DeskStage *from, const char *stage)
 	return found;
 }
 
-/* ---- moving and asking ---- */
-
-/*
- * settle.move_ticket(book regnamespace, ticket_id text, move text, fields jsonb
- *					  default null, reason text default null) returns text
- *
- * Makes a move: an UPDATE, of which the trigger of stage.c is the law.  It is what a
- * desk does all day, so its plan is kept.
- */
-PG_FUNCTION_INFO_V1(settle_move_ticket);
-Datum
-settle_move_ticket(PG_FUNCTION_ARGS)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	SettleBook	book;
-	SettleIdentity identity;
-	Datum		values[3];
-	char		nulls[] = "   ";
-	int			depth = -1;
-	text	   *stage = NULL;
-
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("a book, a ticket and a move must be given")));
-	book = settle_book(PG_GETARG_OID(0));
-	settle_book_check_level(&book, SETTLE_STAFF);
-	values[0] = PG_GETARG_DATUM(1);
-	values[1] = PG_GETARG_DATUM(2);
-	values[2] = PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3);
-	nulls[2] = PG_ARGISNULL(3) ? 'n' : ' ';
-	if (!PG_ARGISNULL(4))
-		depth = settle_begin_reason(text_to_cstring(PG_GETARG_TEXT_PP(4)));
-	identity = settle_book_enter(&book);
-	SPI_connect();
-	settle_desk_at_once(&book, true);
-	if (SPI_execute_plan(settle_desk_plan(&book, DESK_MOVE), values, nulls, false, 0) != SPI_OK_UPDATE_RETURNING)
-		elog(ERROR, "could not move ticket \"%s\"", TextDatumGetCString(values[0]));
-	if (SPI_processed == 1)
-	{
-		bool		isnull;
-		Datum		value = settle_spi_datum(0, 1, &isnull);
-
-		MemoryContextSwitchTo(caller);
-		stage = cstring_to_text(TextDatumGetCString(value));
-	}
-	else
-	{
-		Oid			types[] = {OIDOID, TEXTOID};
-		Datum		args[] = {ObjectIdGetDatum(book.schema), values[0]};
-
-		settle_book_execute("SELECT settle._require_ticket($1::regnamespace, $2)", 2, types, args, NULL, SPI_OK_SELECT);
-	}
-	settle_desk_at_once(&book, false);
-	SPI_finish();
-	settle_book_leave(identity);
-	if (depth >= 0)
-		settle_end_reason(depth);
-	if (stage == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(stage);
-}
+/* ---- asking for them ---- */
 
 /*
  * settle.legal_moves(book regnamespace, ticket_id text) returns table (...)
@@ -450,8 +389,7 @@ settle_legal_moves(PG_FUNCTION_ARGS)
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&book, SETTLE_STAFF);
 	InitMaterializedSRF(fcinfo, 0);
-	relation = table_open(get_relname_relid("ticket", book.schema), AccessShareLock);
-	w.desk = settle_desk(relation);
+	relation = settle_desk_open(&book, &w.desk);
 	w.columns = &w.desk->columns;
 	w.desc = RelationGetDescr(relation);
 	w.ticket = text_to_cstring(PG_GETARG_TEXT_PP(1));

@@ -34,47 +34,9 @@ CREATE FUNCTION settle.open_ticket(
 	book regnamespace, type text, fields jsonb DEFAULT '{}', region text DEFAULT NULL, project text DEFAULT NULL, amount numeric DEFAULT 0,
 	customer text DEFAULT NULL, worker text DEFAULT NULL, dealer text DEFAULT NULL, channel text DEFAULT NULL, order_ref text DEFAULT NULL,
 	stage text DEFAULT NULL, ticket_id text DEFAULT NULL, opened_at timestamptz DEFAULT NULL, reason text DEFAULT NULL
-) RETURNS text AS 'MODULE_PATHNAME', 'settle_as_staff' LANGUAGE C;
+) RETURNS text AS 'MODULE_PATHNAME', 'settle_open_ticket' LANGUAGE C;
 COMMENT ON FUNCTION settle.open_ticket IS
 	'opens a ticket of a type and returns its id; the project is that of the type and the stage its first one unless given';
-
-CREATE FUNCTION settle._open_ticket(
-	book regnamespace, type text, fields jsonb, region text, project text, amount numeric,
-	customer text, worker text, dealer text, channel text, order_ref text,
-	stage text, ticket_id text, opened_at timestamptz, reason text
-) RETURNS text
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	id text;
-	enabled boolean;
-BEGIN
-	IF type IS NULL OR region IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a ticket needs a type and a region';
-	END IF;
-	EXECUTE format($sql$
-		SELECT coalesce($1, (array_agg(y.project::text ORDER BY y.version DESC))[1]), count(*) > 0
-		FROM %s.ticket_type AS y WHERE y.type = $2 AND y.enabled_at IS NOT NULL
-	$sql$, book) INTO project, enabled USING project, type;
-	IF enabled AND project IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-			MESSAGE = format('a ticket of type "%s" needs a project', type),
-			HINT = 'Its type has none that a ticket could take.';
-	END IF;
-	EXECUTE format('SELECT coalesce($1, $2 || ''-'' || nextval(%L::regclass))', format('%s.ticket_serial', book)) INTO id USING ticket_id, type;
-	PERFORM settle._settle_at_once(book, true);
-	EXECUTE format($sql$
-		INSERT INTO %1$s.ticket (ticket_id, type, stage, opened_at, project, region, channel, customer, worker, dealer, order_ref, amount, details)
-		SELECT $1, $2, $3, coalesce($4, now()),
-			$5::%2$I.ltree, $6::%2$I.ltree, $7, $8, $9, $10, $11, $12, coalesce($13, '{}')
-	$sql$, book, settle._ltree_schema()) USING id, type, stage, opened_at, project, region, channel, customer, worker, dealer, order_ref, amount, fields;
-	PERFORM settle._settle_at_once(book, false);
-	RETURN id;
-END
-$function$;
-COMMENT ON FUNCTION settle._open_ticket IS 'body of settle.open_ticket';
-REVOKE ALL ON FUNCTION settle._open_ticket FROM PUBLIC;
 
 CREATE FUNCTION settle.move_ticket(book regnamespace, ticket_id text, move text, fields jsonb DEFAULT NULL, reason text DEFAULT NULL)
 	RETURNS text AS 'MODULE_PATHNAME', 'settle_move_ticket' LANGUAGE C;

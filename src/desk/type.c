@@ -73,7 +73,6 @@ settle_region_within(const char *region, const char *around)
 	return len == 0 || (strncmp(region, around, len) == 0 && (region[len] == '\0' || region[len] == '.'));
 }
 
-
 void
 settle_desk_load(const DeskType *type, HeapTuple ticket, TupleDesc desc)
 {
@@ -142,7 +141,8 @@ open_desk(Oid schema, int64 revision, Relation relation)
 		.move = ticket_column(ticket, "move", TEXTOID), .details = ticket_column(ticket, "details", JSONBOID),
 		.region = ticket_column(ticket, "region", InvalidOid), .worker = ticket_column(ticket, "worker", TEXTOID),
 		.amount = ticket_column(ticket, "amount", NUMERICOID), .cost = ticket_column(ticket, "cost", NUMERICOID), .tax = ticket_column(ticket, "tax", NUMERICOID),
-		.done_at = ticket_column(ticket, "done_at", TIMESTAMPTZOID), .part_of = ticket_column(ticket, "part_of", TEXTOID), .merged_into = ticket_column(ticket, "merged_into", TEXTOID)
+		.done_at = ticket_column(ticket, "done_at", TIMESTAMPTZOID), .part_of = ticket_column(ticket, "part_of", TEXTOID), .merged_into = ticket_column(ticket, "merged_into", TEXTOID),
+		.away = ticket_column(ticket, "away", BOOLOID), .areas = ticket_column(ticket, "areas", JSONBOID), .area_parties = ticket_column(ticket, "area_parties", JSONBOID)
 	};
 
 	identity = settle_book_enter(&desk->book);
@@ -151,7 +151,7 @@ open_desk(Oid schema, int64 revision, Relation relation)
 	if (settle_desk_read(desk, NULL, "SELECT b.time_zone FROM %1$s.book AS b") != 1)
 		elog(ERROR, "book \"%s\" has lost its settings", desk->book.label);
 	desk->time_zone = settle_spi_text(0, 1);
-	desk->ntypes = settle_desk_read(desk, NULL, "SELECT t.type, t.version::int4 FROM %1$s.ticket_type AS t WHERE t.enabled_at IS NOT NULL ORDER BY t.type COLLATE \"C\", t.version");
+	desk->ntypes = settle_desk_read(desk, NULL, "SELECT t.type, t.version::int4, t.project FROM %1$s.ticket_type AS t WHERE t.enabled_at IS NOT NULL ORDER BY t.type COLLATE \"C\", t.version");
 	desk->types = palloc0(sizeof(DeskType) * Max(desk->ntypes, 1));
 	for (int i = 0; i < desk->ntypes; i++)
 	{
@@ -159,6 +159,7 @@ open_desk(Oid schema, int64 revision, Relation relation)
 
 		desk->types[i].type = settle_spi_text(i, 1);
 		desk->types[i].version = DatumGetInt32(settle_spi_datum(i, 2, &isnull));
+		desk->types[i].project = settle_spi_text(i, 3);
 	}
 	SPI_finish();
 	settle_book_leave(identity);
@@ -240,6 +241,22 @@ settle_desk(Relation ticket)
 	return desk;
 }
 
+Relation
+settle_desk_open(const SettleBook *book, Desk **desk)
+{
+	Oid			relid = get_relname_relid("ticket", book->schema);
+	Relation	ticket;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("schema \"%s\" is not a book", book->label),
+				 errdetail("It has no table \"ticket\".")));
+	ticket = table_open(relid, AccessShareLock);
+	*desk = settle_desk(ticket);
+	return ticket;
+}
+
 /*
  * Compiles a type, as the owner of the book, into the memory of the desk.
  */
@@ -248,7 +265,7 @@ need_type(Desk *desk, DeskType *type)
 {
 	MemoryContext context;
 	MemoryContext old;
-	DeskType	fresh = {.type = type->type, .version = type->version};
+	DeskType	fresh = {.type = type->type, .version = type->version, .project = type->project};
 	SettleIdentity identity;
 
 	if (type->compiled)

@@ -41,8 +41,10 @@ BEGIN
 			project %2$I.ltree,
 			enabled_at timestamptz,
 			enabled_by text,
+			radius numeric CHECK (radius > 0 AND radius < 'Infinity'),
 			PRIMARY KEY (type, version)
 		);
+		COMMENT ON COLUMN %1$I.ticket_type.radius IS 'metres around the place of a ticket within which somebody who checks in is there; null: check_in_radius of the book';
 		COMMENT ON TABLE %1$I.ticket_type IS 'kinds of tickets in versions: one without enabled_at is a draft, the last that is enabled is what tickets are opened under; project is that of a ticket that names none';
 
 		CREATE TABLE %1$I.form_field (
@@ -196,18 +198,18 @@ BEGIN
 			HINT = 'It is an object with "type", "fields", "stages", "moves", and what else docs/desk.md lists.';
 	END IF;
 	SELECT k INTO unknown FROM jsonb_object_keys(definition) AS k
-	WHERE k <> ALL ('{type,version,title,project}') AND k NOT IN (SELECT p.part FROM settle._type_parts() AS p) LIMIT 1;
+	WHERE k <> ALL ('{type,version,title,project,radius}') AND k NOT IN (SELECT p.part FROM settle._type_parts() AS p) LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
 			MESSAGE = format('the document of ticket type "%s" has "%s", which means nothing', of_type, unknown),
-			HINT = 'It has type, version, title, project, fields, stages, moves, nodes and follow_ups.';
+			HINT = 'It has type, version, title, project, radius, fields, stages, moves, nodes and follow_ups.';
 	END IF;
 
 	number := (definition ->> 'version')::integer;
 	IF number IS NULL THEN
 		EXECUTE format('SELECT coalesce(max(t.version), 0) + 1 FROM %s.ticket_type AS t WHERE t.type = $1', book) INTO number USING of_type;
 		EXECUTE format('INSERT INTO %s.ticket_type SELECT (jsonb_populate_record(NULL::%1$s.ticket_type, $1)).*', book)
-			USING jsonb_build_object('type', of_type, 'version', number, 'title', definition -> 'title', 'project', definition -> 'project');
+			USING jsonb_build_object('type', of_type, 'version', number, 'title', definition -> 'title', 'project', definition -> 'project', 'radius', definition -> 'radius');
 	ELSE
 		EXECUTE format('SELECT t.version FROM %s.ticket_type AS t WHERE t.type = $1 AND t.version = $2', book) INTO number USING of_type, number;
 		IF number IS NULL THEN
@@ -259,7 +261,7 @@ DECLARE
 	rows jsonb;
 BEGIN
 	EXECUTE format($sql$
-		SELECT t.version, jsonb_strip_nulls(jsonb_build_object('type', t.type, 'title', t.title, 'project', t.project::text))
+		SELECT t.version, jsonb_strip_nulls(jsonb_build_object('type', t.type, 'title', t.title, 'project', t.project::text, 'radius', t.radius))
 		FROM %s.ticket_type AS t WHERE t.type = $1 AND ($2 IS NULL OR t.version = $2) ORDER BY t.version DESC LIMIT 1
 	$sql$, book) INTO number, document USING type, version;
 	IF document IS NULL THEN

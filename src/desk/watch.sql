@@ -45,37 +45,13 @@ BEGIN
 				d.escalated_to[cardinality(d.escalated_to)] AS escalated_to, cardinality(d.escalated_to) AS escalations, d.held_until, d.due_id
 			FROM %1$I.ticket_due AS d LEFT JOIN %1$I.ticket AS t ON t.ticket_id = d.ticket_id;
 		COMMENT ON VIEW %1$I.ticket_deadline IS 'deadlines of tickets, those that run and those that are over: when due, by how much late, since when paused, to whom escalated last';
-
-		CREATE VIEW %1$I.service_time AS
-			SELECT date_trunc('month', m.at AT TIME ZONE b.time_zone)::date AS month, m.measure, p.who, p.name,
-				count(*) AS n,
-				percentile_cont(0.5) WITHIN GROUP (ORDER BY m.lasted) AS p50,
-				percentile_cont(0.9) WITHIN GROUP (ORDER BY m.lasted) AS p90
-			FROM (
-				SELECT t.ticket_id, t.worker, 'response' AS measure, min(e.at) AS at, greatest(min(e.at) - t.opened_at, interval '0') AS lasted
-				FROM %1$I.ticket AS t JOIN %1$I.ticket_event AS e ON e.ticket_id = t.ticket_id AND e.what = 'moved'
-				WHERE t.type IS NOT NULL GROUP BY t.ticket_id
-				UNION ALL
-				SELECT t.ticket_id, t.worker, 'handling', t.done_at, sum(l.lasted)
-				FROM %1$I.ticket AS t JOIN %1$I.ticket_timeline AS l ON l.ticket_id = t.ticket_id AND l.work
-				WHERE t.type IS NOT NULL AND t.done_at IS NOT NULL GROUP BY t.ticket_id
-			) AS m
-			CROSS JOIN %1$I.book AS b
-			CROSS JOIN LATERAL (
-				SELECT 'person' AS who, m.worker AS name
-				UNION ALL
-				SELECT 'team', g.team FROM %1$I.team_member AS g WHERE g.staff = m.worker AND g.valid @> m.at
-			) AS p
-			WHERE p.name IS NOT NULL
-			GROUP BY 1, 2, 3, 4;
-		COMMENT ON VIEW %1$I.service_time IS 'by month of book time, worker and team: from opening to the first move (response), and time in stages that count as work of tickets that are done (handling), median and ninth decile';
 	$tables$, book, ops);
 	PERFORM settle._journal(book, 'manager', '{staff,valid}');
 END
 $function$;
 COMMENT ON FUNCTION settle._create_watch_tables(name) IS 'makes the tables and views of what is watched in a book';
 
-CREATE FUNCTION settle._raise_alerts(book regnamespace, alerts jsonb) RETURNS bigint
+CREATE FUNCTION settle._tell_alerts(book regnamespace, alerts jsonb) RETURNS bigint
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -83,11 +59,8 @@ DECLARE
 	raised bigint;
 BEGIN
 	EXECUTE format($sql$
-		WITH raised AS (
-			INSERT INTO %1$s.alert (kind, object, message)
-			SELECT a.kind, a.object, a.message FROM jsonb_to_recordset($1) AS a (kind text, object text, message text)
-			ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
-			RETURNING alert_id, kind, object
+		WITH raised AS MATERIALIZED (
+			SELECT r.alert_id, r.kind, r.object FROM settle._raise_alerts(%1$L, $1) AS r
 		),
 		sent AS (
 			SELECT settle.send(%1$L, b.alert_platform, 'ticket ' || a.kind, a.ticket, jsonb_strip_nulls(jsonb_build_object('ticket', a.ticket, 'message', a.message, 'to', a."to")), key => 'alert ' || r.alert_id)
@@ -99,7 +72,7 @@ BEGIN
 	RETURN raised;
 END
 $function$;
-COMMENT ON FUNCTION settle._raise_alerts(regnamespace, jsonb) IS 'raises alerts that are not open yet, and sends them where the book says so; returns how many';
+COMMENT ON FUNCTION settle._tell_alerts(regnamespace, jsonb) IS 'raises alerts of tickets, and sends those that were not open where the book says so; returns how many';
 
 /*
  * A row that somebody is changing is passed over: it is looked at in the next
@@ -167,14 +140,10 @@ BEGIN
 	END IF;
 	-- what is over first: the next deadline of a ticket may have the same name
 	EXECUTE format($sql$
-		WITH ended AS (
-			UPDATE %1$s.alert AS a SET settled_at = now(), settled_by = settle.actor(%1$L), reason = CASE a.kind WHEN 'due' THEN 'is late, or has moved on' ELSE 'has moved on' END
-			FROM unnest($1) AS o WHERE a.kind = split_part(o, ' ', 1) AND a.object = substr(o, strpos(o, ' ') + 1) AND a.settled_at IS NULL
-			RETURNING a.alert_id
-		)
-		SELECT count(*) FROM ended
+		SELECT coalesce(sum(settle._end_alerts(%1$L, o.kind, o.objects, CASE o.kind WHEN 'due' THEN 'is late, or has moved on' ELSE 'has moved on' END)), 0)
+		FROM (SELECT split_part(u, ' ', 1) AS kind, array_agg(substr(u, strpos(u, ' ') + 1)) AS objects FROM unnest($1) AS u GROUP BY 1) AS o
 	$sql$, book) INTO ended USING over;
-	raised := settle._raise_alerts(book, alerts);
+	raised := settle._tell_alerts(book, alerts);
 	RETURN jsonb_build_object('deadlines', taken, 'raised', raised, 'ended', ended, 'more', taken >= max_rows);
 END
 $function$;
@@ -198,14 +167,11 @@ DECLARE
 	ended bigint;
 BEGIN
 	EXECUTE format($sql$
-		WITH ended AS (
-			UPDATE %1$s.alert AS a SET settled_at = now(), settled_by = settle.actor(%1$L), reason = 'has moved on'
-			WHERE a.kind = 'stuck' AND a.settled_at IS NULL
-				AND (EXISTS (SELECT FROM %1$s.ticket_event AS e WHERE e.ticket_id = a.object AND e.at > a.raised_at)
-					OR NOT EXISTS (SELECT FROM %1$s.ticket AS t WHERE t.ticket_id = a.object))
-			RETURNING a.alert_id
-		)
-		SELECT count(*) FROM ended
+		SELECT settle._end_alerts(%1$L, 'stuck', array_agg(a.object), 'has moved on')
+		FROM %1$s.alert AS a
+		WHERE a.kind = 'stuck' AND a.ended_at IS NULL
+			AND (EXISTS (SELECT FROM %1$s.ticket_event AS e WHERE e.ticket_id = a.object AND e.at > a.first_seen)
+				OR NOT EXISTS (SELECT FROM %1$s.ticket AS t WHERE t.ticket_id = a.object))
 	$sql$, book) INTO ended;
 	EXECUTE format('SELECT w.seen_until, $1 - b.stuck_after FROM %1$s.watch_mark AS w CROSS JOIN %1$s.book AS b FOR UPDATE OF w', book) INTO seen, until USING at;
 	EXECUTE format($sql$
@@ -231,7 +197,7 @@ BEGIN
 			WHERE last.at <= $2
 		$sql$, book) INTO alerts USING seen, reached;
 		EXECUTE format('UPDATE %s.watch_mark SET seen_until = $1', book) USING reached;
-		raised := settle._raise_alerts(book, alerts);
+		raised := settle._tell_alerts(book, alerts);
 	END IF;
 	RETURN CASE WHEN raised > 0 OR ended > 0 OR reached < until THEN jsonb_build_object('stuck', coalesce(raised, 0), 'unstuck', ended, 'more', reached < until) END;
 END

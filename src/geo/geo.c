@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/geo_decls.h"
 
@@ -130,18 +131,25 @@ settle_inside_circle(PG_FUNCTION_ARGS)
 }
 
 /*
- * settle.inside(place point, area polygon) returns boolean
- *
+ * settle.distance_m(place point, area circle) returns double precision
+ */
+PG_FUNCTION_INFO_V1(settle_distance_to_circle);
+Datum
+settle_distance_to_circle(PG_FUNCTION_ARGS)
+{
+	const CIRCLE *circle = PG_GETARG_CIRCLE_P(1);
+
+	PG_RETURN_FLOAT8(Max(0, distance_between(PG_GETARG_POINT_P(0), &circle->center) - circle->radius));
+}
+
+/*
  * Counts the sides that a line from the place to the east crosses; the border
  * belongs to the area.  Sides are straight in degrees, and no area lies across
  * the line of 180 degrees.
  */
-PG_FUNCTION_INFO_V1(settle_inside_polygon);
-Datum
-settle_inside_polygon(PG_FUNCTION_ARGS)
+static bool
+lies_in(const Point *place, const POLYGON *area)
 {
-	const Point *place = PG_GETARG_POINT_P(0);
-	const POLYGON *area = PG_GETARG_POLYGON_P(1);
 	bool		inside = false;
 
 	check_place(place);
@@ -153,12 +161,62 @@ settle_inside_polygon(PG_FUNCTION_ARGS)
 
 		check_place(a);
 		if (turn == 0 && place->x >= Min(a->x, b->x) && place->x <= Max(a->x, b->x) && place->y >= Min(a->y, b->y) && place->y <= Max(a->y, b->y))
-			PG_RETURN_BOOL(true);
+			return true;
 		/* a side takes its lower end and not its upper one, so that a corner counts once */
 		if ((a->y <= place->y) != (b->y <= place->y) && (turn > 0) == (b->y > a->y))
 			inside = !inside;
 	}
-	PG_RETURN_BOOL(inside);
+	return inside;
+}
+
+/*
+ * settle.inside(place point, area polygon) returns boolean
+ */
+PG_FUNCTION_INFO_V1(settle_inside_polygon);
+Datum
+settle_inside_polygon(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(lies_in(PG_GETARG_POINT_P(0), PG_GETARG_POLYGON_P(1)));
+}
+
+/*
+ * settle.distance_m(place point, area polygon) returns double precision
+ *
+ * Metres to the border; nothing inside.  The nearest place of the border is
+ * looked for on a plane that is true at the place: near enough where people go.
+ */
+PG_FUNCTION_INFO_V1(settle_distance_to_polygon);
+Datum
+settle_distance_to_polygon(PG_FUNCTION_ARGS)
+{
+	const Point *place = PG_GETARG_POINT_P(0);
+	const POLYGON *area = PG_GETARG_POLYGON_P(1);
+	double		shrink = SQUARE(cos(RADIANS(place->y)));	/* of degrees of longitude, squared */
+	double		least = INFINITY;
+	Point		nearest = *place;
+
+	if (lies_in(place, area))
+		PG_RETURN_FLOAT8(0);
+	for (int i = 0; i < area->npts; i++)
+	{
+		const Point *a = &area->p[i];
+		const Point *b = &area->p[(i + 1) % area->npts];
+		double		length = SQUARE(b->x - a->x) * shrink + SQUARE(b->y - a->y);
+		double		along = length == 0 ? 0 : ((place->x - a->x) * (b->x - a->x) * shrink + (place->y - a->y) * (b->y - a->y)) / length;
+		Point		of_side;
+		double		distance;
+
+		along = Max(0, Min(1, along));
+		of_side.x = a->x + along * (b->x - a->x);
+		of_side.y = a->y + along * (b->y - a->y);
+		distance = SQUARE(of_side.x - place->x) * shrink + SQUARE(of_side.y - place->y);
+		if (distance < least)
+		{
+			least = distance;
+			nearest = of_side;
+		}
+	}
+	PG_RETURN_FLOAT8(distance_between(place, &nearest));
 }
 
 /* ---- systems of coordinates ---- */
@@ -256,32 +314,178 @@ from_bd09(Point place)
 }
 
 /*
+ * Reads the name of a system; one that is not known is an error.
+ */
+static GeoSystem
+need_system(const text *name)
+{
+	GeoSystem	system = settle_geo_system(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+
+	if (system == GEO_UNKNOWN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown system of coordinates \"%s\"", text_to_cstring(name)),
+				 errhint("Known are " GEO_SYSTEMS ".")));
+	return system;
+}
+
+/*
+ * Gives the place of WGS-84 for one of a system.
+ */
+static Point
+true_place(Point place, GeoSystem system)
+{
+	check_place(&place);
+	switch (system)
+	{
+		case GEO_GCJ02:
+			return unshifted(place);
+		case GEO_BD09:
+			return is_shifted(place) ? unshifted(from_bd09(place)) : place;
+		default:
+			return place;
+	}
+}
+
+/*
  * settle.to_wgs84(place point, system text) returns point
  */
 PG_FUNCTION_INFO_V1(settle_to_wgs84);
 Datum
 settle_to_wgs84(PG_FUNCTION_ARGS)
 {
-	text	   *system = PG_GETARG_TEXT_PP(1);
 	Point	   *place = palloc(sizeof(Point));
 
-	*place = *PG_GETARG_POINT_P(0);
-	check_place(place);
-	switch (settle_geo_system(VARDATA_ANY(system), VARSIZE_ANY_EXHDR(system)))
-	{
-		case GEO_WGS84:
-			break;
-		case GEO_GCJ02:
-			*place = unshifted(*place);
-			break;
-		case GEO_BD09:
-			*place = is_shifted(*place) ? unshifted(from_bd09(*place)) : *place;
-			break;
-		case GEO_UNKNOWN:
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown system of coordinates \"%s\"", text_to_cstring(system)),
-					 errhint("Known are " GEO_SYSTEMS ".")));
-	}
+	*place = true_place(*PG_GETARG_POINT_P(0), need_system(PG_GETARG_TEXT_PP(1)));
 	PG_RETURN_POINT_P(place);
+}
+
+/*
+ * settle.to_wgs84(area circle, system text) returns circle
+ *
+ * The radius is in metres in every system.
+ */
+PG_FUNCTION_INFO_V1(settle_circle_to_wgs84);
+Datum
+settle_circle_to_wgs84(PG_FUNCTION_ARGS)
+{
+	CIRCLE	   *circle = palloc(sizeof(CIRCLE));
+
+	*circle = *PG_GETARG_CIRCLE_P(0);
+	circle->center = true_place(circle->center, need_system(PG_GETARG_TEXT_PP(1)));
+	PG_RETURN_CIRCLE_P(circle);
+}
+
+/* Which side of the line from a to b a place lies on: 1, -1, or 0 on the line. */
+static int
+side_of(const Point *a, const Point *b, const Point *place)
+{
+	double		turn = (b->x - a->x) * (place->y - a->y) - (b->y - a->y) * (place->x - a->x);
+
+	return (turn > 0) - (turn < 0);
+}
+
+/* Tells whether a place on the line through a and b lies between them. */
+static bool
+is_between(const Point *a, const Point *b, const Point *place)
+{
+	return place->x >= Min(a->x, b->x) && place->x <= Max(a->x, b->x) && place->y >= Min(a->y, b->y) && place->y <= Max(a->y, b->y);
+}
+
+/*
+ * Tells whether the side from a to b meets the one from c to d.
+ */
+static bool
+sides_meet(const Point *a, const Point *b, const Point *c, const Point *d)
+{
+	int			of_c = side_of(a, b, c);
+	int			of_d = side_of(a, b, d);
+	int			of_a = side_of(c, d, a);
+	int			of_b = side_of(c, d, b);
+
+	if (of_c * of_d < 0 && of_a * of_b < 0)
+		return true;
+	return (of_c == 0 && is_between(a, b, c)) || (of_d == 0 && is_between(a, b, d)) ||
+		(of_a == 0 && is_between(c, d, a)) || (of_b == 0 && is_between(c, d, b));
+}
+
+/*
+ * Raises what is no area: too few corners, no surface, or sides that meet.
+ */
+static void
+check_area(const POLYGON *area)
+{
+	static const char *const hint = "Name its corners, points of longitude and latitude, one after the other along the border.";
+	int			n = area->npts;
+	double		surface = 0;
+
+	if (n < 3)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an area needs three corners, not %d", n),
+				 errhint("%s", hint)));
+	if (area->boundbox.high.x - area->boundbox.low.x > 180)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an area from longitude %g to %g is wider than half of the earth", area->boundbox.low.x, area->boundbox.high.x),
+				 errhint("One that lies across the line of 180 degrees is two areas.")));
+	for (int i = 0; i < n; i++)
+	{
+		const Point *a = &area->p[i];
+		const Point *b = &area->p[(i + 1) % n];
+
+		CHECK_FOR_INTERRUPTS();
+		surface += (a->x - area->p[0].x) * (b->y - area->p[0].y) - (b->x - area->p[0].x) * (a->y - area->p[0].y);
+		/* neighbours share a corner */
+		for (int j = i + 2; j < n - (i == 0); j++)
+			if (sides_meet(a, b, &area->p[j], &area->p[(j + 1) % n]))
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("sides %d and %d of an area meet", i + 1, j + 1),
+						 errhint("%s", hint)));
+	}
+	if (surface == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the corners of an area lie on one line"),
+				 errhint("%s", hint)));
+}
+
+static bool
+is_same(const Point *a, const Point *b)
+{
+	return a->x == b->x && a->y == b->y;
+}
+
+/*
+ * settle.to_wgs84(area polygon, system text) returns polygon
+ *
+ * A corner that is named twice in succession is one, so a border may be closed
+ * by its first corner, as GeoJSON has it.
+ */
+PG_FUNCTION_INFO_V1(settle_polygon_to_wgs84);
+Datum
+settle_polygon_to_wgs84(PG_FUNCTION_ARGS)
+{
+	const POLYGON *from = PG_GETARG_POLYGON_P(0);
+	GeoSystem	system = need_system(PG_GETARG_TEXT_PP(1));
+	POLYGON    *area = palloc0(VARSIZE(from));
+
+	for (int i = 0; i < from->npts; i++)
+	{
+		if (i > 0 && (is_same(&from->p[i], &from->p[i - 1]) || (i == from->npts - 1 && is_same(&from->p[i], &from->p[0]))))
+			continue;
+		area->p[area->npts++] = true_place(from->p[i], system);
+	}
+	SET_VARSIZE(area, offsetof(POLYGON, p) + sizeof(Point) * area->npts);
+	area->boundbox.high = area->boundbox.low = area->p[0];
+	for (int i = 1; i < area->npts; i++)
+	{
+		area->boundbox.high.x = Max(area->boundbox.high.x, area->p[i].x);
+		area->boundbox.high.y = Max(area->boundbox.high.y, area->p[i].y);
+		area->boundbox.low.x = Min(area->boundbox.low.x, area->p[i].x);
+		area->boundbox.low.y = Min(area->boundbox.low.y, area->p[i].y);
+	}
+	check_area(area);
+	PG_RETURN_POLYGON_P(area);
 }

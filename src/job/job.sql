@@ -49,7 +49,7 @@ COMMENT ON FUNCTION settle._create_job_tables(name) IS 'makes the tables of what
 -- and returns figures, null where nothing was due, "more" in them where more is.
 CREATE FUNCTION settle._tick_steps() RETURNS text[]
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN '{ingest,customers,links,campaigns,staff,orders,assign,run,watch,seal,reduce,clean}'::text[];
+	RETURN '{ingest,customers,links,campaigns,staff,orders,assign,special,run,fold,watch,seal,reduce,clean}'::text[];
 COMMENT ON FUNCTION settle._tick_steps() IS 'the steps of settle.tick, in order';
 
 CREATE FUNCTION settle._tick_run(book regnamespace) RETURNS jsonb
@@ -156,12 +156,14 @@ BEGIN
 	EXCEPTION WHEN OTHERS THEN
 		figures := NULL;
 		failure := SQLSTATE || ': ' || SQLERRM;
-		EXECUTE format('INSERT INTO %s.alert (kind, object, message) VALUES (''job'', $1, $2) ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING', book)
-			USING what, failure;
+		PERFORM settle._raise_alerts(book, jsonb_build_array(jsonb_build_object('kind', 'job', 'object', what, 'message', failure)));
 	END;
 	IF figures IS NOT NULL OR failure IS NOT NULL THEN
 		EXECUTE format('INSERT INTO %s.job_run (what, started_at, figures, error) VALUES ($1, $2, $3, $4)', book)
 			USING what, started, figures - 'more', failure;
+	END IF;
+	IF failure IS NULL THEN
+		PERFORM settle._end_alerts(book, 'job', ARRAY[what], 'it succeeds again');
 	END IF;
 	EXECUTE format($sql$
 		INSERT INTO %s.job_step AS s (step, began_at, succeeded_at, failures, error)

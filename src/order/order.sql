@@ -367,8 +367,8 @@ BEGIN
 			WHERE p.platform = o.platform AND p.shop = o.shop AND p.order_no = o.order_no
 			RETURNING concat_ws(' ', p.platform, p.shop, p.order_no) AS object
 		)
-		UPDATE %1$s.alert AS a SET settled_at = now(), reason = 'its tickets are made' FROM solved AS s WHERE a.kind = 'order' AND a.object = s.object AND a.settled_at IS NULL
-	$sql$, book) USING platforms, shops, order_nos;
+		SELECT settle._end_alerts($4, 'order', array_agg(s.object), 'its tickets are made') FROM solved AS s HAVING count(*) > 0
+	$sql$, book) USING platforms, shops, order_nos, book;
 END
 $function$;
 COMMENT ON FUNCTION settle._write_order_tickets(regnamespace, text[], text[], text[]) IS 'makes the tickets of orders what they should be: writes the differences';
@@ -478,9 +478,8 @@ BEGIN
 						INSERT INTO %1$s.order_problem AS p (platform, shop, order_no, sqlstate, message) VALUES ($1, $2, $3, $4, $5)
 						ON CONFLICT (platform, shop, order_no) DO UPDATE SET sqlstate = excluded.sqlstate, message = excluded.message
 					)
-					INSERT INTO %1$s.alert (kind, object, message) VALUES ('order', concat_ws(' ', $1, $2, $3), $5)
-					ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
-				$sql$, book) USING one.platform, one.shop, one.order_no, SQLSTATE, SQLERRM;
+					SELECT settle._raise_alerts($6, jsonb_build_array(jsonb_build_object('kind', 'order', 'object', concat_ws(' ', $1, $2, $3), 'message', $5)))
+				$sql$, book) USING one.platform, one.shop, one.order_no, SQLSTATE, SQLERRM, book;
 				problems := problems + 1;
 			END;
 		END LOOP;

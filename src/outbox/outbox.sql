@@ -174,11 +174,10 @@ BEGIN
 			WHERE o.message_id = $1
 			RETURNING o.*
 		)
-		INSERT INTO %1$s.alert (kind, object, message)
-		SELECT 'outbox', b.platform, format('message %%s (%%s, %%s) was given up after %%s attempts: %%s', b.message_id, b.kind, b.object, b.attempts, b.error)
+		SELECT settle._raise_alerts($3, jsonb_agg(jsonb_build_object('kind', 'outbox', 'object', b.platform,
+			'message', format('message %%s (%%s, %%s) was given up after %%s attempts: %%s', b.message_id, b.kind, b.object, b.attempts, b.error))))
 		FROM buried AS b
-		ON CONFLICT (kind, object) WHERE settled_at IS NULL DO NOTHING
-	$sql$, book) USING id, error;
+	$sql$, book) USING id, error, book;
 END
 $function$;
 COMMENT ON FUNCTION settle._bury_message(regnamespace, bigint, text) IS 'gives a message up, with an alert for its platform';

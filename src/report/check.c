@@ -26,6 +26,10 @@ typedef struct Invariant
 	"FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l " \
 	"LEFT JOIN %1$s.rule AS r ON r.rule_id = l.rule_id)"
 
+/* What sheets add to the totals that tick keeps. */
+#define FOLDED_FIGURES \
+	"(SELECT x.* FROM %1$s.sheet_figure AS x WHERE NOT EXISTS (SELECT FROM %1$s.unfolded AS u WHERE u.run_id = x.run_id AND x.sheet_id >= u.first_sheet))"
+
 /* The statements of closed periods; those of one that is open again are made anew when it closes. */
 #define CLOSED_STATEMENTS \
 	"(SELECT c.* FROM %1$s.statement AS c WHERE c.period <= settle._closed_until($1::regnamespace))"
@@ -93,6 +97,25 @@ static const Invariant invariants[] = {
 		"ON l.party_id = d.party_id AND l.period = d.period AND l.unit = d.unit "
 		"LEFT JOIN %1$s.party AS p ON p.party_id = coalesce(d.party_id, l.party_id) "
 		"WHERE coalesce(d.received, 0) <> coalesce(l.received, 0) OR coalesce(d.given, 0) <> coalesce(l.given, 0)"
+	},
+	{
+		"totals by nodes equal the sheets that are folded",
+		"SELECT coalesce(concat_ws(' ', t.project, t.region, t.period), concat_ws(' ', l.project, l.region, l.period)), "
+		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "
+		"FROM %1$s.cell_total AS t FULL JOIN (SELECT p.level AS project_level, r.level AS region_level, f.period, f.currency, p.node COLLATE \"C\" AS project, r.node COLLATE \"C\" AS region, "
+		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout "
+		"FROM " FOLDED_FIGURES " AS f CROSS JOIN LATERAL settle._nodes(f.project) AS p CROSS JOIN LATERAL settle._nodes(f.region) AS r GROUP BY 1, 2, 3, 4, 5, 6) AS l "
+		"USING (project_level, region_level, period, currency, project, region) "
+		"WHERE (t.tickets, t.revenue, t.cost, t.payout) IS DISTINCT FROM (l.tickets, l.revenue, l.cost, l.payout)"
+	},
+	{
+		"totals by day equal the sheets that are folded",
+		"SELECT concat_ws(' ', coalesce(t.day, l.day), coalesce(t.region, l.region)), "
+		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "
+		"FROM %1$s.day_total AS t FULL JOIN (SELECT f.day, f.period, f.currency, split_part(coalesce(f.region::text, ''), '.', 1) COLLATE \"C\" AS region, "
+		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout FROM " FOLDED_FIGURES " AS f GROUP BY 1, 2, 3, 4) AS l "
+		"USING (day, period, currency, region) "
+		"WHERE (t.tickets, t.revenue, t.cost, t.payout) IS DISTINCT FROM (l.tickets, l.revenue, l.cost, l.payout)"
 	},
 	{
 		"a run's figures equal its sheets",
@@ -196,6 +219,17 @@ static const Invariant invariants[] = {
 		"SELECT u.ticket_id, 'leads to itself' FROM up AS u WHERE u.above = u.ticket_id"
 	},
 	{
+		"a ticket is away, and was in areas, as its check-ins say",
+		"SELECT t.ticket_id, format('away %%s in %%s, its check-ins say %%s in %%s', coalesce(t.away::text, 'null'), coalesce(t.areas::text, 'none'), coalesce(v.away::text, 'null'), coalesce(v.areas::text, 'none')) "
+		"FROM %1$s.ticket AS t LEFT JOIN %1$s.check_in_verdict AS v ON v.ticket_id = t.ticket_id "
+		"WHERE t.type IS NOT NULL AND (t.away, t.areas, t.area_parties) IS DISTINCT FROM (v.away, v.areas, v.area_parties)"
+	},
+	{
+		"no check-in keeps its point for longer than place_days and a day",
+		"SELECT 'check_in', 'points: ' || count(*) || ', the oldest of ' || min(c.noted_at) FROM %1$s.check_in AS c "
+		"WHERE c.place IS NOT NULL AND c.noted_at < now() - (SELECT make_interval(days => b.place_days + 1) FROM %1$s.book AS b) HAVING count(*) > 0"
+	},
+	{
 		"a deadline runs for a ticket that is on its way, and no longer",
 		"SELECT d.ticket_id || ' ' || d.kind, format('is %%s, the ticket stands in %%s', d.state, coalesce(t.stage, 'none')) "
 		"FROM %1$s.ticket_due AS d LEFT JOIN %1$s.ticket AS t ON t.ticket_id = d.ticket_id "
@@ -205,7 +239,24 @@ static const Invariant invariants[] = {
 	{
 		"an alert of a deadline is open while its row is one that was told",
 		"SELECT a.object, 'alert ' || a.alert_id || ' of kind ' || a.kind FROM %1$s.alert AS a "
-		"WHERE a.kind IN ('due', 'late') AND a.settled_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
+		"WHERE a.kind IN ('due', 'late') AND a.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
+	},
+	{
+		/* one that has gone is found when the tick has judged it */
+		"what is special is a ticket of the desk",
+		"SELECT s.ticket_id || ' ' || s.why, 'special since ' || s.since FROM %1$s.special_ticket AS s "
+		"WHERE s.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket AS t WHERE t.ticket_id = s.ticket_id AND t.type IS NOT NULL AND t.merged_into IS NULL) "
+		"AND NOT EXISTS (SELECT FROM %1$s.special_pending AS q WHERE q.ticket_id = s.ticket_id)"
+	},
+	{
+		"an alert of a special ticket is open while it is special",
+		"SELECT a.object, 'alert ' || a.alert_id FROM %1$s.alert AS a "
+		"WHERE a.kind = 'special' AND a.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.special_ticket AS s WHERE s.ticket_id || ' ' || s.why = a.object AND s.ended_at IS NULL)"
+	},
+	{
+		"times of service are kept of periods that were closed",
+		"SELECT concat_ws(' ', k.who, k.name, k.measure, k.period), format('%%s times, valid %%s', k.n, k.valid) FROM %1$s.service_kept AS k "
+		"WHERE (k.period <= (SELECT max(p.period) FROM %1$s.period AS p)) IS NOT true OR k.n < 1 OR k.p50 > k.p90"
 	},
 	{
 		"tickets of orders are what the rules say",

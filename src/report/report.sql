@@ -42,28 +42,6 @@ BEGIN
 			WHERE sh.inputs IS NOT NULL;
 		COMMENT ON VIEW %1$I.sheet_inputs IS 'one row a sheet that keeps what it was priced with: columns, facts and rates that its rules have read, or the digest of that';
 
-		CREATE VIEW %1$I.revenue_matrix AS
-			SELECT
-				m.project, m.region, m.period, m.currency, m.tickets,
-				m.revenue::numeric(18,%2$s) AS revenue,
-				m.cost::numeric(18,%2$s) AS cost,
-				m.payout::numeric(18,%2$s) AS payout,
-				m.profit::numeric(18,%2$s) AS profit,
-				(CASE WHEN m.revenue > 0 THEN m.profit / m.revenue END)::numeric(18,4) AS margin,
-				settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything) AS heat,
-				settle.heat_color(settle.heat(m.profit, min(m.profit) OVER everything, max(m.profit) OVER everything)) AS color
-			FROM (
-				SELECT
-					sh.project::text AS project, sh.region::text AS region, sh.period, sh.currency,
-					coalesce(sum(sh.tickets) FILTER (WHERE so.source <> 'period'), 0)::bigint AS tickets, sum(sh.revenue) AS revenue, sum(sh.cost) AS cost, sum(sh.payout) AS payout,
-					sum(sh.revenue) - sum(sh.cost) - sum(sh.payout) AS profit
-				FROM %1$I.sheet AS sh
-				JOIN %1$I.source AS so ON so.source_id = sh.source_id
-				GROUP BY sh.project, sh.region, sh.period, sh.currency
-			) AS m
-			WINDOW everything AS (PARTITION BY m.period, m.currency);
-		COMMENT ON VIEW %1$I.revenue_matrix IS 'one row a project, region, period and currency; profit is revenue less cost less payout, heat is its place from 0 to 9 among the cells of its period';
-
 		CREATE VIEW %1$I.tally AS
 			SELECT
 				r.code AS rule_code, r.component, o.party AS owner, t.period, t.unit,

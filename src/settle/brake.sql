@@ -58,7 +58,8 @@ BEGIN
 			free AS (UPDATE %1$s.held SET release_id = (SELECT r.release_id FROM release AS r) WHERE release_id IS NULL RETURNING source_id, ticket_key)
 		INSERT INTO %1$s.pending (source_id, ticket_key, scanned) SELECT f.source_id, f.ticket_key, false FROM free AS f
 	$statement$, book) USING reason, released, book, moment;
-	EXECUTE format('UPDATE %s.alert SET settled_at = $3, settled_by = settle.actor($2), reason = $1 WHERE kind = %L AND settled_at IS NULL', book, 'max_correction') USING reason, book, moment;
+	EXECUTE format('SELECT settle._end_alerts($1, a.kind, array_agg(a.object), $2, settle.actor($1)) FROM %s.alert AS a WHERE a.kind = %L AND a.ended_at IS NULL GROUP BY a.kind', book, 'max_correction')
+		USING book, reason;
 	RETURN released;
 END
 $function$;

@@ -20,6 +20,7 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "book/progress.h"
 #include "catalog/namespace.h"
 #include "commands/copy.h"
 #include "commands/copyfrom_internal.h"
@@ -195,11 +196,13 @@ settle_copy_into(Oid schema, const char *table, const char *const *columns, int 
 		addRangeTableEntryForRelation(pstate, relation, RowExclusiveLock, NULL, false, false);
 		state = BeginCopyFrom(pstate, relation, NULL, NULL, false, copy_callback, names,
 							  list_make1(makeDefElem("format", (Node *) makeString("binary"), -1)));
+		settle_progress_keep();
 		for (int i = 0; i < ncolumns; i++)
 			state->in_functions[list_nth_int(state->attnumlist, i) - 1] =
 				(FmgrInfo) {.fn_addr = take_value, .fn_nargs = 3, .fn_strict = true, .fn_mcxt = CurrentMemoryContext, .fn_extra = &source.values[i]};
 		n = CopyFrom(state);
 		EndCopyFrom(state);
+		settle_progress_keep();
 		free_parsestate(pstate);
 	}
 	PG_FINALLY();

@@ -10,6 +10,7 @@
  */
 #include "settle/run.h"
 
+#include "book/progress.h"
 #include "expr/expr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -315,6 +316,29 @@ has_pending(const SettleBook *book)
 }
 
 /*
+ * Counts what a run is going to look at, as far as that is known: changes that
+ * are pending, and of a source that is looked at as a whole the rows that the
+ * planner believes it has.
+ */
+static int64
+count_pending(Run *run, int64 max_tickets)
+{
+	bool		isnull;
+	Datum		total;
+
+	if (settle_query(psprintf("SELECT CASE WHEN pg_catalog.min(c.reltuples) OPERATOR(pg_catalog.<=) 0 THEN NULL "
+							  "ELSE pg_catalog.sum(n.changes) OPERATOR(pg_catalog.+) coalesce(pg_catalog.sum(c.reltuples)::pg_catalog.numeric, 0) END::pg_catalog.int8 "
+							  "FROM (SELECT p.source_id, pg_catalog.count(p.ticket_key) AS changes, pg_catalog.bool_or(p.ticket_key IS NULL) AS is_marked FROM %1$s.pending AS p GROUP BY p.source_id) AS n "
+							  "LEFT JOIN (%1$s.source AS s JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid) ON s.source_id OPERATOR(pg_catalog.=) n.source_id AND n.is_marked",
+							  run->book.name)) != 1)
+		return SETTLE_UNKNOWN_TOTAL;
+	total = settle_spi_datum(0, 1, &isnull);
+	if (isnull)
+		return max_tickets > 0 ? max_tickets : SETTLE_UNKNOWN_TOTAL;
+	return max_tickets > 0 ? Min(max_tickets, DatumGetInt64(total)) : DatumGetInt64(total);
+}
+
+/*
  * Settles what is pending, at most max_tickets changes of it (0: all).
  */
 void
@@ -323,6 +347,7 @@ settle_run_pending(Run *run, int64 max_tickets)
 	int64		left = max_tickets;
 
 	queue_again(run);
+	settle_progress_begin(&run->book, SETTLE_RUNNING, SETTLE_TAKING, count_pending(run, max_tickets));
 	for (int i = 0; i < run->nsources; i++)
 	{
 		RunSource  *source = run->sources[i];
@@ -342,11 +367,16 @@ settle_run_pending(Run *run, int64 max_tickets)
 			settle_source(run, source, false);
 	}
 	if (!run->prepared)
+	{
+		settle_progress_end();
 		return;
+	}
+	settle_progress_phase(SETTLE_PRICING_TALLIES);
 	settle_post_tallies(run);
 	if (run->max_correction >= 0 && max_tickets > 0 && has_pending(&run->book))
 		run->counted = settle_counted_before(run) + run->braked;
 	settle_record_run(run);
+	settle_progress_end();
 }
 
 /*

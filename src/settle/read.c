@@ -12,6 +12,7 @@
  */
 #include "settle/run.h"
 
+#include "book/progress.h"
 #include "book/rows.h"
 #include "common/hashfn.h"
 #include "expr/expr.h"
@@ -69,7 +70,7 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 		to->by_posting = from->rule->def->clock == SETTLE_CLOCK_POSTING;
 		if (to->by_posting)
 			to->tally_period = settle_span_start(from->rule->def->accumulate, now);
-		to->count = to->in_tally ? 1 : 0;
+		to->count = to->in_tally || settle_dec_sign(to->base) != 0 || settle_dec_sign(to->amount) != 0 ? 1 : 0;
 	}
 	into->revenue = settle_dec_keep(into->revenue);
 	into->cost = settle_dec_keep(into->cost);
@@ -323,6 +324,7 @@ evaluate_rows(Reader *reader, const ReadRows *rows, uint64 n)
 		if (!evaluate_some(reader, rows, from, to) && to - from > 1)
 			for (uint64 i = from; i < to; i++)
 				evaluate_some(reader, rows, i, i + 1);
+		settle_progress_add((int64) (to - from));
 	}
 }
 
@@ -381,7 +383,9 @@ finish_batch(Run *run, RunSource *source)
 	if (run->ntickets == 0)
 		return;
 	check_failures(run);
+	settle_progress_phase(SETTLE_POSTING);
 	settle_post_batch(run, source);
+	settle_progress_phase(SETTLE_EVALUATING);
 	if (settle_set_nparties(source->set) > SETTLE_KEEP_PARTIES)
 	{
 		settle_set_forget_parties(source->set);
@@ -452,6 +456,7 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 	/* a key that comes again within one pass is two rows; in the next pass it is the same ticket again */
 	run->pass_after = run->last_sheet;
 	start_batch(run, SETTLE_BATCH);
+	settle_progress_phase(SETTLE_EVALUATING);
 	for (;;)
 	{
 		ReadRows	rows = {0};

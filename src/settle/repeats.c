@@ -398,13 +398,13 @@ have_alerts(Run *run, RunSource *source)
 }
 
 /*
- * Raises an alert of every repeat that nothing pays, and settles those of
+ * Raises an alert of every repeat that nothing pays, and ends those of
  * tickets that are none any more.
  */
 void
 settle_note_repeats(Run *run, RunSource *source)
 {
-	Oid			types[] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Oid			types[] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, OIDOID};
 	Datum		values[lengthof(types)];
 	Column		kinds = {0};
 	Column		objects = {0};
@@ -428,28 +428,30 @@ settle_note_repeats(Run *run, RunSource *source)
 	}
 	values[0] = text_array(&kinds);
 	values[1] = text_array(&objects);
+	values[3] = ObjectIdGetDatum(run->book.schema);
 	if (kinds.n == 0 && settle_book_asks_little() && !have_alerts(run, source))
 		return;
 	/* open alerts of repeats are few, most of the time none */
-	if (settle_book_execute(psprintf("SELECT FROM %s.alert AS a WHERE a.kind OPERATOR(pg_catalog.=) ANY ('{duplicate,rework}') AND a.settled_at IS NULL LIMIT 1", book),
+	if (settle_book_execute(psprintf("SELECT FROM %s.alert AS a WHERE a.kind OPERATOR(pg_catalog.=) ANY ('{duplicate,rework}') AND a.ended_at IS NULL LIMIT 1", book),
 							0, NULL, NULL, NULL, SPI_OK_SELECT) > 0)
 	{
 		for (int i = 0; i < run->ntickets; i++)
 			if (run->tickets[i].state != TICKET_AGAIN && !keeps_place(run, source, &run->tickets[i]))
 				add_text(&looked_at, psprintf("%s %s", source->name, run->tickets[i].key));
 		values[2] = text_array(&looked_at);
-		settle_book_execute(psprintf("UPDATE %s.alert AS a SET settled_at = pg_catalog.now(), reason = 'is paid, or is no repeat any more' "
-									 "WHERE a.kind OPERATOR(pg_catalog.=) ANY ('{duplicate,rework}') AND a.settled_at IS NULL AND a.object OPERATOR(pg_catalog.=) ANY ($3) "
-									 "AND NOT EXISTS (SELECT FROM unnest($1, $2) AS u(k, o) WHERE u.k OPERATOR(pg_catalog.=) a.kind AND u.o OPERATOR(pg_catalog.=) a.object)", book),
-							lengthof(types), types, values, NULL, SPI_OK_UPDATE);
+		settle_book_execute(psprintf("SELECT settle._end_alerts($4::pg_catalog.regnamespace, a.kind, pg_catalog.array_agg(a.object), 'is paid, or is no repeat any more') FROM %s.alert AS a "
+									 "WHERE a.kind OPERATOR(pg_catalog.=) ANY ('{duplicate,rework}') AND a.ended_at IS NULL AND a.object OPERATOR(pg_catalog.=) ANY ($3) "
+									 "AND NOT EXISTS (SELECT FROM unnest($1, $2) AS u(k, o) WHERE u.k OPERATOR(pg_catalog.=) a.kind AND u.o OPERATOR(pg_catalog.=) a.object) "
+									 "GROUP BY a.kind", book),
+							lengthof(types), types, values, NULL, SPI_OK_SELECT);
 	}
 	if (kinds.n == 0)
 		return;
 	values[2] = text_array(&messages);
-	/* what somebody has settled by hand is not raised again for the same reason */
-	settle_book_execute(psprintf("INSERT INTO %1$s.alert (kind, object, message) SELECT u.k, u.o, u.m FROM unnest($1, $2, $3) AS u(k, o, m) "
+	/* what somebody has ended by hand is not raised again for the same reason */
+	settle_book_execute(psprintf("SELECT settle._raise_alerts($4::pg_catalog.regnamespace, pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('kind', u.k, 'object', u.o, 'message', u.m))) "
+								 "FROM unnest($1, $2, $3) AS u(k, o, m) "
 								 "WHERE NOT EXISTS (SELECT FROM %1$s.alert AS a WHERE a.kind OPERATOR(pg_catalog.=) u.k AND a.object OPERATOR(pg_catalog.=) u.o "
-								 "AND a.message OPERATOR(pg_catalog.=) u.m AND a.settled_by IS NOT NULL) "
-								 "ON CONFLICT (kind, object) WHERE settled_at IS NULL DO UPDATE SET message = excluded.message", book),
-						lengthof(types), types, values, NULL, SPI_OK_INSERT);
+								 "AND a.message OPERATOR(pg_catalog.=) u.m AND a.ended_by IS NOT NULL)", book),
+						lengthof(types), types, values, NULL, SPI_OK_SELECT);
 }

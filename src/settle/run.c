@@ -13,6 +13,7 @@
 #include "settle/run.h"
 
 #include "access/relation.h"
+#include "book/progress.h"
 #include "book/rows.h"
 #include "catalog/namespace.h"
 #include "commands/sequence.h"
@@ -436,6 +437,7 @@ typedef struct Record
 {
 	Run		   *run;
 	Datum		digest;
+	int			ncolumns;
 	bool		written;
 } Record;
 
@@ -467,17 +469,39 @@ write_record(Datum *values, bool *nulls, void *arg)
 	return true;
 }
 
+/*
+ * Hands COPY the run's place in a queue: its number and, where the queue has
+ * them, its first and last sheet.
+ */
 static bool
-write_unsealed(Datum *values, bool *nulls, void *arg)
+write_place(Datum *values, bool *nulls, void *arg)
 {
 	Record	   *record = arg;
+	Run		   *run = record->run;
 
-	if (!record->written)
+	if (record->written)
 		return false;
-	record->written = false;
-	values[0] = Int64GetDatum(record->run->run_id);
-	nulls[0] = false;
+	memset(nulls, false, sizeof(bool) * record->ncolumns);
+	values[0] = Int64GetDatum(run->run_id);
+	if (record->ncolumns > 1)
+	{
+		values[1] = Int64GetDatum(run->first_sheet);
+		values[2] = Int64GetDatum(run->last_sheet);
+	}
+	record->written = true;
 	return true;
+}
+
+/*
+ * Puts the run into a queue.
+ */
+static void
+queue_run(Run *run, const char *queue, int ncolumns)
+{
+	static const char *const columns[] = {"run_id", "first_sheet", "last_sheet"};
+	Record		record = {.run = run, .ncolumns = ncolumns};
+
+	settle_copy_into(run->book.schema, queue, columns, ncolumns, write_place, &record);
 }
 
 /*
@@ -499,7 +523,6 @@ keep_ruleset(Run *run, Datum digest)
 void
 settle_record_run(Run *run)
 {
-	static const char *const unsealed_columns[] = {"run_id"};
 	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
 	Record		record = {.run = run, .digest = PointerGetDatum(digest)};
 
@@ -507,13 +530,17 @@ settle_record_run(Run *run)
 	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
 	keep_ruleset(run, PointerGetDatum(digest));
 	settle_copy_into(run->book.schema, "run", run_columns, lengthof(run_columns), write_record, &record);
-	settle_copy_into(run->book.schema, "unsealed", unsealed_columns, 1, write_unsealed, &record);
+	queue_run(run, "unsealed", 1);
+	if (run->first_sheet > 0)
+		queue_run(run, "unfolded", 3);
 }
 
 /*
  * settle.run(book regnamespace, max_tickets bigint default null)
+ * settle._run_aloud(book regnamespace, max_tickets bigint, every bigint)
  *
- * Settles what is pending, in this transaction.
+ * Settles what is pending, in this transaction; the second tells its client
+ * every so many milliseconds how far it is.
  */
 PG_FUNCTION_INFO_V1(settle_run);
 Datum
@@ -541,6 +568,7 @@ settle_run(PG_FUNCTION_ARGS)
 	book = settle_book(PG_GETARG_OID(0));
 	settle_book_check_level(&book, SETTLE_CLERK);
 
+	settle_progress_tell(PG_NARGS() > 2 && !PG_ARGISNULL(2) ? PG_GETARG_INT64(2) : -1);
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_pass_gate(&book, false);

@@ -14,6 +14,7 @@
  */
 #include "settle/seal.h"
 
+#include "book/progress.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -66,16 +67,18 @@ seal_runs(const SettleBook *book, int64 seal_id, ArrayType *runs, pg_cryptohash_
 	StringInfoData list;
 	int64		sheets = 0;
 	bool		more;
+	bool		isnull;
 	pg_cryptohash_ctx *hash = settle_hash_begin();
 
 	initStringInfo(&list);
+	settle_book_execute(psprintf("SELECT coalesce(sum(r.tickets), 0)::int8 FROM %s.run AS r WHERE r.run_id = ANY ($1)", book->name), 1, &array_type, &value, NULL, SPI_OK_SELECT);
+	settle_progress_begin(book, SETTLE_SEALING, SETTLE_HASHING, DatumGetInt64(settle_spi_datum(0, 1, &isnull)));
 	*nruns = settle_book_execute(settle_run_texts(book), 1, &array_type, &value, NULL, SPI_OK_SELECT);
 	texts = SPI_tuptable;
 	settle_seal_scan_runs(scan, runs);
 	more = settle_seal_scan_next(scan, &sheet);
 	for (int64 i = 0; i < *nruns; i++)
 	{
-		bool		isnull;
 		int64		run_id = DatumGetInt64(SPI_getbinval(texts->vals[i], texts->tupdesc, 1, &isnull));
 		Datum		text = SPI_getbinval(texts->vals[i], texts->tupdesc, 2, &isnull);
 		uint8		digest[PG_SHA256_DIGEST_LENGTH];
@@ -93,6 +96,7 @@ seal_runs(const SettleBook *book, int64 seal_id, ArrayType *runs, pg_cryptohash_
 			add_to_list(&list, sheet.sheet_id - last, sheet.digest);
 			last = sheet.sheet_id;
 			sheets++;
+			settle_progress_add(1);
 		}
 		values[0] = Int64GetDatum(run_id);
 		values[1] = Int64GetDatum(seal_id);
@@ -105,6 +109,7 @@ seal_runs(const SettleBook *book, int64 seal_id, ArrayType *runs, pg_cryptohash_
 	}
 	settle_seal_scan_end(scan);
 	pg_cryptohash_free(hash);
+	settle_progress_end();
 	return sheets;
 }
 

@@ -210,7 +210,8 @@ typedef struct Run
 	char	   *sides;			/* by number of the party: first letter, 't' tax, 'r' transit */
 	int			sides_space;
 	Oid			sheet_sequence;
-	int64		last_sheet;		/* that the run has written */
+	int64		first_sheet;	/* that the run has written; 0: none */
+	int64		last_sheet;
 	uint8	   *marks;			/* bits of keys that came in this pass, where it has several batches */
 	int64		pass_after;		/* sheets beyond this one were written by this pass over a source */
 	List	   *again;			/* keys of the source to be settled once more, in the run's memory */

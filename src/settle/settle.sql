@@ -26,23 +26,36 @@ CREATE FUNCTION settle.run(
 COMMENT ON FUNCTION settle.run(regnamespace, bigint) IS
 	'settles what is pending, at most max_tickets changes, in this transaction; amount is the sum of its lines in the currency of the book';
 
-CREATE PROCEDURE settle.run_all(book regnamespace, max_tickets bigint DEFAULT NULL)
+CREATE FUNCTION settle._run_aloud(
+	book regnamespace, max_tickets bigint, every bigint,
+	OUT tickets bigint, OUT lines bigint, OUT amount numeric, OUT corrections bigint, OUT held bigint, OUT problems bigint, OUT unpaid bigint
+) AS 'MODULE_PATHNAME', 'settle_run' LANGUAGE C;
+COMMENT ON FUNCTION settle._run_aloud(regnamespace, bigint, bigint) IS 'as settle.run, and tells its client every so many milliseconds how far it is';
+
+CREATE PROCEDURE settle.run_all(book regnamespace, max_tickets bigint DEFAULT NULL, notice_every interval DEFAULT '5 seconds')
 	LANGUAGE plpgsql
 AS $procedure$
 DECLARE
 	done record;
 	total bigint := 0::bigint;
+	told timestamptz := pg_catalog.clock_timestamp();
 BEGIN
 	LOOP
-		done := settle.run(run_all.book, run_all.max_tickets);
+		-- until the transaction ends, in whatever way
+		PERFORM pg_catalog.set_config('application_name', pg_catalog.format('scrm_settle: run_all %s, %s tickets', run_all.book, total), true);
+		done := settle._run_aloud(run_all.book, run_all.max_tickets, (1000 OPERATOR(pg_catalog.*) extract(epoch FROM run_all.notice_every))::bigint);
 		EXIT WHEN NOT settle._has_pending(run_all.book);
 		total := total OPERATOR(pg_catalog.+) done.tickets;
-		RAISE NOTICE '% tickets settled', total;
+		IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) (told OPERATOR(pg_catalog.+) notice_every) THEN
+			RAISE NOTICE '% tickets settled', total;
+			told := pg_catalog.clock_timestamp();
+		END IF;
 		COMMIT;
 	END LOOP;
 END
 $procedure$;
-COMMENT ON PROCEDURE settle.run_all(regnamespace, bigint) IS 'settles until nothing is pending, with a commit after each run; max_tickets cuts a backlog into runs of at most so many changes';
+COMMENT ON PROCEDURE settle.run_all(regnamespace, bigint, interval) IS
+	'settles until nothing is pending, with a commit after each run, and says every notice_every (null: never) how far it is; max_tickets cuts a backlog into runs of at most so many changes';
 
 CREATE FUNCTION settle._has_pending(book regnamespace) RETURNS boolean AS 'MODULE_PATHNAME', 'settle_has_pending' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle._has_pending(regnamespace) IS 'whether tickets are pending';

@@ -89,6 +89,13 @@ BEGIN
 		CREATE INDEX party_delta_party ON %1$I.party_delta (party_id, period);
 		COMMENT ON TABLE %1$I.party_delta IS 'what one run gave to and took from a party, and in which sheets; sheets is null for a party that is on most of them';
 
+		CREATE TABLE %1$I.unfolded (
+			run_id bigint NOT NULL,
+			first_sheet bigint NOT NULL,
+			last_sheet bigint NOT NULL
+		);
+		COMMENT ON TABLE %1$I.unfolded IS 'runs whose sheets are not in the totals yet, and between which numbers those sheets are; others of the same time may stand between them';
+
 		CREATE TABLE %1$I.pending (
 			source_id smallint NOT NULL,
 			ticket_key text,

@@ -216,6 +216,8 @@ settle_write_drafts(Run *run, Drafts *drafts)
 		Draft	   *draft = &drafts->items[i];
 
 		draft->sheet_id = run->last_sheet = nextval_internal(run->sheet_sequence, false);
+		if (run->first_sheet == 0)
+			run->first_sheet = draft->sheet_id;
 		run->lines += draft->nlines;
 		for (int k = 0; k < draft->nlines; k++)
 		{

@@ -337,6 +337,7 @@ BEGIN
 		USING coalesce((SELECT min(t) FROM unnest(touched) AS t), period), period
 	LOOP
 		IF each_period = period OR each_period = ANY (touched) THEN
+			PERFORM settle._note_progress('writing the period');
 			PERFORM settle._build_period(book, each_period, period, now());
 		END IF;
 		PERFORM settle._carry_into(book, each_period, period);
@@ -418,6 +419,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'period is null';
 	END IF;
 	PERFORM settle._shut_gate(book);
+	PERFORM settle._begin_progress(book, 'close_period');
 	PERFORM settle._check_period(book, period);
 	PERFORM settle._check_order(book, period);
 	EXECUTE format('SELECT settle._period_after(b.period, $1)::timestamp AT TIME ZONE b.time_zone, b.time_zone FROM %s.book AS b', book) INTO ends, zone USING period;
@@ -443,7 +445,9 @@ BEGIN
 	END IF;
 
 	EXECUTE format('UPDATE %s.period SET state = ''closed'', changed_at = clock_timestamp(), reason = $2 WHERE period = $1', book) USING period, reason;
+	PERFORM settle._note_progress('making statements');
 	PERFORM settle._make_statements(book, period);
+	PERFORM settle._end_progress();
 END
 $function$;
 REVOKE ALL ON FUNCTION settle._close_period(regnamespace, date, text) FROM PUBLIC;

@@ -143,15 +143,17 @@ REVOKE ALL ON FUNCTION settle._reconcile(regnamespace, text, date) FROM PUBLIC;
 CREATE FUNCTION settle.audit_differences(book regnamespace, OUT kind text, OUT party text, OUT unit text, OUT periods bigint, OUT message text)
 	RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
 COMMENT ON FUNCTION settle.audit_differences(regnamespace) IS
-	'raises an alert of kind audit for each party whose figures differ by more than audit_percent in each of the last audit_periods closed periods that have figures, and returns them; closing a period does so, too';
+	'has an alert of kind audit open for each party whose figures differ by more than audit_percent in each of the last audit_periods closed periods that have figures, and for no other, and returns them; closing a period does so, too';
 
 CREATE FUNCTION settle._audit_differences(book regnamespace) RETURNS TABLE (kind text, party text, unit text, periods bigint, message text)
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	found jsonb;
 BEGIN
 	PERFORM settle._pass_gate(book);
-	RETURN QUERY EXECUTE format($sql$
+	EXECUTE format($sql$
 		WITH looked_at AS (
 			SELECT f.kind, f.period, b.audit_percent, b.audit_periods
 			FROM %1$s.book AS b
@@ -172,13 +174,14 @@ BEGIN
 			WHERE abs(r.difference) > abs(coalesce(r.book_amount, 0)) * l.audit_percent / 100
 			GROUP BY l.kind, r.party, r.unit, l.audit_percent, l.audit_periods
 			HAVING count(*) = l.audit_periods
-		), raised AS (
-			INSERT INTO %1$s.alert (kind, object, message)
-			SELECT 'audit', format('%%s %%s %%s', f.kind, f.party, f.unit), f.message FROM found AS f
-			ON CONFLICT (kind, object) WHERE settled_at IS NULL DO UPDATE SET message = excluded.message
 		)
-		SELECT f.kind, f.party, f.unit, f.periods, f.message FROM found AS f ORDER BY f.kind, f.party, f.unit
-	$sql$, book) USING book;
+		SELECT jsonb_agg(jsonb_build_object('kind', 'audit', 'object', format('%%s %%s %%s', f.kind, f.party, f.unit), 'message', f.message,
+			'figures', f.kind, 'party', f.party, 'unit', f.unit, 'periods', f.periods) ORDER BY f.kind, f.party, f.unit)
+		FROM found AS f
+	$sql$, book) INTO found USING book;
+	PERFORM settle._keep_alerts(book, '{audit}', found, 'does not differ any more');
+	RETURN QUERY SELECT f.figures, f.party, f.unit, f.periods, f.message
+		FROM jsonb_to_recordset(found) AS f (figures text, party text, unit text, periods bigint, message text);
 END
 $function$;
 COMMENT ON FUNCTION settle._audit_differences(regnamespace) IS 'body of settle.audit_differences';

@@ -9,12 +9,11 @@ SELECT period, rule_code, tickets, quantity, amount FROM chain.tally
 WHERE owner = 'staff:w2356' ORDER BY period, rule_code;
 
 -- Which service earns its keep, and in which part of the country.
-SELECT project, region, tickets, revenue, cost, payout, profit, round(profit / revenue, 3) AS margin
-FROM (SELECT subpath(project::ltree, 0, 1) AS project, subpath(region::ltree, 0, 2) AS region,
-             sum(tickets) AS tickets, sum(revenue) AS revenue, sum(cost) AS cost,
-             sum(payout) AS payout, sum(profit) AS profit
-      FROM chain.revenue_matrix GROUP BY ROLLUP (1, 2)) m
-ORDER BY 1, 2;
+SELECT project, region, sum(tickets) AS tickets, sum(revenue) AS revenue, sum(cost) AS cost,
+       sum(payout) AS payout, sum(profit) AS profit, round(sum(profit) / sum(revenue), 3) AS margin
+FROM chain.revenue_matrix
+WHERE project_level <= 1 AND region_level IN (0, 2)
+GROUP BY project, region ORDER BY 1, 2;
 
 -- What could not be settled, and why.
 SELECT ticket_key, rule_code, message FROM chain.problem ORDER BY ticket_key;

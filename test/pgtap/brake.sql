@@ -30,7 +30,7 @@ SELECT is(pg_temp.run(), '10 0 6', 'six are too many: the new tickets are posted
 SELECT is(pg_temp.held(), '1 2 3 4 5 6', 'each stands in held');
 SELECT is((SELECT array_agg(DISTINCT run_id) FROM shop.held), (SELECT array_agg(max) FROM (SELECT max(run_id) FROM shop.run) AS r), 'with the run that held it');
 SELECT is((SELECT sum(amount) FROM shop.line_detail) - :before, 5.00, 'no money but that of the new tickets moved');
-SELECT is((SELECT string_agg(concat_ws(' ', kind, message), '; ') FROM shop.alert WHERE settled_at IS NULL), 'max_correction 6 corrections are held: more than 5 settled tickets would be corrected at once', 'an alert is raised');
+SELECT is((SELECT string_agg(concat_ws(' ', kind, message), '; ') FROM shop.alert WHERE ended_at IS NULL), 'max_correction 6 corrections are held: more than 5 settled tickets would be corrected at once', 'an alert is raised');
 SELECT is((SELECT held FROM shop.run ORDER BY run_id DESC LIMIT 1), 6::bigint, 'the run counts what it held');
 SELECT is_empty($$ SELECT * FROM settle.check('shop') WHERE invariant !~ 'statement' $$, 'the book agrees with itself');
 
@@ -58,7 +58,7 @@ SELECT is(settle.release('shop', 'price list of November'), 5::bigint, 'five cor
 SELECT throws_ok($$ SELECT settle.release('shop', 'again') $$, '55000', 'book "shop" holds no corrections', 'there is nothing more to release');
 SELECT is((SELECT string_agg(concat_ws(' ', released_by, reason, tickets), '; ') FROM shop.release), session_user || ' price list of November 5', 'who, why and how many is on record');
 SELECT throws_ok($$ DELETE FROM shop.release $$, '55000', NULL, 'for ever');
-SELECT is((SELECT string_agg(concat_ws(' ', settled_by, reason), '; ') FROM shop.alert WHERE kind = 'max_correction'), session_user || ' price list of November', 'the alert is settled');
+SELECT is((SELECT string_agg(concat_ws(' ', ended_by, reason), '; ') FROM shop.alert WHERE kind = 'max_correction'), session_user || ' price list of November', 'the alert is settled');
 UPDATE shop.ticket SET amount = amount + 7 WHERE ticket_id = '1';
 UPDATE shop.ticket SET amount = amount + 1 WHERE ticket_id::int BETWEEN 101 AND 106;
 SELECT is(pg_temp.run(), '5 5 6', 'the next run makes them with the latest state, whatever it holds beside them');

@@ -39,6 +39,8 @@ SELECT :'cron' <> '' AS there \gset
     SELECT substring(public.schedule() FROM 'SELECT cron\.schedule_in_database\(.*\);$') AS schedule, substring(public.unschedule() FROM 'SELECT cron\.unschedule\(.*;$') AS unschedule \gset
     \set connection 'host=' :HOST ' port=' :PORT ' user=' :USER ' dbname=' :cron
     SELECT dblink_connect('cron', :'connection') \g /dev/null
+    -- its database is one file's at a time
+    SELECT locked FROM dblink('cron', 'SELECT pg_advisory_lock(hashtext(''pg_cron''))::text') AS l (locked text) \g /dev/null
     CREATE FUNCTION public.cron(statement text) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(a, E'\n') FROM dblink('cron', statement) AS t(a text) $$;
     -- pg_cron 1.4 looks at what was changed once a second, and misses the change of
     -- a job that thousands of others drown: it is given time for each

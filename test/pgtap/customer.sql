@@ -39,9 +39,9 @@ SELECT pg_temp.see('q:order:9', 'phone', md5('13800138000')), pg_temp.place() \g
 SELECT is((SELECT count(*) FROM who.customer_suggestion WHERE state = 'open' AND other = pg_temp.whose('q:order:2')), 0::bigint, 'what was refused is not suggested again');
 SELECT pg_temp.see('q:order:1', 'openid', 'h', 'A'), pg_temp.see('q:order:2', 'openid', 'h', 'A'), pg_temp.place() \g /dev/null
 SELECT is((SELECT customers FROM who.customer_conflict WHERE key_value = 'h'), ARRAY[pg_temp.whose('q:order:1'), pg_temp.whose('q:order:2')], 'and a strong key that would join them is a conflict');
-SELECT is((SELECT count(*) FROM who.alert WHERE kind = 'customer conflict' AND settled_at IS NULL), 1::bigint, 'with an alert');
+SELECT is((SELECT count(*) FROM who.alert WHERE kind = 'customer conflict' AND ended_at IS NULL), 1::bigint, 'with an alert');
 SELECT settle.merge_customers('who', pg_temp.whose('q:order:1'), pg_temp.whose('q:order:2'), 'one after all') \g /dev/null
-SELECT is((SELECT count(*) FROM who.alert WHERE kind = 'customer conflict' AND settled_at IS NULL), 0::bigint, 'a merge takes back what was said');
+SELECT is((SELECT count(*) FROM who.alert WHERE kind = 'customer conflict' AND ended_at IS NULL), 0::bigint, 'a merge takes back what was said');
 
 SELECT pg_temp.see('s:order:1', 'openid', 'm', 'A'), pg_temp.see('s:order:2', 'openid', 'n', 'A'), pg_temp.place() \g /dev/null
 SELECT pg_temp.whose('s:order:1') AS one, pg_temp.whose('s:order:2') AS other \gset

@@ -115,7 +115,7 @@ SELECT is((SELECT reason FROM settle._choose_staff('desk', NULL, 'service', '{ga
 SELECT is(public.as_user('assign_boris', $$ SELECT settle.assign_ticket('desk', 'A1', 's1') $$), '42501: permission denied for book "desk"', 'staff do not give tickets');
 SELECT is(public.as_user('assign_anna', $$ SELECT settle.assign_ticket('desk', 'N2', 'n1', 'he knows the house') $$), 'n1', 'a clerk gives a ticket over capacity');
 SELECT results_eq($$ SELECT was, now, actor, reason FROM desk.ticket_event WHERE ticket_id = 'N2' AND what = 'assigned' $$, $$ VALUES (NULL::text, 'n1', 'assign_anna', 'he knows the house') $$, 'the journal has who and why');
-SELECT is((SELECT settled_at IS NOT NULL FROM desk.alert WHERE kind = 'unassigned' AND object = 'N2'), true, 'its alert is over');
+SELECT is((SELECT ended_at IS NOT NULL FROM desk.alert WHERE kind = 'unassigned' AND object = 'N2'), true, 'its alert is over');
 SELECT settle.assign_ticket('desk', 'A1', 'x9', 'outside help') \g /dev/null
 SELECT is(public.given('A1'), 'x9', 'the strategy does not undo what was chosen by hand');
 UPDATE desk.ticket SET worker = 's1' WHERE ticket_id = 'A3';

@@ -140,7 +140,7 @@ SELECT is(public.failure($$ UPDATE ticket SET type = NULL WHERE ticket_id = 'V' 
 -- documents that mean nothing, drafts that do not compile
 SELECT is(public.failure(format('SELECT settle.add_type(''desk'', %L)', document)), refused, document) FROM (VALUES
     ('{"fields": []}', '22004 | the document of a ticket type names no type | It is an object with "type", "fields", "stages", "moves", and what else docs/desk.md lists.'),
-    ('{"type": "a", "field": []}', '42703 | the document of ticket type "a" has "field", which means nothing | It has type, version, title, project, fields, stages, moves, nodes and follow_ups.'),
+    ('{"type": "a", "field": []}', '42703 | the document of ticket type "a" has "field", which means nothing | It has type, version, title, project, radius, fields, stages, moves, nodes and follow_ups.'),
     ('{"type": "a", "fields": {}}', '22023 | "fields" of ticket type "a" is no list of objects'),
     ('{"type": "a", "version": 3}', '42704 | ticket type "a" has no version 3 | Without a version the document drafts the next one.'),
     ('{"type": "a", "stages": [{"stage": "x", "inital": true}]}', '42703 | "stages" of ticket type "a" have no "inital" | They have stage, place, title, initial, ready, work, pauses, ends, waits.'),

@@ -95,11 +95,11 @@ UPDATE book SET alert_platform = 'wecom', duty_manager = '99';
 INSERT INTO manager (staff, manager) VALUES ('1', '10'), ('10', '100'), ('100', '1000'), ('1000', '10');
 SELECT throws_ok($$ INSERT INTO manager VALUES ('1', '11', '[2025-01-01,)') $$, '23P01', NULL, 'one manager at a time');
 CREATE FUNCTION public.open_alerts() RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(kind || ' ' || object, ', ' ORDER BY alert_id) FROM desk.alert WHERE settled_at IS NULL
+    SELECT string_agg(kind || ' ' || object, ', ' ORDER BY alert_id) FROM desk.alert WHERE ended_at IS NULL
 $$;
 SELECT settle.open_ticket('desk', 'repair', region => 'x', ticket_id => 'E', worker => '1') \g /dev/null
 SELECT settle._watch_at('desk', now() + '38 hours') - 'stuck' IS NOT NULL \g /dev/null
-UPDATE alert SET settled_at = now() WHERE kind = 'stuck';
+UPDATE alert SET ended_at = now() WHERE kind = 'stuck';
 SELECT is(public.open_alerts(), NULL, 'nothing is due yet');
 SELECT settle._watch_at('desk', now() + '39 hours 1 minute') \g /dev/null
 SELECT is(public.open_alerts(), 'due E done', 'due soon');
@@ -121,7 +121,7 @@ SELECT is(settle.watch('desk'), NULL, 'then nothing is due');
 -- late before anybody looked: no alert that it would be due soon
 SELECT settle.open_ticket('desk', 'repair', region => 'x', ticket_id => 'F') \g /dev/null
 SELECT settle._watch_at('desk', now() + '100 hours') \g /dev/null
-SELECT is((SELECT string_agg(kind || ' ' || object, ', ' ORDER BY kind) FROM alert WHERE settled_at IS NULL), 'escalated F done to 99, late F done', 'a ticket of nobody goes to who is on duty');
+SELECT is((SELECT string_agg(kind || ' ' || object, ', ' ORDER BY kind) FROM alert WHERE ended_at IS NULL), 'escalated F done to 99, late F done', 'a ticket of nobody goes to who is on duty');
 SELECT throws_ok($$ INSERT INTO desk.alert (kind, object, message) VALUES ('late', 'F done', 'again') $$, '23505', NULL, 'an alert is open once');
 DELETE FROM ticket WHERE ticket_id = 'F';
 SELECT settle._watch_at('desk', now() + '100 hours') \g /dev/null
@@ -141,7 +141,7 @@ INSERT INTO ticket (ticket_id, type, opened_at, project, region, worker, amount)
 SELECT settle.hold_escalation('desk', 'H1', now() + '2 days', 'the part is on its way') \g /dev/null
 SELECT settle.watch('desk') \g /dev/null
 SELECT is((SELECT string_agg(ticket_id, ' ') FROM ticket_deadline WHERE escalated_to IS NULL AND late_by IS NOT NULL AND state = 'running' AND kind = 'done'), 'H1', 'ten are escalated, one is held');
-SELECT is((SELECT count(*) FROM alert WHERE kind = 'late' AND settled_at IS NULL), 11::bigint, 'all are late');
+SELECT is((SELECT count(*) FROM alert WHERE kind = 'late' AND ended_at IS NULL), 11::bigint, 'all are late');
 SELECT lives_ok($$ SELECT settle.hold_escalation('desk', 'H1', now() + '3 days', 'once more') $$, 'the same one may be held longer');
 SELECT lives_ok($$ SELECT settle.hold_escalation('desk', 'H2', now() + '2 days', 'a tenth of eleven, rounded up') $$, 'two of eleven');
 SELECT throws_ok($$ SELECT settle.hold_escalation('desk', 'H3', now() + '2 days', 'x') $$, '53400', 'cannot hold the escalation of ticket "H3": 2 of 11 late tickets are held already');
@@ -164,7 +164,7 @@ SELECT settle.open_ticket('desk', 'repair', region => 'x', ticket_id => t, opene
 UPDATE ticket SET stage = 'work' WHERE ticket_id IN ('S2', 'S3');
 UPDATE ticket SET stage = 'waiting' WHERE ticket_id = 'S2';
 UPDATE ticket SET stage = 'done' WHERE ticket_id = 'S3';
-CREATE FUNCTION public.stuck() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(object, ' ' ORDER BY object) FROM desk.alert WHERE kind = 'stuck' AND settled_at IS NULL $$;
+CREATE FUNCTION public.stuck() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(object, ' ' ORDER BY object) FROM desk.alert WHERE kind = 'stuck' AND ended_at IS NULL $$;
 SELECT settle._watch_at('desk', now() + '23 hours') \g /dev/null
 SELECT is(public.stuck(), NULL, 'a day has not passed');
 SELECT settle._watch_at('desk', now() + '24 hours 1 minute') \g /dev/null
@@ -180,12 +180,12 @@ SELECT is(public.stuck(), 'S4', 'something happened');
 ----------------------------------------------------------------------------------------------------
 -- Figures, readers, the tick
 ----------------------------------------------------------------------------------------------------
-UPDATE ticket SET worker = '1';
 INSERT INTO team (team, strategy) VALUES ('west', 'least_open');
 INSERT INTO team_member (team, staff) VALUES ('west', '1');
+SELECT settle.open_ticket('desk', 'repair', region => 'cn', ticket_id => 'T1', worker => '1'), settle.open_ticket('desk', 'repair', region => 'cn', ticket_id => 'T2', worker => '1') \g /dev/null
+SELECT settle.move_ticket('desk', 'T1', 'begin'), settle.move_ticket('desk', 'T2', 'begin'), settle.move_ticket('desk', 'T1', 'finish') \g /dev/null
 SELECT results_eq($$ SELECT measure, who, name, n, p50 < '1 minute' FROM service_time ORDER BY 1, 2 $$, $$ VALUES ('handling', 'person', '1', 1::bigint, true), ('handling', 'team', 'west', 1, true), ('response', 'person', '1', 2, true), ('response', 'team', 'west', 2, true) $$,
     'how long people and teams take');
-UPDATE ticket SET worker = NULL;
 SELECT is(settle.work('desk', 'watch'), false, 'a step of the tick');
 SELECT is_empty($$ SELECT * FROM desk.job_step WHERE step = 'watch' AND error IS NOT NULL $$, 'that succeeds');
 SELECT is_empty($$ SELECT * FROM settle.check('desk') $$, 'all is well');

@@ -43,6 +43,24 @@ SELECT throws_ok($$ SELECT settle.inside(point(5, 5), polygon '((0,0),(0,100),(1
 SELECT throws_ok($$ SELECT settle.to_wgs84(point(121.5, 31.2), 'gcj02') $$, '22023', 'unknown system of coordinates "gcj02"', 'a system');
 SELECT is(settle.distance_m(NULL, point(0, 0)), NULL, 'a null is no place');
 
+-- how far from an area, against the nearest of many places of its border
+SELECT is(settle.distance_m(point(121.48, 31.23), circle(point(121.48, 31.23), 1000)), 0::float8, 'in the middle of a circle');
+SELECT is(round(settle.distance_m(point(121.5, 31.23), circle(point(121.48, 31.23), 1000))::numeric, 3), round(settle.distance_m(point(121.5, 31.23), point(121.48, 31.23))::numeric, 3) - 1000, 'beyond its border');
+SELECT is(settle.distance_m(point(121.45, 31.25), polygon '((121.4,31.2),(121.5,31.2),(121.5,31.3),(121.4,31.3))'), 0::float8, 'inside of an area');
+SELECT set_eq($$
+    SELECT n FROM generate_series(1, 60) AS n,
+        LATERAL (SELECT point(121.3 + 0.3 * (n * 37 % 60) / 60, 31.1 + 0.3 * (n * 23 % 60) / 60) AS place, polygon '((121.4,31.2),(121.5,31.2),(121.5,31.3),(121.45,31.22),(121.4,31.3))' AS area) AS v,
+        LATERAL (SELECT min(settle.distance_m(place, point(a[0] + (b[0] - a[0]) * k / 200.0, a[1] + (b[1] - a[1]) * k / 200.0))) AS nearest
+            FROM (VALUES (point(121.4,31.2), point(121.5,31.2)), (point(121.5,31.2), point(121.5,31.3)), (point(121.5,31.3), point(121.45,31.22)), (point(121.45,31.22), point(121.4,31.3)), (point(121.4,31.3), point(121.4,31.2))) AS s (a, b), generate_series(0, 200) AS k) AS o
+    WHERE settle.inside(place, area) <> (settle.distance_m(place, area) = 0) OR NOT settle.inside(place, area) AND NOT (o.nearest - settle.distance_m(place, area)) BETWEEN -0.02 * o.nearest AND 60$$, ARRAY[]::integer[], 'to the nearest side');
+-- areas in other systems
+SELECT is(settle.to_wgs84(polygon '((121,31),(122,31),(122,31),(122,32),(121,31))', 'WGS-84')::text, '((121,31),(122,31),(122,32))', 'a border that is closed by its first corner');
+SELECT is((settle.to_wgs84(polygon '((121,31),(122,31),(122,32))', 'GCJ-02')::path)::text, format('(%s,%s,%s)', settle.to_wgs84(point(121,31), 'GCJ-02'), settle.to_wgs84(point(122,31), 'GCJ-02'), settle.to_wgs84(point(122,32), 'GCJ-02')), 'each corner');
+SELECT is(box(settle.to_wgs84(polygon '((121,31),(122,31),(122,32))', 'BD-09'))::text, box(format('(%s,%s,%s)', settle.to_wgs84(point(121,31), 'BD-09'), settle.to_wgs84(point(122,31), 'BD-09'), settle.to_wgs84(point(122,32), 'BD-09'))::polygon)::text, 'and what is around it');
+SELECT is(settle.to_wgs84(circle(point(121.5, 31.2), 700), 'GCJ-02')::text, circle(settle.to_wgs84(point(121.5, 31.2), 'GCJ-02'), 700)::text, 'a circle keeps its radius');
+SELECT throws_ok(format('SELECT settle.to_wgs84(polygon %L, ''WGS-84'')', p), '22023', m, m) FROM (VALUES ('((1,1),(2,2),(2,1),(1,2))', 'sides 1 and 3 of an area meet'), ('((0,0),(4,0),(2,0),(2,4))', 'sides 1 and 3 of an area meet'), ('((1,1),(2,2))', 'an area needs three corners, not 2'),
+    ('((1,1),(2,2),(3,3))', 'the corners of an area lie on one line'), ('((-179,0),(179,0),(179,1))', 'an area from longitude -179 to 179 is wider than half of the earth')) AS v (p, m);
+
 -- in conditions
 CREATE TABLE visit (at point, home point, area polygon);
 SELECT is(settle.check_expression('settle.distance_m(settle.to_wgs84(at, ''GCJ-02''), home) <= 500 and settle.inside(at, area)', 'visit', result => 'boolean') IS NOT NULL, true, 'conditions may call them');

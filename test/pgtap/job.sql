@@ -15,11 +15,11 @@ CALL settle.tick('repairs');
 SELECT is_empty('SELECT * FROM public.job_run', 'nothing is due, and nothing is noted');
 INSERT INTO repairs.ticket (ticket_id, done_at, project, region, worker, amount) SELECT i, '2025-11-11', 'a', 'b', i, 100 FROM generate_series(1, 5) AS i;
 CALL settle.tick('repairs');
-SELECT results_eq('SELECT what, actor, tickets, runs, error FROM public.job_run ORDER BY 1', $$ VALUES ('run', 'postgres', '5', NULL, NULL::text), ('seal', 'postgres', NULL, '1', NULL) $$, 'five tickets are settled and their run is sealed');
+SELECT results_eq('SELECT what, actor, tickets, runs, error FROM public.job_run ORDER BY job_run_id', $$ VALUES ('run', 'postgres', '5', NULL, NULL::text), ('fold', 'postgres', NULL, NULL, NULL), ('seal', 'postgres', NULL, '1', NULL) $$, 'five tickets are settled, their sheets added to the totals, and their run is sealed');
 SELECT is((SELECT count(*) FROM repairs.sheet), 5::bigint, 'they are');
 SELECT ok(settle.anchor('repairs') LIKE '1:%' AND NOT EXISTS (SELECT FROM settle.verify('repairs')) AND NOT EXISTS (SELECT FROM settle.check('repairs')), 'it is, and all is well');
 CALL settle.tick('repairs');
-SELECT is((SELECT count(*) FROM public.job_run), 2::bigint, 'the next one finds nothing to do');
+SELECT is((SELECT count(*) FROM public.job_run), 3::bigint, 'the next one finds nothing to do');
 -- what a ticket waits for is due when its time has come
 INSERT INTO repairs.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('later', now() + interval '1 hour', 'a', 'b', 1, 100);
 CALL settle.tick('repairs');
@@ -43,13 +43,13 @@ INSERT INTO repairs.unsealed SELECT run_id FROM repairs.run ORDER BY run_id LIMI
 CALL settle.tick('repairs');
 CALL settle.tick('repairs');
 SELECT is((SELECT string_agg(what || ' ' || left(error, 5), ', ' ORDER BY job_run_id) FROM public.job_run), 'run 42703, run 42703', 'a rule that does not compile any more');
-SELECT is((SELECT count(*) || ' ' || min(object) FROM repairs.alert WHERE kind = 'job' AND settled_at IS NULL), '1 run', 'one alert');
+SELECT is((SELECT count(*) || ' ' || min(object) FROM repairs.alert WHERE kind = 'job' AND ended_at IS NULL), '1 run', 'one alert');
 SELECT results_eq($$ SELECT step, failures, error, last_run > last_success FROM repairs.job $$,
-    $$ VALUES ('ingest', 0::bigint, NULL::text, false), ('customers', 0, NULL, false), ('links', 0, NULL, false), ('campaigns', 0, NULL, false), ('staff', 0, NULL, false), ('orders', 0, NULL, false), ('assign', 0, NULL, false), ('run', 2, '42703: name "worker" is not known here', true), ('watch', 0, NULL, false), ('seal', 0, NULL, false), ('reduce', 0, NULL, false), ('clean', 0, NULL, false) $$, 'the view tells which step fails, how often and why');
+    $$ VALUES ('ingest', 0::bigint, NULL::text, false), ('customers', 0, NULL, false), ('links', 0, NULL, false), ('campaigns', 0, NULL, false), ('staff', 0, NULL, false), ('orders', 0, NULL, false), ('assign', 0, NULL, false), ('special', 0, NULL, false), ('run', 2, '42703: name "worker" is not known here', true), ('fold', 0, NULL, false), ('watch', 0, NULL, false), ('seal', 0, NULL, false), ('reduce', 0, NULL, false), ('clean', 0, NULL, false) $$, 'the view tells which step fails, how often and why');
 SELECT is((SELECT count(*) FROM repairs.sheet WHERE ticket_key = '6'), 0::bigint, 'nothing half done');
 ALTER TABLE repairs.ticket RENAME COLUMN technician TO worker;
 CALL settle.tick('repairs');
-SELECT is((SELECT string_agg(what, ' ' ORDER BY job_run_id) FROM public.job_run WHERE error IS NULL), 'run seal', 'and once it does again');
+SELECT is((SELECT string_agg(what, ' ' ORDER BY job_run_id) FROM public.job_run WHERE error IS NULL), 'run fold seal', 'and once it does again');
 SELECT is((SELECT count(*) FROM repairs.sheet WHERE ticket_key = '6'), 1::bigint, 'the ticket is settled');
 
 SELECT results_eq($$ SELECT step, failures, error, delay FROM repairs.job WHERE step = 'run' $$, $$ VALUES ('run', 0::bigint, NULL::text, interval '0') $$, 'and that it does no more');
@@ -69,7 +69,7 @@ UPDATE repairs.ticket SET amount = 200 WHERE ticket_id = '6';
 SET SESSION AUTHORIZATION job_clerk;
 CALL settle.tick('repairs', 1);
 RESET SESSION AUTHORIZATION;
-SELECT results_eq('SELECT what, actor FROM public.job_run ORDER BY job_run_id', $$ VALUES ('run', 'job_clerk'), ('seal', 'job_clerk'), ('clean', 'job_clerk') $$, 'what is older than thirty days is gone; a clerk may call it, and stands there');
+SELECT results_eq('SELECT what, actor FROM public.job_run ORDER BY job_run_id', $$ VALUES ('run', 'job_clerk'), ('fold', 'job_clerk'), ('seal', 'job_clerk'), ('clean', 'job_clerk') $$, 'what is older than thirty days is gone; a clerk may call it, and stands there');
 
 ----------------------------------------------------------------------------------------------------
 -- pg_cron
@@ -81,6 +81,8 @@ SELECT :'cron' <> '' AND current_setting('shared_preload_libraries') LIKE '%pg_c
 \if :there
     \set connection 'host=' :HOST ' port=' :PORT ' user=' :USER ' dbname=' :cron
     SELECT dblink_connect('cron', :'connection') \g /dev/null
+    -- its database is one file's at a time
+    SELECT locked FROM dblink('cron', 'SELECT pg_advisory_lock(hashtext(''pg_cron''))::text') AS l (locked text) \g /dev/null
     SELECT dblink_exec('cron', 'SET client_min_messages = warning; CREATE EXTENSION pg_cron; CREATE EXTENSION IF NOT EXISTS scrm_settle CASCADE') \g /dev/null
     CREATE FUNCTION public.cron(statement text) RETURNS text LANGUAGE plpgsql AS $$
     DECLARE answer text;

@@ -234,7 +234,7 @@ CALL settle.tick('trade');
 SELECT public.land('F', 'TRADE_FINISHED', '2025-11-08 12:00:00', '{13}'), public.land('G', 'TRADE_FINISHED', '2025-11-08 12:00:00', '{14}') \g /dev/null
 CALL settle.tick('trade');
 SELECT results_eq($$ SELECT order_no, sqlstate, message FROM trade.order_problem $$, $$ VALUES ('F', '22012', 'division by zero') $$, 'an order that cannot be computed is noted');
-SELECT is((SELECT concat_ws(' ', object, message, settled_at) FROM trade.alert WHERE kind = 'order' AND object LIKE '% F'), 'taobao corner F division by zero', 'and raises an alert');
+SELECT is((SELECT concat_ws(' ', object, message, ended_at) FROM trade.alert WHERE kind = 'order' AND object LIKE '% F'), 'taobao corner F division by zero', 'and raises an alert');
 SELECT is(public.tickets('G'), 'G:G1:install 14.00 11-08', 'those beside it have their tickets');
 SELECT is(public.wrong(), NULL, 'and the check does not stumble over it');
 SELECT settle.end_order_ticket_rule('trade', 'fails', '2025-01-01') \g /dev/null

@@ -17,7 +17,7 @@ CREATE FUNCTION pg_temp.paid(pattern text DEFAULT '%') RETURNS text LANGUAGE sql
         SELECT ticket_key, sum(amount) AS amount FROM twice.line_detail WHERE component <> 'bonus' AND ticket_key LIKE pattern AND source = 'ticket'
         GROUP BY 1 HAVING sum(amount) <> 0) AS l $$;
 CREATE FUNCTION pg_temp.alerts() RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(kind || ': ' || message, E'\n' ORDER BY object COLLATE "C") FROM twice.alert WHERE settled_at IS NULL $$;
+    SELECT string_agg(kind || ': ' || message, E'\n' ORDER BY object COLLATE "C") FROM twice.alert WHERE ended_at IS NULL $$;
 
 ----------------------------------------------------------------------------------------------------
 -- One order, three tickets, one of another project
@@ -88,7 +88,7 @@ END $$;
 CALL pg_temp.arrive('twice', 'P');
 SELECT is((SELECT count(*) FROM permutation), 24::bigint, 'twenty-four orders of arrival');
 SELECT is(pg_temp.paid('P%'), (SELECT string_agg('P' || p || '-2 10.20', ', ' ORDER BY 'P' || p || '-2' COLLATE "C") FROM permutation), 'give the same lines');
-SELECT is((SELECT count(*) FROM twice.alert WHERE settled_at IS NULL AND message LIKE '%is a duplicate of ticket "P%-2"%'), 72::bigint, 'and the same alerts');
+SELECT is((SELECT count(*) FROM twice.alert WHERE ended_at IS NULL AND message LIKE '%is a duplicate of ticket "P%-2"%'), 72::bigint, 'and the same alerts');
 SELECT is_empty($$ SELECT * FROM settle.check('twice') $$, 'check finds nothing');
 SELECT settle.create_book('commits', settle_on => 'commit') \g /dev/null
 SELECT settle.add_rule('commits', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', tiers => '10%') \g /dev/null
@@ -126,7 +126,7 @@ CALL pg_temp.live(150);
 SELECT results_eq($$ SELECT ticket_key, sum(amount) FROM twice.line_detail WHERE source = 'job' GROUP BY 1 HAVING sum(amount) <> 0 ORDER BY 1 $$,
     $$ SELECT id::text, amount FROM (SELECT *, row_number() OVER (PARTITION BY ref, coalesce(kind, '') ORDER BY at, id::text COLLATE "C") AS place FROM job WHERE at IS NOT NULL) AS j
        WHERE (ref IS NULL OR place = 1) AND amount <> 0 ORDER BY 1 $$, 'after a random history the first of each order is paid');
-SELECT results_eq($$ SELECT object FROM twice.alert WHERE settled_at IS NULL AND object LIKE 'job %' ORDER BY object $$,
+SELECT results_eq($$ SELECT object FROM twice.alert WHERE ended_at IS NULL AND object LIKE 'job %' ORDER BY object $$,
     $$ SELECT 'job ' || id FROM (SELECT *, row_number() OVER (PARTITION BY ref, coalesce(kind, '') ORDER BY at, id::text COLLATE "C") AS place FROM job WHERE at IS NOT NULL) AS j
        WHERE ref IS NOT NULL AND place > 1 ORDER BY 1 $$, 'and the others have alerts');
 SELECT is_empty($$ SELECT * FROM settle.check('twice') $$, 'check finds nothing');
@@ -138,15 +138,15 @@ SELECT pg_temp.work('R1', NULL, '2025-12-01'), pg_temp.work('R2', NULL, '2025-12
     pg_temp.work('R4', 'R', '2025-12-04'), pg_temp.work('R5', 'R', '2025-12-05', rework_of => 'R1') \g /dev/null
 SELECT settle.run('twice') \g /dev/null
 SELECT is(pg_temp.paid('R%'), 'R1 10.00, R3 10.00, R4 10.00', 'rework is not paid; no ticket is rework of itself');
-SELECT is((SELECT string_agg(kind || ': ' || message, E'\n' ORDER BY object) FROM twice.alert WHERE settled_at IS NULL AND object LIKE 'ticket R%'),
+SELECT is((SELECT string_agg(kind || ': ' || message, E'\n' ORDER BY object) FROM twice.alert WHERE ended_at IS NULL AND object LIKE 'ticket R%'),
     E'rework: ticket "R2" is rework of ticket "R1", and no rule pays it\nrework: ticket "R5" is rework of ticket "R1", and no rule pays it', 'its alerts; a duplicate that is rework is rework');
 SELECT is((SELECT string_agg(name || ' ' || detail, ', ') FROM settle.explain('twice', 'ticket', 'R5') WHERE name LIKE '% of' AND kind = 'ticket' AND name <> 'rules of'), 'rework of R1, duplicate of R4', 'explain says so');
 
 -- somebody has looked at one of them
-UPDATE twice.alert SET settled_at = now(), settled_by = 'lin', reason = 'known' WHERE object = 'ticket R2';
+UPDATE twice.alert SET ended_at = now(), ended_by = 'lin', reason = 'known' WHERE object = 'ticket R2';
 SELECT settle.rescan('twice') \g /dev/null
 SELECT settle.run('twice') \g /dev/null
-SELECT is((SELECT count(*) FROM twice.alert WHERE settled_at IS NULL AND object LIKE 'ticket R%'), 1::bigint, 'what a person has settled is not raised again');
+SELECT is((SELECT count(*) FROM twice.alert WHERE ended_at IS NULL AND object LIKE 'ticket R%'), 1::bigint, 'what a person has settled is not raised again');
 SELECT is_empty($$ SELECT * FROM settle.check('twice') $$, 'check finds nothing');
 
 SELECT settle.add_rule('twice', 'deduct', 'deduct', 'staff:{worker}', 'hq', base => '30', applies_when => 't.rework_of IS NOT NULL', repeats => 'only') \g /dev/null
@@ -158,7 +158,7 @@ SELECT is((SELECT string_agg(ticket_key || ' ' || lines, E'\n' ORDER BY ticket_k
     SELECT ticket_key, string_agg(component || ' ' || amount, ', ' ORDER BY component) AS lines FROM twice.line_detail WHERE ticket_key LIKE 'R%' AND component <> 'bonus' GROUP BY 1) AS l),
     E'R1 wage 10.00, way 5.00\nR2 deduct 30.00, way 5.00\nR3 wage 10.00, way 5.00\nR4 wage 10.00, way 5.00\nR5 deduct 30.00, first 1.00, way 5.00',
     'rules for repeats alone, and for all');
-SELECT is((SELECT string_agg(object, ' ') FROM twice.alert WHERE settled_at IS NULL AND object LIKE 'ticket R%'), NULL, 'what is paid has no alert');
+SELECT is((SELECT string_agg(object, ' ') FROM twice.alert WHERE ended_at IS NULL AND object LIKE 'ticket R%'), NULL, 'what is paid has no alert');
 SELECT is(settle.rules('twice')::jsonb -> 'rules' @> '[{"code": "deduct", "repeats": "only"}]', true, 'a ruleset says so');
 SELECT is(jsonb_path_exists(settle.rules('twice')::jsonb, '$.rules[*] ? (@.code == "wage" && exists (@.repeats))'), false, 'and is silent about the usual');
 SELECT is(settle.evaluate(settle.rules('twice'), t, source => 'ticket')::text, settle.evaluate((settle.rules('twice')::text)::settle.ruleset, t, source => 'ticket')::text, 'a ruleset that was read back pays the same')
@@ -195,7 +195,7 @@ UPDATE leaves_now.ticket SET order_ref = NULL WHERE ticket_id = '2';
 SELECT settle.run('leaves') \g /dev/null
 SELECT results_eq($$ SELECT payee, sum(amount) FROM leaves.line_detail GROUP BY 1 ORDER BY 1 $$, $$ VALUES ('staff:1', 10.00), ('staff:2', 20.00) $$, 'a duplicate that leaves its order is paid');
 SELECT results_eq($$ SELECT payee, sum(amount) FROM leaves_now.line_detail GROUP BY 1 ORDER BY 1 $$, $$ VALUES ('staff:1', 10.00), ('staff:2', 20.00) $$, 'at commit, too');
-SELECT is_empty($$ SELECT kind, object FROM leaves.alert WHERE settled_at IS NULL UNION ALL SELECT kind, object FROM leaves_now.alert WHERE settled_at IS NULL $$, 'and its alert is settled');
+SELECT is_empty($$ SELECT kind, object FROM leaves.alert WHERE ended_at IS NULL UNION ALL SELECT kind, object FROM leaves_now.alert WHERE ended_at IS NULL $$, 'and its alert is settled');
 SELECT is_empty($$ SELECT * FROM settle.check('leaves') UNION ALL SELECT * FROM settle.check('leaves_now') $$, 'all agrees');
 
 SELECT * FROM finish();

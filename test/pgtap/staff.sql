@@ -169,14 +169,14 @@ DELETE FROM served.shop_payment WHERE payment_no = 't9';
 SELECT public.youzan('["Y3"]', '12 12:00', '12 11:30:00') \g /dev/null
 CALL public.tick() \g /dev/null
 SELECT is(split_part(public.served('E20251112100000000000017'), ',', 1), '1:2001+2002 line_guide', 'another final result does not either');
-SELECT results_eq($$ SELECT object, message FROM served.alert WHERE kind = 'staff' AND settled_at IS NULL $$,
+SELECT results_eq($$ SELECT object, message FROM served.alert WHERE kind = 'staff' AND ended_at IS NULL $$,
     $$ VALUES ('youzan 9 E20251112100000000000017 1', 'confirmed as {"2001": 1, "2002": 1} by youzan, the platform says {"2003": 1}') $$, 'it is shown');
 SELECT settle.confirm_staff('served', 'youzan', '9', 'E20251112100000000000017', '1', '2003', 'asked the shop') \g /dev/null
 SELECT is(split_part(public.served('E20251112100000000000017'), ',', 1), '1:2003 confirmed', 'until somebody decides');
-SELECT is((SELECT settled_by || ': ' || reason FROM served.alert WHERE kind = 'staff'), session_user || ': asked the shop', 'which settles the alert');
+SELECT is((SELECT ended_by || ': ' || reason FROM served.alert WHERE kind = 'staff'), session_user || ': asked the shop', 'which settles the alert');
 SELECT is((SELECT count(*) FROM served.order_changed WHERE platform = 'youzan' AND step = (settle._order_steps())[1]), 1::bigint, 'and the order is looked at by the steps behind');
 CALL public.tick() \g /dev/null
-SELECT is((SELECT count(*) FROM served.alert WHERE kind = 'staff' AND settled_at IS NULL), 0::bigint, 'it is not raised again');
+SELECT is((SELECT count(*) FROM served.alert WHERE kind = 'staff' AND ended_at IS NULL), 0::bigint, 'it is not raised again');
 SELECT is((SELECT reason FROM served.change WHERE table_name = 'staff_confirmation' ORDER BY change_id DESC LIMIT 1), 'asked the shop', 'the journal has it');
 
 -- what is erased takes no money from who served

@@ -145,7 +145,7 @@ BEGIN
 END $$;
 SELECT is(public.refused_everywhere(change), '', change) FROM (VALUES
     ('ALTER TABLE evil.book ALTER COLUMN currency TYPE int USING 7'), ('ALTER TABLE evil.book ALTER COLUMN rule_revision TYPE text'), ('ALTER TABLE evil.book ALTER COLUMN time_zone DROP NOT NULL'),
-    ('ALTER TABLE evil.source ALTER COLUMN on_delete DROP NOT NULL'), ('DROP VIEW evil.revenue_matrix; ALTER TABLE evil.sheet ALTER COLUMN revenue TYPE text'), ('ALTER TABLE evil.party DROP COLUMN side CASCADE'),
+    ('ALTER TABLE evil.source ALTER COLUMN on_delete DROP NOT NULL'), ('DROP VIEW evil.sheet_figure CASCADE; ALTER TABLE evil.sheet ALTER COLUMN revenue TYPE text'), ('ALTER TABLE evil.party DROP COLUMN side CASCADE'),
     ('DROP VIEW evil.tally; ALTER TABLE evil.tally_state ALTER COLUMN amount TYPE int'), ('ALTER TABLE evil.book RENAME TO real_book; CREATE VIEW evil.book AS SELECT * FROM evil.real_book WHERE evil.fires()'),
     ('ALTER TABLE evil.source RENAME TO real_source; CREATE VIEW evil.source AS SELECT * FROM evil.real_source WHERE evil.fires()'),
     ('ALTER TABLE evil.sheet RENAME TO real_sheet; CREATE VIEW evil.sheet AS SELECT * FROM evil.real_sheet WHERE evil.fires()'),

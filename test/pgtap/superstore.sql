@@ -183,8 +183,7 @@ SELECT format($query$
 	SELECT %1$L, ticket_key, left(period::text, 7), component, payer, payee, amount, project::text, region::text
 	FROM superstore_%1$s.line_detail;
 	INSERT INTO shop.cell
-	SELECT DISTINCT %1$L, project::text, subpath(region::text::ltree, 0, 2), left(period::text, 7)
-	FROM superstore_%1$s.revenue_matrix WHERE nlevel(project::text::ltree) = 2 AND nlevel(region::text::ltree) >= 2 AND period IS NOT NULL;
+	SELECT %1$L, project, region::ltree, left(period::text, 7) FROM superstore_%1$s.revenue_matrix WHERE project_level = 2 AND region_level = 2;
 	$query$, way) FROM shop.way \gexec
 ANALYZE shop.line;
 

@@ -1,0 +1,127 @@
+-- Figures of the business: four worked examples by hand, and that every level of
+-- both trees is the sum of the sheets, folded or not.
+\set ON_ERROR_STOP on
+SET client_min_messages = warning;
+SET TimeZone = 'Asia/Shanghai';
+SET jit = off;
+SELECT no_plan();
+
+----------------------------------------------------------------------------------------------------
+-- Four tickets by hand
+----------------------------------------------------------------------------------------------------
+SELECT settle.create_book('hand') \g /dev/null
+SELECT settle.add_rule('hand', 'intake', 'intake', 'customer', 'escrow', base => 'amount', applies_when => $$ channel = 'mall' $$);
+SELECT settle.add_rule('hand', 'fee', 'fee', 'escrow', 'hq', base => 'amount', tiers => '15%', applies_when => $$ channel = 'mall' $$);
+SELECT settle.add_rule('hand', 'vat', 'vat', 'escrow', 'tax:vat', base => 'tax', applies_when => $$ channel = 'mall' AND tax > 0 $$);
+SELECT settle.add_rule('hand', 'dealer', 'dealer', 'escrow', 'dealer:{dealer}', remainder => true, applies_when => $$ channel = 'mall' $$);
+SELECT settle.add_rule('hand', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', tiers => '10%', applies_when => $$ channel IS DISTINCT FROM 'mall' $$);
+SELECT settle.add_rule('hand', 'penalty', 'penalty', 'staff:{worker}', 'hq', base => '5', applies_when => 'rush');
+SELECT settle.add_rule('hand', 'voucher', 'voucher', 'hq', 'customer:{customer}', base => '20', applies_when => 'night');
+SELECT settle.add_rule('hand', 'points', 'points', 'hq', 'staff:{worker}', base => 'amount', unit => 'POINTS', applies_when => 'night');
+INSERT INTO hand.ticket (ticket_id, done_at, project, region, channel, dealer, worker, customer, amount, cost, tax, rush, night) VALUES
+    -- 1000 to escrow, 150 to hq, 56.60 to the tax office, 793.40 to the dealer: revenue 1000 - 56.60, profit 943.40 - 793.40
+    ('1', '2025-11-03 10:00', 'repair.fridge', 'cn.east.sh', 'mall', 'd1', NULL, NULL, 1000, 0, 56.60, false, false),
+    -- no tax said: revenue 500, payout 75 less to hq, so 425; 120 of parts; profit 500 - 120 - 425
+    ('2', '2025-11-03 23:59', 'repair.fridge', 'cn.east.hz', 'mall', 'd1', NULL, NULL, 500, 120, 0, false, false),
+    -- a wage of 20, of which 5 come back; revenue 200, cost 30, profit 200 - 30 - 15
+    ('3', '2025-11-04 00:01', 'repair.tv', 'cn.east.sh', 'app', NULL, 'w1', NULL, 200, 30, 0, true, false),
+    -- a wage of 8; the voucher is the customer's, points are no money; profit 80 - 8
+    ('4', '2025-11-04 10:00', 'install', 'cn.west', NULL, NULL, 'w1', '88', 80, 0, 0, false, true);
+SELECT settle.run('hand') \g /dev/null
+PREPARE ticket_cells AS SELECT project, region, tickets, revenue, cost, payout, profit, margin FROM hand.revenue_matrix
+    WHERE period = '2025-11-01' AND (project_level, region_level) IN ((2, 3), (1, 2)) AND (project, region) NOT IN (('repair', 'cn.east'));
+SELECT bag_eq('ticket_cells', $$ VALUES
+    ('repair.fridge', 'cn.east.sh', 1::bigint, 943.40, 0.00, 793.40, 150.00, 0.1590),
+    ('repair.fridge', 'cn.east.hz', 1, 500.00, 120.00, 425.00, -45.00, -0.0900),
+    ('repair.tv', 'cn.east.sh', 1, 200.00, 30.00, 15.00, 155.00, 0.7750),
+    ('install', 'cn.west', 1, 80.00, 0.00, 8.00, 72.00, 0.9000) $$, 'each ticket');
+SELECT bag_eq($$ SELECT project, region, tickets, revenue, cost, payout, profit, margin, heat FROM hand.revenue_matrix WHERE project_level = 1 AND region_level IN (0, 2) $$, $$ VALUES
+    ('repair', '', 3::bigint, 1643.40, 150.00, 1233.40, 260.00, 0.1582, 9), ('install', '', 1, 80.00, 0.00, 8.00, 72.00, 0.9000, 0),
+    ('repair', 'cn.east', 3, 1643.40, 150.00, 1233.40, 260.00, 0.1582, 9), ('install', 'cn.west', 1, 80.00, 0.00, 8.00, 72.00, 0.9000, 0) $$,
+    'nodes have what stands below them, and heat is the place among those of the same levels');
+SELECT is((SELECT (tickets, revenue, cost, payout, profit, margin, heat, project, region) FROM hand.revenue_matrix WHERE project_level = 0 AND region_level = 0),
+    (4::bigint, 1723.40, 150.00, 1241.40, 332.00, 0.1926, 5, ''::text, ''::text), 'all together');
+SELECT is_empty($$ SELECT column_name FROM information_schema.columns WHERE table_schema = 'hand' AND table_name = 'revenue_matrix'
+    AND (data_type = 'numeric' AND numeric_precision IS DISTINCT FROM 18 OR data_type NOT IN ('text', 'numeric', 'integer', 'bigint', 'date', 'timestamp with time zone')
+        OR col_description('hand.revenue_matrix'::regclass, ordinal_position) IS NULL) $$, 'columns have plain types and a comment');
+
+----------------------------------------------------------------------------------------------------
+-- Totals are the sheets, however they were folded
+----------------------------------------------------------------------------------------------------
+SELECT settle.create_book('folds') \g /dev/null
+UPDATE folds.source SET on_delete = 'reverse';
+SELECT settle.add_rule('folds', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', tiers => '10%', valid => '(,)');
+SELECT settle.add_rule('folds', 'bonus', 'bonus', 'hq', 'staff:{worker}', base => 'amount', tiers => 'volume 1% to 1000, 2%', accumulate => 'month', valid => '(,)');
+SELECT settle.add_rule('folds', 'guarantee', 'guarantee', 'hq', '{party}', base => '7', source => 'period', valid => '(,)');
+INSERT INTO folds.ticket (ticket_id, done_at, project, region, worker, amount, cost, currency)
+SELECT n, '2025-10-01'::timestamptz + n * interval '5 hours',
+    (ARRAY['repair', 'repair.fridge', 'repair.fridge.door', 'install.ac', 'install'])[1 + n % 5]::ltree, (ARRAY['cn', 'cn.east', 'cn.east.sh', 'cn.east.hz', 'us.ca', ''])[1 + n % 6]::ltree,
+    'w' || n % 3, 10 * n, n, CASE WHEN n % 7 = 0 THEN 'USD' ELSE 'CNY' END
+FROM generate_series(1, 240) AS n;
+SELECT settle.add_to_roster('folds', 'staff:w1') \g /dev/null
+-- what the views must say, of the sheets alone
+CREATE VIEW public.cell AS
+SELECT CASE p WHEN 0 THEN '' ELSE subpath(project, 0, p)::text END AS project, CASE r WHEN 0 THEN '' ELSE subpath(region, 0, r)::text END AS region, period, currency,
+    sum(tickets) FILTER (WHERE source <> 'period') AS tickets, sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, p AS project_level, r AS region_level
+FROM (SELECT coalesce(h.project, '') AS project, coalesce(h.region, '') AS region, h.period, h.currency, h.tickets, h.revenue, h.cost, h.payout, source FROM folds.sheet AS h JOIN folds.source USING (source_id)) AS s,
+    generate_series(0, nlevel(project)) AS p, generate_series(0, nlevel(region)) AS r
+GROUP BY 1, 2, 3, 4, p, r HAVING (sum(tickets), sum(revenue), sum(cost), sum(payout)) <> (0, 0, 0, 0);
+PREPARE by_sheets AS SELECT project, region, period, currency, coalesce(tickets, 0), revenue, cost, payout, revenue - cost - payout, project_level, region_level FROM public.cell;
+PREPARE by_view AS SELECT project, region, period, currency, tickets, revenue, cost, payout, profit, project_level, region_level FROM folds.revenue_matrix;
+SELECT settle.run('folds', 100) \g /dev/null
+SELECT settle.run('folds') \g /dev/null
+SELECT bag_eq('by_view', 'by_sheets', 'before any fold');
+SELECT is(settle._fold('folds', 7), 7::bigint, 'a part of a run is folded');
+SELECT is((SELECT (count(*), sum(last_sheet - first_sheet + 1) > 200) FROM folds.unfolded), (2::bigint, true), 'the rest of it waits');
+SELECT bag_eq('by_view', 'by_sheets', 'with a part of a run folded');
+SELECT is_empty($$ SELECT * FROM settle.check('folds') $$, 'the book agrees with itself');
+SELECT is(settle._fold('folds', 150), 150::bigint, 'the rest of a run and a part of the next');
+SELECT bag_eq('by_view', 'by_sheets', 'with two runs folded in part');
+SELECT settle.work('folds', 'fold') \g /dev/null
+SELECT is((SELECT figures FROM folds.job_run WHERE what = 'fold'), format('{"sheets": %s}', (SELECT count(*) FROM folds.sheet) - 157)::jsonb, 'the tick folds what is left');
+SELECT is(settle._fold('folds'), 0::bigint, 'then there is nothing to fold');
+SELECT is(settle._tick_fold('folds'), NULL, 'and the tick has nothing to say');
+SELECT bag_eq('by_view', 'by_sheets', 'all folded');
+
+-- tickets move, change and go; a period closes, and what comes late stands in the next
+UPDATE folds.ticket SET region = 'us.ny', amount = amount + 1 WHERE ticket_id::int % 10 = 1;
+UPDATE folds.ticket SET project = 'install.ac' WHERE ticket_id::int % 10 = 2;
+DELETE FROM folds.ticket WHERE ticket_id::int % 10 = 3;
+SELECT settle.run('folds') \g /dev/null
+SELECT bag_eq('by_view', 'by_sheets', 'corrections that wait');
+SELECT settle._fold('folds', 50) \g /dev/null
+SELECT bag_eq('by_view', 'by_sheets', 'corrections folded in part');
+SELECT settle.close_period('folds', '2025-10-01', 'all is in') \g /dev/null
+UPDATE folds.ticket SET cost = cost + 5 WHERE ticket_id::int % 10 = 4;
+SELECT settle.run('folds') \g /dev/null
+SELECT is((SELECT count(*) > 10 FROM folds.sheet WHERE corrects_period = '2025-10-01'), true, 'October is corrected in November');
+SELECT bag_eq('by_view', 'by_sheets', 'and the views follow');
+SELECT settle._fold('folds') \g /dev/null
+SELECT bag_eq('by_view', 'by_sheets', 'folded as well');
+SELECT is_empty($$ SELECT * FROM settle.check('folds') $$, 'the book agrees with itself once more');
+-- of the sheets that correct October, the day is the first of November; of what a tally owes, which is posted now, the last of October
+SELECT bag_eq($$ SELECT day, sum(tickets) AS tickets, sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout FROM folds.day_total GROUP BY 1 $$,
+    $$ SELECT d, coalesce(sum(tickets) FILTER (WHERE source <> 'period'), 0), sum(revenue) AS r, sum(cost) AS c, sum(payout) AS p FROM (
+        SELECT least(greatest((ticket_time AT TIME ZONE 'Asia/Shanghai')::date, period), (period + interval '1 month - 1 day')::date) AS d, s.*, source FROM folds.sheet AS s JOIN folds.source USING (source_id)) AS s GROUP BY 1 $$,
+    'days are those of the tickets in book time, of corrections the nearest in their period');
+SELECT is_empty($$ SELECT FROM folds.day_total WHERE date_trunc('month', day) <> period $$, 'so that days sum to their period');
+UPDATE folds.cell_total SET revenue = revenue + 1 WHERE project = 'install' AND region = 'us' AND period = '2025-11-01' AND currency = 'CNY';
+UPDATE folds.day_total SET tickets = tickets + 1 WHERE day = '2025-11-03' AND region = 'us' AND currency = 'CNY';
+SELECT bag_eq($$ SELECT invariant, object FROM settle.check('folds') $$, $$ VALUES
+    ('totals by nodes equal the sheets that are folded', 'install us 2025-11-01'), ('totals by day equal the sheets that are folded', '2025-11-03 us') $$, 'settle.check finds a total that is not the sum of its sheets');
+
+----------------------------------------------------------------------------------------------------
+-- Names
+----------------------------------------------------------------------------------------------------
+SELECT settle.set_label('hand', 'project', 'repair', '维修', 'Repair', reason => 'names for the report'), settle.set_label('hand', 'region', '', '全部') \g /dev/null
+SELECT bag_eq($$ SELECT project_name, region_name FROM hand.revenue_matrix WHERE project_level = 1 AND region_level = 0 $$, $$ VALUES ('维修', '全部'), ('install', '全部') $$,
+    'names in any script, the path where there is none');
+SELECT is((SELECT reason FROM hand.change WHERE table_name = 'label' AND after ->> 'path' = 'repair'), 'names for the report', 'a name is journalled');
+SELECT settle.set_label('hand', 'project', 'repair') \g /dev/null
+SELECT is((SELECT project_name FROM hand.revenue_matrix WHERE project = 'repair' AND region_level = 0), 'repair', 'a null name takes it away');
+SELECT throws_ok($$ SELECT settle.set_label('hand', 'project', 'repair') $$, '42704', 'project "repair" has no name');
+SELECT throws_ok($$ SELECT settle.set_label('hand', 'channel', 'app', 'App') $$, '22023', 'unknown tree "channel"');
+SELECT throws_ok($$ SELECT settle.set_label('hand', 'region', NULL, 'x') $$, '22004', 'a label needs a tree and a path');
+SELECT throws_ok($$ SELECT settle.set_label('hand', 'region', 'cn..east', 'x') $$, '42601', 'ltree syntax error at character 4');
+
+SELECT * FROM finish();
