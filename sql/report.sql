@@ -92,3 +92,37 @@ SELECT * FROM settle.check('figures');
 
 SET client_min_messages = warning;
 DROP SCHEMA figures, along CASCADE;
+
+-- what staff see: own rows, by the party of a role
+SELECT settle.create_book('team');
+SELECT settle.add_rule('team', 'commission', 'commission', 'hq', 'staff:{worker}', base => 'amount', tiers => '5% below 1000, 8% below 5000, 10%', accumulate => 'month', title => 'commission of the month');
+SELECT settle.add_rule('team', 'store', 'store bonus', 'hq', 'staff:{worker}', base => 'amount', tiers => 'volume 1% below 2000, 2.5%', accumulate => 'month', tally_by => 'store:{dealer}');
+SELECT settle.add_rule('team', 'call', 'call', 'hq', 'staff:{worker}', base => '30');
+INSERT INTO team.ticket (ticket_id, done_at, project, region, worker, dealer, amount) VALUES
+    ('T1', '2025-11-03 10:00+08', 'repair.ac', 'cn.east', '1001', 's1', 800), ('T2', '2025-11-04 10:00+08', 'repair.ac', 'cn.east', '1001', 's1', 700),
+    ('T3', '2025-11-05 10:00+08', 'repair.tv', 'cn.west', '1002', 's1', 100);
+SELECT tickets, lines FROM settle.run('team');
+CREATE ROLE report_anna;
+SELECT settle.grant_access('team', 'report_anna', 'staff');
+SELECT settle.grant_party('team', 'staff:1001', 'report_anna', 'hired');
+SELECT settle.add_party('team', 'staff:1001', title => 'Anna');
+SET ROLE report_anna;
+SELECT component, tickets, amount, trim_scale(quantity) AS quantity, trim_scale(next_tier_at) AS next_tier_at, trim_scale(to_next_tier) AS to_next_tier, trim_scale(next_rate) AS next_rate, next_gain
+FROM team.my_progress WHERE period = '2025-11-01' ORDER BY component;
+SELECT ticket_key, component, rule_title, other_party, trim_scale(base) AS base, amount, project FROM team.my_items ORDER BY ticket_time, line;
+SELECT * FROM team.progress;
+RESET ROLE;
+SELECT settle.close_period('team', '2025-11-01', 'month end');
+SET ROLE report_anna;
+SELECT party, title, period, state, earned, payable, paid FROM team.my_statement;
+SELECT kind, component, tickets, amount FROM team.my_statement_item ORDER BY component;
+RESET ROLE;
+SELECT party, title, component, tickets, amount, to_next_tier::numeric(10,2) AS to_next_tier, next_gain, rank, ranked_of FROM team.progress WHERE party <> 'hq' ORDER BY component, rank;
+-- the place among others is shown where the book says so
+UPDATE team.book SET show_rank = true;
+SET ROLE report_anna;
+SELECT component, rank, ranked_of FROM team.my_progress ORDER BY component;
+RESET ROLE;
+DROP OWNED BY report_anna;
+DROP ROLE report_anna;
+DROP SCHEMA team CASCADE;

@@ -68,6 +68,17 @@ CREATE FUNCTION settle._readable(book regnamespace) RETURNS SETOF regclass
 	END;
 COMMENT ON FUNCTION settle._readable(regnamespace) IS 'the relations of a book that readers may select from';
 
+-- what staff read: views that show everybody his own rows
+CREATE FUNCTION settle._own_views(book regnamespace) RETURNS SETOF regclass
+	LANGUAGE sql STABLE
+	BEGIN ATOMIC
+		SELECT c.oid::pg_catalog.regclass
+		FROM pg_catalog.pg_class AS c
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) book::pg_catalog.oid AND c.relkind OPERATOR(pg_catalog.=) 'v'
+			AND c.relname OPERATOR(pg_catalog.=) ANY ('{my_progress,my_items,my_statement,my_statement_item}');
+	END;
+COMMENT ON FUNCTION settle._own_views(regnamespace) IS 'the views of a book that staff may select from: they show everybody his own rows';
+
 CREATE FUNCTION settle.grant_access(book regnamespace, role regrole, level text, reason text DEFAULT NULL)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_admin' LANGUAGE C;
 COMMENT ON FUNCTION settle.grant_access(regnamespace, regrole, text, text) IS
@@ -96,6 +107,12 @@ BEGIN
 			EXECUTE format('GRANT SELECT ON %s TO %s', relation, role);
 		END LOOP;
 	END IF;
+	IF level = 'staff' THEN
+		EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', book, role);
+		FOR relation IN SELECT r FROM settle._own_views(book) AS r LOOP
+			EXECUTE format('GRANT SELECT ON %s TO %s', relation, role);
+		END LOOP;
+	END IF;
 	IF level = 'connector' THEN
 		EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', book, role);
 		EXECUTE format('GRANT INSERT (platform, kind, shop, payload, raw) ON %s.staging TO %s', book, role);
@@ -119,6 +136,7 @@ DECLARE
 	removed bigint;
 	reads boolean;
 	lands boolean;
+	is_staff boolean;
 BEGIN
 	EXECUTE format('DELETE FROM %s.access WHERE role = $1 AND level = $2', book) USING role, level;
 	GET DIAGNOSTICS removed = ROW_COUNT;
@@ -129,18 +147,18 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = role) THEN
 		RETURN;
 	END IF;
-	EXECUTE format('SELECT coalesce(bool_or(level <> ALL ($2)), false), coalesce(bool_or(level = $3), false) FROM %s.access WHERE role = $1', book)
-		INTO reads, lands USING role, '{staff,connector}'::text[], 'connector';
+	EXECUTE format('SELECT coalesce(bool_or(level <> ALL ($2)), false), coalesce(bool_or(level = $3), false), coalesce(bool_or(level = $4), false) FROM %s.access WHERE role = $1', book)
+		INTO reads, lands, is_staff USING role, '{staff,connector}'::text[], 'connector', 'staff';
 	IF NOT lands THEN
 		EXECUTE format('REVOKE INSERT (platform, kind, shop, payload, raw) ON %s.staging FROM %s', book, role);
 	END IF;
 	IF reads THEN
 		RETURN;
 	END IF;
-	FOR relation IN SELECT r FROM settle._readable(book) AS r LOOP
+	FOR relation IN SELECT r FROM settle._readable(book) AS r WHERE NOT is_staff OR r NOT IN (SELECT o FROM settle._own_views(book) AS o) LOOP
 		EXECUTE format('REVOKE SELECT ON %s FROM %s', relation, role);
 	END LOOP;
-	IF NOT lands THEN
+	IF NOT (lands OR is_staff) THEN
 		EXECUTE format('REVOKE USAGE ON SCHEMA %s FROM %s', book, role);
 	END IF;
 END

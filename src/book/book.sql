@@ -106,6 +106,7 @@ BEGIN
 			hold_window interval NOT NULL DEFAULT '30 days' CHECK (hold_window > interval '0'),
 			duty_manager text CHECK (duty_manager <> ''),
 			alert_platform text CHECK (alert_platform <> ''),
+			show_rank boolean NOT NULL DEFAULT false,
 			check_in_radius numeric NOT NULL DEFAULT 500 CHECK (check_in_radius > 0 AND check_in_radius < 'Infinity'),
 			place_days integer NOT NULL DEFAULT 90 CHECK (place_days > 0),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
@@ -120,6 +121,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.book.hold_share IS 'share of the tickets that were late in the last hold_window whose escalation may be held by hand';
 		COMMENT ON COLUMN %1$I.book.duty_manager IS 'who gets what is late of tickets whose worker has no manager, or that have none';
 		COMMENT ON COLUMN %1$I.book.alert_platform IS 'platform to which alerts of deadlines are sent; null: none';
+		COMMENT ON COLUMN %1$I.book.show_rank IS 'whether my_progress says the place of a party among those of its kind';
 		COMMENT ON COLUMN %1$I.book.check_in_radius IS 'metres around the place of a ticket within which somebody who checks in is there, unless its type says otherwise';
 		COMMENT ON COLUMN %1$I.book.place_days IS 'so many days after a check-in the point where it was is taken away';
 		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
@@ -194,6 +196,7 @@ BEGIN
 	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_seal_tables(book);
 	PERFORM settle._create_change_table(book);
+	PERFORM settle._create_own_tables(book);
 	PERFORM settle._create_period_tables(book);
 	PERFORM settle._create_statement_tables(book);
 	PERFORM settle._create_leg_tables(book);
@@ -212,6 +215,7 @@ BEGIN
 	PERFORM settle._create_total_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_figure_views(book, greatest(2, settle._minor_units(currency)));
+	PERFORM settle._create_progress_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',

@@ -251,6 +251,35 @@ follow_parts(const SettleBook *book, const char *ticket, const DeskStage *was, c
 		(void) settle_book_ask(book, &follow, values, NULL);
 }
 
+/*
+ * Raises where a ticket that is deleted has money of others, or others have its
+ * money; above is the ticket that it belongs to, or NULL.
+ */
+static void
+refuse_family(const SettleBook *book, const char *ticket, const char *above)
+{
+	static const SettleStatement ask = {
+		"SELECT FROM %1$s.ticket_division WHERE ticket_id = $1 AND undone_at IS NULL LIMIT 1", SPI_OK_SELECT, 1, {TEXTOID}
+	};
+	Datum		value = CStringGetTextDatum(ticket);
+	SettleIdentity identity;
+
+	if (above != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ticket \"%s\" belongs to ticket \"%s\" and is not deleted", ticket, above),
+				 errhint("Cancel it, by a move, or undo the merge.")));
+	identity = settle_book_enter(book);
+	SPI_connect();
+	if (settle_book_ask(book, &ask, &value, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("other tickets belong to ticket \"%s\", which is not deleted", ticket),
+				 errhint("Cancel it, by a move, or undo the merge.")));
+	SPI_finish();
+	settle_book_leave(identity);
+}
+
 /* ---- the trigger ---- */
 
 static bool
@@ -307,12 +336,8 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 
 	type = settle_desk_type(desk, settle_ticket_text(after != NULL ? after : before, desc, c->type),
 							DatumGetInt32(heap_getattr(after != NULL ? after : before, c->type_version, desc, &isnull)));
-	if (after == NULL && (!heap_attisnull(before, c->part_of, desc) || !heap_attisnull(before, c->merged_into, desc)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("ticket \"%s\" belongs to ticket \"%s\" and is not deleted", ticket,
-						settle_ticket_text(before, desc, heap_attisnull(before, c->merged_into, desc) ? c->part_of : c->merged_into)),
-				 errhint("Cancel it, by a move, or undo the merge.")));
+	if (after == NULL)
+		refuse_family(&desk->book, ticket, settle_ticket_text(before, desc, heap_attisnull(before, c->merged_into, desc) ? c->part_of : c->merged_into));
 	if (after == NULL)
 		events[n++] = (Event)
 	{

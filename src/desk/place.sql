@@ -124,19 +124,20 @@ BEGIN
 				SELECT s.ticket_id, coalesce(bool_and(s.away) FILTER (WHERE s.by_hand), bool_and(s.away) FILTER (WHERE NOT s.by_hand)) AS away
 				FROM stands AS s GROUP BY s.ticket_id
 			) AS v
-			LEFT JOIN LATERAL (
-				SELECT jsonb_object_agg(k.key, k.weight) FILTER (WHERE k.is_area) AS areas, jsonb_object_agg(k.key, k.weight) FILTER (WHERE NOT k.is_area) AS area_parties
+			LEFT JOIN (
+				SELECT k.ticket_id, jsonb_object_agg(k.key, k.weight) FILTER (WHERE k.is_area) AS areas, jsonb_object_agg(k.key, k.weight) FILTER (WHERE NOT k.is_area) AS area_parties
 				FROM (
-					SELECT g.is_area, g.key, trim_scale(sum(g.weight)) AS weight
+					SELECT l.ticket_id, g.is_area, g.key, trim_scale(sum(g.weight)) AS weight
 					FROM (
-						SELECT DISTINCT ON (s.area) s.area, s.party, s.weight FROM stands AS s
-						WHERE s.ticket_id = v.ticket_id AND s.away IS FALSE AND s.area IS NOT NULL
-						ORDER BY s.area, s.check_in_id DESC
+						SELECT DISTINCT ON (s.ticket_id, s.area) s.ticket_id, s.area, s.party, s.weight FROM stands AS s
+						WHERE s.away IS FALSE AND s.area IS NOT NULL
+						ORDER BY s.ticket_id, s.area, s.check_in_id DESC
 					) AS l CROSS JOIN LATERAL (VALUES (true, l.area, l.weight), (false, l.party, l.weight)) AS g (is_area, key, weight)
 					WHERE g.key IS NOT NULL
-					GROUP BY g.is_area, g.key
+					GROUP BY l.ticket_id, g.is_area, g.key
 				) AS k
-			) AS a ON v.away IS FALSE;
+				GROUP BY k.ticket_id
+			) AS a ON a.ticket_id = v.ticket_id AND v.away IS FALSE;
 		COMMENT ON VIEW %1$I.check_in_verdict IS 'what check-ins say of a ticket, one row each that has any: what was said by hand last, else it is away where each of them is; each area in which one was not away counts once, with the weight that it had last';
 		COMMENT ON COLUMN %1$I.check_in_verdict.ticket_id IS 'ticket';
 		COMMENT ON COLUMN %1$I.check_in_verdict.away IS 'whether it is away';

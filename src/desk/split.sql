@@ -475,11 +475,11 @@ BEGIN
 			DETAIL = format('It has %s, cost %s, tax %s, and is to give back %s, %s, %s.', holds[1], holds[2], holds[3], gives[1], gives[2], gives[3]),
 			HINT = 'If it is split, take its parts back first with settle.unsplit_ticket; if its amount was changed, change it back.';
 	END IF;
+	-- first: what tickets may belong to is what their divisions say
+	EXECUTE format('UPDATE %s.ticket_division AS d SET undone_at = now() WHERE d.division_id = $1', book) USING division;
 	PERFORM settle._settle_at_once(book, true);
 	EXECUTE format($sql$
-		WITH undone AS (
-			UPDATE %1$s.ticket_division AS d SET undone_at = now() WHERE d.division_id = $1
-		), due AS (
+		WITH due AS (
 			-- deadlines that merging has dropped
 			UPDATE %1$s.ticket_due AS x SET done_at = NULL, next_at = now(),
 				state = CASE WHEN x.due_at IS NULL THEN 'paused' ELSE 'running' END, paused_at = CASE WHEN x.due_at IS NULL THEN now() END

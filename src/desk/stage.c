@@ -135,8 +135,59 @@ keep_merged(const DeskWriting *w)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("ticket \"%s\" was merged into \"%s\"", settle_ticket_text(w->row, w->desc, c->ticket_id), settle_ticket_text(w->before, w->desc, c->merged_into)),
+			 errmsg("ticket \"%s\" was merged into \"%s\"", w->ticket, settle_ticket_text(w->before, w->desc, c->merged_into)),
 			 errhint("Its money and its way are those of that ticket; settle.unmerge_tickets takes it out again.")));
+}
+
+/*
+ * What a ticket is part of, and what it was merged into, is what its divisions
+ * say, so that money goes with it; whoever writes only the column is refused.
+ */
+static void
+check_family(const DeskWriting *w)
+{
+	static const SettleStatement ask = {
+		"SELECT (SELECT d.ticket_id::pg_catalog.text FROM %1$s.ticket_share AS s JOIN %1$s.ticket_division AS d ON d.division_id = s.division_id "
+		"WHERE s.ticket_id = $1 AND d.what = 'split' ORDER BY d.division_id LIMIT 1), "
+		"(SELECT d.ticket_id::pg_catalog.text FROM %1$s.ticket_share AS s JOIN %1$s.ticket_division AS d ON d.division_id = s.division_id "
+		"WHERE s.ticket_id = $1 AND d.what <> 'split' AND d.undone_at IS NULL ORDER BY d.division_id LIMIT 1)",
+		SPI_OK_SELECT, 1, {TEXTOID}
+	};
+	const struct
+	{
+		AttrNumber	column;
+		const char *hint;
+	}			family[] = {
+		{w->columns->part_of, "Parts come with their money: settle.split_ticket opens them."},
+		{w->columns->merged_into, "Its money goes with it: settle.merge_tickets merges tickets, settle.unmerge_tickets takes them out again."}
+	};
+	bool		comes = w->before == NULL || !settle_ticket_has_type(w->before, w->desc);
+	bool		writes = false;
+	Datum		ticket;
+	SettleIdentity identity;
+
+	for (int i = 0; i < lengthof(family); i++)
+		writes = writes || (comes ? !heap_attisnull(w->row, family[i].column, w->desc) : !column_stays(w, family[i].column));
+	if (!writes)
+		return;
+	ticket = CStringGetTextDatum(w->ticket);
+	identity = settle_book_enter(&w->desk->book);
+	SPI_connect();
+	(void) settle_book_ask(&w->desk->book, &ask, &ticket, NULL);
+	for (int i = 0; i < lengthof(family); i++)
+	{
+		const char *is = settle_ticket_text(w->row, w->desc, family[i].column);
+		const char *said = settle_spi_text(0, i + 1);
+
+		if (is == NULL ? said != NULL : said == NULL || strcmp(is, said) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("%s of ticket \"%s\" is not written by hand", NameStr(TupleDescAttr(w->desc, family[i].column - 1)->attname), w->ticket),
+					 errhint("%s", family[i].hint),
+					 err_generic_string(PG_DIAG_COLUMN_NAME, NameStr(TupleDescAttr(w->desc, family[i].column - 1)->attname))));
+	}
+	SPI_finish();
+	settle_book_leave(identity);
 }
 
 /* ---- the trigger ---- */
@@ -193,16 +244,17 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 		return PointerGetDatum(w.row);
 	w.desk = desk_of(fcinfo, trigger->tg_relation);
 	w.columns = &w.desk->columns;
+	w.ticket = settle_ticket_text(w.row, w.desc, w.columns->ticket_id);
+	if (w.ticket == NULL)
+		w.ticket = "";
 	if (w.before != NULL)
 		keep_merged(&w);
+	check_family(&w);
 	settle_keep_place(&w);
 	if (w.before != NULL && column_stays(&w, w.columns->type) && column_stays(&w, w.columns->type_version) && column_stays(&w, w.columns->stage) &&
 		column_stays(&w, w.columns->move) && column_stays(&w, w.columns->details) && column_stays(&w, w.columns->region) && column_stays(&w, w.columns->done_at))
 		return PointerGetDatum(w.row);
 
-	w.ticket = settle_ticket_text(w.row, w.desc, w.columns->ticket_id);
-	if (w.ticket == NULL)
-		w.ticket = "";
 	type = settle_ticket_text(w.row, w.desc, w.columns->type);
 	was_type = w.before == NULL ? NULL : settle_ticket_text(w.before, w.desc, w.columns->type);
 	if (was_type != NULL && (type == NULL || strcmp(type, was_type) != 0))

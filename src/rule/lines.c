@@ -107,13 +107,13 @@ settle_lines_add(SettleLinesWriter *writer, const SettleLineData *line)
 		flags |= LINE_IN_TALLY;
 		if (line->owner == line->payee)
 			flags |= LINE_OWNER_IS_PAYEE;
-		if (line->count > 0)
-			flags |= LINE_COUNT_PLUS;
-		else if (line->count < 0)
-			flags |= LINE_COUNT_MINUS;
 		if (settle_dec_cmp(line->quantity, line->base) != 0)
 			flags |= LINE_HAS_QUANTITY;
 	}
+	if (line->count > 0)
+		flags |= LINE_COUNT_PLUS;
+	else if (line->count < 0)
+		flags |= LINE_COUNT_MINUS;
 	if (line->retier)
 		flags |= LINE_RETIER;
 
@@ -305,8 +305,8 @@ settle_lines_next(SettleLinesReader *r, SettleLineData *line)
 			broken("a date is out of range");
 		line->tally_period = (DateADT) days;
 		line->quantity = flags & LINE_HAS_QUANTITY ? get_dec(r) : line->base;
-		line->count = ((flags & LINE_COUNT_PLUS) != 0) - ((flags & LINE_COUNT_MINUS) != 0);
 	}
+	line->count = ((flags & LINE_COUNT_PLUS) != 0) - ((flags & LINE_COUNT_MINUS) != 0);
 	line->retier = (flags & LINE_RETIER) != 0;
 	if (!r->packed)
 	{
@@ -378,6 +378,8 @@ settle_lines_out(PG_FUNCTION_ARGS)
 			if (settle_dec_cmp(line.quantity, line.base) != 0)
 				put_json_dec(&buf, "quantity", line.quantity);
 		}
+		else if (line.count != 1)
+			appendStringInfo(&buf, ", \"count\": %d", line.count);
 		if (line.retier)
 			appendStringInfoString(&buf, ", \"retier\": true");
 		appendStringInfoChar(&buf, '}');
@@ -491,13 +493,13 @@ settle_lines_in(PG_FUNCTION_ARGS)
 			line.owner = json_code(&w, o, "owner");
 			line.tally_period = DatumGetDateADT(DirectFunctionCall1(date_in, CStringGetDatum(text)));
 			line.quantity = json_get(o, "quantity") != NULL ? json_dec(o, "quantity") : line.base;
-			v = json_get(o, "count");
-			if (v == NULL || v->type != jbvNumeric)
-				not_lines("\"count\" is missing or not a number");
-			line.count = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v->val.numeric)));
-			if (line.count < -1 || line.count > 1)
-				not_lines("\"count\" is out of range");
 		}
+		v = json_get(o, "count");
+		if (v == NULL ? line.in_tally : v->type != jbvNumeric)
+			not_lines("\"count\" is missing or not a number");
+		line.count = v == NULL ? 1 : DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v->val.numeric)));
+		if (line.count < -1 || line.count > 1)
+			not_lines("\"count\" is out of range");
 		v = json_get(o, "retier");
 		line.retier = v != NULL && v->type == jbvBool && v->val.boolean;
 		settle_lines_add(&w, &line);

@@ -30,7 +30,7 @@ typedef struct SettleLineData
 	bool		in_tally;
 	uint32		owner;
 	DateADT		tally_period;
-	int			count;			/* tickets that the line adds to the tally: -1, 0 or 1 */
+	int			count;			/* tickets that the line adds to those it is of, in a tally to the tally: -1, 0 or 1 */
 
 	bool		retier;			/* a change of a tally that belongs to no ticket */
 } SettleLineData;

@@ -97,7 +97,7 @@ evaluate_lines(SettleSet *set, Jsonb *before)
 	for (int i = 0; i < ticket.nlines; i++)
 	{
 		SettleLine *line = &ticket.lines[i];
-		SettleLineData data = {0};
+		SettleLineData data = {.count = 1};
 
 		if (line->owner != NULL)
 		{
@@ -106,7 +106,6 @@ evaluate_lines(SettleSet *set, Jsonb *before)
 			line->amount = settle_tally_arrive(&part, 1, 0, line->quantity, line->base, line->factor, 1,
 											   settle_rule_rounding(set, line->rule, line->unit));
 			data.in_tally = true;
-			data.count = 1;
 			data.owner = settle_lines_code(&writer, line->owner->code);
 			data.tally_period = line->tally_period;
 		}

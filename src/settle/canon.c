@@ -275,7 +275,7 @@ put_line(StringInfo buf, const SealScan *scan, const SettleLineData *line, const
 	put_dec(buf, "{\"amount\":", line->amount);
 	put_dec(buf, ",\"base\":", line->base);
 	put_text(buf, ",\"component\":", rule->component);
-	if (line->count != 0)
+	if (line->in_tally && line->count != 0)
 		appendStringInfo(buf, ",\"count\":%d", line->count);
 	put_dec(buf, ",\"factor\":", line->factor);
 	if (rule->from != NULL)

@@ -69,7 +69,7 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 		to->by_posting = from->rule->def->clock == SETTLE_CLOCK_POSTING;
 		if (to->by_posting)
 			to->tally_period = settle_span_start(from->rule->def->accumulate, now);
-		to->count = to->in_tally ? 1 : 0;
+		to->count = to->in_tally || settle_dec_sign(to->base) != 0 || settle_dec_sign(to->amount) != 0 ? 1 : 0;
 	}
 	into->revenue = settle_dec_keep(into->revenue);
 	into->cost = settle_dec_keep(into->cost);

@@ -282,7 +282,7 @@ static const char replay_query[] =
 	"  SELECT t.source, t.source_id, t.ticket_key, t.run_id, coalesce(r.code, 'rule number ' || u.rule_id), p.party, q.party, coalesce(r.unit, s.currency), o.party, "
 	"    CASE WHEN r.clock = 'ticket' THEN u.tally_period END, "
 	"    CASE WHEN u.owner_id IS NOT NULL THEN u.factor END, false, "
-	"    CASE WHEN u.owner_id IS NULL THEN u.amount END, CASE WHEN u.owner_id IS NOT NULL THEN u.base END, u.quantity, u.count "
+	"    CASE WHEN u.owner_id IS NULL THEN u.amount END, CASE WHEN u.owner_id IS NOT NULL THEN u.base END, u.quantity, CASE WHEN u.owner_id IS NOT NULL THEN u.count END "
 	"  FROM taken AS t JOIN %1$s.sheet AS s ON s.source_id = t.source_id AND s.ticket_key = t.ticket_key "
 	"  CROSS JOIN LATERAL settle._unpack(s.lines) AS u "
 	"  LEFT JOIN %1$s.rule AS r ON r.rule_id = u.rule_id "

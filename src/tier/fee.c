@@ -4,6 +4,7 @@
  */
 #include "tier/scale.h"
 
+#include "access/htup_details.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -74,4 +75,36 @@ settle_fee_steps(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(settle_next_tier);
+
+/*
+ * settle.next_tier(tiers settle.tiers, quantity numeric)
+ *		returns (tier_from numeric, next_tier_at numeric, next_rate numeric, next_fee numeric)
+ */
+Datum
+settle_next_tier(PG_FUNCTION_ARGS)
+{
+	const SettlePricer *pricer = settle_pricer_cached(fcinfo->flinfo, settle_tiers_from_datum(PG_GETARG_DATUM(0)));
+	SettleNextTier next;
+	TupleDesc	desc;
+	Datum		values[4];
+	bool		nulls[4] = {true, true, true, true};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "settle.next_tier returns no row type");
+	if (settle_price_next(pricer, settle_dec_from_datum(PG_GETARG_DATUM(1)), &next))
+	{
+		values[0] = NumericGetDatum(settle_dec_to_numeric(settle_dec_trim(next.from)));
+		nulls[0] = false;
+		if (!next.is_last)
+		{
+			values[1] = NumericGetDatum(settle_dec_to_numeric(settle_dec_trim(next.at)));
+			values[2] = NumericGetDatum(settle_dec_to_numeric(settle_dec_trim(next.rate)));
+			values[3] = NumericGetDatum(settle_dec_to_numeric(settle_price_tidy(pricer, settle_ratio_dec(next.fee))));
+			nulls[1] = nulls[2] = nulls[3] = false;
+		}
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

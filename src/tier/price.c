@@ -273,24 +273,71 @@ settle_price(const SettlePricer *pricer, SettleDec quantity)
 }
 
 /*
- * The price of one more unit where a quantity stands.
+ * The price of one more unit in a tier.
  */
-SettleDec
-settle_price_rate(const SettlePricer *pricer, SettleDec quantity)
+static SettleDec
+rate_of_step(const SettlePricer *pricer, const PriceStep *step)
 {
-	const PriceStep *step;
-
-	if (pricer->mode == SETTLE_CAPACITY)
-		return settle_dec_int(0);
-	if (settle_dec_sign(quantity) < 0)
-		quantity = settle_dec_neg(quantity);
-	step = settle_find_step(pricer, less_free(pricer, settle_to_units(pricer, quantity)));
 	if (pricer->plain)
 		return step->b;
 	return settle_ratio_dec((SettleRatio) {
 		pricer->has_factor ? settle_dec_mul(step->b, pricer->factor) : step->b,
 		pricer->rounds_units ? settle_dec_mul(step->d, pricer->divisor) : step->d
 	});
+}
+
+/*
+ * The price of one more unit where a quantity stands.
+ */
+SettleDec
+settle_price_rate(const SettlePricer *pricer, SettleDec quantity)
+{
+	if (pricer->mode == SETTLE_CAPACITY)
+		return settle_dec_int(0);
+	if (settle_dec_sign(quantity) < 0)
+		quantity = settle_dec_neg(quantity);
+	return rate_of_step(pricer, settle_find_step(pricer, less_free(pricer, settle_to_units(pricer, quantity))));
+}
+
+/*
+ * The quantity that has so many scaled units above what is free.
+ */
+static SettleDec
+quantity_at(const SettlePricer *pricer, SettleDec units)
+{
+	if (pricer->has_free)
+		units = settle_dec_add(units, pricer->free);
+	return pricer->has_factor ? settle_ratio_dec((SettleRatio) {units, pricer->factor}) : units;
+}
+
+/*
+ * Says where the tier of a quantity begins and what the next one needs.  The
+ * fee there is by the next tier's own line, which for a bound that still
+ * belongs to the tier before is the fee of the least that goes beyond it.
+ */
+bool
+settle_price_next(const SettlePricer *pricer, SettleDec quantity, SettleNextTier *next)
+{
+	SettleDec	zero = settle_dec_int(0);
+	SettleDec	units;
+	const PriceStep *step;
+
+	/* a bound between rounded units is no quantity; pieces and events have no next tier */
+	if (pricer->rounds_units ||
+		(pricer->mode != SETTLE_GRADUATED && pricer->mode != SETTLE_VOLUME && pricer->mode != SETTLE_INTERPOLATED))
+		return false;
+	units = settle_dec_sign(quantity) < 0 ? zero : less_free(pricer, settle_to_units(pricer, quantity));
+	step = settle_find_step(pricer, units);
+	next->from = step == pricer->steps ? zero : quantity_at(pricer, scaled_lower(pricer, step));
+	next->is_last = step->open || step == &pricer->steps[pricer->nsteps - 1];
+	if (next->is_last)
+		return true;
+	next->at = quantity_at(pricer, step->limit);
+	units = step->limit;
+	step++;
+	next->rate = rate_of_step(pricer, step);
+	next->fee = settle_clamp(pricer, (SettleRatio) {settle_dec_add(step->a, settle_dec_mul(step->b, units)), step->d});
+	return true;
 }
 
 /*

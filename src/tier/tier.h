@@ -37,6 +37,19 @@ extern SettleDec settle_price(const SettlePricer *pricer, SettleDec quantity);
 /* The price of one more unit in the tier that quantity stands in, flats and packaging left out. */
 extern SettleDec settle_price_rate(const SettlePricer *pricer, SettleDec quantity);
 
+/* Where the tier of a quantity begins, and the next one. */
+typedef struct SettleNextTier
+{
+	SettleDec	from;
+	bool		is_last;		/* what follows is not set */
+	SettleDec	at;				/* quantity at which the next one begins */
+	SettleDec	rate;			/* price of one more unit there */
+	SettleRatio fee;			/* of "at", as the next one has it */
+} SettleNextTier;
+
+/* False where a next tier has no meaning: of packages, blocks, capacities and events, and where units are rounded. */
+extern bool settle_price_next(const SettlePricer *pricer, SettleDec quantity, SettleNextTier *next);
+
 /* True where F is q * rate for every q: one open tier without flat, floor or cap. */
 /* True where one rate, that of the tier which a quantity reaches, prices the whole. */
 extern bool settle_pricer_is_volume(const SettlePricer *pricer);

@@ -131,6 +131,12 @@ AS 'MODULE_PATHNAME', 'settle_fee_steps' LANGUAGE C IMMUTABLE STRICT PARALLEL SA
 COMMENT ON FUNCTION settle.fee_steps(settle.tiers, numeric) IS
 'how a fee comes about, a row a step: fee = quantity x rate + flat; step 0 is what a minimum adds or a maximum takes';
 
+CREATE FUNCTION settle.next_tier(tiers settle.tiers, quantity numeric,
+    OUT tier_from numeric, OUT next_tier_at numeric, OUT next_rate numeric, OUT next_fee numeric)
+AS 'MODULE_PATHNAME', 'settle_next_tier' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION settle.next_tier(settle.tiers, numeric) IS
+'where the tier of a quantity begins, where the next one does, its rate and the fee at which it begins; nulls where there is none';
+
 CREATE FUNCTION settle.fee_at(tiers settle.tiers, quantity numeric, reached numeric) RETURNS numeric
 AS 'MODULE_PATHNAME', 'settle_fee_at' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION settle.fee_at(settle.tiers, numeric, numeric) IS

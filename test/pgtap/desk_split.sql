@@ -106,6 +106,14 @@ SELECT is(public.failure(s), e, s) FROM (VALUES
     ($$SELECT settle.move_ticket('desk', 'B/1', 'make')$$, '55000 | ticket "B/1" was merged into "B" | Its money and its way are those of that ticket; settle.unmerge_tickets takes it out again.'),
     ($$UPDATE ticket SET amount = 1 WHERE ticket_id = 'B/1'$$, '55000 | ticket "B/1" was merged into "B" | Its money and its way are those of that ticket; settle.unmerge_tickets takes it out again.'),
     ($$DELETE FROM ticket WHERE ticket_id = 'A/1'$$, '55000 | ticket "A/1" belongs to ticket "A" and is not deleted | Cancel it, by a move, or undo the merge.'),
+    ($$DELETE FROM ticket WHERE ticket_id = 'A'$$, '55000 | other tickets belong to ticket "A", which is not deleted | Cancel it, by a move, or undo the merge.'),
+    ($$DELETE FROM ticket WHERE ticket_id = 'B'$$, '55000 | other tickets belong to ticket "B", which is not deleted | Cancel it, by a move, or undo the merge.'),
+    ($$UPDATE ticket SET part_of = 'B' WHERE ticket_id = 'A/1'$$, '55000 | part_of of ticket "A/1" is not written by hand | Parts come with their money: settle.split_ticket opens them.'),
+    ($$UPDATE ticket SET part_of = NULL WHERE ticket_id = 'A/1'$$, '55000 | part_of of ticket "A/1" is not written by hand | Parts come with their money: settle.split_ticket opens them.'),
+    ($$UPDATE ticket SET merged_into = 'B' WHERE ticket_id = 'A'$$, '55000 | merged_into of ticket "A" is not written by hand | Its money goes with it: settle.merge_tickets merges tickets, settle.unmerge_tickets takes them out again.'),
+    ($$UPDATE ticket SET merged_into = NULL WHERE ticket_id = 'B/1'$$, '55000 | merged_into of ticket "B/1" is not written by hand | Its money goes with it: settle.merge_tickets merges tickets, settle.unmerge_tickets takes them out again.'),
+    ($$INSERT INTO ticket (ticket_id, type, project, region, amount, part_of) VALUES ('A/9', 'repair', 'repair', 'cn', 0, 'A')$$, '55000 | part_of of ticket "A/9" is not written by hand | Parts come with their money: settle.split_ticket opens them.'),
+    ($$INSERT INTO ticket (ticket_id, project, region, amount, part_of) VALUES ('A/9', 'repair', 'cn', 0, 'A'); UPDATE ticket SET type = 'repair' WHERE ticket_id = 'A/9'$$, '55000 | part_of of ticket "A/9" is not written by hand | Parts come with their money: settle.split_ticket opens them.'),
     ($$SELECT settle.unmerge_tickets('desk', 'B', 'x')$$, '55000 | nothing is merged into ticket "B"')) AS v (s, e);
 SELECT is(settle.split_ticket('desk', 'B', '[{"type": "repair", "weight": 1}]', 'on second thoughts'), '{B/3}', 'it may be split again, under new numbers');
 SELECT is_empty($$ SELECT * FROM settle.check('desk') $$, 'all of it holds');
@@ -137,6 +145,7 @@ SELECT is(public.failure(s), e, s) FROM (VALUES
     ($$SELECT settle.merge_tickets('desk', '{B/3}', 'M4', 'x')$$, '55000 | ticket "B/3" is part of another one | settle.unsplit_ticket takes the parts of a ticket back.'),
     ($$SELECT settle.merge_tickets('desk', '{B}', 'M4', 'x')$$, '55000 | ticket "B" is split | Merge the others into it, or take its parts back first with settle.unsplit_ticket.'),
     ($$SELECT settle.merge_tickets('desk', '{none}', 'M4', 'x')$$, '42704 | book "desk" has no ticket "none"'),
+    ($$DELETE FROM ticket WHERE ticket_id = 'M1'$$, '55000 | other tickets belong to ticket "M1", which is not deleted | Cancel it, by a move, or undo the merge.'),
     ($$SELECT settle.merge_tickets('desk', '{M4}', 'M1', NULL)$$, '22004 | merging tickets needs a reason')) AS v (s, e);
 SELECT settle.merge_tickets('desk', '{M4}', 'M1', 'this too') \g /dev/null
 UPDATE ticket SET amount = 50 WHERE ticket_id = 'M1';
@@ -148,6 +157,9 @@ SELECT is((SELECT string_agg(concat_ws(' ', ticket_id, amount, merged_into), ', 
 SELECT is((SELECT string_agg(state, ' ' ORDER BY ticket_id) FROM ticket_due WHERE ticket_id ~ '^M'), 'running running running running', 'its own deadlines');
 SELECT is((SELECT count(*) FROM ticket_timeline WHERE ticket_id = 'M1' AND of_ticket <> 'M1'), 0::bigint, 'and its own timeline');
 SELECT is(settle.move_ticket('desk', 'M2', 'bill'), 'billed', 'and its own way');
+SELECT settle.open_ticket('desk', 'repair', region => 'cn', customer => 'customer:4', ticket_id => t) FROM unnest('{O1,O2}'::text[]) AS t \g /dev/null
+SELECT settle.merge_tickets('desk', '{O2}', 'O1', 'x'), settle.unmerge_tickets('desk', 'O1', 'x') \g /dev/null
+SELECT lives_ok($$ DELETE FROM ticket WHERE ticket_id IN ('O1', 'O2') $$, 'who belongs to nobody any more may be deleted');
 SELECT is_empty($$ SELECT * FROM settle.check('desk') $$, 'all of it holds');
 
 ----------------------------------------------------------------------------------------------------
