@@ -220,7 +220,7 @@ static void
 build_scope(SettleSet *set, TupleDesc row_type)
 {
 	static const Oid field_types[T_FIELDS] = {
-		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, InvalidOid, InvalidOid,
+		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, InvalidOid, InvalidOid, TEXTOID,
 		NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
 	};
 	int			n = row_type->natts + T_FIELDS + set->nfacts + set->ndecisions + set->ncomponents;
