@@ -106,6 +106,10 @@ BEGIN
 			hold_window interval NOT NULL DEFAULT '30 days' CHECK (hold_window > interval '0'),
 			duty_manager text CHECK (duty_manager <> ''),
 			alert_platform text CHECK (alert_platform <> ''),
+			norm_days integer NOT NULL DEFAULT 180 CHECK (norm_days > 0),
+			norm_tickets integer NOT NULL DEFAULT 10 CHECK (norm_tickets > 0),
+			repeat_days integer NOT NULL DEFAULT 30 CHECK (repeat_days > 0),
+			special_days integer NOT NULL DEFAULT 365 CHECK (special_days > 0),
 			show_rank boolean NOT NULL DEFAULT false,
 			check_in_radius numeric NOT NULL DEFAULT 500 CHECK (check_in_radius > 0 AND check_in_radius < 'Infinity'),
 			place_days integer NOT NULL DEFAULT 90 CHECK (place_days > 0),
@@ -121,6 +125,10 @@ BEGIN
 		COMMENT ON COLUMN %1$I.book.hold_share IS 'share of the tickets that were late in the last hold_window whose escalation may be held by hand';
 		COMMENT ON COLUMN %1$I.book.duty_manager IS 'who gets what is late of tickets whose worker has no manager, or that have none';
 		COMMENT ON COLUMN %1$I.book.alert_platform IS 'platform to which alerts of deadlines are sent; null: none';
+		COMMENT ON COLUMN %1$I.book.norm_days IS 'what was done in so many days says what is usual in a project and for a type of tickets';
+		COMMENT ON COLUMN %1$I.book.norm_tickets IS 'fewer tickets than this say nothing of what is usual';
+		COMMENT ON COLUMN %1$I.book.repeat_days IS 'a ticket of the same customer and project within so many days is another visit for the same matter';
+		COMMENT ON COLUMN %1$I.book.special_days IS 'how long a special ticket stands against its customer and project once it is over';
 		COMMENT ON COLUMN %1$I.book.show_rank IS 'whether my_progress says the place of a party among those of its kind';
 		COMMENT ON COLUMN %1$I.book.check_in_radius IS 'metres around the place of a ticket within which somebody who checks in is there, unless its type says otherwise';
 		COMMENT ON COLUMN %1$I.book.place_days IS 'so many days after a check-in the point where it was is taken away';
@@ -211,6 +219,9 @@ BEGIN
 	PERFORM settle._create_deadline_tables(book);
 	PERFORM settle._create_watch_tables(book);
 	PERFORM settle._create_board_view(book);
+	PERFORM settle._create_figure_tables(book);
+	PERFORM settle._create_special_tables(book);
+	PERFORM settle._create_service_tables(book);
 	PERFORM settle._create_label_table(book);
 	PERFORM settle._create_total_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));

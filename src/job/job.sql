@@ -49,7 +49,7 @@ COMMENT ON FUNCTION settle._create_job_tables(name) IS 'makes the tables of what
 -- and returns figures, null where nothing was due, "more" in them where more is.
 CREATE FUNCTION settle._tick_steps() RETURNS text[]
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN '{ingest,customers,links,campaigns,staff,orders,assign,run,fold,watch,seal,reduce,clean}'::text[];
+	RETURN '{ingest,customers,links,campaigns,staff,orders,assign,special,run,fold,watch,seal,reduce,clean}'::text[];
 COMMENT ON FUNCTION settle._tick_steps() IS 'the steps of settle.tick, in order';
 
 CREATE FUNCTION settle._tick_run(book regnamespace) RETURNS jsonb

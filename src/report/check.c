@@ -242,6 +242,23 @@ static const Invariant invariants[] = {
 		"WHERE a.kind IN ('due', 'late') AND a.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
 	},
 	{
+		/* one that has gone is found when the tick has judged it */
+		"what is special is a ticket of the desk",
+		"SELECT s.ticket_id || ' ' || s.why, 'special since ' || s.since FROM %1$s.special_ticket AS s "
+		"WHERE s.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket AS t WHERE t.ticket_id = s.ticket_id AND t.type IS NOT NULL AND t.merged_into IS NULL) "
+		"AND NOT EXISTS (SELECT FROM %1$s.special_pending AS q WHERE q.ticket_id = s.ticket_id)"
+	},
+	{
+		"an alert of a special ticket is open while it is special",
+		"SELECT a.object, 'alert ' || a.alert_id FROM %1$s.alert AS a "
+		"WHERE a.kind = 'special' AND a.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.special_ticket AS s WHERE s.ticket_id || ' ' || s.why = a.object AND s.ended_at IS NULL)"
+	},
+	{
+		"times of service are kept of periods that were closed",
+		"SELECT concat_ws(' ', k.who, k.name, k.measure, k.period), format('%%s times, valid %%s', k.n, k.valid) FROM %1$s.service_kept AS k "
+		"WHERE (k.period <= (SELECT max(p.period) FROM %1$s.period AS p)) IS NOT true OR k.n < 1 OR k.p50 > k.p90"
+	},
+	{
 		"tickets of orders are what the rules say",
 		/* a day's sample: every order would be evaluated again */
 		"SELECT w.object, w.detail FROM settle._wrong_order_tickets($1, 1000) AS w"

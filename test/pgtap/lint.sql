@@ -33,7 +33,7 @@ SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname =
         'ingest', 'map_payload', 'retry_quarantine', 'load_mappings', 'reread',
         'set_staff_alias', 'end_staff_alias', 'set_store_alias', 'end_store_alias', 'confirm_staff', 'explain_staff', 'add_order_ticket_rule', 'set_region', 'set_product', 'release_ticket', 'recompute_order',
         'merge_customers', 'split_customer', 'cut_key', 'restore_key', 'accept_suggestion', 'refuse_suggestion', 'reveal_person', 'reveal_check_ins', 'erase_person',
-        'add_type', 'type_document', 'enable_type', 'open_ticket', 'move_ticket', 'upgrade_ticket', 'legal_moves', 'approve_move', 'assign_ticket', 'assign_open', 'working_time', 'add_working_time', 'watch', 'hold_escalation', 'split_ticket', 'unsplit_ticket', 'merge_tickets', 'unmerge_tickets', '_masked_details', 'check_in', 'overrule_check_in', 'area_at',
+        'add_type', 'type_document', 'enable_type', 'open_ticket', 'move_ticket', 'upgrade_ticket', 'legal_moves', 'approve_move', 'assign_ticket', '_choose_staff', '_give_ticket', 'assign_open', 'working_time', 'add_working_time', 'watch', 'hold_escalation', 'split_ticket', 'unsplit_ticket', 'merge_tickets', 'unmerge_tickets', '_masked_details', 'check_in', 'overrule_check_in', 'area_at',
         'add_to_roster', 'close_period', 'reopen_period',
         'add_campaign', 'add_campaign_alias', 'accept_campaign_alias', 'link_tickets', 'link_ticket', 'unlink_ticket', 'relink_ticket',
         'drill', 'set_label', '_nodes', 'acknowledge_alert', 'send', 'take_outbox', 'fail_outbox', 'set_watermark', 'advance_watermark'],
