@@ -153,6 +153,16 @@ BEGIN
 			FROM sheet AS s GROUP BY 1, 2, 3, 4, 5
 			ON CONFLICT (day, period, currency, region, channel) DO UPDATE SET
 				tickets = t.tickets + excluded.tickets, revenue = t.revenue + excluded.revenue, cost = t.cost + excluded.cost, payout = t.payout + excluded.payout
+		), by_rule AS (
+			INSERT INTO %1$s.rule_total AS t (source_id, rule_id, retier, payer_id, period, unit, hits, lines, amount)
+			SELECT f.source_id, f.rule_id, f.retier, f.payer_id, f.period, f.unit, sum(f.hits), sum(f.lines), sum(f.amount)
+			FROM taken AS t
+			CROSS JOIN LATERAL (
+				SELECT x.* FROM %1$s.rule_figure AS x WHERE x.sheet_id BETWEEN t.first_sheet AND t.until AND x.run_id = t.run_id OFFSET 0
+			) AS f
+			GROUP BY 1, 2, 3, 4, 5, 6
+			ON CONFLICT (source_id, rule_id, retier, payer_id, period, unit) DO UPDATE SET
+				hits = t.hits + excluded.hits, lines = t.lines + excluded.lines, amount = t.amount + excluded.amount
 		)
 		SELECT count(*) FROM sheet
 	$sql$, book, settle._ltree_schema()) INTO folded USING max_sheets;
