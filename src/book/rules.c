@@ -47,7 +47,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
 		"'format', 1, 'time_zone', b.time_zone, 'currency', b.currency, 'period', b.period, "
 		"'sources', (SELECT jsonb_object_agg(s.source, jsonb_strip_nulls(jsonb_build_object("
 		"'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at, "
-		"'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
+		"'project', s.project, 'region', s.region, 'channel', s.channel, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
 		"'currency', s.currency, 'reverses', s.reverses, 'order_ref', s.order_ref, 'rework_of', s.rework_of))) "
 		"FROM %1$s.source AS s WHERE s.relation IS NOT NULL), "
 		"'choices', (SELECT jsonb_object_agg(c.choice, CASE WHEN k.label IS NULL THEN to_jsonb(c.policy) "

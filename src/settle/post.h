@@ -28,6 +28,7 @@ typedef struct Draft
 	DateADT		period;			/* the same, or the oldest open one where that is closed */
 	struct varlena *project;
 	struct varlena *region;
+	struct varlena *channel;
 	const char *currency;
 	bytea	   *inputs;			/* NULL where nothing was priced */
 	SettleDec	revenue;

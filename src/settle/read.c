@@ -42,6 +42,7 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 	into->period = ticket->period;
 	into->project = ticket->project == NULL ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(ticket->project));
 	into->region = ticket->region == NULL ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(ticket->region));
+	into->channel = ticket->channel == NULL ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(ticket->channel));
 	into->revenue = ticket->revenue;
 	into->cost = ticket->cost;
 	into->currency = ticket->currency;

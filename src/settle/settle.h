@@ -115,6 +115,7 @@ typedef struct RunTicket
 	DateADT		period;			/* -infinity where it is not known */
 	struct varlena *project;
 	struct varlena *region;
+	struct varlena *channel;
 	SettleDec	revenue;
 	SettleDec	cost;
 	const char *currency;
@@ -139,6 +140,7 @@ typedef struct Posted
 	DateADT		period;			/* its own, wherever it was posted */
 	struct varlena *project;
 	struct varlena *region;
+	struct varlena *channel;
 	const char *currency;
 	SettleDec	revenue;
 	SettleDec	cost;

@@ -47,6 +47,7 @@ BEGIN
 			corrects_period date,
 			project %2$I.ltree,
 			region %2$I.ltree,
+			channel text,
 			currency text NOT NULL,
 			revenue numeric NOT NULL,
 			cost numeric NOT NULL,
