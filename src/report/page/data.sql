@@ -10,6 +10,7 @@ SELECT rules ->> 'time_zone' AS time_zone, rules ->> 'currency' AS currency, rul
 FROM (SELECT settle.rules(:'book')::text::jsonb AS rules) AS r \gset
 SET LOCAL TimeZone = :'time_zone';
 SET LOCAL DateStyle = ISO;
+SET LOCAL work_mem = '128MB';
 
 SELECT json_build_array('book', :'book', :'currency', :'kind', :'time_zone', to_char(now(), 'YYYY-MM-DD HH24:MI'), current_user,
     (SELECT extversion FROM pg_extension WHERE extname = 'scrm_settle'),
@@ -46,27 +47,40 @@ SELECT json_build_array('label', tree, path, name_en) FROM :"book".label WHERE t
 
 -- The five tickets of each cell that moved it most, by profit or loss, and their
 -- explanations, as far as the bound goes: the first before the second, upper
--- levels before lower ones, newer periods before older ones.
-WITH ticket AS (
-    SELECT source, ticket_key, ticket_time, period, coalesce(project, '') AS project, coalesce(region, '') AS region, currency, revenue, cost, payout, profit,
-        coalesce(project, '')::ltree AS project_path, coalesce(region, '')::ltree AS region_path,
-        dense_rank() OVER (ORDER BY period DESC) - 1 AS age,
-        row_number() OVER (PARTITION BY period, currency, project, region ORDER BY abs(profit) DESC, source, ticket_key) AS place
-    FROM :"book".ticket_profit
-), finest AS (
-    SELECT * FROM ticket WHERE age < :periods AND place <= 5
+-- levels before lower ones, newer periods before older ones.  The five of a cell
+-- are among the five of the cells below it.
+WITH age AS (
+    SELECT period, row_number() OVER (ORDER BY period DESC) - 1 AS age
+    FROM (SELECT DISTINCT period FROM :"book".revenue_matrix WHERE project_level = 0 AND region_level = 0) AS p
+    ORDER BY period DESC
+    LIMIT :periods
+), ticket AS (
+    SELECT t.*, age, row_number() OVER (ORDER BY abs(profit) DESC, source, ticket_key) AS number
+    FROM (
+        SELECT source COLLATE "C" AS source, ticket_key COLLATE "C" AS ticket_key, ticket_time, period,
+            coalesce(project, '') COLLATE "C" AS project, coalesce(region, '') COLLATE "C" AS region, currency, revenue, cost, payout, profit,
+            row_number() OVER (PARTITION BY period, currency COLLATE "C", project COLLATE "C", region COLLATE "C" ORDER BY abs(profit) DESC, source COLLATE "C", ticket_key COLLATE "C") AS place
+        FROM :"book".ticket_profit
+    ) AS t
+    JOIN age USING (period)
+    WHERE place <= 5
+), project_node AS (
+    SELECT project, level, dense_rank() OVER (ORDER BY CASE level WHEN 0 THEN '' ELSE subpath(project::ltree, 0, level) END) AS node
+    FROM (SELECT DISTINCT project FROM ticket) AS p, generate_series(0, nlevel(project::ltree)) AS level
+), region_node AS (
+    SELECT region, level, dense_rank() OVER (ORDER BY CASE level WHEN 0 THEN '' ELSE subpath(region::ltree, 0, level) END) AS node
+    FROM (SELECT DISTINCT region FROM ticket) AS r, generate_series(0, nlevel(region::ltree)) AS level
 ), placed AS (
-    SELECT f.*, row_number() OVER (
-            PARTITION BY period, currency, project_level, region_level,
-                CASE project_level WHEN 0 THEN '' ELSE subpath(project_path, 0, project_level) END,
-                CASE region_level WHEN 0 THEN '' ELSE subpath(region_path, 0, region_level) END
-            ORDER BY abs(profit) DESC, source, ticket_key) + project_level + region_level + age AS turn
-    FROM finest AS f, generate_series(0, nlevel(project_path)) AS project_level, generate_series(0, nlevel(region_path)) AS region_level
+    SELECT number, 2 * (p.level + r.level) + age + row_number() OVER cell AS turn, row_number() OVER cell AS place
+    FROM ticket
+    JOIN project_node AS p USING (project)
+    JOIN region_node AS r USING (region)
+    WINDOW cell AS (PARTITION BY p.node, r.node, age, currency ORDER BY number)
 ), chosen AS MATERIALIZED (
-    SELECT source, ticket_key, ticket_time, period, project, region, currency, revenue, cost, payout, profit
-    FROM placed
-    GROUP BY source, ticket_key, ticket_time, period, project, region, currency, revenue, cost, payout, profit
-    ORDER BY min(turn), period DESC, abs(profit) DESC, source, ticket_key
+    SELECT t.*
+    FROM (SELECT number, min(turn) AS turn FROM placed WHERE place <= 5 GROUP BY number) AS p
+    JOIN ticket AS t USING (number)
+    ORDER BY p.turn, age, number
     LIMIT :tickets
 )
 SELECT json_build_array('ticket', source, ticket_key, to_char(ticket_time, 'YYYY-MM-DD HH24:MI'), period, project, region, currency,

@@ -18,12 +18,14 @@ const parts = ['amount', 'words', 'model', 'element', 'matrix', 'tickets', 'tren
 // Rows of data.sql, as arrays.
 function rowsOf(book) {
 	const settings = Object.entries({ book, ...bounds }).flatMap(([name, value]) => ['-v', `${name}=${value}`]);
-	const { status, stdout } = spawnSync('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1', ...settings, '-f', join(__dirname, 'data.sql')], {
+	const { error, status, stdout } = spawnSync('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1', ...settings, '-f', join(__dirname, 'data.sql')], {
 		encoding: 'utf8',
 		env: { ...process.env, PGCLIENTENCODING: 'UTF8' },
 		maxBuffer: 1 << 30,
 		stdio: ['ignore', 'pipe', 'inherit'],
 	});
+	if (error)
+		throw error;
 	if (status !== 0)
 		process.exit(1);
 	return stdout.split('\n').filter(line => line !== '').map(line => JSON.parse(line));
