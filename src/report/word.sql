@@ -339,24 +339,24 @@ CREATE FUNCTION settle._words(OUT relation name, OUT word name, OUT meaning text
 	END;
 COMMENT ON FUNCTION settle._words() IS 'what the columns of a book are: relation is null where a word means the same in all of them';
 
-CREATE FUNCTION settle._describe_columns(book name) RETURNS void
+CREATE FUNCTION settle._create_comments(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	comments text;
+	told record;
 BEGIN
-	SELECT string_agg(format('COMMENT ON COLUMN %s.%I IS %L', r, a.attname, coalesce(own.meaning, common.meaning)), '; ')
-	INTO comments
-	FROM settle._readable(quote_ident(book)::regnamespace) AS r
-	JOIN pg_class AS c ON c.oid = r
-	JOIN pg_attribute AS a ON a.attrelid = r AND a.attnum > 0 AND NOT a.attisdropped
-	LEFT JOIN settle._words() AS own ON own.relation = c.relname AND own.word = a.attname
-	LEFT JOIN settle._words() AS common ON common.relation IS NULL AND common.word = a.attname
-	WHERE col_description(r, a.attnum) IS NULL AND coalesce(own.meaning, common.meaning) IS NOT NULL;
-	IF comments IS NOT NULL THEN
-		EXECUTE comments;
-	END IF;
+	FOR told IN
+		SELECT r AS relation, a.attname, coalesce(own.meaning, common.meaning) AS meaning
+		FROM settle._readable(quote_ident(book)::regnamespace) AS r
+		JOIN pg_class AS c ON c.oid = r
+		JOIN pg_attribute AS a ON a.attrelid = r AND a.attnum > 0 AND NOT a.attisdropped
+		LEFT JOIN settle._words() AS own ON own.relation = c.relname AND own.word = a.attname
+		LEFT JOIN settle._words() AS common ON common.relation IS NULL AND common.word = a.attname
+		WHERE col_description(r, a.attnum) IS NULL AND coalesce(own.meaning, common.meaning) IS NOT NULL
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', told.relation, told.attname, told.meaning);
+	END LOOP;
 END
 $function$;
-COMMENT ON FUNCTION settle._describe_columns(name) IS 'gives the columns that readers of a book see, and that have none, their comments';
+COMMENT ON FUNCTION settle._create_comments(name) IS 'gives the columns that readers of a book see, and that have none, their comments';

@@ -45,7 +45,7 @@ SELECT is_empty($$
 	SELECT relation, word FROM settle._words()
 	WHERE NOT EXISTS (SELECT FROM seen WHERE attname = word AND relname = coalesce(relation, relname) AND col_description(oid, attnum) = meaning) $$, 'every word is that of a column');
 SELECT is_empty($$ SELECT relation, word FROM settle._words() GROUP BY relation, word HAVING count(*) > 1 $$, 'and has one meaning');
-SELECT settle._describe_columns('reporting') \g /dev/null
+SELECT settle._create_comments('reporting') \g /dev/null
 SELECT pass('a book whose columns all have comments stays as it is');
 
 DROP SCHEMA reporting CASCADE;
