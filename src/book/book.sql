@@ -253,7 +253,7 @@ BEGIN
 	EXECUTE format('CREATE TRIGGER rules_changed AFTER UPDATE OF time_zone, currency, period ON %1$I.book FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER rules_changed', book);
 
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
-		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',
+		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region', channel => 'channel',
 		revenue => 'amount', cost => 'cost', tax => 'tax', currency => 'currency',
 		order_ref => 'order_ref', rework_of => 'rework_of');
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,

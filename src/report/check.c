@@ -104,7 +104,7 @@ static const Invariant invariants[] = {
 	},
 	{
 		"totals by nodes equal the sheets that are folded",
-		"SELECT coalesce(concat_ws(' ', t.project, t.region, t.period), concat_ws(' ', l.project, l.region, l.period)), "
+		"SELECT concat_ws(' ', project, region, period), "
 		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "
 		"FROM %1$s.cell_total AS t FULL JOIN (SELECT p.level AS project_level, r.level AS region_level, f.period, f.currency, p.node COLLATE \"C\" AS project, r.node COLLATE \"C\" AS region, "
 		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout "
@@ -114,11 +114,11 @@ static const Invariant invariants[] = {
 	},
 	{
 		"totals by day equal the sheets that are folded",
-		"SELECT concat_ws(' ', coalesce(t.day, l.day), coalesce(t.region, l.region)), "
+		"SELECT concat_ws(' ', day, nullif(region, ''), nullif(channel, '')), "
 		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "
-		"FROM %1$s.day_total AS t FULL JOIN (SELECT f.day, f.period, f.currency, split_part(coalesce(f.region::text, ''), '.', 1) COLLATE \"C\" AS region, "
-		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout FROM " FOLDED_FIGURES " AS f GROUP BY 1, 2, 3, 4) AS l "
-		"USING (day, period, currency, region) "
+		"FROM %1$s.day_total AS t FULL JOIN (SELECT f.day, f.period, f.currency, split_part(coalesce(f.region::text, ''), '.', 1) COLLATE \"C\" AS region, f.channel, "
+		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout FROM " FOLDED_FIGURES " AS f GROUP BY 1, 2, 3, 4, 5) AS l "
+		"USING (day, period, currency, region, channel) "
 		"WHERE (t.tickets, t.revenue, t.cost, t.payout) IS DISTINCT FROM (l.tickets, l.revenue, l.cost, l.payout)"
 	},
 	{

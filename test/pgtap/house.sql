@@ -51,11 +51,11 @@ SELECT set_eq($$
         '_create_type_tables', '_create_stage_tables', '_create_event_tables', '_type_parts', '_require_ticket', '_is_event', '_ticket_content', '_masked_details', '_erase_form',
         '_create_place_tables', '_place', '_places_of', '_nearest_area', '_lock_visit', '_take_verdict', '_erase_points', '_reduce_points',
         '_create_split_tables', '_lock_tickets', '_refuse_family', '_go_on', '_follow_parts', '_check_parts', '_take_in',
-        '_create_calendar_tables', '_clock_change', '_working_ranges', '_require_span', '_seconds', '_working_time', '_add_working_time', '_create_deadline_tables', '_set_due', '_create_watch_tables', '_create_board_view', '_create_figure_tables', '_create_special_tables', '_special_rules', '_judge_special', '_tick_special', '_create_service_tables', '_tell_alerts', '_watch_deadlines', '_watch_stuck', '_watch_at', '_tick_watch',
+        '_create_calendar_tables', '_clock_change', '_working_ranges', '_require_span', '_seconds', '_working_time', '_add_working_time', '_create_deadline_tables', '_drop_due', '_create_watch_tables', '_create_board_view', '_create_figure_tables', '_create_special_tables', '_special_rules', '_judge_special', '_tick_special', '_create_service_tables', '_tell_alerts', '_watch_deadlines', '_watch_stuck', '_watch_at', '_tick_watch',
         '_create_customer_tables', '_mask_key', '_unite', '_components', '_link_keys', '_place_customers', '_note_conflicts', '_suggest_customers', '_tick_customers', '_say', '_founder_of', '_set_cut', '_decide_suggestion',
         '_create_personal_tables', '_create_person_tables', '_is_cipher', '_is_personal_key', '_free_text', '_essence', '_hide_values', '_subject_numbers', '_map_staging', '_reduce', '_forget', '_tick_reduce',
         '_subjects_of', '_vet_look', '_log_person', '_log_look', '_concerned', '_personal_values', '_holds', '_holds_value', '_telling_words', '_bodies_of', '_forget_messages', '_forget_forms', '_codes_of',
-        '_create_label_table', '_create_total_tables', '_create_figure_views', '_nodes', '_sheet_day', '_fold', '_tick_fold',
+        '_create_label_table', '_create_total_tables', '_create_figure_views', '_create_trend_view', '_nodes', '_sheet_day', '_fold', '_tick_fold',
         '_create_outbox_tables', '_create_watermark_tables', '_bury_message', '_clean_outbox', '_no_watermark'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
 
