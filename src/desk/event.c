@@ -93,24 +93,6 @@ note_event(const SettleBook *book, const char *ticket, const char *worker, const
 }
 
 /*
- * Has the deadlines of a ticket follow what happened to it; inside enter and SPI.
- */
-static void
-set_due(const SettleBook *book, const char *ticket, const Event *event)
-{
-	static const SettleStatement set = {
-		"SELECT settle._set_due($1::pg_catalog.regnamespace, $2, $3, $4)", SPI_OK_SELECT, 4, {OIDOID, TEXTOID, TEXTOID, TEXTOID}
-	};
-	Datum		values[4] = {ObjectIdGetDatum(book->schema)};
-	char		nulls[4] = "    ";
-
-	set_text(values, nulls, 1, ticket);
-	set_text(values, nulls, 2, event->what);
-	set_text(values, nulls, 3, event->was);
-	(void) settle_book_ask(book, &set, values, nulls);
-}
-
-/*
  * A move that was made has used up the approvals of what the ticket was.
  */
 static void
@@ -390,7 +372,9 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 		note_event(&desk->book, ticket, workers[after != NULL], &events[i]);
 	if (type->timed && (after == NULL || events[0].version != 0 || move != NULL))
-		set_due(&desk->book, ticket, &events[0]);
+		settle_desk_due(&desk->book, type, ticket,
+						after == NULL ? DESK_DELETED : move != NULL ? DESK_MOVED : events[0].was == NULL ? DESK_OPENED : DESK_MOVED_OVER,
+						stages[0] == NULL ? NULL : settle_desk_stage(type, stages[0]), stages[1] == NULL ? NULL : settle_desk_stage(type, stages[1]));
 	if (type->nnodes > 0 && (move != NULL || after == NULL))
 		forget_approvals(&desk->book, ticket);
 	foreach(lc, follow)

@@ -222,6 +222,9 @@ extern Jsonb *settle_decide_ticket(SettleSet *set, const char *decision, Timesta
 /* First day of the span that an instant falls in, in the zone of the pinned environment. */
 extern DateADT settle_span_start(SettleSpan span, TimestampTz at);
 
+/* First day of the span that follows the one that begins with a day. */
+extern DateADT settle_span_after(SettleSpan span, DateADT start);
+
 /* C of a tally: DESIGN of accumulation in docs/rule.md.  Parts are in order of "from". */
 extern SettleRatio settle_tally_fee(const SettleTallyPart *parts, int nparts);
 

@@ -282,7 +282,7 @@ settle_post_batch(Run *run, RunSource *source)
 	settle_load_held(run, source);
 	settle_check_fx(run, source);
 
-	settle_ask_states(run, &solved, &paid, &arrived);
+	settle_ask_states(run, source, &solved, &paid, &arrived);
 
 	/* what each ticket is to become */
 	for (int i = 0; i < run->ntickets; i++)

@@ -20,7 +20,7 @@ BEGIN
 			started_at timestamptz NOT NULL,
 			finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 			settled_on text NOT NULL,
-			digest bytea NOT NULL REFERENCES %1$I.ruleset_used,
+			digest bytea NOT NULL,
 			actor text NOT NULL DEFAULT settle.actor(%3$L),
 			tickets bigint NOT NULL,
 			lines bigint NOT NULL,
