@@ -36,6 +36,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make bench-close   figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
 #: make bench-desk    what the desk costs while people work, and settling beside it
+#: make bench-report  what reports cost, whatever the number of tickets
 #: make report BOOK=name FILE=page.html  the page of a book of your database, see docs/report/README.md
 #: make check-report  the page of a private server's books, in a browser
 #: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
@@ -44,7 +45,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk bench-report vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -67,6 +68,8 @@ bench-connect: stage
 	@test/bench/core connect
 bench-desk: stage
 	@test/bench/core desk
+bench-report: stage
+	@test/bench/core report
 
 report:
 	@src/report/page/report '$(BOOK)' '$(FILE)' $(BOUNDS)
