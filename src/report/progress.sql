@@ -24,13 +24,17 @@ BEGIN
 		COMMENT ON TABLE %1$I.party_total IS 'sums of the folded sheets by party, period, rule version and the tally that the lines add to; read <book>.progress, which adds what is not folded yet';
 
 		CREATE VIEW %1$I.party_figure AS
-			SELECT sh.sheet_id, sh.run_id, side.party_id, sh.period, l.rule_id, side.owner_id, coalesce(r.unit, sh.currency) AS unit, l.count AS tickets, side.amount
+			SELECT
+				sh.sheet_id, sh.run_id,
+				CASE WHEN side.receives THEN l.payee_id ELSE l.payer_id END AS party_id,
+				sh.period, l.rule_id,
+				CASE WHEN side.receives OR l.owner_id = l.payer_id THEN l.owner_id END AS owner_id,
+				coalesce(r.unit, sh.currency) AS unit, l.count AS tickets,
+				CASE WHEN side.receives THEN l.amount ELSE -l.amount END AS amount
 			FROM %1$I.sheet AS sh
 			CROSS JOIN LATERAL settle._unpack(sh.lines) AS l
-			CROSS JOIN LATERAL (VALUES
-				(l.payee_id, l.amount, l.owner_id), (l.payer_id, -l.amount, CASE WHEN l.owner_id = l.payer_id THEN l.owner_id END)
-			) AS side (party_id, amount, owner_id)
 			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
+			CROSS JOIN (VALUES (true), (false)) AS side (receives)
 			WHERE l.payer_id <> l.payee_id;
 		COMMENT ON VIEW %1$I.party_figure IS 'one row a side of a line: what it adds to the sums of its party; tickets is 1 where a ticket comes to have the line, -1 where it has it no more. Whoever receives has the owner of the tally, who pays only if it is he';
 	$tables$, book);
@@ -52,18 +56,19 @@ CREATE FUNCTION settle._create_progress_views(book name, digits integer) RETURNS
 AS $function$
 DECLARE
 	own_party text := format('(SELECT settle.own_parties(%L::regnamespace))::text[]', quote_ident(book));
+	own text := format('WITH own AS MATERIALIZED (SELECT p.party_id FROM %I.party AS p WHERE p.party = ANY (%s))', book, own_party);
 	-- the sheets that name a party of his, by what party_delta knows; as an array, which the planner supposes to be short, and a range that it supposes to be narrow
 	own_sheets text := $sql$
 		unnest(ARRAY(
 			SELECT unnest(d.sheets)
-			FROM %1$I.party AS me JOIN %1$I.party_delta AS d ON d.party_id = me.party_id
-			WHERE me.party = ANY (%2$s) AND d.sheets IS NOT NULL AND %3$s
+			FROM own JOIN %1$I.party_delta AS d ON d.party_id = own.party_id
+			WHERE d.sheets IS NOT NULL AND %2$s
 			UNION
 			SELECT s.sheet_id
 			FROM (
 				SELECT DISTINCT d.run_id, d.period
-				FROM %1$I.party AS me JOIN %1$I.party_delta AS d ON d.party_id = me.party_id
-				WHERE me.party = ANY (%2$s) AND d.sheets IS NULL AND %3$s
+				FROM own JOIN %1$I.party_delta AS d ON d.party_id = own.party_id
+				WHERE d.sheets IS NULL AND %2$s
 			) AS m
 			CROSS JOIN LATERAL (
 				SELECT sh.sheet_id FROM %1$I.sheet AS sh WHERE sh.run_id BETWEEN m.run_id AND m.run_id AND sh.period = m.period OFFSET 0
@@ -74,16 +79,14 @@ DECLARE
 	-- sums of his parties, and of all
 	own_sums text := format($sql$
 		SELECT t.party_id, t.period, t.rule_id, t.owner_id, t.unit, t.tickets, t.amount
-		FROM %1$I.party AS me JOIN %1$I.party_total AS t ON t.party_id = me.party_id
-		WHERE me.party = ANY (%2$s)
+		FROM own JOIN %1$I.party_total AS t ON t.party_id = own.party_id
 		UNION ALL
 		SELECT f.party_id, f.period, f.rule_id, f.owner_id, f.unit, f.tickets, f.amount
-		FROM %3$s
+		FROM %2$s
 		CROSS JOIN LATERAL (SELECT x.* FROM %1$I.party_figure AS x WHERE x.sheet_id = mine.sheet_id OFFSET 0) AS f
 		JOIN %1$I.unfolded AS u ON u.run_id = f.run_id AND f.sheet_id >= u.first_sheet
-		JOIN %1$I.party AS me ON me.party_id = f.party_id
-		WHERE me.party = ANY (%2$s)
-	$sql$, book, own_party, format(own_sheets, book, own_party, waits));
+		JOIN own ON own.party_id = f.party_id
+	$sql$, book, format(own_sheets, book, waits));
 	all_sums text := format($sql$
 		SELECT t.party_id, t.period, t.rule_id, t.owner_id, t.unit, t.tickets, t.amount
 		FROM %1$I.party_total AS t
@@ -150,7 +153,7 @@ BEGIN
 	EXECUTE format('CREATE VIEW %I.progress AS %s', book, format(progress, book, digits, all_sums,
 		'rank() OVER kind AS rank, count(*) OVER (PARTITION BY c.period, c.component, c.unit, p.kind) AS ranked_of')
 		|| ' WINDOW kind AS (PARTITION BY c.period, c.component, c.unit, p.kind ORDER BY c.amount DESC)');
-	EXECUTE format('CREATE VIEW %I.my_progress WITH (security_barrier) AS %s', book, format(progress, book, digits, own_sums, 'o.rank, o.ranked_of')
+	EXECUTE format('CREATE VIEW %I.my_progress WITH (security_barrier) AS %s %s', book, own, format(progress, book, digits, own_sums, 'o.rank, o.ranked_of')
 		|| format($sql$
 			LEFT JOIN LATERAL (
 				SELECT 1 + count(*) FILTER (WHERE y.amount > c.amount) AS rank, count(*) AS ranked_of
@@ -168,6 +171,7 @@ BEGIN
 
 	EXECUTE format($view$
 		CREATE VIEW %1$I.my_items WITH (security_barrier) AS
+			%5$s
 			SELECT
 				me.party,
 				so.source::text AS source,
@@ -181,7 +185,7 @@ BEGIN
 				other.party AS other_party,
 				l.base::numeric(24,6) AS base,
 				l.factor::numeric(24,6) AS factor,
-				side.amount::numeric(18,%2$s) AS amount,
+				(CASE WHEN side.receives THEN l.amount ELSE -l.amount END)::numeric(18,%2$s) AS amount,
 				coalesce(r.unit, sh.currency) AS unit,
 				sh.project::text AS project,
 				sh.region::text AS region,
@@ -191,11 +195,12 @@ BEGIN
 			CROSS JOIN LATERAL (SELECT x.* FROM %1$I.sheet AS x WHERE x.sheet_id = mine.sheet_id OFFSET 0) AS sh
 			JOIN %1$I.source AS so ON so.source_id = sh.source_id
 			CROSS JOIN LATERAL settle._unpack(sh.lines) AS l
-			CROSS JOIN LATERAL (VALUES (l.payee_id, l.payer_id, l.amount), (l.payer_id, l.payee_id, -l.amount)) AS side (party_id, other_id, amount)
 			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
-			JOIN %1$I.party AS me ON me.party_id = side.party_id
-			JOIN %1$I.party AS other ON other.party_id = side.other_id
-			WHERE me.party = ANY (%4$s) AND l.payer_id <> l.payee_id
+			CROSS JOIN (VALUES (true), (false)) AS side (receives)
+			JOIN own ON own.party_id = CASE WHEN side.receives THEN l.payee_id ELSE l.payer_id END
+			JOIN %1$I.party AS me ON me.party_id = own.party_id
+			JOIN %1$I.party AS other ON other.party_id = CASE WHEN side.receives THEN l.payer_id ELSE l.payee_id END
+			WHERE l.payer_id <> l.payee_id
 			OFFSET 0;
 
 		CREATE VIEW %1$I.my_statement WITH (security_barrier) AS
@@ -221,7 +226,7 @@ BEGIN
 			FROM %1$I.statement_item AS i
 			WHERE i.party = ANY (%4$s)
 			OFFSET 0;
-	$view$, book, digits, format(own_sheets, book, own_party, 'true'), own_party);
+	$view$, book, digits, format(own_sheets, book, 'true'), own_party, own);
 
 	EXECUTE format($comments$
 		COMMENT ON VIEW %1$I.progress IS 'one row a party, period, component and unit: what it has earned, how far it is along the tiers and what the next one needs and would bring; what its tallies owe beyond their tickets, and what corrections gain or lose by rates, is in it';
