@@ -56,6 +56,11 @@ SELECT source, ticket_key, project, region, currency, revenue, cost, payout, pro
 SELECT sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, sum(profit) AS profit FROM settle.drill('figures', '', '', '2025-11-01', 'CNY');
 SELECT kind, name, payer, payee, base, amount FROM settle.explain('figures', 'ticket', 'T2') WHERE kind = 'line';
 
+-- how often each rule applied, who bears what, what parties are owed
+SELECT rule_code, period, unit, hits, tickets, rate, amount, is_off FROM figures.rule_activity ORDER BY rule_code COLLATE "C", period, unit;
+SELECT payer, side, component, period, unit, amount, total, share FROM figures.cost_share ORDER BY component COLLATE "C", period, payer COLLATE "C";
+SELECT party, side, unit, earned, paid, owed, due, held, carried, unstated FROM figures.party_balance ORDER BY party COLLATE "C", unit;
+
 -- the lines of one party, found without reading all sheets
 SELECT ticket_key, component, payer, payee, amount, unit FROM settle.lines_of('figures', 'staff:1001');
 SELECT ticket_key, period, component, amount FROM settle.lines_of('figures', 'staff:1002', '[2025-11-01,2025-12-01)') WHERE unit = 'CNY';

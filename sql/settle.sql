@@ -30,7 +30,7 @@ SELECT * FROM shop.tally;
 -- again: nothing is pending, nothing is posted
 SELECT * FROM settle.run('shop');
 -- a column that no rule reads changes nothing either
-UPDATE shop.ticket SET channel = 'web' WHERE ticket_id = 'T1';
+UPDATE shop.ticket SET level = 'gold' WHERE ticket_id = 'T1';
 SELECT * FROM settle.run('shop');
 SELECT count(*) AS sheets FROM shop.sheet;
 

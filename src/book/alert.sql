@@ -43,7 +43,7 @@ COMMENT ON FUNCTION settle._create_alert_table(name) IS 'makes the table of aler
 CREATE FUNCTION settle._alert_level(kind text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE
-		WHEN kind OPERATOR(pg_catalog.=) ANY ('{due,"shared account","customer conflict"}'::pg_catalog.text[]) THEN 'info'
+		WHEN kind OPERATOR(pg_catalog.=) ANY ('{due,special,"shared account","customer conflict"}'::pg_catalog.text[]) THEN 'info'
 		WHEN kind OPERATOR(pg_catalog.=) ANY ('{escalated,max_correction,job,"job delay",audit}'::pg_catalog.text[]) THEN 'critical'
 		ELSE 'warning'
 	END;

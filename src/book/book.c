@@ -23,9 +23,12 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 /* ---- finding a book ---- */
 
@@ -57,7 +60,7 @@ static const Column columns_read[] = {
 	{"pending", "source_id", INT2OID}, {"pending", "ticket_key", TEXTOID, .nullable = true},
 	{"sheet", "sheet_id", INT8OID}, {"sheet", "source_id", INT2OID}, {"sheet", "ticket_key", TEXTOID}, {"sheet", "revision", INT4OID}, {"sheet", "run_id", INT8OID},
 	{"sheet", "ticket_time", TIMESTAMPTZOID}, {"sheet", "period", DATEOID}, {"sheet", "corrects_period", DATEOID, .nullable = true},
-	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true},
+	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true}, {"sheet", "channel", TEXTOID, .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
 	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"}, {"sheet", "inputs", BYTEAOID, .nullable = true},
 	{"run", "input_names", JSONBOID, .nullable = true},
@@ -88,44 +91,75 @@ column_type(const Column *column)
 	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(column->type_name), ObjectIdGetDatum(schema));
 }
 
-static void
-check_table(const SettleBook *book, const char *table, Oid relid)
+/* A table that was in order, by the identifier that its row type had then. */
+typedef struct CheckedTable
 {
-	char		kind = get_rel_relkind(relid);
+	Oid			relid;
+	uint64		row_type;
+} CheckedTable;
 
+#define CHECKED_TABLES	4096
+
+static HTAB *checked_tables = NULL;
+
+static CheckedTable *
+checked_table(Oid relid)
+{
+	CheckedTable *checked;
+	bool		found;
+
+	if (checked_tables != NULL && hash_get_num_entries(checked_tables) >= CHECKED_TABLES)
+	{
+		hash_destroy(checked_tables);
+		checked_tables = NULL;
+	}
+	if (checked_tables == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(CheckedTable), .hcxt = CacheMemoryContext};
+
+		checked_tables = hash_create("scrm_settle tables", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	checked = hash_search(checked_tables, &relid, HASH_ENTER, &found);
+	if (!found)
+		checked->row_type = 0;
+	return checked;
+}
+
+/*
+ * Raises 42704 where a table is not as a book has it, which is looked up from
+ * the given place of columns_read on.  It is locked against ALTER until the end
+ * of the transaction.
+ */
+static void
+check_table(const SettleBook *book, const char *table, int first)
+{
+	Oid			relid = get_relname_relid(table, book->schema);
+	char		kind = '\0';
+	uint64		row_type;
+	CheckedTable *checked;
+
+	if (OidIsValid(relid))
+	{
+		LockRelationOid(relid, AccessShareLock);
+		kind = get_rel_relkind(relid);
+	}
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("schema \"%s\" is not a book", book->label),
 				 errdetail("It has no table \"%s\".", table),
 				 errhint("settle.create_book makes one; settle.books() lists those that exist.")));
-}
-
-/*
- * Raises 42704 where a schema does not have the tables of a book.  They are
- * locked against ALTER until the end of the transaction.
- */
-static void
-check_tables(const SettleBook *book)
-{
-	const char *table = "";
-	Oid			relid = InvalidOid;
-
-	for (int i = 0; i < lengthof(columns_read); i++)
+	row_type = assign_record_type_identifier(get_rel_type_id(relid), -1);
+	checked = checked_table(relid);
+	if (checked->row_type == row_type)
+		return;
+	for (int i = first; i < lengthof(columns_read); i++)
 	{
 		const Column *column = &columns_read[i];
 		HeapTuple	tuple;
 		Form_pg_attribute a;
 
-		if (strcmp(table, column->table) != 0)
-		{
-			table = column->table;
-			relid = get_relname_relid(table, book->schema);
-			if (OidIsValid(relid))
-				LockRelationOid(relid, AccessShareLock);
-			check_table(book, table, relid);
-		}
-		if (column->name == NULL)
+		if (column->name == NULL || strcmp(table, column->table) != 0)
 			continue;
 		tuple = SearchSysCacheAttName(relid, column->name);
 		a = HeapTupleIsValid(tuple) ? (Form_pg_attribute) GETSTRUCT(tuple) : NULL;
@@ -136,10 +170,35 @@ check_tables(const SettleBook *book)
 					 errdetail("Column \"%s\" of its table \"%s\" is not as settle.create_book makes it.", column->name, table)));
 		ReleaseSysCache(tuple);
 	}
+	checked->row_type = row_type;
 }
 
-static SettleBook
-name_book(Oid schema)
+void
+settle_book_check_table(const SettleBook *book, const char *table)
+{
+	for (int i = 0; i < lengthof(columns_read); i++)
+		if (strcmp(columns_read[i].table, table) == 0)
+		{
+			check_table(book, table, i);
+			return;
+		}
+}
+
+void
+settle_book_check_tables(const SettleBook *book)
+{
+	const char *table = "";
+
+	for (int i = 0; i < lengthof(columns_read); i++)
+		if (strcmp(table, columns_read[i].table) != 0)
+		{
+			table = columns_read[i].table;
+			check_table(book, table, i);
+		}
+}
+
+SettleBook
+settle_book_unchecked(Oid schema)
 {
 	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
 	SettleBook	book;
@@ -159,18 +218,18 @@ name_book(Oid schema)
 SettleBook
 settle_book(Oid schema)
 {
-	SettleBook	book = name_book(schema);
+	SettleBook	book = settle_book_unchecked(schema);
 
-	check_tables(&book);
+	settle_book_check_tables(&book);
 	return book;
 }
 
 SettleBook
 settle_book_for_sql(Oid schema)
 {
-	SettleBook	book = name_book(schema);
+	SettleBook	book = settle_book_unchecked(schema);
 
-	check_table(&book, "book", get_relname_relid("book", schema));
+	settle_book_check_table(&book, "book");
 	return book;
 }
 
@@ -195,6 +254,7 @@ settle_book_enter(const SettleBook *book)
 	SettleIdentity identity;
 
 	identity.keeps_plans = settle_book_begin_plans(false);
+	identity.unchecked = settle_book_check_later(NULL);
 	GetUserIdAndSecContext(&identity.user, &identity.security_context);
 	SetUserIdAndSecContext(book->owner, identity.security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	/* row_security and search_path are part of the pinned environment */
@@ -210,6 +270,7 @@ void
 settle_book_leave(SettleIdentity identity)
 {
 	(void) settle_book_begin_plans(identity.keeps_plans);
+	(void) settle_book_check_later(identity.unchecked);
 	settle_env_leave(identity.nestlevel);
 	SetUserIdAndSecContext(identity.user, identity.security_context);
 }

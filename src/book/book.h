@@ -26,10 +26,20 @@ typedef struct SettleIdentity
 	int			security_context;
 	int			nestlevel;
 	bool		keeps_plans;
+	const struct SettleBook *unchecked;
 } SettleIdentity;
 
 /* Finds a book by its schema.  Raises 42704 where the schema is no book. */
 extern SettleBook settle_book(Oid schema);
+
+/*
+ * Finds it without a look at its tables: each of them is to be checked before it
+ * is used, or all of them by the first statement that runs after check_later.
+ */
+extern SettleBook settle_book_unchecked(Oid schema);
+extern void settle_book_check_table(const SettleBook *book, const char *table);
+extern void settle_book_check_tables(const SettleBook *book);
+extern const SettleBook *settle_book_check_later(const SettleBook *book);
 
 /*
  * The same for code that asks the tables in SQL only, and takes no value from
@@ -117,6 +127,7 @@ extern void settle_book_at_once(const SettleBook *book, bool at_once);
  * and leave alone.
  */
 extern void settle_book_keep_plans(void);
+extern bool settle_book_asks_little(void);
 extern bool settle_book_begin_plans(bool keeps);
 
 /*
@@ -124,6 +135,7 @@ extern bool settle_book_begin_plans(bool keeps);
  * remembered by revision and stays valid until the end of the transaction.
  */
 extern const SettleRuleset *settle_book_ruleset(const SettleBook *book);
+extern const SettleRuleset *settle_book_ruleset_of(const SettleBook *book, int64 revision);
 extern const SettleRuleset *settle_book_ruleset_seen(const SettleBook *book);
 
 /*

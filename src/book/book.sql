@@ -106,7 +106,16 @@ BEGIN
 			hold_window interval NOT NULL DEFAULT '30 days' CHECK (hold_window > interval '0'),
 			duty_manager text CHECK (duty_manager <> ''),
 			alert_platform text CHECK (alert_platform <> ''),
+			norm_days integer NOT NULL DEFAULT 180 CHECK (norm_days > 0),
+			norm_tickets integer NOT NULL DEFAULT 10 CHECK (norm_tickets > 0),
+			repeat_days integer NOT NULL DEFAULT 30 CHECK (repeat_days > 0),
+			special_days integer NOT NULL DEFAULT 365 CHECK (special_days > 0),
 			show_rank boolean NOT NULL DEFAULT false,
+			alert_tickets integer NOT NULL DEFAULT 100 CHECK (alert_tickets > 0),
+			rate_factor numeric DEFAULT 3 CHECK (rate_factor > 0),
+			margin_bound numeric CHECK (margin_bound <= 1),
+			quarantine_limit integer DEFAULT 100 CHECK (quarantine_limit > 0),
+			job_delay interval DEFAULT '15 minutes' CHECK (job_delay > interval '0'),
 			check_in_radius numeric NOT NULL DEFAULT 500 CHECK (check_in_radius > 0 AND check_in_radius < 'Infinity'),
 			place_days integer NOT NULL DEFAULT 90 CHECK (place_days > 0),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
@@ -121,9 +130,18 @@ BEGIN
 		COMMENT ON COLUMN %1$I.book.hold_share IS 'share of the tickets that were late in the last hold_window whose escalation may be held by hand';
 		COMMENT ON COLUMN %1$I.book.duty_manager IS 'who gets what is late of tickets whose worker has no manager, or that have none';
 		COMMENT ON COLUMN %1$I.book.alert_platform IS 'platform to which alerts of deadlines are sent; null: none';
+		COMMENT ON COLUMN %1$I.book.norm_days IS 'what was done in so many days says what is usual in a project and for a type of tickets';
+		COMMENT ON COLUMN %1$I.book.norm_tickets IS 'fewer tickets than this say nothing of what is usual';
+		COMMENT ON COLUMN %1$I.book.repeat_days IS 'a ticket of the same customer and project within so many days is another visit for the same matter';
+		COMMENT ON COLUMN %1$I.book.special_days IS 'how long a special ticket stands against its customer and project once it is over';
 		COMMENT ON COLUMN %1$I.book.show_rank IS 'whether my_progress says the place of a party among those of its kind';
 		COMMENT ON COLUMN %1$I.book.check_in_radius IS 'metres around the place of a ticket within which somebody who checks in is there, unless its type says otherwise';
 		COMMENT ON COLUMN %1$I.book.place_days IS 'so many days after a check-in the point where it was is taken away';
+		COMMENT ON COLUMN %1$I.book.alert_tickets IS 'a rate or margin of fewer tickets in a period raises no alert';
+		COMMENT ON COLUMN %1$I.book.rate_factor IS 'by how many times its spread the rate of a rule differs from its past when it is far off; null: none is';
+		COMMENT ON COLUMN %1$I.book.margin_bound IS 'a fraction: where the margin of a cell of the first levels is less there is an alert; null: nobody asks';
+		COMMENT ON COLUMN %1$I.book.quarantine_limit IS 'with so many payloads of a platform quarantined within a day there is an alert; null: nobody asks';
+		COMMENT ON COLUMN %1$I.book.job_delay IS 'with a step of settle.tick delayed by more there is an alert; null: nobody asks';
 		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
 
 		CREATE TABLE %1$I.access (
@@ -211,12 +229,18 @@ BEGIN
 	PERFORM settle._create_deadline_tables(book);
 	PERFORM settle._create_watch_tables(book);
 	PERFORM settle._create_board_view(book);
+	PERFORM settle._create_figure_tables(book);
+	PERFORM settle._create_special_tables(book);
+	PERFORM settle._create_service_tables(book);
 	PERFORM settle._create_label_table(book);
 	PERFORM settle._create_total_tables(book);
 	PERFORM settle._create_party_total_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_figure_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_progress_views(book, greatest(2, settle._minor_units(currency)));
+	PERFORM settle._create_activity_tables(book);
+	PERFORM settle._create_activity_views(book, greatest(2, settle._minor_units(currency)));
+	PERFORM settle._create_balance_view(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',
@@ -230,7 +254,7 @@ BEGIN
 	EXECUTE format('CREATE TRIGGER rules_changed AFTER UPDATE OF time_zone, currency, period ON %1$I.book FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER rules_changed', book);
 
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
-		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region',
+		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region', channel => 'channel',
 		revenue => 'amount', cost => 'cost', tax => 'tax', currency => 'currency',
 		order_ref => 'order_ref', rework_of => 'rework_of');
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'period', format('%I.party_period', book)::regclass,

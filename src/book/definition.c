@@ -153,7 +153,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {
 		"source", "relation", "key", "ready_at", "rules_at", "period_at", "project", "region",
-		"revenue", "cost", "tax", "currency", "reverses", "on_delete", "order_ref", "rework_of"
+		"revenue", "cost", "tax", "currency", "reverses", "on_delete", "order_ref", "rework_of", "channel"
 	};
 	Oid			types[lengthof(names)];
 	Datum		args[lengthof(names)];

@@ -14,7 +14,7 @@ BEGIN
 			source name NOT NULL UNIQUE,
 			relation regclass,
 			key text, ready_at text, rules_at text, period_at text,
-			project text, region text, revenue text, cost text, tax text, currency text,
+			project text, region text, channel text, revenue text, cost text, tax text, currency text,
 			reverses text, order_ref text, rework_of text,
 			on_delete text NOT NULL DEFAULT 'hold' CHECK (on_delete IN ('hold', 'reverse', 'ignore'))
 		);
@@ -119,7 +119,8 @@ CREATE FUNCTION settle.add_source(
 	reverses text DEFAULT NULL,
 	on_delete text DEFAULT 'hold',
 	order_ref text DEFAULT NULL,
-	rework_of text DEFAULT NULL
+	rework_of text DEFAULT NULL,
+	channel text DEFAULT NULL
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_add_source' LANGUAGE C;
 COMMENT ON FUNCTION settle.add_source IS
 	'lets the book settle a relation; all but relation and on_delete are SQL expressions over its columns; a null ready_at means not ready yet, and a row that reverses names the ticket that it takes back';

@@ -47,6 +47,9 @@ bool		settle_book_reads_only = false;
 static bool keeps_plans = false;
 static HTAB *kept_plans = NULL;
 
+/* A book whose tables nobody has looked at yet; of the code that runs now. */
+static const SettleBook *unchecked = NULL;
+
 bool
 settle_book_begin_plans(bool keeps)
 {
@@ -56,10 +59,35 @@ settle_book_begin_plans(bool keeps)
 	return before;
 }
 
+const SettleBook *
+settle_book_check_later(const SettleBook *book)
+{
+	const SettleBook *before = unchecked;
+
+	unchecked = book;
+	return before;
+}
+
+static void
+check_now(void)
+{
+	const SettleBook *book = unchecked;
+
+	unchecked = NULL;
+	if (book != NULL)
+		settle_book_check_tables(book);
+}
+
 void
 settle_book_keep_plans(void)
 {
 	keeps_plans = true;
+}
+
+bool
+settle_book_asks_little(void)
+{
+	return keeps_plans;
 }
 
 static void
@@ -187,7 +215,10 @@ static int
 execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, bool read_only)
 {
 	MemoryContext old = CurrentMemoryContext;
-	int			result = keeps_plans
+	int			result;
+
+	check_now();
+	result = keeps_plans
 		? SPI_execute_plan(plan_of_text(sql, nargs, types), values, nulls, read_only, 0)
 		: SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0);
 
@@ -219,6 +250,7 @@ settle_book_query(const char *sql, int nargs, Oid *types, Datum *values, bool re
 Portal
 settle_book_open(const char *sql, int nargs, Oid *types, Datum *values)
 {
+	check_now();
 	return keeps_plans
 		? SPI_cursor_open(NULL, plan_of_text(sql, nargs, types), values, NULL, settle_book_reads_only)
 		: SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, settle_book_reads_only, 0);

@@ -1,6 +1,6 @@
 /*
  * progress.c
- *		How far a long operation on a book is: settle.stat_progress.
+ *		How far a long operation on a book is: settle.stat_progress().
  *
  * PostgreSQL knows no commands but its own in pg_stat_progress_*, so ours is
  * shown as a COPY of no table, told apart by a number in the last parameter.

@@ -47,7 +47,7 @@ read_rules(const SettleBook *book, Datum during, Datum packs, Datum since, bool 
 		"'format', 1, 'time_zone', b.time_zone, 'currency', b.currency, 'period', b.period, "
 		"'sources', (SELECT jsonb_object_agg(s.source, jsonb_strip_nulls(jsonb_build_object("
 		"'key', s.key, 'ready_at', s.ready_at, 'rules_at', s.rules_at, 'period_at', s.period_at, "
-		"'project', s.project, 'region', s.region, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
+		"'project', s.project, 'region', s.region, 'channel', s.channel, 'revenue', s.revenue, 'cost', s.cost, 'tax', s.tax, "
 		"'currency', s.currency, 'reverses', s.reverses, 'order_ref', s.order_ref, 'rework_of', s.rework_of))) "
 		"FROM %1$s.source AS s WHERE s.relation IS NOT NULL), "
 		"'choices', (SELECT jsonb_object_agg(c.choice, CASE WHEN k.label IS NULL THEN to_jsonb(c.policy) "
@@ -187,6 +187,24 @@ static ReadRuleset read_rulesets[MAX_READ];
 static uint64 read_counter = 0;
 
 /*
+ * Finds rules that were read; NULL where these were not.
+ */
+static const SettleRuleset *
+find_read(const SettleBook *book, int64 revision)
+{
+	for (int i = 0; i < MAX_READ; i++)
+	{
+		ReadRuleset *r = &read_rulesets[i];
+
+		if (r->ruleset == NULL || r->schema != book->schema || r->revision != revision)
+			continue;
+		r->last_use = ++read_counter;
+		return r->ruleset;
+	}
+	return NULL;
+}
+
+/*
  * Reads the rules, unless the revision that it sees was read already.
  */
 static const SettleRuleset *
@@ -195,6 +213,7 @@ read_ruleset(const SettleBook *book, bool read_only)
 	int64		revision;
 	bool		isnull;
 	ReadRuleset *place = &read_rulesets[0];
+	const SettleRuleset *read;
 	SettleRuleset *ruleset;
 
 	if (settle_book_query(psprintf("SELECT b.rule_revision FROM %s.book AS b", book->name), 0, NULL, NULL, read_only) != 1)
@@ -203,18 +222,12 @@ read_ruleset(const SettleBook *book, bool read_only)
 				 errmsg("book \"%s\" has lost its settings", book->label),
 				 errhint("The table book of a book holds exactly one row.")));
 	revision = DatumGetInt64(settle_spi_datum(0, 1, &isnull));
-	for (int i = 0; i < MAX_READ; i++)
-	{
-		ReadRuleset *r = &read_rulesets[i];
-
-		if (r->ruleset != NULL && r->schema == book->schema && r->revision == revision)
-		{
-			r->last_use = ++read_counter;
-			return r->ruleset;
-		}
-		if (r->last_use < place->last_use)
-			place = r;
-	}
+	read = find_read(book, revision);
+	if (read != NULL)
+		return read;
+	for (int i = 1; i < MAX_READ; i++)
+		if (read_rulesets[i].last_use < place->last_use)
+			place = &read_rulesets[i];
 	ruleset = read_rules(book, (Datum) 0, (Datum) 0, (Datum) 0, read_only);
 	/* an older value may still be in use further up; the transaction's memory keeps it */
 	if (place->ruleset != NULL)
@@ -240,6 +253,14 @@ const SettleRuleset *
 settle_book_ruleset(const SettleBook *book)
 {
 	return read_ruleset(book, settle_book_reads_only);
+}
+
+const SettleRuleset *
+settle_book_ruleset_of(const SettleBook *book, int64 revision)
+{
+	const SettleRuleset *read = find_read(book, revision);
+
+	return read != NULL ? read : settle_book_ruleset(book);
 }
 
 const SettleRuleset *

@@ -285,7 +285,7 @@ write_verdicts(Ingest *ingest)
 		ingest->mapped[i].verdict = verdict_on(ingest, &ingest->mapped[i]);
 		ingest->counts[ingest->mapped[i].verdict]++;
 	}
-	if (!settle_update_rows(staging, columns, NVERDICT_COLUMNS, verdict_values, ingest, ingest->npayloads))
+	if (settle_update_rows(staging, columns, NVERDICT_COLUMNS, verdict_values, ingest, ingest->npayloads) < 0)
 		update_verdicts(ingest);
 }
 

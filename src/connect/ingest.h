@@ -5,6 +5,7 @@
 #ifndef SETTLE_INGEST_H
 #define SETTLE_INGEST_H
 
+#include "book/rows.h"
 #include "connect/connect.h"
 
 #include "executor/spi.h"
@@ -41,11 +42,5 @@ extern int	settle_column_number(TupleDesc desc, const char *name);
 
 /* erased.c */
 extern void settle_forget_erased(Ingest *ingest);
-
-/* bulk.c */
-typedef void (*SettleRowValues) (int row, ItemPointer place, Datum *values, bool *nulls, void *arg);
-
-extern bool settle_insert_rows(Oid relid, HeapTuple *rows, int n);
-extern bool settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues values, void *arg, int n);
 
 #endif							/* SETTLE_INGEST_H */

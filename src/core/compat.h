@@ -51,6 +51,12 @@ extern int no_such_variable
 	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define settle_index_beginscan(table, index, snapshot, nkeys)	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define settle_index_beginscan(table, index, snapshot, nkeys)	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
 /* whether somebody may look into a schema */
 #if PG_VERSION_NUM >= 160000
 #define settle_may_use_schema(schema, user)	(object_aclcheck(NamespaceRelationId, schema, user, ACL_USAGE) == ACLCHECK_OK)

@@ -62,7 +62,7 @@ CREATE FUNCTION settle._subjects_of(book regnamespace, person text, reason text)
 AS $function$
 DECLARE
 	subjects text[];
-	of_ticket boolean;
+	is_known boolean;
 BEGIN
 	PERFORM settle._vet_look(person, reason);
 	IF person ~ '^customer:[0-9]{1,18}$' THEN
@@ -88,17 +88,18 @@ BEGIN
 		$sql$, book) INTO subjects USING person;
 	END IF;
 	IF subjects IS NULL THEN
-		EXECUTE format('SELECT EXISTS (SELECT FROM %s.ticket AS t WHERE t.customer = $1 AND t.type IS NOT NULL)', book) INTO of_ticket USING person;
-		IF NOT of_ticket THEN
+		EXECUTE format('SELECT EXISTS (SELECT FROM %1$s.ticket AS t WHERE t.customer = $1 AND t.type IS NOT NULL) OR EXISTS (SELECT FROM %1$s.check_in AS c WHERE c.actor = $1)', book)
+			INTO is_known USING person;
+		IF NOT is_known THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" knows no person "%s"', book, settle.mask_text(person)),
-				HINT = 'Name a customer, as customer:88, a subject, as taobao:order:4400000000000000017, or the customer of a ticket.';
+				HINT = 'Name a customer, as customer:88, a subject, as taobao:order:4400000000000000017, the customer of a ticket, or who checked in for one.';
 		END IF;
 		subjects := '{}';
 	END IF;
 	RETURN subjects;
 END
 $function$;
-COMMENT ON FUNCTION settle._subjects_of(regnamespace, text, text) IS 'the subjects of a person, who is named by a customer or by a subject, none of one whom only tickets of the desk name; raises 42704 where nobody is known by that name';
+COMMENT ON FUNCTION settle._subjects_of(regnamespace, text, text) IS 'the subjects of a person, who is named by a customer or by a subject, none of one whom only tickets of the desk name, or who checked in for them; raises 42704 where nobody is known by that name';
 
 CREATE FUNCTION settle._codes_of(book regnamespace, subjects text[]) RETURNS text[]
 	LANGUAGE plpgsql STABLE
@@ -405,7 +406,7 @@ CREATE FUNCTION settle.erase_person(
 	OUT subjects bigint, OUT persons bigint, OUT texts bigint, OUT keys bigint, OUT bodies bigint, OUT messages bigint
 ) AS 'MODULE_PATHNAME', 'settle_as_admin' LANGUAGE C;
 COMMENT ON FUNCTION settle.erase_person(regnamespace, text, text) IS
-	'takes away for ever what is personal of a customer (customer:88, or as tickets name him) or a subject (taobao:order:4400000000000000017); orders, amounts, sheets and seals stay';
+	'takes away for ever what is personal of a customer (customer:88, or as tickets name him) or a subject (taobao:order:4400000000000000017), and where one of the staff (staff:7) checked in; orders, amounts, sheets and seals stay';
 
 CREATE FUNCTION settle._erase_person(
 	book regnamespace, person text, reason text,

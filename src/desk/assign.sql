@@ -1,16 +1,5 @@
 -- assign: which team a ticket goes to, and who of it does the work
 
-/*
- * A decision of the book chooses the team of a ticket; of its members those who
- * have the skills, are at work and have room stand to choose, and the team's
- * strategy says who of them it is.
- *
- * Who counts somebody's open tickets must not count while another session gives
- * him one. So whoever gives tickets first locks the ticket, then the rows of
- * all he may choose from in staff_turn, in order of staff, and looks only then;
- * the row of who was chosen is changed, which refuses a snapshot that was taken
- * before (40001).
- */
 CREATE FUNCTION settle._create_assign_tables(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -125,154 +114,20 @@ $function$;
 COMMENT ON FUNCTION settle._create_assign_tables(name) IS 'makes the tables of teams, their working times and who was given which ticket';
 
 CREATE FUNCTION settle._team_of(book regnamespace, ticket_id text, OUT team text, OUT skills text[])
-	LANGUAGE plpgsql STABLE
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	of_type text;
-	of_decision name;
-	said jsonb;
-	known boolean;
-BEGIN
-	EXECUTE format($sql$
-		SELECT t.type, y.decision, settle.decide($1, y.decision, t, 'ticket')
-		FROM %1$s.ticket AS t LEFT JOIN %1$s.type_team AS y ON y.type = t.type WHERE t.ticket_id = $2
-	$sql$, book) INTO of_type, of_decision, said USING book, ticket_id;
-	IF of_decision IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('tickets of type "%s" go to no team', of_type),
-			HINT = format('A row of %s.type_team names the decision that chooses one.', book);
-	END IF;
-	team := CASE jsonb_typeof(said) WHEN 'string' THEN said #>> '{}' WHEN 'object' THEN said ->> 'team' END;
-	IF team IS NULL OR jsonb_typeof(said) = 'object' AND said @? 'strict $.skills ? (@.type() != "array" || exists (@[*] ? (@.type() != "string")))' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = format('decision "%s" gives %s for ticket "%s", which is no team', of_decision, coalesce(said::text, 'nothing'), ticket_id),
-			HINT = 'It gives the name of a team, or an object with "team" and a list "skills".';
-	END IF;
-	EXECUTE format('SELECT EXISTS (SELECT FROM %s.team AS m WHERE m.team = $1)', book) INTO known USING team;
-	IF NOT known THEN
-		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = format('decision "%s" gives team "%s" for ticket "%s", which does not exist', of_decision, team, ticket_id);
-	END IF;
-	skills := ARRAY(SELECT e.skill FROM jsonb_array_elements_text(CASE jsonb_typeof(said) WHEN 'object' THEN said -> 'skills' END) AS e (skill));
-END
-$function$;
+	RETURNS record AS 'MODULE_PATHNAME', 'settle_team_of' LANGUAGE C STABLE STRICT;
 COMMENT ON FUNCTION settle._team_of(regnamespace, text) IS 'the team that a decision chooses for a ticket, and the skills that it asks for';
-
--- Working times from the day before an instant, whose shift may last, to a fortnight after it.
-CREATE FUNCTION settle._members_of(book regnamespace, team text, at timestamptz, ticket_id text)
-	RETURNS TABLE (staff text, skills text[], weight numeric, capacity integer, place point, working tstzmultirange, open_tickets bigint, turn bigint)
-	LANGUAGE plpgsql STABLE
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-	RETURN QUERY EXECUTE format($sql$
-		WITH hours AS MATERIALIZED (
-			-- a clock that is put forward may skip the whole of a shift
-			SELECT h.staff, range_agg(tstzrange(least(h.starts, h.ends), h.ends)) AS shifts
-			FROM (
-				SELECT s.staff, (d.day + s.starts) AT TIME ZONE b.time_zone AS starts, (d.day + (s.ends <= s.starts)::integer + s.ends) AT TIME ZONE b.time_zone AS ends
-				FROM %1$s.book AS b
-				CROSS JOIN %1$s.shift AS s
-				CROSS JOIN LATERAL (SELECT ($2 AT TIME ZONE b.time_zone)::date + n AS day FROM generate_series(-1, 14) AS n) AS d
-				WHERE s.team = $1 AND extract(isodow FROM d.day) = ANY (s.weekdays)
-			) AS h
-			GROUP BY h.staff
-		)
-		SELECT m.staff, m.skills, m.weight, m.capacity, m.place,
-			coalesce(own.shifts, common.shifts, '{(,)}') - coalesce((SELECT range_agg(a.during) FROM %1$s.absence AS a WHERE a.staff = m.staff), '{}'),
-			(SELECT count(*) FROM %1$s.ticket AS t JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage
-				WHERE t.worker = m.staff AND t.type IS NOT NULL AND t.done_at IS NULL AND t.merged_into IS NULL AND NOT s.ready AND s.ends IS NULL AND t.ticket_id <> $3),
-			(SELECT max(a.assignment_id) FROM %1$s.assignment AS a WHERE a.team = m.team AND a.staff = m.staff)
-		FROM %1$s.team_member AS m
-		LEFT JOIN hours AS own ON own.staff = m.staff
-		LEFT JOIN hours AS common ON common.staff IS NULL
-		WHERE m.team = $1 AND m.valid @> $2
-	$sql$, book) USING team, at, coalesce(ticket_id, '');
-END
-$function$;
-COMMENT ON FUNCTION settle._members_of(regnamespace, text, timestamptz, text) IS 'the members of a team at an instant: when they work, how many tickets beside one they have open, and which assignment of the team was their last';
 
 CREATE FUNCTION settle._choose_staff(
 	book regnamespace, ticket_id text, team text, skills text[], at timestamptz, people text[] DEFAULT NULL,
 	OUT staff text, OUT strategy text, OUT open_before bigint, OUT capacity integer, OUT reason text, OUT until timestamptz
-)
-	LANGUAGE plpgsql STABLE
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	here point;
-	last text;
-	members bigint;
-	skilled bigint;
-	at_work bigint;
-	zone text;
-BEGIN
-	EXECUTE format('SELECT m.strategy, b.time_zone FROM %1$s.team AS m CROSS JOIN %1$s.book AS b WHERE m.team = $1', book) INTO strategy, zone USING team;
-	IF strategy = 'nearest' THEN
-		SELECT p.place INTO here FROM settle._places_of(book, ticket_id) AS p ORDER BY p.n LIMIT 1;
-	ELSIF strategy = 'same_as_last' THEN
-		EXECUTE format($sql$
-			SELECT o.worker FROM %1$s.ticket AS t JOIN %1$s.ticket AS o ON o.customer = t.customer
-			WHERE t.ticket_id = $1 AND o.ticket_id <> $1 AND o.type IS NOT NULL AND o.customer IS NOT NULL AND o.worker IS NOT NULL
-			ORDER BY o.opened_at DESC, o.ticket_id COLLATE "C" DESC LIMIT 1
-		$sql$, book) INTO last USING ticket_id;
-	END IF;
-	SELECT m.staff, m.open_tickets, m.capacity INTO staff, open_before, capacity
-	FROM settle._members_of(book, team, at, ticket_id) AS m
-	WHERE m.skills @> _choose_staff.skills AND m.working @> at AND (m.capacity IS NULL OR m.open_tickets < m.capacity) AND (people IS NULL OR m.staff = ANY (people))
-	ORDER BY coalesce(m.staff = last, false) DESC,
-		settle.distance_m(m.place, here) NULLS LAST,
-		CASE WHEN strategy <> 'round_robin' THEN round((m.open_tickets + 1) / m.weight, 12) END,
-		m.turn NULLS FIRST, m.staff COLLATE "C"
-	LIMIT 1;
-	IF staff IS NOT NULL THEN
-		RETURN;
-	END IF;
-
-	SELECT count(*), count(*) FILTER (WHERE m.skills @> _choose_staff.skills), count(*) FILTER (WHERE m.skills @> _choose_staff.skills AND m.working @> at),
-		min(lower(m.working * tstzmultirange(tstzrange(at, NULL)))) FILTER (WHERE m.skills @> _choose_staff.skills)
-	INTO members, skilled, at_work, until
-	FROM settle._members_of(book, team, at, ticket_id) AS m;
-	IF at_work > 0 OR skilled = 0 THEN
-		until := NULL;
-	END IF;
-	reason := CASE
-		WHEN members = 0 THEN format('team "%s" has no members', team)
-		WHEN skilled = 0 THEN format('nobody in team "%s" has the skills %s', team, array_to_string(skills, ', '))
-		WHEN at_work > 0 THEN format('all in team "%s" who could take it are at capacity', team)
-		WHEN until IS NULL THEN format('nobody in team "%s" who could take it is at work in the next fortnight', team)
-		ELSE format('nobody in team "%s" who could take it is at work until %s', team, to_char(until AT TIME ZONE zone, 'YYYY-MM-DD HH24:MI'))
-	END;
-END
-$function$;
+) RETURNS record AS 'MODULE_PATHNAME', 'settle_choose_staff' LANGUAGE C STABLE;
 COMMENT ON FUNCTION settle._choose_staff(regnamespace, text, text, text[], timestamptz, text[]) IS 'who of a team takes a ticket at an instant, among people where they are named; or why nobody does, and until when';
 
-CREATE FUNCTION settle._lock_staff(book regnamespace, people text[]) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-	EXECUTE format('INSERT INTO %s.staff_turn (staff) SELECT p FROM unnest($1) AS p GROUP BY p ORDER BY p COLLATE "C" ON CONFLICT DO NOTHING', book) USING people;
-	EXECUTE format('SELECT FROM %s.staff_turn AS s WHERE s.staff = ANY ($1) ORDER BY s.staff COLLATE "C" FOR NO KEY UPDATE', book) USING people;
-END
-$function$;
+CREATE FUNCTION settle._lock_staff(book regnamespace, people text[]) RETURNS void AS 'MODULE_PATHNAME', 'settle_lock_staff' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle._lock_staff(regnamespace, text[]) IS 'has nobody else give tickets to people until the end of the transaction';
 
-CREATE FUNCTION settle._give_ticket(book regnamespace, ticket_id text, staff text, team text, strategy text, open_before bigint, capacity integer) RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-	PERFORM settle._settle_at_once(book, true);
-	EXECUTE format('UPDATE %s.ticket AS t SET worker = $2 WHERE t.ticket_id = $1 AND t.worker IS DISTINCT FROM $2', book) USING ticket_id, staff;
-	PERFORM settle._settle_at_once(book, false);
-	EXECUTE format('UPDATE %s.staff_turn AS s SET turns = s.turns + 1 WHERE s.staff = $1', book) USING staff;
-	EXECUTE format('INSERT INTO %s.assignment (ticket_id, staff, team, strategy, open_before, capacity, actor) VALUES ($1, $2, $3, $4, $5, $6, $7)', book)
-		USING ticket_id, staff, team, strategy, open_before, capacity, settle.actor(book);
-	PERFORM settle._end_waiting(book, ticket_id);
-END
-$function$;
+CREATE FUNCTION settle._give_ticket(book regnamespace, ticket_id text, staff text, team text, strategy text, open_before bigint, capacity integer)
+	RETURNS void AS 'MODULE_PATHNAME', 'settle_give_ticket' LANGUAGE C;
 COMMENT ON FUNCTION settle._give_ticket(regnamespace, text, text, text, text, bigint, integer) IS 'gives a ticket to somebody whose row is locked, and notes how he was chosen';
 
 CREATE FUNCTION settle._note_waiting(book regnamespace, ticket_id text, team text, reason text, until timestamptz) RETURNS boolean
@@ -316,65 +171,9 @@ $function$;
 COMMENT ON FUNCTION settle._end_waiting(regnamespace, text) IS 'forgets, with their alerts, tickets that wait for nobody any more: one, or all';
 
 CREATE FUNCTION settle.assign_ticket(book regnamespace, ticket_id text, staff text DEFAULT NULL, reason text DEFAULT NULL)
-	RETURNS text AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
+	RETURNS text AS 'MODULE_PATHNAME', 'settle_assign_ticket' LANGUAGE C;
 COMMENT ON FUNCTION settle.assign_ticket(regnamespace, text, text, text) IS
 	'gives a ticket to somebody, or, where staff is null, to whom the strategy of its team chooses, unless somebody has chosen by hand; returns who has it, null where nobody could take it';
-
-CREATE FUNCTION settle._assign_ticket(book regnamespace, ticket_id text, staff text, reason text) RETURNS text
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-	had text;
-	in_stage text;
-	is_open boolean;
-	by_hand boolean;
-	goes record;
-	people text[];
-	chosen record;
-BEGIN
-	IF staff = '' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = format('nobody is named for ticket "%s"', ticket_id),
-			HINT = 'Without staff the strategy of its team chooses.';
-	END IF;
-	EXECUTE format('SELECT t.worker, t.stage FROM %s.ticket AS t WHERE t.ticket_id = $1 AND t.type IS NOT NULL FOR NO KEY UPDATE', book) INTO had, in_stage USING ticket_id;
-	IF in_stage IS NULL THEN
-		PERFORM settle._require_ticket(book, ticket_id);
-	END IF;
-	IF staff IS NOT NULL THEN
-		PERFORM settle._lock_staff(book, ARRAY[staff]);
-		PERFORM settle._give_ticket(book, ticket_id, staff, NULL, NULL, NULL, NULL);
-		RETURN staff;
-	END IF;
-
-	EXECUTE format($sql$
-		SELECT NOT s.ready AND s.ends IS NULL AND t.merged_into IS NULL, t.worker IS NOT NULL AND NOT coalesce(
-			(SELECT a.team IS NOT NULL AND a.staff = t.worker FROM %1$s.assignment AS a WHERE a.ticket_id = $1 ORDER BY a.assignment_id DESC LIMIT 1), false)
-		FROM %1$s.ticket AS t JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage WHERE t.ticket_id = $1
-	$sql$, book) INTO is_open, by_hand USING ticket_id;
-	IF NOT is_open THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('ticket "%s" is in stage "%s", where no team takes it', ticket_id, in_stage),
-			HINT = 'Name somebody of the staff to have its work stand with him.';
-	END IF;
-	IF by_hand THEN
-		RETURN had;
-	END IF;
-	goes := settle._team_of(book, ticket_id);
-	EXECUTE format('SELECT coalesce(array_agg(m.staff), ''{}'') FROM %s.team_member AS m WHERE m.team = $1', book) INTO people USING goes.team;
-	PERFORM settle._lock_staff(book, people);
-	chosen := settle._choose_staff(book, ticket_id, goes.team, goes.skills, now(), people);
-	IF chosen.staff IS NOT NULL THEN
-		PERFORM settle._give_ticket(book, ticket_id, chosen.staff, goes.team, chosen.strategy, chosen.open_before, chosen.capacity);
-	ELSIF had IS NULL THEN
-		PERFORM settle._note_waiting(book, ticket_id, goes.team, chosen.reason, chosen.until);
-	END IF;
-	RETURN coalesce(chosen.staff, had);
-END
-$function$;
-COMMENT ON FUNCTION settle._assign_ticket(regnamespace, text, text, text) IS 'body of settle.assign_ticket';
-REVOKE ALL ON FUNCTION settle._assign_ticket(regnamespace, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.assign_open(book regnamespace, max integer DEFAULT 100, OUT assigned bigint, OUT waiting bigint, OUT more boolean)
 	RETURNS record AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;

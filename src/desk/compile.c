@@ -278,12 +278,12 @@ static void
 compile_stages(const Desk *desk, DeskType *type)
 {
 	type->nstages = settle_desk_read(desk, type,
-									 "SELECT s.stage, s.initial::boolean, s.ready::boolean, s.ends, s.waits FROM %1$s.stage AS s WHERE s.type = $1 AND s.version = $2 ORDER BY s.place, s.stage");
+									 "SELECT s.stage, s.initial::boolean, s.ready::boolean, s.pauses::boolean, s.ends, s.waits FROM %1$s.stage AS s WHERE s.type = $1 AND s.version = $2 ORDER BY s.place, s.stage");
 	type->stages = palloc0(sizeof(DeskStage) * Max(type->nstages, 1));
 	for (int i = 0; i < type->nstages; i++)
 		type->stages[i] = (DeskStage)
 	{
-		settle_spi_text(i, 1), column_bool(i, 2), column_bool(i, 3), settle_spi_text(i, 4), settle_spi_text(i, 5)
+		settle_spi_text(i, 1), column_bool(i, 2), column_bool(i, 3), column_bool(i, 4), settle_spi_text(i, 5), settle_spi_text(i, 6)
 	};
 	for (int i = 0; i < type->nstages; i++)
 		if (type->stages[i].initial)
@@ -553,7 +553,8 @@ settle_desk_compile(const Desk *desk, DeskType *type)
 	compile_moves(desk, type);
 	compile_nodes(desk, type);
 	compile_follow_ups(desk, type);
-	type->timed = settle_desk_read(desk, type, "SELECT true FROM %1$s.deadline_target AS d WHERE d.type = $1 AND $2 > 0 LIMIT 1") > 0;
+	type->timed = settle_desk_read(desk, type, "SELECT d.kind = 'stage' FROM %1$s.deadline_target AS d WHERE d.type = $1 AND $2 > 0 ORDER BY 1 DESC LIMIT 1") > 0;
+	type->times_stages = type->timed && column_bool(0, 1);
 	write_lookups(type);
 
 	desc = CreateTemplateTupleDesc(type->scope.nnames);

@@ -5,8 +5,8 @@
  * type.c remembers them, compile.c compiles one; form.c makes details of a
  * ticket what its form says, field.c one value of them; stage.c is the law of a
  * ticket's way, move.c finds the moves of it, place.c keeps what check-ins say;
- * event.c notes what happened and does what follows; ticket.c opens tickets and
- * moves them.
+ * event.c notes what happened and does what follows, due.c sets deadlines;
+ * ticket.c opens tickets and moves them, assign.c gives them to people.
  */
 #ifndef SETTLE_DESK_H
 #define SETTLE_DESK_H
@@ -75,6 +75,7 @@ typedef struct DeskStage
 	const char *name;
 	bool		initial;
 	bool		ready;
+	bool		pauses;			/* its deadlines stand */
 	const char *ends;			/* NULL: the way goes on */
 	const char *waits;			/* the move that is made once all parts of the ticket have ended, or NULL */
 } DeskStage;
@@ -157,6 +158,7 @@ typedef struct DeskType
 	int			nfollow_ups;
 	DeskFollowUp *follow_ups;
 	bool		timed;			/* has targets for deadlines */
+	bool		times_stages;	/* and some for single stages */
 	SettleScope scope;			/* the ticket's columns, then its form and what it refers to */
 	int			ncolumns;		/* of the ticket */
 	TupleTableSlot *slot;
@@ -301,5 +303,21 @@ extern Datum settle_need_column(const DeskWriting *w, AttrNumber column);
 
 /* Raises 23514 where a ticket is to be away, or in areas, otherwise than its check-ins say. */
 extern void settle_keep_place(const DeskWriting *w);
+
+/* ---- due.c ---- */
+
+typedef enum DeskHappening
+{
+	DESK_OPENED,
+	DESK_MOVED,
+	DESK_MOVED_OVER,			/* to another version of its type */
+	DESK_DELETED
+} DeskHappening;
+
+/*
+ * Has the deadlines of a ticket follow what happened to it; was and now are its
+ * stages, NULL where it has none.  Inside enter and SPI.
+ */
+extern void settle_desk_due(const SettleBook *book, const DeskType *type, const char *ticket, DeskHappening what, const DeskStage *was, const DeskStage *now);
 
 #endif							/* SETTLE_DESK_H */

@@ -57,8 +57,8 @@ settle_is_event(PG_FUNCTION_ARGS)
 }
 
 static const SettleStatement note = {
-	"INSERT INTO %1$s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	SPI_OK_INSERT, 9, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID}
+	"INSERT INTO %1$s.ticket_event (ticket_id, actor, what, move, was, now, version, changes, reason, worker) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	SPI_OK_INSERT, 10, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID, TEXTOID}
 };
 
 static void
@@ -69,13 +69,13 @@ set_text(Datum *values, char *nulls, int i, const char *text)
 }
 
 /*
- * Notes one event; inside enter and SPI.
+ * Notes one event, and who has the ticket; inside enter and SPI.
  */
 static void
-note_event(const SettleBook *book, const char *ticket, const Event *event)
+note_event(const SettleBook *book, const char *ticket, const char *worker, const Event *event)
 {
-	Datum		values[9];
-	char		nulls[9];
+	Datum		values[10];
+	char		nulls[10];
 
 	set_text(values, nulls, 0, ticket);
 	set_text(values, nulls, 1, settle_actor_name(book->schema));
@@ -88,25 +88,8 @@ note_event(const SettleBook *book, const char *ticket, const Event *event)
 	values[7] = event->changes == NULL ? (Datum) 0 : JsonbPGetDatum(event->changes);
 	nulls[7] = event->changes == NULL ? 'n' : ' ';
 	set_text(values, nulls, 8, event->reason != NULL ? event->reason : settle_reason_given(book->schema));
+	set_text(values, nulls, 9, worker);
 	(void) settle_book_ask(book, &note, values, nulls);
-}
-
-/*
- * Has the deadlines of a ticket follow what happened to it; inside enter and SPI.
- */
-static void
-set_due(const SettleBook *book, const char *ticket, const Event *event)
-{
-	static const SettleStatement set = {
-		"SELECT settle._set_due($1::pg_catalog.regnamespace, $2, $3, $4)", SPI_OK_SELECT, 4, {OIDOID, TEXTOID, TEXTOID, TEXTOID}
-	};
-	Datum		values[4] = {ObjectIdGetDatum(book->schema)};
-	char		nulls[4] = "    ";
-
-	set_text(values, nulls, 1, ticket);
-	set_text(values, nulls, 2, event->what);
-	set_text(values, nulls, 3, event->was);
-	(void) settle_book_ask(book, &set, values, nulls);
 }
 
 /*
@@ -387,9 +370,11 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&desk->book);
 	SPI_connect();
 	for (int i = 0; i < n; i++)
-		note_event(&desk->book, ticket, &events[i]);
+		note_event(&desk->book, ticket, workers[after != NULL], &events[i]);
 	if (type->timed && (after == NULL || events[0].version != 0 || move != NULL))
-		set_due(&desk->book, ticket, &events[0]);
+		settle_desk_due(&desk->book, type, ticket,
+						after == NULL ? DESK_DELETED : move != NULL ? DESK_MOVED : events[0].was == NULL ? DESK_OPENED : DESK_MOVED_OVER,
+						stages[0] == NULL ? NULL : settle_desk_stage(type, stages[0]), stages[1] == NULL ? NULL : settle_desk_stage(type, stages[1]));
 	if (type->nnodes > 0 && (move != NULL || after == NULL))
 		forget_approvals(&desk->book, ticket);
 	foreach(lc, follow)
@@ -401,7 +386,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 		else if (consequence->follow_up->platform != NULL)
 			send_message(&desk->book, ticket, consequence);
 		else if (consequence->note != NULL)
-			note_event(&desk->book, ticket, &(Event)
+			note_event(&desk->book, ticket, workers[1], &(Event)
 					   {
 						   .what = "note", .move = move, .reason = consequence->note
 					   });

@@ -27,10 +27,12 @@ BEGIN
 			now text,
 			version integer,
 			changes jsonb,
-			reason text
+			reason text,
+			worker text
 		);
 		CREATE INDEX ticket_event_ticket ON %1$I.ticket_event (ticket_id, event_id);
 		COMMENT ON TABLE %1$I.ticket_event IS 'journal of tickets that have a type, append-only: was and now are stages, or workers of an assignment, now also what a check-in said; version is that of the type from then on; changes are {"field": [was, now]}, *** for what is personal or sensitive, amounts, away and areas, and merged_into, the ticket that has taken another one in';
+		COMMENT ON COLUMN %1$I.ticket_event.worker IS 'who has the ticket after what its own row says has happened; null: nobody, or an event that is no change of the row';
 		CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %1$I.ticket_event FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 
 		-- what a trigger's condition says is read once a statement, which costs a single ticket more than a look at its type

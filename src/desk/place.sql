@@ -389,18 +389,19 @@ REVOKE ALL ON FUNCTION settle._overrule_check_in(regnamespace, text, boolean, te
 
 -- ---- whose whereabouts they are ----
 
-CREATE FUNCTION settle._erase_points(book regnamespace, customer text, orders text[]) RETURNS void
+CREATE FUNCTION settle._erase_points(book regnamespace, person text, orders text[]) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
 	EXECUTE format($sql$
-		UPDATE %1$s.check_in AS c SET place = NULL FROM %1$s.ticket AS t
-		WHERE t.ticket_id = c.ticket_id AND (t.customer = $1 OR t.order_ref = ANY ($2)) AND c.place IS NOT NULL
-	$sql$, book) USING customer, orders;
+		UPDATE %1$s.check_in AS c SET place = NULL
+		WHERE c.place IS NOT NULL
+			AND (c.actor = $1 OR EXISTS (SELECT FROM %1$s.ticket AS t WHERE t.ticket_id = c.ticket_id AND (t.customer = $1 OR t.order_ref = ANY ($2))))
+	$sql$, book) USING person, orders;
 END
 $function$;
-COMMENT ON FUNCTION settle._erase_points(regnamespace, text, text[]) IS 'erases where somebody was for the tickets of a customer, and of orders; what it meant stays';
+COMMENT ON FUNCTION settle._erase_points(regnamespace, text, text[]) IS 'erases where somebody was for the tickets of a customer, and of orders, and where one of the staff was; what it meant stays';
 
 CREATE FUNCTION settle._reduce_points(book regnamespace, max integer) RETURNS bigint
 	LANGUAGE plpgsql

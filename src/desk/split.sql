@@ -320,7 +320,7 @@ BEGIN
 		FROM %1$s.ticket_division AS d WHERE d.division_id = $1
 	$sql$, book) USING division;
 	-- its deadlines rest with a ticket
-	PERFORM settle._set_due(book, t, 'deleted', NULL) FROM unnest(tickets) AS t;
+	PERFORM settle._drop_due(book, t) FROM unnest(tickets) AS t;
 	PERFORM settle._settle_at_once(book, true);
 	EXECUTE format($sql$
 		UPDATE %1$s.ticket AS t SET amount = n.amount, cost = n.cost, tax = n.tax, done_at = n.done_at, merged_into = n.merged_into

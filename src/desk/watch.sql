@@ -45,30 +45,6 @@ BEGIN
 				d.escalated_to[cardinality(d.escalated_to)] AS escalated_to, cardinality(d.escalated_to) AS escalations, d.held_until, d.due_id
 			FROM %1$I.ticket_due AS d LEFT JOIN %1$I.ticket AS t ON t.ticket_id = d.ticket_id;
 		COMMENT ON VIEW %1$I.ticket_deadline IS 'deadlines of tickets, those that run and those that are over: when due, by how much late, since when paused, to whom escalated last';
-
-		CREATE VIEW %1$I.service_time AS
-			SELECT date_trunc('month', m.at AT TIME ZONE b.time_zone)::date AS month, m.measure, p.who, p.name,
-				count(*) AS n,
-				percentile_cont(0.5) WITHIN GROUP (ORDER BY m.lasted) AS p50,
-				percentile_cont(0.9) WITHIN GROUP (ORDER BY m.lasted) AS p90
-			FROM (
-				SELECT t.ticket_id, t.worker, 'response' AS measure, min(e.at) AS at, greatest(min(e.at) - t.opened_at, interval '0') AS lasted
-				FROM %1$I.ticket AS t JOIN %1$I.ticket_event AS e ON e.ticket_id = t.ticket_id AND e.what = 'moved'
-				WHERE t.type IS NOT NULL GROUP BY t.ticket_id
-				UNION ALL
-				SELECT t.ticket_id, t.worker, 'handling', t.done_at, sum(l.lasted)
-				FROM %1$I.ticket AS t JOIN %1$I.ticket_timeline AS l ON l.ticket_id = t.ticket_id AND l.work
-				WHERE t.type IS NOT NULL AND t.done_at IS NOT NULL GROUP BY t.ticket_id
-			) AS m
-			CROSS JOIN %1$I.book AS b
-			CROSS JOIN LATERAL (
-				SELECT 'person' AS who, m.worker AS name
-				UNION ALL
-				SELECT 'team', g.team FROM %1$I.team_member AS g WHERE g.staff = m.worker AND g.valid @> m.at
-			) AS p
-			WHERE p.name IS NOT NULL
-			GROUP BY 1, 2, 3, 4;
-		COMMENT ON VIEW %1$I.service_time IS 'by month of book time, worker and team: from opening to the first move (response), and time in stages that count as work of tickets that are done (handling), median and ninth decile';
 	$tables$, book, ops);
 	PERFORM settle._journal(book, 'manager', '{staff,valid}');
 END

@@ -27,6 +27,14 @@ BEGIN
 		) WITH (fillfactor = 50);
 		COMMENT ON TABLE %1$I.job_step IS 'when each step of settle.tick was done last, whether it found something to do or not, and how often it has failed since it succeeded';
 
+		COMMENT ON COLUMN %1$I.job_run.job_run_id IS 'in order';
+		COMMENT ON COLUMN %1$I.job_run.what IS 'step of settle.tick';
+		COMMENT ON COLUMN %1$I.job_run.started_at IS 'when it began';
+		COMMENT ON COLUMN %1$I.job_run.finished_at IS 'when it was done';
+		COMMENT ON COLUMN %1$I.job_run.actor IS 'who called';
+		COMMENT ON COLUMN %1$I.job_run.figures IS 'what it did, JSON with the names of each step; null where it failed';
+		COMMENT ON COLUMN %1$I.job_run.error IS 'SQLSTATE and message; null where it did not fail';
+
 		CREATE VIEW %1$I.job AS
 			SELECT
 				s.step,
@@ -49,7 +57,7 @@ COMMENT ON FUNCTION settle._create_job_tables(name) IS 'makes the tables of what
 -- and returns figures, null where nothing was due, "more" in them where more is.
 CREATE FUNCTION settle._tick_steps() RETURNS text[]
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN '{ingest,customers,links,campaigns,staff,orders,assign,run,fold,watch,seal,reduce,clean}'::text[];
+	RETURN '{ingest,customers,links,campaigns,staff,orders,assign,special,run,fold,watch,seal,reduce,clean,alerts}'::text[];
 COMMENT ON FUNCTION settle._tick_steps() IS 'the steps of settle.tick, in order';
 
 CREATE FUNCTION settle._tick_run(book regnamespace) RETURNS jsonb

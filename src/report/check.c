@@ -30,6 +30,10 @@ typedef struct Invariant
 #define FOLDED_FIGURES \
 	"(SELECT x.* FROM %1$s.sheet_figure AS x WHERE NOT EXISTS (SELECT FROM %1$s.unfolded AS u WHERE u.run_id = x.run_id AND x.sheet_id >= u.first_sheet))"
 
+/* What sheets add to the totals of rules. */
+#define FOLDED_RULES \
+	"(SELECT x.* FROM %1$s.rule_figure AS x WHERE NOT EXISTS (SELECT FROM %1$s.unfolded AS u WHERE u.run_id = x.run_id AND x.sheet_id >= u.first_sheet))"
+
 /* The statements of closed periods; those of one that is open again are made anew when it closes. */
 #define CLOSED_STATEMENTS \
 	"(SELECT c.* FROM %1$s.statement AS c WHERE c.period <= settle._closed_until($1::regnamespace))"
@@ -100,7 +104,7 @@ static const Invariant invariants[] = {
 	},
 	{
 		"totals by nodes equal the sheets that are folded",
-		"SELECT coalesce(concat_ws(' ', t.project, t.region, t.period), concat_ws(' ', l.project, l.region, l.period)), "
+		"SELECT concat_ws(' ', project, region, period), "
 		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "
 		"FROM %1$s.cell_total AS t FULL JOIN (SELECT p.level AS project_level, r.level AS region_level, f.period, f.currency, p.node COLLATE \"C\" AS project, r.node COLLATE \"C\" AS region, "
 		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout "
@@ -120,12 +124,31 @@ static const Invariant invariants[] = {
 	},
 	{
 		"totals by day equal the sheets that are folded",
-		"SELECT concat_ws(' ', coalesce(t.day, l.day), coalesce(t.region, l.region)), "
+		"SELECT concat_ws(' ', day, nullif(region, ''), nullif(channel, '')), "
 		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "
-		"FROM %1$s.day_total AS t FULL JOIN (SELECT f.day, f.period, f.currency, split_part(coalesce(f.region::text, ''), '.', 1) COLLATE \"C\" AS region, "
-		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout FROM " FOLDED_FIGURES " AS f GROUP BY 1, 2, 3, 4) AS l "
-		"USING (day, period, currency, region) "
+		"FROM %1$s.day_total AS t FULL JOIN (SELECT f.day, f.period, f.currency, split_part(coalesce(f.region::text, ''), '.', 1) COLLATE \"C\" AS region, f.channel, "
+		"sum(f.tickets) AS tickets, sum(f.revenue) AS revenue, sum(f.cost) AS cost, sum(f.payout) AS payout FROM " FOLDED_FIGURES " AS f GROUP BY 1, 2, 3, 4, 5) AS l "
+		"USING (day, period, currency, region, channel) "
 		"WHERE (t.tickets, t.revenue, t.cost, t.payout) IS DISTINCT FROM (l.tickets, l.revenue, l.cost, l.payout)"
+	},
+	{
+		"totals by rule equal the sheets that are folded",
+		"SELECT concat_ws(' ', coalesce((SELECT r.code FROM %1$s.rule AS r WHERE r.rule_id = coalesce(t.rule_id, l.rule_id)), 'tickets'), coalesce(t.period, l.period)), "
+		"'totals ' || coalesce(format('%%s %%s %%s', t.hits, t.lines, t.amount), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s', l.hits, l.lines, l.amount), 'none') "
+		"FROM %1$s.rule_total AS t FULL JOIN (SELECT f.source_id, f.rule_id, f.retier, f.payer_id, f.period, f.unit, sum(f.hits) AS hits, sum(f.lines) AS lines, sum(f.amount) AS amount "
+		"FROM " FOLDED_RULES " AS f GROUP BY 1, 2, 3, 4, 5, 6) AS l USING (source_id, rule_id, retier, payer_id, period, unit) "
+		"WHERE (t.hits, t.lines, t.amount) IS DISTINCT FROM (l.hits, l.lines, l.amount)"
+	},
+	{
+		"what a party is owed is due, held, carried or in no statement yet",
+		"SELECT b.party || ' ' || b.unit, 'owed ' || b.owed || ', due ' || b.due || ', held ' || b.held || ', carried ' || b.carried || ', in no statement ' || b.unstated "
+		"FROM %1$s.party_balance AS b WHERE b.owed <> b.due + b.held + b.carried + b.unstated"
+	},
+	{
+		"an alert of a step of settle.tick is open while the step fails",
+		"SELECT coalesce(a.object, s.step), CASE WHEN s.step IS NULL THEN 'alert ' || a.alert_id || ' is open' ELSE 'fails, and no alert is open' END "
+		"FROM (SELECT x.alert_id, x.object FROM %1$s.alert AS x WHERE x.kind = 'job' AND x.ended_at IS NULL) AS a "
+		"FULL JOIN (SELECT j.step FROM %1$s.job_step AS j WHERE j.failures > 0) AS s ON s.step = a.object WHERE a.object IS NULL OR s.step IS NULL"
 	},
 	{
 		"a run's figures equal its sheets",
@@ -250,6 +273,23 @@ static const Invariant invariants[] = {
 		"an alert of a deadline is open while its row is one that was told",
 		"SELECT a.object, 'alert ' || a.alert_id || ' of kind ' || a.kind FROM %1$s.alert AS a "
 		"WHERE a.kind IN ('due', 'late') AND a.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket_due AS d WHERE d.ticket_id || ' ' || d.kind = a.object AND d.alerted)"
+	},
+	{
+		/* one that has gone is found when the tick has judged it */
+		"what is special is a ticket of the desk",
+		"SELECT s.ticket_id || ' ' || s.why, 'special since ' || s.since FROM %1$s.special_ticket AS s "
+		"WHERE s.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.ticket AS t WHERE t.ticket_id = s.ticket_id AND t.type IS NOT NULL AND t.merged_into IS NULL) "
+		"AND NOT EXISTS (SELECT FROM %1$s.special_pending AS q WHERE q.ticket_id = s.ticket_id)"
+	},
+	{
+		"an alert of a special ticket is open while it is special",
+		"SELECT a.object, 'alert ' || a.alert_id FROM %1$s.alert AS a "
+		"WHERE a.kind = 'special' AND a.ended_at IS NULL AND NOT EXISTS (SELECT FROM %1$s.special_ticket AS s WHERE s.ticket_id || ' ' || s.why = a.object AND s.ended_at IS NULL)"
+	},
+	{
+		"times of service are kept of periods that were closed",
+		"SELECT concat_ws(' ', k.who, k.name, k.measure, k.period), format('%%s times, valid %%s', k.n, k.valid) FROM %1$s.service_kept AS k "
+		"WHERE (k.period <= (SELECT max(p.period) FROM %1$s.period AS p)) IS NOT true OR k.n < 1 OR k.p50 > k.p90"
 	},
 	{
 		"tickets of orders are what the rules say",

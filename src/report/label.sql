@@ -7,13 +7,13 @@ AS $function$
 BEGIN
 	EXECUTE format($table$
 		CREATE TABLE %1$I.label (
-			tree text NOT NULL CHECK (tree IN ('project', 'region')),
-			path text COLLATE "C" NOT NULL CHECK (path::%2$I.ltree::text = path),
+			tree text NOT NULL CHECK (tree IN ('project', 'region', 'channel')),
+			path text COLLATE "C" NOT NULL CHECK (tree = 'channel' OR path::%2$I.ltree::text = path),
 			name text NOT NULL CHECK (name <> ''),
 			name_en text CHECK (name_en <> ''),
 			PRIMARY KEY (tree, path)
 		);
-		COMMENT ON TABLE %1$I.label IS 'names of the nodes of both trees, in any script: paths are codes; the empty path is the whole tree';
+		COMMENT ON TABLE %1$I.label IS 'names of projects, regions and channels, in any script: paths are codes; the empty path of a tree is all of it, the empty channel none';
 	$table$, book, settle._ltree_schema());
 	PERFORM settle._journal(book, 'label', '{tree,path}');
 END
@@ -24,7 +24,7 @@ CREATE FUNCTION settle.set_label(
 	book regnamespace, tree text, path text, name text DEFAULT NULL, name_en text DEFAULT NULL, reason text DEFAULT NULL
 ) RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;
 COMMENT ON FUNCTION settle.set_label(regnamespace, text, text, text, text, text) IS
-	'names a project or region, as views show it; a null name takes the name away';
+	'names a project, a region or a channel, as views show it; a null name takes the name away';
 
 CREATE FUNCTION settle._set_label(book regnamespace, tree text, path text, name text, name_en text, reason text) RETURNS void
 	LANGUAGE plpgsql
@@ -36,14 +36,14 @@ BEGIN
 	IF tree IS NULL OR path IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a label needs a tree and a path';
 	END IF;
-	IF tree NOT IN ('project', 'region') THEN
+	IF tree NOT IN ('project', 'region', 'channel') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('unknown tree "%s"', tree),
-			HINT = 'Known are project and region.';
+			HINT = 'Known are project, region and channel.';
 	END IF;
 	IF name IS NOT NULL THEN
 		EXECUTE format($sql$
-			INSERT INTO %1$s.label AS l (tree, path, name, name_en) VALUES ($1, $2::%2$I.ltree::text, $3, $4)
+			INSERT INTO %1$s.label AS l (tree, path, name, name_en) VALUES ($1, CASE $1 WHEN 'channel' THEN $2 ELSE $2::%2$I.ltree::text END, $3, $4)
 			ON CONFLICT (tree, path) DO UPDATE SET name = excluded.name, name_en = excluded.name_en
 				WHERE (l.name, l.name_en) IS DISTINCT FROM (excluded.name, excluded.name_en)
 		$sql$, book, settle._ltree_schema()) USING tree, path, name, name_en;

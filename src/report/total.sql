@@ -30,26 +30,27 @@ BEGIN
 			PRIMARY KEY (project_level, region_level, period, currency, project, region)
 		) WITH (fillfactor = 80);
 		CREATE STATISTICS %1$I.cell_total_levels (mcv) ON project_level, region_level FROM %1$I.cell_total;
-		COMMENT ON TABLE %1$I.cell_total IS 'sums of the folded sheets for each pair of a node of the projects and one of the regions; read <book>.revenue_matrix, which adds what is not folded yet';
+		COMMENT ON TABLE %1$I.cell_total IS 'sums of the folded sheets for each pair of a node of the projects and one of the regions; read <book>.cell_figure, which adds what is not folded yet';
 
 		CREATE TABLE %1$I.day_total (
 			day date NOT NULL,
 			period date NOT NULL,
 			currency text COLLATE "C" NOT NULL,
 			region text COLLATE "C" NOT NULL,
+			channel text COLLATE "C" NOT NULL,
 			tickets bigint NOT NULL,
 			revenue numeric NOT NULL,
 			cost numeric NOT NULL,
 			payout numeric NOT NULL,
-			PRIMARY KEY (day, period, currency, region)
+			PRIMARY KEY (day, period, currency, region, channel)
 		) WITH (fillfactor = 80);
-		COMMENT ON TABLE %1$I.day_total IS 'sums of the folded sheets by day and first level of the regions; read <book>.trend, which adds what is not folded yet';
+		COMMENT ON TABLE %1$I.day_total IS 'sums of the folded sheets by day, first level of the regions and channel; read <book>.day_figure, which adds what is not folded yet';
 
 		CREATE VIEW %1$I.sheet_figure AS
 			SELECT
 				sh.sheet_id, sh.run_id, sh.period,
 				settle._sheet_day((SELECT b.period FROM %1$I.book AS b), sh.period, sh.ticket_time AT TIME ZONE (SELECT b.time_zone FROM %1$I.book AS b)) AS day,
-				sh.currency COLLATE "C" AS currency, sh.project, sh.region,
+				sh.currency COLLATE "C" AS currency, sh.project, sh.region, coalesce(sh.channel, '') COLLATE "C" AS channel,
 				CASE WHEN so.source = 'period' THEN 0 ELSE sh.tickets END AS tickets, sh.revenue, sh.cost, sh.payout
 			FROM %1$I.sheet AS sh
 			LEFT JOIN %1$I.source AS so ON so.source_id = sh.source_id;
@@ -63,6 +64,32 @@ BEGIN
 				SELECT f.* FROM %1$I.sheet_figure AS f WHERE f.sheet_id BETWEEN u.first_sheet AND u.last_sheet AND f.run_id = u.run_id OFFSET 0
 			) AS s;
 		COMMENT ON VIEW %1$I.unfolded_figure IS 'the rows of sheet_figure that cell_total and day_total do not hold yet';
+
+		CREATE VIEW %1$I.cell_figure AS
+			SELECT s.*
+			FROM (
+				SELECT
+					a.project_level, a.region_level, a.period, a.currency, a.project, a.region,
+					sum(a.tickets)::bigint AS tickets, sum(a.revenue) AS revenue, sum(a.cost) AS cost, sum(a.payout) AS payout
+				FROM (
+					SELECT t.* FROM %1$I.cell_total AS t
+					UNION ALL
+					SELECT p.level, r.level, f.period, f.currency, p.node COLLATE "C", r.node COLLATE "C", f.tickets, f.revenue, f.cost, f.payout
+					FROM %1$I.unfolded_figure AS f
+					CROSS JOIN LATERAL settle._nodes(f.project) AS p
+					CROSS JOIN LATERAL settle._nodes(f.region) AS r
+				) AS a
+				GROUP BY a.project_level, a.region_level, a.period, a.currency, a.project, a.region
+			) AS s
+			WHERE s.tickets <> 0 OR s.revenue <> 0 OR s.cost <> 0 OR s.payout <> 0;
+		COMMENT ON VIEW %1$I.cell_figure IS 'one row a pair of a node of the projects and one of the regions, a period and a currency: cell_total and what is not folded yet, where anything is left of it';
+
+		CREATE VIEW %1$I.day_figure AS
+			SELECT t.* FROM %1$I.day_total AS t
+			UNION ALL
+			SELECT f.day, f.period, f.currency, split_part(coalesce(f.region::text, ''), '.', 1) COLLATE "C", f.channel, f.tickets, f.revenue, f.cost, f.payout
+			FROM %1$I.unfolded_figure AS f;
+		COMMENT ON VIEW %1$I.day_figure IS 'rows that sum to the figures of a day, first level of the regions and channel: day_total and what is not folded yet';
 	$tables$, book);
 END
 $function$;
@@ -94,7 +121,7 @@ BEGIN
 		), sheet AS MATERIALIZED (
 			SELECT
 				s.day, s.period, s.currency, coalesce(s.project::text, '') COLLATE "C" AS project, coalesce(s.region::text, '') COLLATE "C" AS region,
-				s.tickets, s.revenue, s.cost, s.payout
+				s.channel, s.tickets, s.revenue, s.cost, s.payout
 			FROM taken AS t
 			CROSS JOIN LATERAL (
 				SELECT f.* FROM %1$s.sheet_figure AS f WHERE f.sheet_id BETWEEN t.first_sheet AND t.until AND f.run_id = t.run_id OFFSET 0
@@ -121,10 +148,10 @@ BEGIN
 			ON CONFLICT (project_level, region_level, period, currency, project, region) DO UPDATE SET
 				tickets = t.tickets + excluded.tickets, revenue = t.revenue + excluded.revenue, cost = t.cost + excluded.cost, payout = t.payout + excluded.payout
 		), by_day AS (
-			INSERT INTO %1$s.day_total AS t (day, period, currency, region, tickets, revenue, cost, payout)
-			SELECT s.day, s.period, s.currency, split_part(s.region, '.', 1), sum(s.tickets), sum(s.revenue), sum(s.cost), sum(s.payout)
-			FROM sheet AS s GROUP BY 1, 2, 3, 4
-			ON CONFLICT (day, period, currency, region) DO UPDATE SET
+			INSERT INTO %1$s.day_total AS t (day, period, currency, region, channel, tickets, revenue, cost, payout)
+			SELECT s.day, s.period, s.currency, split_part(s.region, '.', 1), s.channel, sum(s.tickets), sum(s.revenue), sum(s.cost), sum(s.payout)
+			FROM sheet AS s GROUP BY 1, 2, 3, 4, 5
+			ON CONFLICT (day, period, currency, region, channel) DO UPDATE SET
 				tickets = t.tickets + excluded.tickets, revenue = t.revenue + excluded.revenue, cost = t.cost + excluded.cost, payout = t.payout + excluded.payout
 		), by_party AS (
 			INSERT INTO %1$s.party_total AS t (party_id, period, rule_id, owner_id, unit, tickets, amount)
@@ -135,6 +162,16 @@ BEGIN
 			) AS s
 			GROUP BY 1, 2, 3, 4, 5
 			ON CONFLICT ON CONSTRAINT party_total_once DO UPDATE SET tickets = t.tickets + excluded.tickets, amount = t.amount + excluded.amount
+		), by_rule AS (
+			INSERT INTO %1$s.rule_total AS t (source_id, rule_id, retier, payer_id, period, unit, hits, lines, amount)
+			SELECT f.source_id, f.rule_id, f.retier, f.payer_id, f.period, f.unit, sum(f.hits), sum(f.lines), sum(f.amount)
+			FROM taken AS t
+			CROSS JOIN LATERAL (
+				SELECT x.* FROM %1$s.rule_figure AS x WHERE x.sheet_id BETWEEN t.first_sheet AND t.until AND x.run_id = t.run_id OFFSET 0
+			) AS f
+			GROUP BY 1, 2, 3, 4, 5, 6
+			ON CONFLICT (source_id, rule_id, retier, payer_id, period, unit) DO UPDATE SET
+				hits = t.hits + excluded.hits, lines = t.lines + excluded.lines, amount = t.amount + excluded.amount
 		)
 		SELECT count(*) FROM sheet
 	$sql$, book, settle._ltree_schema()) INTO folded USING max_sheets;

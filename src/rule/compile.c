@@ -22,7 +22,7 @@
 #include "utils/lsyscache.h"
 
 static const char *const field_names[T_FIELDS] = {
-	"key", "ready_at", "rules_at", "period_at", "project", "region", "revenue", "cost", "tax", "currency",
+	"key", "ready_at", "rules_at", "period_at", "project", "region", "channel", "revenue", "cost", "tax", "currency",
 	"order_ref", "rework_of", "duplicate_of"
 };
 
@@ -220,7 +220,7 @@ static void
 build_scope(SettleSet *set, TupleDesc row_type)
 {
 	static const Oid field_types[T_FIELDS] = {
-		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, InvalidOid, InvalidOid,
+		TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, InvalidOid, InvalidOid, TEXTOID,
 		NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
 	};
 	int			n = row_type->natts + T_FIELDS + set->nfacts + set->ndecisions + set->ncomponents;
@@ -623,7 +623,7 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 static void
 build_fields(SettleSet *set)
 {
-	static const TicketField named_by[] = {T_KEY, T_PROJECT, T_REGION, T_CURRENCY, T_ORDER_REF, T_REWORK_OF};
+	static const TicketField named_by[] = {T_KEY, T_PROJECT, T_REGION, T_CHANNEL, T_CURRENCY, T_ORDER_REF, T_REWORK_OF};
 	const SettleSourceDef *def = set->source_def;
 	int			all = set->scope.nnames;
 
@@ -640,6 +640,7 @@ build_fields(SettleSet *set)
 	set->fields[T_PERIOD_AT] = read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
 	set->fields[T_PROJECT] = settle_read_as(set, def->project, set->scope.names[set->t0 - 1 + T_PROJECT].type, "ltree", OF_SOURCE("project"));
 	set->fields[T_REGION] = settle_read_as(set, def->region, set->scope.names[set->t0 - 1 + T_REGION].type, "ltree", OF_SOURCE("region"));
+	set->fields[T_CHANNEL] = settle_read_as(set, def->channel, TEXTOID, "text", OF_SOURCE("channel"));
 	set->fields[T_REVENUE] = read_amount(set, def->revenue, OF_SOURCE("revenue"));
 	set->fields[T_COST] = read_amount(set, def->cost, OF_SOURCE("cost"));
 	set->fields[T_TAX] = read_amount(set, def->tax, OF_SOURCE("tax"));

@@ -21,6 +21,7 @@ typedef enum TicketField
 	T_PERIOD_AT,
 	T_PROJECT,
 	T_REGION,
+	T_CHANNEL,
 	T_REVENUE,
 	T_COST,
 	T_TAX,

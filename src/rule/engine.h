@@ -21,7 +21,8 @@
 #define SETTLE_MAX_CODE		255
 #define SETTLE_MAX_UNIT		23
 #define SETTLE_MAX_AMOUNT	INT64CONST(100000000000000)
-#define SETTLE_MAX_REFERENCE	1000	/* bytes of an order's reference */
+#define SETTLE_MAX_REFERENCE	1000	/* bytes of an order's reference, or of a channel */
+#define SETTLE_MAX_PATH			1000	/* bytes of a project or region as it is stored: sums are kept by pairs of them */
 
 typedef struct SettleSet SettleSet;
 
@@ -74,6 +75,7 @@ typedef struct SettleTicket
 	DateADT		period;			/* first day of the book's period, in book time; -infinity until it is known */
 	struct varlena *project;	/* ltree or NULL */
 	struct varlena *region;
+	struct varlena *channel;	/* text or NULL, never empty */
 	SettleDec	revenue;
 	SettleDec	cost;
 	SettleDec	tax;
@@ -219,6 +221,9 @@ extern Jsonb *settle_decide_ticket(SettleSet *set, const char *decision, Timesta
 
 /* First day of the span that an instant falls in, in the zone of the pinned environment. */
 extern DateADT settle_span_start(SettleSpan span, TimestampTz at);
+
+/* First day of the span that follows the one that begins with a day. */
+extern DateADT settle_span_after(SettleSpan span, DateADT start);
 
 /* C of a tally: DESIGN of accumulation in docs/rule.md.  Parts are in order of "from". */
 extern SettleRatio settle_tally_fee(const SettleTallyPart *parts, int nparts);

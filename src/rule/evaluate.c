@@ -255,24 +255,37 @@ ticket_currency(SettleSet *set)
 }
 
 /*
+ * Gives a path or text that tickets are told apart by; NULL where it is not
+ * mapped or null.  What is longer than it may be fits into no index.
+ */
+static struct varlena *
+short_field(SettleSet *set, TicketField field, const char *name, int most)
+{
+	Datum		value;
+	struct varlena *found;
+
+	set->failing = name;
+	if (set->fields[field] == NULL || !field_value(set, field, &value))
+		return NULL;
+	found = PG_DETOAST_DATUM_PACKED(value);
+	if (VARSIZE_ANY_EXHDR(found) > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_SETTLE_BAD_TICKET),
+				 errmsg("%s of a ticket has %d bytes", name, (int) VARSIZE_ANY_EXHDR(found)),
+				 errdetail("It may have at most %d bytes.", most)));
+	return found;
+}
+
+/*
  * Gives a text that tells tickets of an order or of rework from others; NULL
  * where it is not mapped, null or empty.
  */
 static const char *
-reference_field(SettleSet *set, TicketField field)
+reference_field(SettleSet *set, TicketField field, const char *name)
 {
-	Datum		value;
-	text	   *reference;
+	text	   *reference = short_field(set, field, name, SETTLE_MAX_REFERENCE);
 
-	if (set->fields[field] == NULL || !field_value(set, field, &value))
-		return NULL;
-	reference = DatumGetTextPP(value);
-	if (VARSIZE_ANY_EXHDR(reference) > SETTLE_MAX_REFERENCE)
-		ereport(ERROR,
-				(errcode(ERRCODE_SETTLE_BAD_TICKET),
-				 errmsg("%s of a ticket has %d bytes", set->failing, (int) VARSIZE_ANY_EXHDR(reference)),
-				 errdetail("A reference has at most %d bytes.", SETTLE_MAX_REFERENCE)));
-	return VARSIZE_ANY_EXHDR(reference) == 0 ? NULL : text_to_cstring(reference);
+	return reference == NULL || VARSIZE_ANY_EXHDR(reference) == 0 ? NULL : text_to_cstring(reference);
 }
 
 /*
@@ -283,10 +296,8 @@ read_references(SettleSet *set, SettleTicket *ticket)
 {
 	MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
 
-	set->failing = "order_ref";
-	ticket->order_ref = reference_field(set, T_ORDER_REF);
-	set->failing = "rework_of";
-	ticket->rework_of = reference_field(set, T_REWORK_OF);
+	ticket->order_ref = reference_field(set, T_ORDER_REF, "order_ref");
+	ticket->rework_of = reference_field(set, T_REWORK_OF, "rework_of");
 	ticket->duplicate_of = set->duplicate_of;
 	if (ticket->rework_of != NULL)
 	{
@@ -336,19 +347,16 @@ begin_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket,
 bool
 settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace)
 {
-	Datum		value;
-
 	if (!begin_ticket(set, now, always, ticket, trace))
 		return false;
 	set->failing = "period_at";
 	ticket->period_at = need_time(set, T_PERIOD_AT, "period_at");
 	ticket->period = settle_ticket_span_start(set, set->period, ticket->period_at);
-	set->failing = "project";
-	if (field_value(set, T_PROJECT, &value))
-		ticket->project = (struct varlena *) DatumGetPointer(value);
-	set->failing = "region";
-	if (field_value(set, T_REGION, &value))
-		ticket->region = (struct varlena *) DatumGetPointer(value);
+	ticket->project = short_field(set, T_PROJECT, "project", SETTLE_MAX_PATH);
+	ticket->region = short_field(set, T_REGION, "region", SETTLE_MAX_PATH);
+	ticket->channel = short_field(set, T_CHANNEL, "channel", SETTLE_MAX_REFERENCE);
+	if (ticket->channel != NULL && VARSIZE_ANY_EXHDR(ticket->channel) == 0)
+		ticket->channel = NULL;
 	set->failing = "revenue";
 	ticket->revenue = amount_field(set, T_REVENUE);
 	set->failing = "cost";

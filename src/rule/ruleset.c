@@ -396,6 +396,7 @@ read_source(SettleRulesetDef *def, int at, const char *key, JsonbContainer *memb
 	source->period_at = get_text(&o, "period_at");
 	source->project = get_text(&o, "project");
 	source->region = get_text(&o, "region");
+	source->channel = get_text(&o, "channel");
 	source->revenue = get_text(&o, "revenue");
 	source->cost = get_text(&o, "cost");
 	source->tax = get_text(&o, "tax");

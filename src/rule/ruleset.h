@@ -94,6 +94,7 @@ typedef struct SettleSourceDef
 	char	   *period_at;
 	char	   *project;
 	char	   *region;
+	char	   *channel;
 	char	   *revenue;
 	char	   *cost;
 	char	   *tax;

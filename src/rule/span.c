@@ -51,6 +51,19 @@ settle_span_start(SettleSpan span, TimestampTz at)
 	return start;
 }
 
+DateADT
+settle_span_after(SettleSpan span, DateADT start)
+{
+	/* a day that lies in the next one, whatever the year */
+	static const int step[] = {[SETTLE_SPAN_DAY] = 1, [SETTLE_SPAN_WEEK] = 7, [SETTLE_SPAN_MONTH] = 31, [SETTLE_SPAN_QUARTER] = 92, [SETTLE_SPAN_YEAR] = 366};
+	int			year;
+	int			month;
+	int			day;
+
+	j2date(start + POSTGRES_EPOCH_JDATE + step[span], &year, &month, &day);
+	return span_start_day(span, year, month, day) - POSTGRES_EPOCH_JDATE;
+}
+
 /*
  * The instant at which a day begins in the zone of the pinned environment.
  */

@@ -42,6 +42,8 @@ settle_load_held(Run *run, RunSource *source)
 			known[n] = &run->tickets[i];
 			keys[n++] = CStringGetTextDatum(run->tickets[i].key);
 		}
+	if (n == 0)
+		return;
 	values[1] = settle_array_of(TEXTOID, keys, n);
 	settle_book_execute(psprintf("SELECT u.at, h.release_id IS NOT NULL FROM pg_catalog.unnest($2) WITH ORDINALITY AS u(ticket_key, at) "
 								 "JOIN %s.held AS h ON h.source_id OPERATOR(pg_catalog.=) $1 AND h.ticket_key OPERATOR(pg_catalog.=) u.ticket_key", run->book.name),

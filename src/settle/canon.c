@@ -61,7 +61,7 @@ struct SealScan
 enum
 {
 	RUN_ID = 1, SHEET_ID, SOURCE_ID, TICKET_KEY, REVISION, TICKET_TIME, PERIOD, CORRECTS_PERIOD, PROJECT, REGION,
-	CURRENCY, REVENUE, COST, PAYOUT, TICKETS, LINES, INPUTS
+	CURRENCY, REVENUE, COST, PAYOUT, TICKETS, LINES, INPUTS, CHANNEL
 };
 
 /* ---- digests ---- */
@@ -341,6 +341,12 @@ put_sheet(StringInfo buf, SealScan *scan, HeapTuple tuple, TupleDesc desc)
 	char		instant[MAXDATELEN + 1];
 
 	appendStringInfoChar(buf, '{');
+	value = SPI_getbinval(tuple, desc, CHANNEL, &isnull);
+	if (!isnull)
+	{
+		put_text(buf, "\"channel\":", json_string(CurrentMemoryContext, TextDatumGetCString(value)));
+		appendStringInfoChar(buf, ',');
+	}
 	value = SPI_getbinval(tuple, desc, CORRECTS_PERIOD, &isnull);
 	if (!isnull)
 	{
@@ -411,7 +417,7 @@ settle_seal_scan_runs(SealScan *scan, ArrayType *runs)
 	/* the bounds are for the index, which knows ranges only */
 	scan->portal = SPI_cursor_open_with_args(NULL, psprintf(
 		"SELECT s.run_id, s.sheet_id, s.source_id, s.ticket_key, s.revision, s.ticket_time, s.period, s.corrects_period, s.project::text, s.region::text, "
-		"s.currency, s.revenue, s.cost, s.payout, s.tickets, s.lines, s.inputs FROM %s.sheet AS s "
+		"s.currency, s.revenue, s.cost, s.payout, s.tickets, s.lines, s.inputs, s.channel FROM %s.sheet AS s "
 		"WHERE s.run_id BETWEEN (SELECT min(u) FROM unnest($1) AS u) AND (SELECT max(u) FROM unnest($1) AS u) AND s.run_id = ANY ($1) "
 		"ORDER BY s.run_id, s.sheet_id", scan->book.name), 1, &type, &value, NULL, false, 0);
 	scan->nrows = scan->at = 0;

@@ -566,12 +566,8 @@ settle_capture(PG_FUNCTION_ARGS)
 static void
 settle_changes(const Change *any, List *keys)
 {
-	SettleBook	book;
-
-	if (any == NULL || !SearchSysCacheExists1(NAMESPACEOID, ObjectIdGetDatum(any->schema)))
-		return;
-	book = settle_book(any->schema);
-	settle_run_keys(&book, any->source, keys);
+	if (any != NULL && SearchSysCacheExists1(NAMESPACEOID, ObjectIdGetDatum(any->schema)))
+		settle_run_keys(any->schema, any->source, keys);
 }
 
 /*

@@ -575,6 +575,8 @@ explain_row(Explanation *e, Run *run, RunSource *source, const char *key)
 	show_value(e, "rules of", instant_text(ticket.rules_at));
 	show_value(e, "project", path_text(source->set, ticket.project));
 	show_value(e, "region", path_text(source->set, ticket.region));
+	if (ticket.channel != NULL)
+		show_value(e, "channel", TextDatumGetCString(PointerGetDatum(ticket.channel)));
 	if (ticket.rework_of != NULL)
 		show_value(e, "rework of", ticket.rework_of);
 	if (ticket.duplicate_of != NULL)

@@ -7,6 +7,8 @@
  */
 #include "settle/post.h"
 
+#include "book/rows.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
 static void
@@ -69,6 +71,26 @@ compare_parties(const void *a, const void *b)
 }
 
 /*
+ * Finds the numbers of a few codes; false where not all have one.
+ */
+static bool
+find_codes(Run *run, const Datum *codes, int n, int *ids)
+{
+	static const SettleLookup lookup = {"party", {{"party", TEXTOID}}, {{"party_id", INT4OID}, {"side", TEXTOID}}};
+	Datum		values[SETTLE_LOOKUP_COLUMNS];
+	bool		nulls[SETTLE_LOOKUP_COLUMNS];
+
+	for (int i = 0; i < n; i++)
+	{
+		if (settle_find_row(&run->book, &lookup, &codes[i], values, nulls) != SETTLE_FOUND)
+			return false;
+		ids[i] = DatumGetInt32(values[0]);
+		remember_side(run, ids[i], TextDatumGetCString(values[1]));
+	}
+	return true;
+}
+
+/*
  * Gives codes their numbers in the book; new ones are added in order of code, so
  * that two posters never wait for each other.
  */
@@ -81,6 +103,8 @@ number_codes(Run *run, const char **codes, int n, int *ids)
 
 	for (int i = 0; i < n; i++)
 		datums[i] = CStringGetTextDatum(codes[i]);
+	if (settle_book_asks_little() && find_codes(run, datums, n, ids))
+		return;
 	value = settle_array_of(TEXTOID, datums, n);
 	for (int attempt = 0;; attempt++)
 	{

@@ -5,8 +5,8 @@
  *
  * A sheet is never changed: what is posted for a ticket is the sum of its
  * revisions.  Where only lines or figures differ, one further revision holds
- * the difference; where the ticket moved to another project, region, currency
- * or period of its own, one takes all back where it stood and one posts it anew.
+ * the difference; where the ticket moved to another project, region, channel,
+ * currency or period of its own, one takes all back where it stood and one posts it anew.
  */
 #include "settle/post.h"
 
@@ -59,7 +59,7 @@ add_reversal(Draft *draft, const RunLine *posted)
 }
 
 static bool
-same_path(const struct varlena *a, const struct varlena *b)
+same_value(const struct varlena *a, const struct varlena *b)
 {
 	if (a == NULL || b == NULL)
 		return a == b;
@@ -108,6 +108,7 @@ draft_withdrawal(Run *run, Drafts *drafts, RunSource *source, const RunTicket *t
 	draft->ticket = ticket;
 	draft->project = posted->project;
 	draft->region = posted->region;
+	draft->channel = posted->channel;
 	draft->currency = posted->currency;
 	draft->revenue = settle_dec_neg(posted->revenue);
 	draft->cost = settle_dec_neg(posted->cost);
@@ -131,6 +132,7 @@ draft_ticket(Drafts *drafts, RunSource *source, const RunTicket *ticket, int rev
 	draft->ticket = ticket;
 	draft->project = ticket->project;
 	draft->region = ticket->region;
+	draft->channel = ticket->channel;
 	draft->currency = ticket->currency;
 	draft->inputs = ticket->inputs;
 	draft->revenue = ticket->revenue;
@@ -147,8 +149,8 @@ has_moved(const RunTicket *ticket)
 {
 	const Posted *posted = ticket->posted;
 
-	return posted->period != ticket->period || !same_path(posted->project, ticket->project) ||
-		!same_path(posted->region, ticket->region) || strcmp(posted->currency, ticket->currency) != 0;
+	return posted->period != ticket->period || !same_value(posted->project, ticket->project) ||
+		!same_value(posted->region, ticket->region) || !same_value(posted->channel, ticket->channel) || strcmp(posted->currency, ticket->currency) != 0;
 }
 
 /*
@@ -280,7 +282,7 @@ settle_post_batch(Run *run, RunSource *source)
 	settle_load_held(run, source);
 	settle_check_fx(run, source);
 
-	settle_ask_states(run, &solved, &paid, &arrived);
+	settle_ask_states(run, source, &solved, &paid, &arrived);
 
 	/* what each ticket is to become */
 	for (int i = 0; i < run->ntickets; i++)

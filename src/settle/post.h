@@ -28,6 +28,7 @@ typedef struct Draft
 	DateADT		period;			/* the same, or the oldest open one where that is closed */
 	struct varlena *project;
 	struct varlena *region;
+	struct varlena *channel;
 	const char *currency;
 	bytea	   *inputs;			/* NULL where nothing was priced */
 	SettleDec	revenue;
@@ -93,8 +94,8 @@ extern void settle_add_key(KeyList *list, const char *key, TimestampTz time);
 extern void settle_add_ticket(KeyList *list, const RunTicket *ticket);
 extern void settle_note_failure(Run *run, RunSource *source, const RunTicket *ticket, const char *rule, int sqlerrcode, const char *message, const char *detail, const char *hint);
 
-/* Asks whether tickets stand in problem, unpaid and waiting, before any is to be taken out; most of the time none does. */
-extern void settle_ask_states(Run *run, KeyList *solved, KeyList *paid, KeyList *arrived);
+/* Asks whether tickets of the batch may stand in problem, unpaid and waiting, before any is to be taken out; most of the time none does. */
+extern void settle_ask_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *arrived);
 extern void settle_note_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *unpaid, KeyList *waiting, KeyList *arrived);
 
 /* ---- brake.c ---- */

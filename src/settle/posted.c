@@ -96,6 +96,7 @@ add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 	posted->period = DatumGetDateADT(settle_spi_datum(row, 5, &isnull));
 	posted->project = varlena_column(row, 6);
 	posted->region = varlena_column(row, 7);
+	posted->channel = varlena_column(row, 16);
 	posted->currency = TextDatumGetCString(settle_spi_datum(row, 8, &isnull));
 	posted->revenue = settle_dec_add(posted->revenue, settle_numeric_column(row, 9));
 	posted->cost = settle_dec_add(posted->cost, settle_numeric_column(row, 10));
@@ -192,7 +193,7 @@ settle_load_posted(Run *run, RunSource *source)
 	values[0] = Int16GetDatum(source->id);
 	values[1] = settle_array_of(TEXTOID, keys, n);
 	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, coalesce(s.corrects_period, s.period), s.project, s.region, s.currency, "
-										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id, %s "
+										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id, %s, s.channel "
 										 "FROM pg_catalog.unnest($2) AS u(ticket_key) JOIN %s.sheet AS s "
 										 "ON s.source_id OPERATOR(pg_catalog.=) $1 AND s.ticket_key OPERATOR(pg_catalog.=) u.ticket_key "
 										 "ORDER BY s.revision", run->fx_party == NULL ? "NULL::pg_catalog.bytea" : "s.inputs", run->book.name),

@@ -13,11 +13,13 @@
 #include "settle/run.h"
 
 #include "book/progress.h"
+#include "book/rows.h"
 #include "common/hashfn.h"
 #include "expr/expr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
@@ -40,6 +42,7 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 	into->period = ticket->period;
 	into->project = ticket->project == NULL ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(ticket->project));
 	into->region = ticket->region == NULL ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(ticket->region));
+	into->channel = ticket->channel == NULL ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(ticket->channel));
 	into->revenue = ticket->revenue;
 	into->cost = ticket->cost;
 	into->currency = ticket->currency;
@@ -164,11 +167,19 @@ clip_key(RunTicket *ticket)
 	return true;
 }
 
+/* Rows that were read: of a query, or looked up one by one. */
+typedef struct ReadRows
+{
+	SPITupleTable *fetched;
+	Datum	  **values;
+	bool	  **nulls;
+} ReadRows;
+
 /*
  * Evaluates one row of the source.
  */
 static void
-read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
+read_ticket(Reader *reader, const ReadRows *rows, uint64 row)
 {
 	Run		   *run = reader->run;
 	RunTicket  *ticket = &run->tickets[run->ntickets];
@@ -178,7 +189,13 @@ read_ticket(Reader *reader, HeapTuple tuple, TupleDesc desc)
 
 	memset(ticket, 0, sizeof(*ticket));
 	ticket->period = said->period = DATEVAL_NOBEGIN;
-	heap_deform_tuple(tuple, desc, reader->values, reader->nulls);
+	if (rows->fetched != NULL)
+		heap_deform_tuple(rows->fetched->vals[row], rows->fetched->tupdesc, reader->values, reader->nulls);
+	else
+	{
+		reader->values = rows->values[row];
+		reader->nulls = rows->nulls[row];
+	}
 	ticket->key = TextDatumGetCString(reader->values[reader->nulls[ROW_KEY - 1] ? ROW_SOURCE - 1 : ROW_KEY - 1]);
 	is_long = clip_key(ticket);
 	ticket->known = DatumGetBool(reader->values[ROW_KNOWN - 1]);
@@ -248,7 +265,7 @@ settle_is_error_of_ticket(int sqlerrcode)
  * where one of them fails; a single row that fails is kept as failed.
  */
 static bool
-evaluate_rows(Reader *reader, SPITupleTable *rows, uint64 from, uint64 to)
+evaluate_some(Reader *reader, const ReadRows *rows, uint64 from, uint64 to)
 {
 	Run		   *run = reader->run;
 	MemoryContext old = CurrentMemoryContext;
@@ -261,7 +278,7 @@ evaluate_rows(Reader *reader, SPITupleTable *rows, uint64 from, uint64 to)
 	PG_TRY();
 	{
 		for (uint64 i = from; i < to; i++)
-			read_ticket(reader, rows->vals[i], rows->tupdesc);
+			read_ticket(reader, rows, i);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -293,6 +310,23 @@ evaluate_rows(Reader *reader, SPITupleTable *rows, uint64 from, uint64 to)
 	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = owner;
 	return ok;
+}
+
+/*
+ * Evaluates rows in chunks; those of one that fails, one by one.
+ */
+static void
+evaluate_rows(Reader *reader, const ReadRows *rows, uint64 n)
+{
+	for (uint64 from = 0; from < n; from += CHUNK)
+	{
+		uint64		to = Min(from + CHUNK, n);
+
+		if (!evaluate_some(reader, rows, from, to) && to - from > 1)
+			for (uint64 i = from; i < to; i++)
+				evaluate_some(reader, rows, i, i + 1);
+		settle_progress_add((int64) (to - from));
+	}
 }
 
 /*
@@ -337,10 +371,10 @@ check_failures(Run *run)
 }
 
 static void
-start_batch(Run *run)
+start_batch(Run *run, int space)
 {
 	MemoryContextReset(run->batch_context);
-	run->tickets = MemoryContextAllocHuge(run->batch_context, sizeof(RunTicket) * SETTLE_BATCH);
+	run->tickets = MemoryContextAllocHuge(run->batch_context, sizeof(RunTicket) * space);
 	run->ntickets = 0;
 }
 
@@ -358,7 +392,6 @@ finish_batch(Run *run, RunSource *source)
 		settle_set_forget_parties(source->set);
 		source->nparty_ids = 0;
 	}
-	start_batch(run);
 }
 
 /*
@@ -382,11 +415,18 @@ mark_keys(Run *run)
 	}
 }
 
+static int
+compare_keys(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
 static void
 settle_again(Run *run, RunSource *source)
 {
 	List	   *keys = run->again;
 	Datum	   *datums;
+	const char *last = NULL;
 	int			n = 0;
 	ListCell   *lc;
 
@@ -394,8 +434,13 @@ settle_again(Run *run, RunSource *source)
 	if (keys == NIL)
 		return;
 	datums = palloc(sizeof(Datum) * list_length(keys));
+	list_sort(keys, compare_keys);
 	foreach(lc, keys)
-		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	{
+		if (last == NULL || strcmp(last, lfirst(lc)) != 0)
+			datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
+		last = lfirst(lc);
+	}
 	settle_keys(run, source, construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
 	list_free_deep(keys);
 }
@@ -411,33 +456,24 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 
 	/* a key that comes again within one pass is two rows; in the next pass it is the same ticket again */
 	run->pass_after = run->last_sheet;
-	start_batch(run);
+	start_batch(run, SETTLE_BATCH);
 	settle_progress_phase(SETTLE_EVALUATING);
 	for (;;)
 	{
-		SPITupleTable *rows;
-		uint64		n;
+		ReadRows	rows = {0};
 
 		CHECK_FOR_INTERRUPTS();
 		SPI_cursor_fetch(portal, true, CHUNK * 8);
-		rows = SPI_tuptable;
-		n = SPI_processed;
-		if (n == 0)
+		if (SPI_processed == 0)
 			break;
-		for (uint64 from = 0; from < n; from += CHUNK)
-		{
-			uint64		to = Min(from + CHUNK, n);
-
-			if (!evaluate_rows(reader, rows, from, to) && to - from > 1)
-				for (uint64 i = from; i < to; i++)
-					evaluate_rows(reader, rows, i, i + 1);
-			settle_progress_add((int64) (to - from));
-		}
-		SPI_freetuptable(rows);
+		rows.fetched = SPI_tuptable;
+		evaluate_rows(reader, &rows, SPI_processed);
+		SPI_freetuptable(rows.fetched);
 		if (run->ntickets > SETTLE_BATCH - CHUNK * 8)
 		{
 			mark_keys(run);
 			finish_batch(run, source);
+			start_batch(run, SETTLE_BATCH);
 		}
 	}
 	if (run->marks != NULL)
@@ -448,6 +484,24 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 		pfree(run->marks);
 	run->marks = NULL;
 	settle_again(run, source);
+}
+
+/*
+ * Finds out which columns of the source are in use, and makes room for a row.
+ */
+static void
+list_columns(Reader *reader)
+{
+	const Bitmapset *uses = settle_set_uses(reader->source->set);
+	int			n = bms_num_members(uses);
+	int			position = -1;
+
+	reader->columns = palloc(sizeof(AttrNumber) * (n + 1));
+	reader->values = palloc(sizeof(Datum) * (2 * n + ROW_COLUMNS));
+	reader->nulls = palloc(sizeof(bool) * (2 * n + ROW_COLUMNS));
+	reader->ncolumns = reader->namounts = 0;
+	while ((position = bms_next_member(uses, position)) >= 0)
+		reader->columns[reader->ncolumns++] = position;
 }
 
 /*
@@ -464,30 +518,26 @@ settle_source_query(Reader *reader, const char **lookup_type)
 	Oid			reverses_type;
 	const char *reverses = settle_set_reverses(source->set, &column, &reverses_type);
 	const char *key = settle_set_key(source->set, &column, &type);
-	const Bitmapset *uses = settle_set_uses(source->set);
 	TupleDesc	desc = settle_set_slot(source->set)->tts_tupleDescriptor;
-	int			position = -1;
 
 	initStringInfo(&sql);
 	/* two keys are one only where every byte is, whatever the column's collation says; its index is under that collation */
 	appendStringInfo(&sql, "SELECT (%s)::pg_catalog.text COLLATE pg_catalog.\"C\" AS source_key, %s AS lookup", key,
 					 column == NULL ? psprintf("(%s)::pg_catalog.text", key) : quote_identifier(column));
 	*lookup_type = column == NULL ? "pg_catalog.text" : format_type_be_qualified(type);
-	reader->columns = palloc(sizeof(AttrNumber) * (bms_num_members(uses) + 1));
-	reader->values = palloc(sizeof(Datum) * (2 * bms_num_members(uses) + ROW_COLUMNS));
-	reader->nulls = palloc(sizeof(bool) * (2 * bms_num_members(uses) + ROW_COLUMNS));
-	reader->ncolumns = reader->namounts = 0;
+	list_columns(reader);
 	reader->has_reversals = reverses != NULL;
-	reader->amounts = palloc(sizeof(int) * (bms_num_members(uses) + 1));
-	reader->amount_types = palloc(sizeof(Oid) * (bms_num_members(uses) + 1));
-	while ((position = bms_next_member(uses, position)) >= 0)
+	reader->amounts = palloc(sizeof(int) * (reader->ncolumns + 1));
+	reader->amount_types = palloc(sizeof(Oid) * (reader->ncolumns + 1));
+	for (int i = 0; i < reader->ncolumns; i++)
 	{
+		AttrNumber	position = reader->columns[i];
+
 		if (reverses != NULL && bms_is_member(position, settle_set_amounts(source->set)))
 		{
-			reader->amounts[reader->namounts] = reader->ncolumns;
+			reader->amounts[reader->namounts] = i;
 			reader->amount_types[reader->namounts++] = getBaseType(TupleDescAttr(desc, position - 1)->atttypid);
 		}
-		reader->columns[reader->ncolumns++] = position;
 		appendStringInfo(&sql, ", %s AS c%d", quote_identifier(NameStr(TupleDescAttr(desc, position - 1)->attname)), position);
 	}
 	/* a row that takes a ticket back is none itself */
@@ -619,6 +669,143 @@ keys_query(Reader *reader)
 	return sql.data;
 }
 
+/* ---- few tickets, looked up one by one ---- */
+
+/*
+ * Makes the value of the column that a key spells.
+ */
+static Datum
+column_value(Datum key, Oid type)
+{
+	Oid			input;
+	Oid			parameter;
+
+	if (type == TEXTOID || type == VARCHAROID)
+		return key;
+	getTypeInputInfo(type, &input, &parameter);
+	return OidInputFunctionCall(input, TextDatumGetCString(key), parameter, -1);
+}
+
+/*
+ * Tells whether the column of a row spells a key byte for byte, whatever its
+ * collation says.
+ */
+static bool
+spells_key(Datum value, Oid type, Datum key)
+{
+	text	   *a = DatumGetTextPP(key);
+	text	   *b;
+
+	if (type != TEXTOID && type != VARCHAROID)
+		return true;
+	b = DatumGetTextPP(value);
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) && memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+/*
+ * Reads the row of one ticket as the query of keys_query would give it; false
+ * where that has to be asked.
+ */
+static bool
+look_up(Reader *reader, Datum key, Datum *values, bool *nulls)
+{
+	static const SettleLookup sheets = {"sheet", {{"source_id", INT2OID}, {"ticket_key", TEXTOID}}};
+	static const SettleLookup places = {"order_ticket", {{"source_id", INT2OID}, {"ticket_key", TEXTOID}},
+		{{"duplicate_of", TEXTOID}, {"order_ref", TEXTOID}, {"project", TEXTOID}, {"ready_at", TIMESTAMPTZOID}}};
+	RunSource  *source = reader->source;
+	Datum		keys[] = {Int16GetDatum(source->id), key};
+	const char *column;
+	Oid			type;
+	AttrNumber	at;
+	SettleScan	scan;
+	SettleFound found;
+
+	(void) settle_set_key(source->set, &column, &type);
+	memset(nulls, true, sizeof(bool) * (ROW_COLUMNS + reader->ncolumns));
+	values[ROW_KEY - 1] = key;
+	values[ROW_REVERSED - 1] = BoolGetDatum(false);
+	nulls[ROW_KEY - 1] = nulls[ROW_KNOWN - 1] = nulls[ROW_REVERSED - 1] = false;
+
+	found = settle_find_row(&reader->run->book, &sheets, keys, NULL, NULL);
+	values[ROW_KNOWN - 1] = BoolGetDatum(found == SETTLE_FOUND);
+	if (found == SETTLE_ASK)
+		return false;
+	if (settle_set_has_orders(source->set) &&
+		settle_find_row(&reader->run->book, &places, keys, &values[ROW_DUPLICATE - 1], &nulls[ROW_DUPLICATE - 1]) == SETTLE_ASK)
+		return false;
+
+	if (!settle_scan_unique(&scan, source->relation, column, column_value(key, type)))
+		return false;
+	at = get_attnum(source->relation, column);
+	while (settle_scan_next(&scan))
+	{
+		bool		isnull;
+
+		if (!spells_key(slot_getattr(scan.slot, at, &isnull), type, key))
+			continue;
+		values[ROW_SOURCE - 1] = key;
+		nulls[ROW_SOURCE - 1] = false;
+		for (int i = 0; i < reader->ncolumns; i++)
+		{
+			Form_pg_attribute a = TupleDescAttr(scan.slot->tts_tupleDescriptor, reader->columns[i] - 1);
+			Datum		value = slot_getattr(scan.slot, reader->columns[i], &nulls[ROW_COLUMNS - 1 + i]);
+
+			values[ROW_COLUMNS - 1 + i] = nulls[ROW_COLUMNS - 1 + i] ? (Datum) 0 : datumCopy(value, a->attbyval, a->attlen);
+		}
+	}
+	settle_scan_end(&scan);
+	return true;
+}
+
+/*
+ * Tells whether a key is the value of one column, by which its row can be
+ * looked up.
+ */
+static bool
+is_plain_key(const RunSource *source)
+{
+	const char *column;
+	Oid			type;
+
+	if (settle_set_reverses(source->set, &column, &type) != NULL)
+		return false;
+	(void) settle_set_key(source->set, &column, &type);
+	return column != NULL && (type == TEXTOID || type == VARCHAROID || type == UUIDOID || type == INT2OID || type == INT4OID || type == INT8OID);
+}
+
+/*
+ * Settles a few tickets, whose rows are looked up one by one; false, and nothing
+ * done, where that takes a query.
+ */
+static bool
+settle_few(Reader *reader, ArrayType *array)
+{
+	Run		   *run = reader->run;
+	ReadRows	rows = {0};
+	Datum	   *keys;
+	int			n;
+
+	if (!is_plain_key(reader->source))
+		return false;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &keys, NULL, &n);
+	list_columns(reader);
+	start_batch(run, n);
+	rows.values = palloc(sizeof(Datum *) * n);
+	rows.nulls = palloc(sizeof(bool *) * n);
+	for (int i = 0; i < n; i++)
+	{
+		rows.values[i] = palloc(sizeof(Datum) * (ROW_COLUMNS + reader->ncolumns));
+		rows.nulls[i] = palloc(sizeof(bool) * (ROW_COLUMNS + reader->ncolumns));
+		if (!look_up(reader, keys[i], rows.values[i], rows.nulls[i]))
+			return false;
+	}
+	run->pass_after = run->last_sheet;
+	evaluate_rows(reader, &rows, n);
+	finish_batch(run, reader->source);
+	settle_again(run, reader->source);
+	return true;
+}
+
 /*
  * Settles the tickets of the given keys.
  */
@@ -629,6 +816,8 @@ settle_keys(Run *run, RunSource *source, ArrayType *keys)
 	Oid			types[] = {INT2OID, TEXTARRAYOID};
 	Datum		values[] = {Int16GetDatum(source->id), PointerGetDatum(keys)};
 
+	if (settle_book_asks_little() && settle_few(&reader, keys))
+		return;
 	settle_rows(run, source, &reader, keys_query(&reader), 2, types, values);
 }
 

@@ -21,6 +21,8 @@
 #include "settle/run.h"
 
 #include "access/xact.h"
+#include "book/rows.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -373,6 +375,29 @@ settle_is_repeat(const RunTicket *ticket)
 }
 
 /*
+ * Tells whether one of a few tickets may have an open alert of a repeat.
+ */
+static bool
+have_alerts(Run *run, RunSource *source)
+{
+	static const SettleLookup lookup = {"alert", {{"kind", TEXTOID}, {"object", TEXTOID}}, .index = "alert_once"};
+	static const char *const alert_kinds[] = {"duplicate", "rework"};
+
+	for (int i = 0; i < run->ntickets; i++)
+	{
+		Datum		keys[2] = {0, CStringGetTextDatum(psprintf("%s %s", source->name, run->tickets[i].key))};
+
+		for (int k = 0; k < lengthof(alert_kinds); k++)
+		{
+			keys[0] = CStringGetTextDatum(alert_kinds[k]);
+			if (settle_find_row(&run->book, &lookup, keys, NULL, NULL) != SETTLE_NOT_FOUND)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
  * Raises an alert of every repeat that nothing pays, and ends those of
  * tickets that are none any more.
  */
@@ -404,6 +429,8 @@ settle_note_repeats(Run *run, RunSource *source)
 	values[0] = text_array(&kinds);
 	values[1] = text_array(&objects);
 	values[3] = ObjectIdGetDatum(run->book.schema);
+	if (kinds.n == 0 && settle_book_asks_little() && !have_alerts(run, source))
+		return;
 	/* open alerts of repeats are few, most of the time none */
 	if (settle_book_execute(psprintf("SELECT FROM %s.alert AS a WHERE a.kind OPERATOR(pg_catalog.=) ANY ('{duplicate,rework}') AND a.ended_at IS NULL LIMIT 1", book),
 							0, NULL, NULL, NULL, SPI_OK_SELECT) > 0)

@@ -14,7 +14,9 @@
 
 #include "access/relation.h"
 #include "book/progress.h"
+#include "book/rows.h"
 #include "catalog/namespace.h"
+#include "commands/sequence.h"
 #include "expr/expr.h"
 #include "funcapi.h"
 #include "storage/lmgr.h"
@@ -49,8 +51,8 @@ settle_query(const char *sql)
 /*
  * Locks the gate of the book.
  */
-static void
-pass_gate(const SettleBook *book, bool at_commit)
+void
+settle_pass_gate(const SettleBook *book, bool at_commit)
 {
 	Oid			gate;
 
@@ -82,7 +84,7 @@ settle_shut_gate(PG_FUNCTION_ARGS)
 	SettleBook	book = settle_book(PG_GETARG_OID(0));
 
 	settle_book_check_level(&book, SETTLE_ADMIN);
-	pass_gate(&book, false);
+	settle_pass_gate(&book, false);
 	PG_RETURN_VOID();
 }
 
@@ -113,7 +115,13 @@ settle_latest_number(const char *sql, int nargs, Oid *types, Datum *values)
 void
 settle_run_check_rules(Run *run)
 {
-	if (settle_latest_number(psprintf("SELECT b.rule_revision FROM %s.book AS b", run->book.name), 0, NULL, NULL) != run->rule_revision)
+	static const SettleLookup lookup = {"book", .columns = {{"rule_revision", INT8OID}}};
+	Datum		revision;
+	bool		isnull;
+
+	if (settle_find_latest_row(&run->book, &lookup, NULL, &revision, &isnull) != SETTLE_FOUND)
+		revision = Int64GetDatum(settle_latest_number(psprintf("SELECT b.rule_revision FROM %s.book AS b", run->book.name), 0, NULL, NULL));
+	if (DatumGetInt64(revision) != run->rule_revision)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access: the rules of book \"%s\" have changed", run->book.label),
@@ -273,17 +281,13 @@ settle_number_rules(Run *run)
 	run->nrule_ids = known->nrule_ids;
 }
 
+/*
+ * Makes a run that knows nothing of its book yet.
+ */
 void
-settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
+settle_new_run(Run *run, const SettleBook *book, bool at_commit)
 {
 	HASHCTL		control;
-	bool		isnull;
-	uint64		n;
-	const char *wanted;
-	const char *time_zone = "UTC";
-	static const char settings[] =
-		"SELECT b.currency, b.time_zone, b.rule_revision, b.max_correction, " SETTLE_OPEN_PERIOD ", EXISTS (SELECT FROM %1$s.held), "
-		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}'), b.keep_inputs, b.fx_party FROM %1$s.book AS b";
 
 	memset(run, 0, sizeof(*run));
 	run->book = *book;
@@ -299,9 +303,28 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 		run->reader = settle_facts_reader(settle_facts_open(book));
 		MemoryContextSwitchTo(old);
 	}
-
 	run->max_correction = run->before = -1;
 	run->open_period = DATEVAL_NOBEGIN;
+
+	memset(&control, 0, sizeof(control));
+	control.hcxt = run->context;
+	control.keysize = sizeof(TallyKey);
+	control.entrysize = sizeof(Tally);
+	run->tallies = hash_create("scrm_settle tallies", at_commit ? 8 : 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+void
+settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
+{
+	bool		isnull;
+	uint64		n;
+	const char *wanted;
+	const char *time_zone = "UTC";
+	static const char settings[] =
+		"SELECT b.currency, b.time_zone, b.rule_revision, b.max_correction, " SETTLE_OPEN_PERIOD ", EXISTS (SELECT FROM %1$s.held), "
+		"nullif(ARRAY(SELECT e.edit_id FROM %1$s.edit AS e), '{}'), b.keep_inputs, b.fx_party FROM %1$s.book AS b";
+
+	settle_new_run(run, book, at_commit);
 
 	/* revision and edits are read before the rules, which are then of this one or a later, and contain those edits */
 	if (settle_query(psprintf(settings, book->name)) == 1)
@@ -340,12 +363,6 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 	run->sources = MemoryContextAlloc(run->context, sizeof(RunSource *) * (n + 1));
 	for (uint64 i = 0; i < n; i++)
 		run->sources[run->nsources++] = open_source(run, (int) i);
-
-	memset(&control, 0, sizeof(control));
-	control.hcxt = run->context;
-	control.keysize = sizeof(TallyKey);
-	control.entrysize = sizeof(Tally);
-	run->tallies = hash_create("scrm_settle tallies", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /*
@@ -354,20 +371,14 @@ settle_begin_run(Run *run, const SettleBook *book, bool at_commit)
 void
 settle_prepare_run(Run *run)
 {
-	bool		isnull;
-
 	for (int i = 0; i < run->nsources; i++)
 		settle_compile_source(run, run->sources[i]);
 	settle_number_rules(run);
 	run->prepared = true;
 	if (run->plan != NULL)
 		return;
-	settle_query(psprintf("SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence(%s, 'run_id')), "
-				   "pg_catalog.pg_get_serial_sequence(%s, 'sheet_id')::pg_catalog.regclass::pg_catalog.oid",
-				   quote_literal_cstr(psprintf("%s.run", run->book.name)),
-				   quote_literal_cstr(psprintf("%s.sheet", run->book.name))));
-	run->run_id = DatumGetInt64(settle_spi_datum(0, 1, &isnull));
-	run->sheet_sequence = DatumGetObjectId(settle_spi_datum(0, 2, &isnull));
+	run->run_id = nextval_internal(settle_identity_sequence(&run->book, "run", "run_id"), false);
+	run->sheet_sequence = settle_identity_sequence(&run->book, "sheet", "sheet_id");
 }
 
 void
@@ -389,12 +400,17 @@ settle_find_source(const Run *run, const char *name)
 			 errmsg("book \"%s\" has no source \"%s\"", run->book.label, name)));
 }
 
+static const char *const run_columns[] = {
+	"run_id", "started_at", "finished_at", "settled_on", "digest", "actor", "tickets", "lines", "amount", "corrections", "held", "problems", "unpaid",
+	"counted", "input_names"
+};
+
 /*
  * Makes the names that the inputs of this run's sheets have values of; null
  * where it has kept none.
  */
 static Datum
-input_names(const Run *run, char *isnull)
+input_names(const Run *run, bool *isnull)
 {
 	StringInfoData text;
 
@@ -411,52 +427,112 @@ input_names(const Run *run, char *isnull)
 		appendStringInfoChar(&text, ':');
 		settle_put_input_names(&text, &names);
 	}
-	*isnull = text.len == 0 ? 'n' : ' ';
+	*isnull = text.len == 0;
 	appendStringInfoChar(&text, '}');
 	return text.len == 1 ? (Datum) 0 : DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data));
+}
+
+/* The record of a run, handed to COPY. */
+typedef struct Record
+{
+	Run		   *run;
+	Datum		digest;
+	int			ncolumns;
+	bool		written;
+} Record;
+
+static bool
+write_record(Datum *values, bool *nulls, void *arg)
+{
+	Record	   *record = arg;
+	Run		   *run = record->run;
+
+	if (record->written)
+		return false;
+	memset(nulls, false, sizeof(bool) * lengthof(run_columns));
+	*values++ = Int64GetDatum(run->run_id);
+	*values++ = TimestampTzGetDatum(run->started_at);
+	*values++ = TimestampTzGetDatum(GetCurrentTimestamp());
+	*values++ = CStringGetTextDatum(run->at_commit ? "commit" : "schedule");
+	*values++ = record->digest;
+	*values++ = CStringGetTextDatum(settle_actor_name(run->book.schema));
+	*values++ = Int64GetDatum(run->settled);
+	*values++ = Int64GetDatum(run->lines);
+	*values++ = NumericGetDatum(settle_dec_to_numeric(run->amount));
+	*values++ = Int64GetDatum(run->corrections);
+	*values++ = Int64GetDatum(run->held);
+	*values++ = Int64GetDatum(run->problems);
+	*values++ = Int64GetDatum(run->unpaid);
+	*values++ = Int64GetDatum(run->counted);
+	*values++ = input_names(run, &nulls[lengthof(run_columns) - 1]);
+	record->written = true;
+	return true;
+}
+
+/*
+ * Hands COPY the run's place in a queue: its number and, where the queue has
+ * them, its first and last sheet.
+ */
+static bool
+write_place(Datum *values, bool *nulls, void *arg)
+{
+	Record	   *record = arg;
+	Run		   *run = record->run;
+
+	if (record->written)
+		return false;
+	memset(nulls, false, sizeof(bool) * record->ncolumns);
+	values[0] = Int64GetDatum(run->run_id);
+	if (record->ncolumns > 1)
+	{
+		values[1] = Int64GetDatum(run->first_sheet);
+		values[2] = Int64GetDatum(run->last_sheet);
+	}
+	record->written = true;
+	return true;
+}
+
+/*
+ * Puts the run into a queue.
+ */
+static void
+queue_run(Run *run, const char *queue, int ncolumns)
+{
+	static const char *const columns[] = {"run_id", "first_sheet", "last_sheet"};
+	Record		record = {.run = run, .ncolumns = ncolumns};
+
+	settle_copy_into(run->book.schema, queue, columns, ncolumns, write_place, &record);
+}
+
+/*
+ * Keeps the rules of the run, where they are not kept yet.
+ */
+static void
+keep_ruleset(Run *run, Datum digest)
+{
+	static const SettleLookup lookup = {"ruleset_used", {{"digest", BYTEAOID}}};
+	Oid			types[] = {BYTEAOID, GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"),
+													 ObjectIdGetDatum(get_namespace_oid("settle", false)))};
+	Datum		values[] = {digest, PointerGetDatum(run->ruleset)};
+
+	if (settle_find_row(&run->book, &lookup, &digest, NULL, NULL) != SETTLE_FOUND)
+		settle_book_execute(psprintf("INSERT INTO %s.ruleset_used (digest, ruleset) VALUES ($1, $2) ON CONFLICT DO NOTHING", run->book.name),
+							2, types, values, NULL, SPI_OK_INSERT);
 }
 
 void
 settle_record_run(Run *run)
 {
-	Oid			types[] = {
-		INT8OID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, INT8OID, NUMERICOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID, INT8OID, INT8OID
-	};
-	Datum		values[lengthof(types)];
-	char		nulls[] = "               ";
 	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
-	Oid			ruleset_types[] = {BYTEAOID, GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"),
-														ObjectIdGetDatum(get_namespace_oid("settle", false)))};
-	Datum		ruleset_values[2];
+	Record		record = {.run = run, .digest = PointerGetDatum(digest)};
 
 	SET_VARSIZE(digest, VARHDRSZ + SETTLE_DIGEST_LEN);
 	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
-	ruleset_values[0] = PointerGetDatum(digest);
-	ruleset_values[1] = PointerGetDatum(run->ruleset);
-	settle_book_execute(psprintf("INSERT INTO %1$s.ruleset_used (digest, ruleset) SELECT $1, $2 "
-								 "WHERE NOT EXISTS (SELECT FROM %1$s.ruleset_used AS u WHERE u.digest OPERATOR(pg_catalog.=) $1) ON CONFLICT DO NOTHING", run->book.name),
-						2, ruleset_types, ruleset_values, NULL, SPI_OK_INSERT);
-
-	values[0] = Int64GetDatum(run->run_id);
-	values[1] = TimestampTzGetDatum(run->started_at);
-	values[2] = CStringGetTextDatum(run->at_commit ? "commit" : "schedule");
-	values[3] = PointerGetDatum(digest);
-	values[4] = Int64GetDatum(run->settled);
-	values[5] = Int64GetDatum(run->lines);
-	values[6] = NumericGetDatum(settle_dec_to_numeric(run->amount));
-	values[7] = Int64GetDatum(run->corrections);
-	values[8] = Int64GetDatum(run->held);
-	values[9] = Int64GetDatum(run->problems);
-	values[10] = Int64GetDatum(run->unpaid);
-	values[11] = Int64GetDatum(run->counted);
-	values[12] = input_names(run, &nulls[12]);
-	values[13] = Int64GetDatum(run->first_sheet);
-	values[14] = Int64GetDatum(run->last_sheet);
-	settle_book_execute(psprintf("WITH recorded AS (INSERT INTO %1$s.run (run_id, started_at, settled_on, digest, tickets, lines, amount, corrections, held, problems, unpaid, counted, input_names) "
-								 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING run_id), "
-								 "queued AS (INSERT INTO %1$s.unfolded (run_id, first_sheet, last_sheet) SELECT $1, $14, $15 WHERE $14 OPERATOR(pg_catalog.>) 0) "
-								 "INSERT INTO %1$s.unsealed (run_id) SELECT r.run_id FROM recorded AS r", run->book.name),
-						lengthof(types), types, values, nulls, SPI_OK_INSERT);
+	keep_ruleset(run, PointerGetDatum(digest));
+	settle_copy_into(run->book.schema, "run", run_columns, lengthof(run_columns), write_record, &record);
+	queue_run(run, "unsealed", 1);
+	if (run->first_sheet > 0)
+		queue_run(run, "unfolded", 3);
 }
 
 /*
@@ -495,7 +571,7 @@ settle_run(PG_FUNCTION_ARGS)
 	settle_progress_tell(PG_NARGS() > 2 && !PG_ARGISNULL(2) ? PG_GETARG_INT64(2) : -1);
 	identity = settle_book_enter(&book);
 	SPI_connect();
-	pass_gate(&book, false);
+	settle_pass_gate(&book, false);
 	settle_run_braked(&run, &book, max_tickets);
 	settle_release_sources(&run);
 	/* the run's memory goes with SPI's */
@@ -511,41 +587,6 @@ settle_run(PG_FUNCTION_ARGS)
 	values[5] = Int64GetDatum(run.problems);
 	values[6] = Int64GetDatum(run.unpaid);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
-}
-
-/* A transaction that settles more has its statements planned for them. */
-#define FEW_KEYS	16
-
-void
-settle_run_keys(const SettleBook *book, const char *source, List *keys)
-{
-	Run			run;
-	Datum	   *datums = palloc(sizeof(Datum) * Max(list_length(keys), 1));
-	int			n = 0;
-	ListCell   *lc;
-	ArrayType  *array;
-	SettleIdentity identity = settle_book_enter(book);
-
-	foreach(lc, keys)
-		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	SPI_connect();
-	if (n <= FEW_KEYS)
-		settle_book_keep_plans();
-	pass_gate(book, true);
-	settle_begin_run(&run, book, true);
-	/* what is wrong with other sources is no concern of this transaction */
-	run.sources[0] = settle_find_source(&run, source);
-	run.nsources = 1;
-	settle_prepare_run(&run);
-	array = construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT);
-	if (IsolationUsesXactSnapshot())
-		settle_check_snapshot(&run, run.sources[0], array);
-	settle_keys(&run, run.sources[0], array);
-	settle_post_tallies(&run);
-	settle_record_run(&run);
-	settle_release_sources(&run);
-	SPI_finish();
-	settle_book_leave(identity);
 }
 
 /*

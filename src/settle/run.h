@@ -35,6 +35,8 @@ extern uint64 settle_query(const char *sql);
 extern int64 settle_latest_number(const char *sql, int nargs, Oid *types, Datum *values);
 extern void settle_compile_source(Run *run, RunSource *source);
 extern void settle_number_rules(Run *run);
+extern void settle_pass_gate(const SettleBook *book, bool at_commit);
+extern void settle_new_run(Run *run, const SettleBook *book, bool at_commit);
 extern void settle_begin_run(Run *run, const SettleBook *book, bool at_commit);
 extern void settle_prepare_run(Run *run);
 extern void settle_release_sources(Run *run);

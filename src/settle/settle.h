@@ -3,6 +3,7 @@
  *		Inside of a run, shared by the files of this room.
  *
  *		run.c		gate, setting a run up, its record, entry points
+ *		commit.c	tickets that settle at the commit of their transaction
  *		read.c		reading rows of a source and evaluating them
  *		pending.c	taking tickets, rescan
  *		repeats.c	which tickets of an order are duplicates, alerts of repeats
@@ -21,6 +22,7 @@
 #include "book/fact.h"
 #include "rule/inputs.h"
 #include "rule/lines.h"
+#include "storage/itemptr.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
@@ -113,6 +115,7 @@ typedef struct RunTicket
 	DateADT		period;			/* -infinity where it is not known */
 	struct varlena *project;
 	struct varlena *region;
+	struct varlena *channel;
 	SettleDec	revenue;
 	SettleDec	cost;
 	const char *currency;
@@ -137,6 +140,7 @@ typedef struct Posted
 	DateADT		period;			/* its own, wherever it was posted */
 	struct varlena *project;
 	struct varlena *region;
+	struct varlena *channel;
 	const char *currency;
 	SettleDec	revenue;
 	SettleDec	cost;
@@ -169,6 +173,8 @@ typedef struct Tally
 	SettleDec  *amounts;		/* posted, by version */
 	bool	   *exists;			/* has a row, by version */
 	bool	   *changed;
+	ItemPointerData *places;	/* of rows that were locked one by one, by version */
+	int			payee_before;	/* that those rows have */
 } Tally;
 
 typedef struct Run
@@ -263,6 +269,11 @@ extern uint64 settle_copy_into(Oid schema, const char *table, const char *const 
 /* Reports tickets of a sample whose kept inputs do not give what is posted. */
 extern void settle_check_replay(const SettleBook *book, Tuplestorestate *store, TupleDesc desc);
 
+/* ---- commit.c ---- */
+
+/* Settles the given tickets of one source, for capture at commit. */
+extern void settle_run_keys(Oid schema, const char *source, List *keys);
+
 /* ---- run.c ---- */
 
 /* Raises 40001 where the rules of a poster at commit are no longer those of the book. */
@@ -270,9 +281,6 @@ extern void settle_run_check_rules(Run *run);
 
 /* Raises 40001 where a poster at commit does not know of a period that was closed or opened again. */
 extern void settle_run_check_periods(Run *run);
-
-/* Settles the given tickets of one source, for capture at commit. */
-extern void settle_run_keys(const SettleBook *book, const char *source, List *keys);
 
 /* Makes an array of values of one type. */
 extern Datum settle_array_of(Oid type, Datum *datums, int n);

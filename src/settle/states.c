@@ -5,6 +5,8 @@
 #include "settle/post.h"
 #include "settle/run.h"
 
+#include "book/rows.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -105,12 +107,56 @@ forget_keys(Run *run, const char *table, const char *column, Oid type, Datum id,
 						2, types, values, NULL, SPI_OK_DELETE);
 }
 
+/*
+ * Tells whether one of a few tickets stands in a table.
+ */
+static SettleFound
+find_tickets(Run *run, const SettleLookup *table, Datum source)
+{
+	SettleFound found = SETTLE_NOT_FOUND;
+
+	for (int i = 0; i < run->ntickets && found == SETTLE_NOT_FOUND; i++)
+	{
+		Datum		keys[] = {source, CStringGetTextDatum(run->tickets[i].key)};
+
+		found = settle_find_row(&run->book, table, keys, NULL, NULL);
+	}
+	return found;
+}
+
+/*
+ * Asks of a few tickets whether they stand there; false where that takes a
+ * statement.
+ */
+static bool
+ask_one_by_one(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *arrived)
+{
+	static const SettleLookup problems = {"problem", {{"source", NAMEOID}, {"ticket_key", TEXTOID}}};
+	static const SettleLookup unpaids = {"unpaid", {{"source", NAMEOID}, {"ticket_key", TEXTOID}}};
+	static const SettleLookup waitings = {"waiting", {{"source_id", INT2OID}, {"ticket_key", TEXTOID}}};
+	NameData	name;
+	SettleFound problem;
+	SettleFound unpaid;
+	SettleFound waiting;
+
+	namestrcpy(&name, source->name);
+	problem = find_tickets(run, &problems, NameGetDatum(&name));
+	unpaid = find_tickets(run, &unpaids, NameGetDatum(&name));
+	waiting = find_tickets(run, &waitings, Int16GetDatum(source->id));
+	solved->unwanted = problem == SETTLE_NOT_FOUND;
+	paid->unwanted = unpaid == SETTLE_NOT_FOUND;
+	arrived->unwanted = waiting == SETTLE_NOT_FOUND;
+	return problem != SETTLE_ASK && unpaid != SETTLE_ASK && waiting != SETTLE_ASK;
+}
+
 void
-settle_ask_states(Run *run, KeyList *solved, KeyList *paid, KeyList *arrived)
+settle_ask_states(Run *run, RunSource *source, KeyList *solved, KeyList *paid, KeyList *arrived)
 {
 	KeyList    *lists[] = {solved, paid, arrived};
 	bool		isnull;
 
+	if (run->plan == NULL && settle_book_asks_little() && ask_one_by_one(run, source, solved, paid, arrived))
+		return;
 	if (run->plan == NULL)
 		settle_query(psprintf("SELECT EXISTS (SELECT FROM %1$s.problem), EXISTS (SELECT FROM %1$s.unpaid), EXISTS (SELECT FROM %1$s.waiting)", run->book.name));
 	for (int i = 0; i < lengthof(lists); i++)

@@ -10,6 +10,10 @@
  */
 #include "settle/post.h"
 
+#include "book/rows.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -43,6 +47,7 @@ find_tally(Run *run, RunSource *source, const RunLine *line)
 		tally->amounts = palloc(sizeof(SettleDec) * n);
 		tally->exists = palloc0(sizeof(bool) * n);
 		tally->changed = palloc0(sizeof(bool) * n);
+		tally->places = palloc0(sizeof(ItemPointerData) * n);
 		for (int v = 0; v < n; v++)
 		{
 			tally->parts[v].pricer = line->rule->code->versions[v]->pricer;
@@ -62,80 +67,154 @@ version_of(const SettleRule *rule)
 	elog(ERROR, "rule \"%s\" is no version of its code", rule->def->code);
 }
 
+/* A row of tally_state: one version of one tally. */
+typedef struct TallyRow
+{
+	Tally	   *tally;
+	int			version;
+	int			rule_id;
+	Datum		unit;
+} TallyRow;
+
 /*
- * Loads and locks the state of the tallies that were met for the first time.
+ * Compares rows as the key of their table orders them.
  */
-static void
-load_tallies(Run *run, RunSource *source)
+static int
+compare_rows(const void *a, const void *b)
+{
+	const TallyRow *ra = a;
+	const TallyRow *rb = b;
+	const TallyKey *ka = &ra->tally->key;
+	const TallyKey *kb = &rb->tally->key;
+
+	if (ra->rule_id != rb->rule_id)
+		return ra->rule_id < rb->rule_id ? -1 : 1;
+	if (ka->owner != kb->owner)
+		return ka->owner < kb->owner ? -1 : 1;
+	if (ka->period != kb->period)
+		return ka->period < kb->period ? -1 : 1;
+	return DatumGetInt32(DirectFunctionCall2Coll(bttextcmp, DEFAULT_COLLATION_OID, ra->unit, rb->unit));
+}
+
+/*
+ * Lists the rows of tallies that were met for the first time.
+ */
+static TallyRow *
+list_new_rows(Run *run, int *n)
 {
 	HASH_SEQ_STATUS scan;
 	Tally	   *tally;
-	Datum	   *rules;
-	Datum	   *owners;
-	Datum	   *periods;
-	Datum	   *units;
-	Tally	  **tallies;
-	int		   *versions;
-	int			n = 0;
+	TallyRow   *rows;
 	int			space = 0;
-	uint64		nrows;
-	Oid			date_array = get_array_type(DATEOID);
-	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID, date_array, TEXTARRAYOID};
-	Datum		values[4];
 
 	hash_seq_init(&scan, run->tallies);
 	while ((tally = hash_seq_search(&scan)) != NULL)
 		if (tally->is_new)
 			space += tally->key.code->nversions;
+	rows = palloc_extended(sizeof(TallyRow) * Max(space, 1), MCXT_ALLOC_HUGE);
+	*n = 0;
 	if (space == 0)
-		return;
-	rules = palloc(sizeof(Datum) * space);
-	owners = palloc(sizeof(Datum) * space);
-	periods = palloc(sizeof(Datum) * space);
-	units = palloc(sizeof(Datum) * space);
-	tallies = palloc(sizeof(Tally *) * space);
-	versions = palloc(sizeof(int) * space);
+		return rows;
 	hash_seq_init(&scan, run->tallies);
 	while ((tally = hash_seq_search(&scan)) != NULL)
 	{
 		if (!tally->is_new)
 			continue;
 		for (int v = 0; v < tally->key.code->nversions; v++)
-		{
-			rules[n] = Int32GetDatum(tally->source->rule_ids[tally->key.code->versions[v]->ordinal]);
-			owners[n] = Int32GetDatum(tally->key.owner);
-			periods[n] = DateADTGetDatum(tally->key.period);
-			units[n] = CStringGetTextDatum(tally->key.unit);
-			tallies[n] = tally;
-			versions[n++] = v;
-		}
+			rows[(*n)++] = (TallyRow)
+			{
+				tally, v, tally->source->rule_ids[tally->key.code->versions[v]->ordinal], CStringGetTextDatum(tally->key.unit)
+			};
 		tally->is_new = false;
 	}
-	values[0] = settle_array_of(INT4OID, rules, n);
-	values[1] = settle_array_of(INT4OID, owners, n);
-	values[2] = settle_array_of(DATEOID, periods, n);
-	values[3] = settle_array_of(TEXTOID, units, n);
+	return rows;
+}
+
+/*
+ * Takes over the state that a row has: count, quantity, weighted, amount, payer
+ * and payee.
+ */
+static void
+take_state(Run *run, const TallyRow *row, const Datum *values)
+{
+	Tally	   *tally = row->tally;
+	int			v = row->version;
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	tally->parts[v].count = DatumGetInt64(values[0]);
+	tally->parts[v].quantity = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(values[1])));
+	tally->parts[v].weighted = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(values[2])));
+	tally->amounts[v] = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(values[3])));
+	tally->payer = DatumGetInt32(values[4]);
+	tally->payee = tally->payee_before = DatumGetInt32(values[5]);
+	tally->exists[v] = true;
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Loads and locks a few rows one by one, in the order of their key; false where
+ * one is missing.
+ */
+static bool
+load_one_by_one(Run *run, TallyRow *rows, int n)
+{
+	static const SettleLookup lookup = {
+		"tally_state", {{"rule_id", INT4OID}, {"owner_id", INT4OID}, {"period", DATEOID}, {"unit", TEXTOID}},
+		{{"count", INT8OID}, {"quantity", NUMERICOID}, {"weighted", NUMERICOID}, {"amount", NUMERICOID}, {"payer_id", INT4OID}, {"payee_id", INT4OID}}
+	};
+
+	qsort(rows, n, sizeof(TallyRow), compare_rows);
+	for (int i = 0; i < n; i++)
+	{
+		Tally	   *tally = rows[i].tally;
+		Datum		keys[] = {Int32GetDatum(rows[i].rule_id), Int32GetDatum(tally->key.owner), DateADTGetDatum(tally->key.period), rows[i].unit};
+		Datum		values[SETTLE_LOOKUP_COLUMNS];
+		bool		nulls[SETTLE_LOOKUP_COLUMNS];
+
+		if (settle_lock_row(&run->book, &lookup, keys, &tally->places[rows[i].version], values, nulls) != SETTLE_FOUND)
+			return false;
+		take_state(run, &rows[i], values);
+	}
+	return true;
+}
+
+/*
+ * Loads rows by statements, and locks them unless this is a look ahead.
+ */
+static void
+load_by_statements(Run *run, const TallyRow *rows, int n)
+{
+	static const Oid types[] = {INT4OID, INT4OID, DATEOID, TEXTOID, INT4OID, INT4OID};
+	Datum	   *columns[lengthof(types)];
+	Oid			array_types[lengthof(types)];
+	Datum		values[lengthof(types)];
+	uint64		nrows;
+
+	for (int c = 0; c < lengthof(types); c++)
+		columns[c] = palloc_extended(sizeof(Datum) * n, MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+	{
+		const Tally *tally = rows[i].tally;
+
+		columns[0][i] = Int32GetDatum(rows[i].rule_id);
+		columns[1][i] = Int32GetDatum(tally->key.owner);
+		columns[2][i] = DateADTGetDatum(tally->key.period);
+		columns[3][i] = rows[i].unit;
+		columns[4][i] = Int32GetDatum(tally->payer);
+		columns[5][i] = Int32GetDatum(tally->payee);
+	}
+	for (int c = 0; c < lengthof(types); c++)
+	{
+		array_types[c] = get_array_type(types[c]);
+		values[c] = settle_array_of(types[c], columns[c], n);
+	}
 
 	/* at commit the rows must be there to be locked: posters go beside each other */
 	if (run->at_commit)
-	{
-		Oid			insert_types[] = {INT4ARRAYOID, INT4ARRAYOID, date_array, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID};
-		Datum		insert_values[] = {values[0], values[1], values[2], values[3], 0, 0};
-		Datum	   *payers = palloc(sizeof(Datum) * n);
-		Datum	   *payees = palloc(sizeof(Datum) * n);
-
-		for (int i = 0; i < n; i++)
-		{
-			payers[i] = Int32GetDatum(tallies[i]->payer);
-			payees[i] = Int32GetDatum(tallies[i]->payee);
-		}
-		insert_values[4] = settle_array_of(INT4OID, payers, n);
-		insert_values[5] = settle_array_of(INT4OID, payees, n);
 		settle_book_execute(psprintf("INSERT INTO %s.tally_state (rule_id, owner_id, period, unit, payer_id, payee_id, count, quantity, weighted, amount) "
 									 "SELECT u.r, u.o, u.p, u.u, u.y, u.e, 0, 0, 0, 0 FROM unnest($1, $2, $3, $4, $5, $6) AS u(r, o, p, u, y, e) "
 									 "ORDER BY u.r, u.o, u.p, u.u ON CONFLICT DO NOTHING", run->book.name),
-							6, insert_types, insert_values, NULL, SPI_OK_INSERT);
-	}
+							6, array_types, values, NULL, SPI_OK_INSERT);
 	/*
 	 * The lock is taken in the order of the key; an outer query gives the
 	 * position back.
@@ -145,25 +224,32 @@ load_tallies(Run *run, RunSource *source)
 										 "ON t.rule_id OPERATOR(pg_catalog.=) u.r AND t.owner_id OPERATOR(pg_catalog.=) u.o "
 										 "AND t.period OPERATOR(pg_catalog.=) u.p AND t.unit OPERATOR(pg_catalog.=) u.u "
 										 "ORDER BY t.rule_id, t.owner_id, t.period, t.unit%s", run->book.name, run->plan != NULL ? "" : " FOR NO KEY UPDATE OF t"),
-								4, types, values, NULL, SPI_OK_SELECT);
+								4, array_types, values, NULL, SPI_OK_SELECT);
 	for (uint64 row = 0; row < nrows; row++)
 	{
 		bool		isnull;
-		int			at = (int) DatumGetInt64(settle_spi_datum((int) row, 1, &isnull)) - 1;
-		int			v = versions[at];
-		MemoryContext old = MemoryContextSwitchTo(run->context);
+		Datum		state[6];
 
-		tally = tallies[at];
-		tally->parts[v].count = DatumGetInt64(settle_spi_datum((int) row, 2, &isnull));
-		tally->parts[v].quantity = settle_numeric_column((int) row, 3);
-		tally->parts[v].weighted = settle_numeric_column((int) row, 4);
-		tally->amounts[v] = settle_numeric_column((int) row, 5);
-		tally->payer = DatumGetInt32(settle_spi_datum((int) row, 6, &isnull));
-		tally->payee = DatumGetInt32(settle_spi_datum((int) row, 7, &isnull));
-		tally->exists[v] = true;
-		MemoryContextSwitchTo(old);
+		for (int c = 0; c < lengthof(state); c++)
+			state[c] = settle_spi_datum((int) row, c + 2, &isnull);
+		take_state(run, &rows[DatumGetInt64(settle_spi_datum((int) row, 1, &isnull)) - 1], state);
 	}
 	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Loads and locks the state of the tallies that were met for the first time.
+ */
+static void
+load_tallies(Run *run)
+{
+	int			n;
+	TallyRow   *rows = list_new_rows(run, &n);
+
+	if (n == 0)
+		return;
+	if (!settle_book_asks_little() || !load_one_by_one(run, rows, n))
+		load_by_statements(run, rows, n);
 	if (run->at_commit)
 		settle_run_check_rules(run);
 }
@@ -255,7 +341,7 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 			}
 		}
 	}
-	load_tallies(run, source);
+	load_tallies(run);
 
 	for (int i = 0; i < nmoving; i++)
 	{
@@ -477,6 +563,65 @@ draft_retier(Run *run, Drafts *drafts, const Retier *retier)
 	draft->payout = settle_payout_of(run, NULL, draft->lines, 1, draft->currency);
 }
 
+/* Rows that are written one by one, at their places. */
+typedef struct PlacedRows
+{
+	int			n;
+	TallyRow   *rows;
+} PlacedRows;
+
+static void
+placed_values(int row, ItemPointer place, Datum *values, bool *nulls, void *arg)
+{
+	const TallyRow *placed = &((PlacedRows *) arg)->rows[row];
+	const Tally *tally = placed->tally;
+	int			v = placed->version;
+
+	*place = tally->places[v];
+	*values++ = Int64GetDatum(tally->parts[v].count);
+	*values++ = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].quantity));
+	*values++ = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].weighted));
+	*values++ = NumericGetDatum(settle_dec_to_numeric(tally->amounts[v]));
+	memset(nulls, false, sizeof(bool) * 4);
+}
+
+/*
+ * Writes the state of tallies whose rows were locked one by one; false where
+ * other ones have changed.
+ */
+static bool
+write_one_by_one(Run *run)
+{
+	static const char *const names[] = {"count", "quantity", "weighted", "amount"};
+	HASH_SEQ_STATUS scan;
+	Tally	   *tally;
+	PlacedRows	placed = {0};
+	int			space = 0;
+	bool		all = true;
+	Oid			relid = get_relname_relid("tally_state", run->book.schema);
+	int			columns[lengthof(names)];
+	int			written;
+
+	hash_seq_init(&scan, run->tallies);
+	while ((tally = hash_seq_search(&scan)) != NULL)
+		for (int v = 0; v < tally->key.code->nversions; v++)
+		{
+			if (!tally->changed[v])
+				continue;
+			all = all && ItemPointerIsValid(&tally->places[v]) && tally->payee == tally->payee_before;
+			placed.rows = settle_grow(placed.rows, placed.n, &space, sizeof(TallyRow));
+			placed.rows[placed.n++] = (TallyRow) {.tally = tally, .version = v};
+		}
+	if (!all || placed.n == 0)
+		return placed.n == 0;
+	for (int c = 0; c < lengthof(names); c++)
+		columns[c] = get_attnum(relid, names[c]);
+	written = settle_update_rows(relid, columns, lengthof(names), placed_values, &placed, placed.n);
+	if (written >= 0 && written != placed.n)
+		elog(ERROR, "a tally that was locked has changed");
+	return written >= 0;
+}
+
 /*
  * Writes the state of the tallies that changed.
  */
@@ -492,6 +637,8 @@ write_tallies(Run *run)
 	Oid			array_types[lengthof(types)];
 	Datum		values[lengthof(types)];
 
+	if (settle_book_asks_little() && write_one_by_one(run))
+		return;
 	hash_seq_init(&scan, run->tallies);
 	while ((tally = hash_seq_search(&scan)) != NULL)
 		for (int v = 0; v < tally->key.code->nversions; v++)

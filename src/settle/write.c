@@ -13,7 +13,7 @@
 #include "utils/builtins.h"
 
 static const char *const sheet_columns[] = {
-	"sheet_id", "source_id", "ticket_key", "revision", "ticket_time", "period", "corrects_period", "project", "region", "currency",
+	"sheet_id", "source_id", "ticket_key", "revision", "ticket_time", "period", "corrects_period", "project", "region", "channel", "currency",
 	"revenue", "cost", "payout", "tickets", "lines", "run_id", "inputs"
 };
 
@@ -21,7 +21,8 @@ static const char *const sheet_columns[] = {
 #define CORRECTS_PERIOD	6
 #define PROJECT			7
 #define REGION			8
-#define INPUTS			16
+#define CHANNEL			9
+#define INPUTS			17
 
 static const char *const delta_columns[] = {
 	"party_id", "period", "unit", "run_id", "received", "given", "sheets"
@@ -99,6 +100,8 @@ write_sheet(Datum *values, bool *nulls, void *arg)
 	*values++ = PointerGetDatum(draft->project);
 	nulls[REGION] = draft->region == NULL;
 	*values++ = PointerGetDatum(draft->region);
+	nulls[CHANNEL] = draft->channel == NULL;
+	*values++ = PointerGetDatum(draft->channel);
 	*values++ = CStringGetTextDatum(draft->currency);
 	*values++ = NumericGetDatum(settle_dec_to_numeric(draft->revenue));
 	*values++ = NumericGetDatum(settle_dec_to_numeric(draft->cost));

@@ -68,7 +68,78 @@ SELECT is((SELECT reason FROM shop.alert WHERE kind = 'audit'), 'does not differ
 SELECT settle._end_alerts('shop', 'due', '{R2}', 'was never there') \g /dev/null
 SELECT is_empty($$ SELECT * FROM settle.check('shop') $$, 'all is well');
 
-DROP SCHEMA shop CASCADE;
+----------------------------------------------------------------------------------------------------
+-- The step alerts of settle.tick asks what holds now
+----------------------------------------------------------------------------------------------------
+SELECT settle.create_book('mart') \g /dev/null
+SELECT settle.add_rule('mart', 'fee', 'fee', 'hq', 'dealer:1', base => 'amount', tiers => '10%') \g /dev/null
+UPDATE mart.book SET max_correction = NULL;
+CREATE FUNCTION public.look() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM settle.work('mart', 'alerts');
+    RETURN (SELECT string_agg(concat_ws(' ', kind, object) || ': ' || message, E'\n' ORDER BY kind, object) FROM mart.alert WHERE ended_at IS NULL AND kind IN ('rule', 'margin', 'quarantine growing', 'job delay'));
+END $$;
+SELECT is(public.look(), NULL, 'nothing is the matter');
+SELECT is((SELECT count(*) FROM mart.job_run WHERE what = 'alerts'), 0::bigint, 'and nothing is noted');
+-- a rule whose rate is far off, in a period that is open
+SELECT settle.add_rule('mart', 'rush', 'rush', 'hq', 'staff:{worker}', base => 'amount', tiers => '30%', applies_when => 'rush') \g /dev/null
+INSERT INTO mart.ticket (ticket_id, done_at, project, region, worker, amount, rush) SELECT m || '-' || i, make_timestamptz(2025, m, 1 + i % 28, 12, 0, 0, 'Asia/Shanghai'), 'a.x', 'b.y', i % 5, 100, i % 10 < CASE m WHEN 9 THEN 4 ELSE 1 END
+FROM generate_series(4, 9) AS m CROSS JOIN generate_series(1, 200) AS i;
+SELECT settle.run('mart') \g /dev/null
+SELECT is(public.look(), 'rule rush 2025-09-01 CNY: applied to 40.00 % of 200 tickets, in 5 periods before to 10.00 %', 'a rate far off');
+SELECT is(public.look(), 'rule rush 2025-09-01 CNY: applied to 40.00 % of 200 tickets, in 5 periods before to 10.00 %', 'once');
+SELECT is((SELECT figures::text FROM mart.job_run WHERE what = 'alerts'), '{"ended": 0, "raised": 1}', 'that is noted, and noted once');
+UPDATE mart.ticket SET rush = (split_part(ticket_id, '-', 2)::integer % 10 = 0);
+SELECT settle.run('mart') \g /dev/null
+SELECT is(public.look(), NULL, 'corrected it is as ever');
+SELECT is((SELECT reason FROM mart.alert WHERE kind = 'rule'), 'holds no more', 'and the alert has ended');
+-- a margin under the bound
+UPDATE mart.book SET margin_bound = 0.97;
+SELECT is(public.look(), (SELECT string_agg(format('margin a b 2025-%s-01 CNY: profit of 17400.00 CNY from a revenue of 20000.00 is less than 97 %%', to_char(m, 'FM00')), E'\n' ORDER BY m) FROM generate_series(4, 9) AS m), 'of cells of the first levels, in periods that are open');
+SELECT settle.close_period('mart', '2025-04-01') \g /dev/null
+UPDATE mart.book SET alert_tickets = 201;
+INSERT INTO mart.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('one more', '2025-08-05', 'a', 'b', '1', 1);
+SELECT settle.run('mart') \g /dev/null
+SELECT is(public.look(), 'margin a b 2025-08-01 CNY: profit of 17400.90 CNY from a revenue of 20001.00 is less than 97 %', 'of so many tickets at least');
+UPDATE mart.book SET margin_bound = NULL;
+SELECT is(public.look(), NULL, 'where nobody asks');
+-- payloads in quarantine
+INSERT INTO mart.staging (platform, kind, shop, payload) SELECT 'nobody', 'order', '1', '{"a": 1}' FROM generate_series(1, 100);
+SELECT settle.ingest('mart') \g /dev/null
+SELECT is(public.look(), 'quarantine growing nobody: 100 payloads were quarantined within a day', 'quarantine that grows');
+UPDATE mart.book SET quarantine_limit = 101;
+SELECT is(public.look(), NULL, 'or does not');
+-- the job: what fails, and a tick that nobody has called
+SELECT settle.work('mart', 'seal'), settle.work('mart', 'alerts') \g /dev/null
+UPDATE mart.job_step SET succeeded_at = now() - interval '17 minutes' WHERE step IN ('seal', 'alerts');
+SELECT is(public.look(), format(E'job delay seal: has not been done since %1$s\njob delay tick: has not been done since %1$s', to_char((now() - interval '17 minutes') AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI')), 'a step, and all of them');
+SELECT is(public.look(), format('job delay seal: has not been done since %s', to_char((now() - interval '17 minutes') AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI')), 'whoever comes to say so has called it');
+SELECT settle.work('mart', 'seal') \g /dev/null
+SELECT is(public.look(), NULL, 'it is done again');
+
+----------------------------------------------------------------------------------------------------
+-- and whether the cause of what events have raised is gone
+----------------------------------------------------------------------------------------------------
+CREATE FUNCTION public.left_over() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM settle.work('mart', 'alerts');
+    RETURN (SELECT string_agg(concat_ws(' ', kind, object), ', ' ORDER BY kind, object) FROM mart.alert WHERE ended_at IS NULL AND kind <> 'mine');
+END $$;
+SELECT settle.add_party('mart', 'dealer:7', account => '1'), settle.add_party('mart', 'dealer:8', account => '1'), settle.add_party('mart', 'dealer:9', account => '1') \g /dev/null
+UPDATE mart.book SET outbox_attempts = 1;
+SELECT settle.send('mart', 'erp', 'bill', 'b1', '{}') AS message \gset
+SELECT settle.take_outbox('mart', 'erp', 1, '1 minute') \g /dev/null
+SELECT settle.fail_outbox('mart', :message, 'no route') \g /dev/null
+SELECT is(public.left_over(), 'outbox erp, shared account dealer:7, dealer:8, dealer:9', 'two parties with one account are told as one with the third; a message was given up');
+SELECT settle.add_party('mart', 'dealer:9', account => '2') \g /dev/null
+SELECT is(public.left_over(), 'outbox erp', 'one has another account');
+SELECT settle.retry_outbox('mart', ARRAY[:message]::bigint[]) \g /dev/null
+SELECT is(public.left_over(), NULL, 'the message goes again');
+SELECT is_empty($$ SELECT * FROM settle.check('mart') $$, 'all is well');
+UPDATE mart.job_step SET failures = 1 WHERE step = 'seal';
+SELECT is((SELECT string_agg(invariant || ': ' || object, '; ') FROM settle.check('mart')), 'an alert of a step of settle.tick is open while the step fails: seal', 'a step that fails without one is told');
+
+DROP SCHEMA shop, mart CASCADE;
 DROP OWNED BY alert_clerk, alert_reader;
 DROP ROLE alert_clerk, alert_reader;
 SELECT * FROM finish();

@@ -283,7 +283,9 @@ SELECT is((SELECT string_agg(x.row, ' ') FROM (SELECT e::text AS row FROM ticket
 SELECT settle.add_rule('desk', 'near', 'near', 'hq', 'staff:{worker}', base => '5', applies_when => $$(details #>> '{depot,lon}')::numeric < 121$$) \g /dev/null
 SELECT is((SELECT string_agg(severity || ' ' || object, ', ') FROM settle.lint('desk') WHERE kind = 'private'), 'error rule near', 'lint refuses places in rules; away and areas are fine');
 DELETE FROM rule WHERE code = 'near';
--- erased with the customer
+-- erased with who checked in, and with the customer
+SELECT settle.erase_person('desk', 'place_worker', 'he has left') \g /dev/null
+SELECT is((SELECT string_agg(DISTINCT c.ticket_id || ' ' || c.actor, ', ') FROM check_in AS c WHERE c.ticket_id = 'M' AND c.place IS NOT NULL), 'M postgres', 'erased with who was there');
 SELECT count(*) AS others FROM check_in AS c JOIN ticket AS t USING (ticket_id) WHERE t.customer = 'customer:2' AND c.place IS NOT NULL \gset
 UPDATE ticket SET customer = 'customer:2' WHERE ticket_id = 'A';
 SELECT public.stands('B') AS before \gset
@@ -301,6 +303,13 @@ SELECT is(:'early'::text || ' ' || settle._tick_reduce('desk')::text, 'nothing {
 SELECT is(settle._tick_reduce('desk'), NULL, 'once');
 SELECT is((SELECT concat_ws(' ', place, distance, away) FROM check_in WHERE ticket_id = 'A'), '499.0 f', 'and the verdict stays');
 SELECT is((SELECT count(*) FROM settle.check('desk')), 0::bigint, 'all of it holds');
+
+-- The page shows what the golden test shows.
+\set page `cat docs/place.md`
+\set statements `cat sql/desk.sql`
+\set transcript `cat expected/desk.out`
+SELECT is_empty($$ SELECT line FROM regexp_matches($$ || quote_literal(:'page') || $$, E'```sql\n(.*?)\n```', 'g') AS block, unnest(string_to_array(block[1], E'\n')) AS line WHERE strpos($$ || quote_literal(:'statements') || $$, line) = 0 $$, 'the statements of docs/place.md are those of sql/desk.sql');
+SELECT is_empty($$ SELECT line FROM regexp_matches($$ || quote_literal(:'page') || $$, E'\n\n```\n(.*?)\n```\n', 'g') AS block, unnest(string_to_array(block[1], E'\n')) AS line WHERE strpos($$ || quote_literal(:'transcript') || $$, line) = 0 $$, 'and its results those of expected/desk.out');
 SELECT * FROM finish();
 RESET search_path;
 DROP SCHEMA desk CASCADE;

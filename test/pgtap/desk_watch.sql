@@ -180,12 +180,12 @@ SELECT is(public.stuck(), 'S4', 'something happened');
 ----------------------------------------------------------------------------------------------------
 -- Figures, readers, the tick
 ----------------------------------------------------------------------------------------------------
-UPDATE ticket SET worker = '1';
 INSERT INTO team (team, strategy) VALUES ('west', 'least_open');
 INSERT INTO team_member (team, staff) VALUES ('west', '1');
+SELECT settle.open_ticket('desk', 'repair', region => 'cn', ticket_id => 'T1', worker => '1'), settle.open_ticket('desk', 'repair', region => 'cn', ticket_id => 'T2', worker => '1') \g /dev/null
+SELECT settle.move_ticket('desk', 'T1', 'begin'), settle.move_ticket('desk', 'T2', 'begin'), settle.move_ticket('desk', 'T1', 'finish') \g /dev/null
 SELECT results_eq($$ SELECT measure, who, name, n, p50 < '1 minute' FROM service_time ORDER BY 1, 2 $$, $$ VALUES ('handling', 'person', '1', 1::bigint, true), ('handling', 'team', 'west', 1, true), ('response', 'person', '1', 2, true), ('response', 'team', 'west', 2, true) $$,
     'how long people and teams take');
-UPDATE ticket SET worker = NULL;
 SELECT is(settle.work('desk', 'watch'), false, 'a step of the tick');
 SELECT is_empty($$ SELECT * FROM desk.job_step WHERE step = 'watch' AND error IS NOT NULL $$, 'that succeeds');
 SELECT is_empty($$ SELECT * FROM settle.check('desk') $$, 'all is well');

@@ -41,9 +41,35 @@ SELECT bag_eq($$ SELECT project, region, tickets, revenue, cost, payout, profit,
     'nodes have what stands below them, and heat is the place among those of the same levels');
 SELECT is((SELECT (tickets, revenue, cost, payout, profit, margin, heat, project, region) FROM hand.revenue_matrix WHERE project_level = 0 AND region_level = 0),
     (4::bigint, 1723.40, 150.00, 1241.40, 332.00, 0.1926, 5, ''::text, ''::text), 'all together');
-SELECT is_empty($$ SELECT column_name FROM information_schema.columns WHERE table_schema = 'hand' AND table_name = 'revenue_matrix'
+SELECT bag_eq($$ SELECT project, revenue, total, share FROM hand.revenue_share WHERE project_level = 1 $$, $$ VALUES ('repair', 1643.40, 1723.40, 0.9536), ('install', 80.00, 1723.40, 0.0464) $$, 'shares of the projects');
+SELECT bag_eq($$ SELECT region, tickets, revenue, cost, payout, profit, margin FROM hand.margin_by_region WHERE region_level = 2 $$,
+    $$ VALUES ('cn.east', 3::bigint, 1643.40, 150.00, 1233.40, 260.00, 0.1582), ('cn.west', 1, 80.00, 0.00, 8.00, 72.00, 0.9000) $$, 'margin by region');
+SELECT bag_eq($$ SELECT channel, tickets, revenue, cost, payout, profit, margin FROM hand.margin_by_channel $$,
+    $$ VALUES ('mall', 2::bigint, 1443.40, 120.00, 1218.40, 105.00, 0.0727), ('app', 1, 200.00, 30.00, 15.00, 155.00, 0.7750), ('', 1, 80.00, 0.00, 8.00, 72.00, 0.9000) $$, 'margin by channel');
+SELECT bag_eq($$ SELECT grain, start, region, tickets, revenue, cost, payout, profit, moving_average FROM hand.trend $$, $$ SELECT grain, start::date, region, tickets, revenue, cost, payout, profit, moving_average FROM (VALUES
+    ('day', '2025-11-03', 2::bigint, 1443.40, 120.00, 1218.40, 105.00, 1443.40), ('day', '2025-11-04', 2, 280.00, 30.00, 23.00, 227.00, 861.70),
+    ('week', '2025-11-03', 4, 1723.40, 150.00, 1241.40, 332.00, 1723.40), ('month', '2025-11-01', 4, 1723.40, 150.00, 1241.40, 332.00, 1723.40))
+    AS v (grain, start, tickets, revenue, cost, payout, profit, moving_average), unnest('{"", cn}'::text[]) AS region $$, 'days are those of book time');
+SELECT bag_eq($$ SELECT ticket_key, period, project, region, channel, currency, revenue, cost, payout, profit, lines FROM hand.ticket_profit WHERE source = 'ticket' $$, $$ VALUES
+    ('1', '2025-11-01'::date, 'repair.fridge', 'cn.east.sh', 'mall', 'CNY', 943.40, 0.00, 793.40, 150.00, 4::bigint), ('2', '2025-11-01', 'repair.fridge', 'cn.east.hz', 'mall', 'CNY', 500.00, 120.00, 425.00, -45.00, 3),
+    ('3', '2025-11-01', 'repair.tv', 'cn.east.sh', 'app', 'CNY', 200.00, 30.00, 15.00, 155.00, 2), ('4', '2025-11-01', 'install', 'cn.west', NULL, 'CNY', 80.00, 0.00, 8.00, 72.00, 3) $$, 'profit of each ticket');
+SELECT is_empty(format($$ SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'hand' AND table_name = ANY (%L)
     AND (data_type = 'numeric' AND numeric_precision IS DISTINCT FROM 18 OR data_type NOT IN ('text', 'numeric', 'integer', 'bigint', 'date', 'timestamp with time zone')
-        OR col_description('hand.revenue_matrix'::regclass, ordinal_position) IS NULL) $$, 'columns have plain types and a comment');
+        OR col_description(format('hand.%%I', table_name)::regclass, ordinal_position) IS NULL) $$, '{revenue_matrix,revenue_share,margin_by_region,margin_by_channel,trend,ticket_profit}'), 'columns have plain types and a comment');
+
+----------------------------------------------------------------------------------------------------
+-- A year ago
+----------------------------------------------------------------------------------------------------
+SELECT settle.create_book('years') \g /dev/null
+SELECT settle.add_rule('years', 'wage', 'wage', 'hq', 'staff', base => 'amount', tiers => '10%', valid => '(,)');
+INSERT INTO years.ticket (ticket_id, done_at, project, region, amount) VALUES
+    ('1', '2024-11-05', 'a', 'cn.x', 100), ('2', '2025-11-05', 'a', 'cn.y', 150), ('3', '2025-11-08', 'a', 'cn.x', 50), ('4', '2025-11-08', 'a', 'us', 30);
+SELECT settle.run('years') \g /dev/null
+SELECT bag_eq($$ SELECT grain, start, revenue, moving_average, year_before, year_on_year FROM years.trend WHERE region = 'cn' $$, $$ VALUES
+    ('day', '2024-11-05'::date, 100.00, 100.00, NULL, NULL), ('day', '2025-11-05', 150.00, 21.43, 100.00, 0.5000), ('day', '2025-11-08', 50.00, 28.57, NULL, NULL),
+    ('week', '2024-11-04', 100.00, 100.00, NULL, NULL), ('week', '2025-11-03', 200.00, 50.00, 100.00, 1.0000),
+    ('month', '2024-11-01', 100.00, 100.00, NULL, NULL), ('month', '2025-11-01', 200.00, 66.67, 100.00, 1.0000) $$, 'what was a year ago, and averages over the days that have passed');
+SELECT bag_eq($$ SELECT region, revenue, moving_average FROM years.trend WHERE grain = 'month' AND start = '2025-11-01' $$, $$ VALUES ('', 230.00, 76.67), ('cn', 200.00, 66.67), ('us', 30.00, 30.00) $$, 'each first level of the regions, and all');
 
 ----------------------------------------------------------------------------------------------------
 -- Totals are the sheets, however they were folded
@@ -53,10 +79,10 @@ UPDATE folds.source SET on_delete = 'reverse';
 SELECT settle.add_rule('folds', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', tiers => '10%', valid => '(,)');
 SELECT settle.add_rule('folds', 'bonus', 'bonus', 'hq', 'staff:{worker}', base => 'amount', tiers => 'volume 1% to 1000, 2%', accumulate => 'month', valid => '(,)');
 SELECT settle.add_rule('folds', 'guarantee', 'guarantee', 'hq', '{party}', base => '7', source => 'period', valid => '(,)');
-INSERT INTO folds.ticket (ticket_id, done_at, project, region, worker, amount, cost, currency)
+INSERT INTO folds.ticket (ticket_id, done_at, project, region, channel, worker, amount, cost, currency)
 SELECT n, '2025-10-01'::timestamptz + n * interval '5 hours',
     (ARRAY['repair', 'repair.fridge', 'repair.fridge.door', 'install.ac', 'install'])[1 + n % 5]::ltree, (ARRAY['cn', 'cn.east', 'cn.east.sh', 'cn.east.hz', 'us.ca', ''])[1 + n % 6]::ltree,
-    'w' || n % 3, 10 * n, n, CASE WHEN n % 7 = 0 THEN 'USD' ELSE 'CNY' END
+    (ARRAY['app', 'mall', '', NULL])[1 + n % 4], 'w' || n % 3, 10 * n, n, CASE WHEN n % 7 = 0 THEN 'USD' ELSE 'CNY' END
 FROM generate_series(1, 240) AS n;
 SELECT settle.add_to_roster('folds', 'staff:w1') \g /dev/null
 -- what the views must say, of the sheets alone
@@ -86,9 +112,12 @@ SELECT bag_eq('by_view', 'by_sheets', 'all folded');
 -- tickets move, change and go; a period closes, and what comes late stands in the next
 UPDATE folds.ticket SET region = 'us.ny', amount = amount + 1 WHERE ticket_id::int % 10 = 1;
 UPDATE folds.ticket SET project = 'install.ac' WHERE ticket_id::int % 10 = 2;
+UPDATE folds.ticket SET channel = 'web' WHERE ticket_id::int % 10 = 5;
 DELETE FROM folds.ticket WHERE ticket_id::int % 10 = 3;
 SELECT settle.run('folds') \g /dev/null
 SELECT bag_eq('by_view', 'by_sheets', 'corrections that wait');
+SELECT bag_eq($$ SELECT ticket_key, revision, tickets, channel FROM folds.sheet WHERE ticket_key IN ('5', '15') AND revision > 1 $$,
+    $$ VALUES ('5', 2, -1::smallint, 'mall'), ('5', 3, 1, 'web'), ('15', 2, -1, NULL), ('15', 3, 1, 'web') $$, 'a ticket of another channel is taken back where it stood');
 SELECT settle._fold('folds', 50) \g /dev/null
 SELECT bag_eq('by_view', 'by_sheets', 'corrections folded in part');
 SELECT settle.close_period('folds', '2025-10-01', 'all is in') \g /dev/null
@@ -98,6 +127,13 @@ SELECT is((SELECT count(*) > 10 FROM folds.sheet WHERE corrects_period = '2025-1
 SELECT bag_eq('by_view', 'by_sheets', 'and the views follow');
 SELECT settle._fold('folds') \g /dev/null
 SELECT bag_eq('by_view', 'by_sheets', 'folded as well');
+SELECT bag_eq($$ SELECT channel, period, currency, tickets, revenue, cost, payout, profit FROM folds.margin_by_channel $$,
+    $$ SELECT coalesce(h.channel, '') AS channel, h.period, h.currency, coalesce(sum(h.tickets) FILTER (WHERE source <> 'period'), 0) AS tickets, sum(h.revenue) AS revenue, sum(h.cost) AS cost, sum(h.payout) AS payout, sum(h.revenue - h.cost - h.payout) AS profit
+        FROM folds.sheet AS h JOIN folds.source USING (source_id) GROUP BY 1, 2, 3 $$, 'channels are the sheets'' too');
+SELECT bag_eq($$ SELECT period, currency, sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout, sum(profit) AS profit FROM folds.ticket_profit GROUP BY 1, 2 $$,
+    $$ SELECT period, currency, revenue, cost, payout, profit FROM folds.revenue_matrix WHERE project_level = 0 AND region_level = 0 $$, 'and so are the profits of tickets');
+SELECT bag_eq($$ SELECT start, region, currency, tickets, revenue, cost, payout, profit FROM folds.trend WHERE grain = 'month' $$,
+    $$ SELECT period, region, currency, tickets, revenue, cost, payout, profit FROM folds.revenue_matrix WHERE project_level = 0 AND region_level <= 1 $$, 'months of the trend are those of the matrix');
 SELECT is_empty($$ SELECT * FROM settle.check('folds') $$, 'the book agrees with itself once more');
 -- of the sheets that correct October, the day is the first of November; of what a tally owes, which is posted now, the last of October
 SELECT bag_eq($$ SELECT day, sum(tickets) AS tickets, sum(revenue) AS revenue, sum(cost) AS cost, sum(payout) AS payout FROM folds.day_total GROUP BY 1 $$,
@@ -108,7 +144,7 @@ SELECT is_empty($$ SELECT FROM folds.day_total WHERE date_trunc('month', day) <>
 UPDATE folds.cell_total SET revenue = revenue + 1 WHERE project = 'install' AND region = 'us' AND period = '2025-11-01' AND currency = 'CNY';
 UPDATE folds.day_total SET tickets = tickets + 1 WHERE day = '2025-11-03' AND region = 'us' AND currency = 'CNY';
 SELECT bag_eq($$ SELECT invariant, object FROM settle.check('folds') $$, $$ VALUES
-    ('totals by nodes equal the sheets that are folded', 'install us 2025-11-01'), ('totals by day equal the sheets that are folded', '2025-11-03 us') $$, 'settle.check finds a total that is not the sum of its sheets');
+    ('totals by nodes equal the sheets that are folded', 'install us 2025-11-01'), ('totals by day equal the sheets that are folded', '2025-11-03 us app') $$, 'settle.check finds a total that is not the sum of its sheets');
 
 ----------------------------------------------------------------------------------------------------
 -- Names
@@ -120,8 +156,17 @@ SELECT is((SELECT reason FROM hand.change WHERE table_name = 'label' AND after -
 SELECT settle.set_label('hand', 'project', 'repair') \g /dev/null
 SELECT is((SELECT project_name FROM hand.revenue_matrix WHERE project = 'repair' AND region_level = 0), 'repair', 'a null name takes it away');
 SELECT throws_ok($$ SELECT settle.set_label('hand', 'project', 'repair') $$, '42704', 'project "repair" has no name');
-SELECT throws_ok($$ SELECT settle.set_label('hand', 'channel', 'app', 'App') $$, '22023', 'unknown tree "channel"');
+SELECT settle.set_label('hand', 'channel', 'mall', '商城') \g /dev/null
+SELECT is((SELECT channel_name FROM hand.margin_by_channel WHERE channel = 'mall'), '商城', 'a channel has a name as well');
+SELECT throws_ok($$ SELECT settle.set_label('hand', 'city', 'sh', '上海') $$, '22023', 'unknown tree "city"');
 SELECT throws_ok($$ SELECT settle.set_label('hand', 'region', NULL, 'x') $$, '22004', 'a label needs a tree and a path');
 SELECT throws_ok($$ SELECT settle.set_label('hand', 'region', 'cn..east', 'x') $$, '42601', 'ltree syntax error at character 4');
+
+-- what no index could hold is a problem of its ticket
+INSERT INTO hand.ticket (ticket_id, done_at, project, region, channel, worker, amount) VALUES
+    ('long', '2025-11-05', text2ltree(repeat('a.', 130) || 'a'), 'cn', 'app', 'w1', 1), ('wide', '2025-11-05', 'a', 'cn', repeat('x', 1001), 'w1', 1);
+SELECT settle.run('hand') \g /dev/null
+SELECT bag_eq($$ SELECT ticket_key, rule_code, message, detail FROM hand.problem $$, $$ VALUES
+    ('long', 'project', 'project of a ticket has 1052 bytes', 'It may have at most 1000 bytes.'), ('wide', 'channel', 'channel of a ticket has 1001 bytes', 'It may have at most 1000 bytes.') $$, 'paths and channels of more than 1,000 bytes');
 
 SELECT * FROM finish();

@@ -1,4 +1,4 @@
--- settle.stat_progress: other sessions see how far a long operation is, while it
+-- settle.stat_progress(): other sessions see how far a long operation is, while it
 -- is not committed; an end, an error and a cancel take it out. Others are held at
 -- a lock while they are looked at.
 \set ON_ERROR_STOP on
@@ -43,13 +43,13 @@ BEGIN
     RETURN answer;
 END $$;
 CREATE FUNCTION public.progress() RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(concat_ws(' ', book, operation || ':', phase || ',', done, 'of', coalesce(total::text, '?')), '; ') FROM settle.stat_progress $$;
+    SELECT string_agg(concat_ws(' ', book, operation || ':', phase || ',', done, 'of', coalesce(total::text, '?')), '; ') FROM settle.stat_progress() $$;
 
 SELECT is(public.progress(), NULL, 'nobody is at anything');
 CALL public.stop_at('sheet', 'SELECT tickets::text FROM settle.run(''shop'')', :worker);
 SELECT is(public.progress(), 'shop run: posting, 3000 of 3000', 'a run, before anything of it is committed');
-SELECT is((SELECT pid FROM settle.stat_progress), :worker, 'whose it is');
-SELECT ok(rate > 0 AND started_at < clock_timestamp() AND expected_end >= started_at, 'how fast it goes, and until when') FROM settle.stat_progress;
+SELECT is((SELECT pid FROM settle.stat_progress()), :worker, 'whose it is');
+SELECT ok(rate > 0 AND started_at < clock_timestamp() AND expected_end >= started_at, 'how fast it goes, and until when') FROM settle.stat_progress();
 SET ROLE progress_reader;
 SELECT is(public.progress(), 'shop run: posting, 3000 of 3000', 'who may read the book sees it, without pg_read_all_stats');
 SELECT is((SELECT count(*) FROM pg_stat_get_progress_info('COPY') WHERE pid = :worker AND param20 IS NOT NULL), 0::bigint, 'where PostgreSQL shows him the process only');

@@ -1,6 +1,6 @@
 /*
  * bulk.c
- *		Writes many rows into a table of the book, pages at once.
+ *		Writes rows into a table of the book, many of them pages at once.
  *
  * This is how COPY writes: constraints are checked, indexes kept, and triggers
  * fired that come after the rows.  A table on which something hangs that only a
@@ -8,7 +8,7 @@
  * generated columns, policies) is left to the caller, who has a statement that
  * does the same.
  */
-#include "connect/ingest.h"
+#include "book/rows.h"
 
 #include "access/heapam.h"
 #include "access/table.h"
@@ -26,6 +26,9 @@
 /* rows that are written at a time */
 #define BULK_ROWS	500
 
+/* so few go into the pages that others fill, too */
+#define FEW_ROWS	16
+
 typedef struct Target
 {
 	Relation	relation;
@@ -35,12 +38,36 @@ typedef struct Target
 } Target;
 
 /*
- * Whether a trigger fires where these columns are updated.
+ * Whether a foreign key is checked, and is of other columns.
  */
 static bool
-is_concerned(const Trigger *trigger, const Bitmapset *columns)
+is_of_others(Relation relation, const Trigger *trigger, const Bitmapset *columns)
 {
-	if (trigger->tgenabled == TRIGGER_DISABLED || !TRIGGER_FOR_UPDATE(trigger->tgtype))
+	ListCell   *lc;
+
+	if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_FK)
+		return false;
+	foreach(lc, RelationGetFKeyList(relation))
+	{
+		const ForeignKeyCacheInfo *key = lfirst(lc);
+
+		if (key->conoid != trigger->tgconstraint)
+			continue;
+		for (int i = 0; i < key->nkeys; i++)
+			if (bms_is_member(key->conkey[i], columns))
+				return false;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Whether a trigger fires where these columns are updated, and does anything.
+ */
+static bool
+is_concerned(Relation relation, const Trigger *trigger, const Bitmapset *columns)
+{
+	if (trigger->tgenabled == TRIGGER_DISABLED || !TRIGGER_FOR_UPDATE(trigger->tgtype) || is_of_others(relation, trigger, columns))
 		return false;
 	for (int i = 0; i < trigger->tgnattr; i++)
 		if (bms_is_member(trigger->tgattr[i], columns))
@@ -67,9 +94,15 @@ is_plain(Relation relation, const Bitmapset *columns)
 	if (columns == NULL)
 		return !triggers->trig_insert_before_row;
 	for (int i = 0; i < triggers->numtriggers; i++)
-		if (is_concerned(&triggers->triggers[i], columns))
+		if (is_concerned(relation, &triggers->triggers[i], columns))
 			return false;
 	return true;
+}
+
+bool
+settle_takes_rows(Relation relation)
+{
+	return is_plain(relation, NULL);
 }
 
 /*
@@ -146,7 +179,7 @@ settle_insert_rows(Oid relid, HeapTuple *rows, int n)
 	AfterTriggerBeginQuery();
 	capture = MakeTransitionCaptureState(target.relation->trigdesc, relid, CMD_INSERT);
 	ExecBSInsertTriggers(target.estate, target.info);
-	bulk = GetBulkInsertState();
+	bulk = n > FEW_ROWS ? GetBulkInsertState() : NULL;
 	slots = palloc(sizeof(TupleTableSlot *) * BULK_ROWS);
 	for (int i = 0; i < Min(n, BULK_ROWS); i++)
 		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(target.relation), &TTSOpsHeapTuple);
@@ -162,7 +195,10 @@ settle_insert_rows(Oid relid, HeapTuple *rows, int n)
 			slots[i]->tts_tableOid = relid;
 			check_constraints(&target, slots[i]);
 		}
-		table_multi_insert(target.relation, slots, some, command, 0, bulk);
+		if (n > FEW_ROWS)
+			table_multi_insert(target.relation, slots, some, command, 0, bulk);
+		for (int i = 0; i < some && n <= FEW_ROWS; i++)
+			table_tuple_insert(target.relation, slots[i], command, 0, NULL);
 		for (int i = 0; i < some; i++)
 		{
 			List	   *recheck = add_index_entries(&target, slots[i], SETTLE_ALL_INDEXES);
@@ -175,7 +211,8 @@ settle_insert_rows(Oid relid, HeapTuple *rows, int n)
 	}
 	for (int i = 0; i < Min(n, BULK_ROWS); i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
-	FreeBulkInsertState(bulk);
+	if (bulk != NULL)
+		FreeBulkInsertState(bulk);
 	ExecASInsertTriggers(target.estate, target.info, capture);
 	AfterTriggerEndQuery(target.estate);
 	close_target(&target);
@@ -185,9 +222,10 @@ settle_insert_rows(Oid relid, HeapTuple *rows, int n)
 /*
  * Gives columns of rows other values: "columns" are their numbers, and "values"
  * fills in those of a row.  A row that somebody has changed since it was found
- * stays as it is.  False, and nothing done, where this takes a statement.
+ * stays as it is.  Returns how many have changed; -1, and nothing done, where this
+ * takes a statement.
  */
-bool
+int
 settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues values, void *arg, int n)
 {
 	Target		target;
@@ -195,13 +233,14 @@ settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues 
 	TupleTableSlot *new_row;
 	Bitmapset  *changed = NULL;
 	CommandId	command = GetCurrentCommandId(true);
+	int			updated = 0;
 	Datum	   *new_values = palloc(sizeof(Datum) * ncolumns);
 	bool	   *new_nulls = palloc(sizeof(bool) * ncolumns);
 
 	for (int i = 0; i < ncolumns; i++)
 		changed = bms_add_member(changed, columns[i]);
 	if (!open_target(&target, relid, changed))
-		return false;
+		return -1;
 	old_row = table_slot_create(target.relation, NULL);
 	new_row = MakeSingleTupleTableSlot(RelationGetDescr(target.relation), &TTSOpsHeapTuple);
 	for (int i = 0; i < n; i++)
@@ -220,9 +259,12 @@ settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues 
 														 ncolumns, unconstify(int *, columns), new_values, new_nulls), new_row, false);
 			new_row->tts_tableOid = relid;
 			check_constraints(&target, new_row);
-			if (table_tuple_update(target.relation, &place, new_row, command, GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &which) == TM_Ok &&
-				which)
-				add_index_entries(&target, new_row, which);
+			if (table_tuple_update(target.relation, &place, new_row, command, GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &which) == TM_Ok)
+			{
+				if (which)
+					add_index_entries(&target, new_row, which);
+				updated++;
+			}
 		}
 		ExecClearTuple(old_row);
 		ExecClearTuple(new_row);
@@ -232,5 +274,5 @@ settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues 
 	ExecDropSingleTupleTableSlot(old_row);
 	ExecDropSingleTupleTableSlot(new_row);
 	close_target(&target);
-	return true;
+	return updated;
 }

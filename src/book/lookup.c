@@ -1,0 +1,431 @@
+/*
+ * lookup.c
+ *		Finds rows of a book's tables by an index, without a statement.
+ *
+ * A ticket that settles at its commit looks at a dozen rows, each by its key.
+ * A statement for one, its plan kept, takes several times as long as the look
+ * into the index that it makes.
+ *
+ * What was found out about a table, where its columns are and which index
+ * serves, is kept in the session as long as the row type of the table has the
+ * same identifier: it gets another one with any change of the table or of its
+ * indexes.  As with statements, the table must be one that the current user,
+ * the owner of the book, may read, and whose rows no policy hides.
+ */
+#include "book/rows.h"
+
+#include "access/genam.h"
+#include "access/nbtree.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_am.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/typcache.h"
+
+typedef struct KnownKey
+{
+	const SettleLookup *lookup;
+	Oid			table;
+} KnownKey;
+
+typedef struct KnownLookup
+{
+	KnownKey	key;			/* must be first */
+	uint64		row_type;
+	bool		usable;
+	Oid			index;
+	int			nkeys;
+	ScanKeyData keys[SETTLE_LOOKUP_KEYS];
+	int			ncolumns;
+	AttrNumber	columns[SETTLE_LOOKUP_COLUMNS];
+} KnownLookup;
+
+#define KNOWN_LOOKUPS	512
+
+static HTAB *known_lookups = NULL;
+
+static AttrNumber
+column_number(Relation table, const SettleColumn *column)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(desc, i);
+
+		if (!a->attisdropped && a->atttypid == column->type && strcmp(NameStr(a->attname), column->name) == 0)
+			return i + 1;
+	}
+	return InvalidAttrNumber;
+}
+
+/*
+ * Makes the key of a scan by one column of an index; false where its values
+ * have no equality.
+ */
+static bool
+make_key(Relation index, int column, ScanKey key)
+{
+	Oid			type = index->rd_opcintype[column];
+	Oid			operator = get_opfamily_member(index->rd_opfamily[column], type, type, BTEqualStrategyNumber);
+
+	if (OidIsValid(operator))
+		ScanKeyEntryInitialize(key, 0, column + 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[column], get_opcode(operator), (Datum) 0);
+	return OidIsValid(operator);
+}
+
+/*
+ * Makes the keys of a scan of an index, where it serves.
+ */
+static bool
+make_keys(Relation table, Relation index, const SettleLookup *lookup, KnownLookup *known)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisvalid || form->indcheckxmin || form->indnkeyatts < known->nkeys)
+		return false;
+	if (lookup->index != NULL ? strcmp(RelationGetRelationName(index), lookup->index) != 0 : RelationGetIndexPredicate(index) != NIL)
+		return false;
+	for (int i = 0; i < known->nkeys; i++)
+		if (form->indkey.values[i] != column_number(table, &lookup->keys[i]) || form->indkey.values[i] == InvalidAttrNumber ||
+			!make_key(index, i, &known->keys[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Finds out where the columns of a lookup are, and which index serves.
+ */
+static void
+find_out(Relation table, const SettleLookup *lookup, KnownLookup *known)
+{
+	MemoryContext old;
+	ListCell   *lc;
+
+	known->usable = false;
+	known->index = InvalidOid;
+	known->nkeys = known->ncolumns = 0;
+	for (int i = 0; i < SETTLE_LOOKUP_COLUMNS && lookup->columns[i].name != NULL; i++)
+	{
+		known->columns[i] = column_number(table, &lookup->columns[i]);
+		if (known->columns[i] == InvalidAttrNumber)
+			return;
+		known->ncolumns++;
+	}
+	while (known->nkeys < SETTLE_LOOKUP_KEYS && lookup->keys[known->nkeys].name != NULL)
+		known->nkeys++;
+	if (known->nkeys == 0 && !lookup->backward)
+	{
+		known->usable = true;
+		return;
+	}
+	/* what the keys' functions remember must live as long */
+	old = MemoryContextSwitchTo(CacheMemoryContext);
+	foreach(lc, RelationGetIndexList(table))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		known->usable = make_keys(table, index, lookup, known);
+		known->index = RelationGetRelid(index);
+		index_close(index, NoLock);
+		if (known->usable)
+			break;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static const KnownLookup *
+know(const SettleBook *book, Relation table, const SettleLookup *lookup)
+{
+	uint64		row_type = assign_record_type_identifier(RelationGetDescr(table)->tdtypeid, -1);
+	KnownKey	key = {lookup, RelationGetRelid(table)};
+	KnownLookup *known;
+	bool		found;
+
+	if (known_lookups == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(KnownKey), .entrysize = sizeof(KnownLookup), .hcxt = CacheMemoryContext};
+
+		known_lookups = hash_create("scrm_settle lookups", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	known = hash_search(known_lookups, &key, HASH_FIND, NULL);
+	if (known != NULL && known->row_type == row_type)
+		return known;
+	if (known == NULL && hash_get_num_entries(known_lookups) >= KNOWN_LOOKUPS)
+	{
+		HASH_SEQ_STATUS scan;
+		KnownLookup *old;
+
+		/* a scan that is under way has taken what it needs */
+		hash_seq_init(&scan, known_lookups);
+		while ((old = hash_seq_search(&scan)) != NULL)
+			(void) hash_search(known_lookups, &old->key, HASH_REMOVE, NULL);
+	}
+	known = hash_search(known_lookups, &key, HASH_ENTER, &found);
+	known->row_type = 0;
+	settle_book_check_table(book, lookup->table);
+	find_out(table, lookup, known);
+	known->row_type = row_type;
+	return known;
+}
+
+/*
+ * Tells whether the current user may read a table, all of whose rows stand in
+ * it and are his to see.
+ */
+static bool
+is_readable(Relation table)
+{
+	return table->rd_rel->relkind == RELKIND_RELATION && !table->rd_rel->relhassubclass && !table->rd_rel->relrowsecurity &&
+		pg_class_aclcheck(RelationGetRelid(table), GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+}
+
+static void
+begin_scan(SettleScan *scan, Snapshot snapshot, ScanKey keys, int nkeys)
+{
+	scan->snapshot = RegisterSnapshot(snapshot);
+	scan->slot = table_slot_create(scan->table, NULL);
+	if (scan->index == NULL)
+	{
+		scan->table_scan = table_beginscan(scan->table, scan->snapshot, 0, NULL);
+		return;
+	}
+	scan->index_scan = settle_index_beginscan(scan->table, scan->index, scan->snapshot, nkeys);
+	index_rescan(scan->index_scan, keys, nkeys, NULL, 0);
+}
+
+/*
+ * Gives the snapshot that a statement would read with: it sees all that this
+ * transaction has done so far.
+ */
+static Snapshot
+own_snapshot(void)
+{
+	if (settle_book_reads_only)
+		return GetActiveSnapshot();
+	CommandCounterIncrement();
+	return GetTransactionSnapshot();
+}
+
+static bool
+scan_with(SettleScan *scan, Snapshot snapshot, const SettleBook *book, const SettleLookup *lookup, const Datum *keys)
+{
+	Oid			relid = get_relname_relid(lookup->table, book->schema);
+	const KnownLookup *known;
+	ScanKeyData scan_keys[SETTLE_LOOKUP_KEYS];
+
+	if (!OidIsValid(relid))
+		return false;
+	scan->table = table_open(relid, AccessShareLock);
+	known = know(book, scan->table, lookup);
+	if (!known->usable || !is_readable(scan->table))
+	{
+		table_close(scan->table, NoLock);
+		return false;
+	}
+	scan->ncolumns = known->ncolumns;
+	memcpy(scan->columns, known->columns, sizeof(known->columns));
+	scan->direction = lookup->backward ? BackwardScanDirection : ForwardScanDirection;
+	memcpy(scan_keys, known->keys, sizeof(ScanKeyData) * known->nkeys);
+	for (int i = 0; i < known->nkeys; i++)
+		scan_keys[i].sk_argument = keys[i];
+	scan->index = OidIsValid(known->index) ? index_open(known->index, AccessShareLock) : NULL;
+	begin_scan(scan, snapshot, scan_keys, known->nkeys);
+	return true;
+}
+
+bool
+settle_scan_begin(SettleScan *scan, const SettleBook *book, const SettleLookup *lookup, const Datum *keys)
+{
+	return scan_with(scan, own_snapshot(), book, lookup, keys);
+}
+
+/*
+ * Opens the index that tells rows of a table apart by one column; NULL where
+ * there is none.
+ */
+static Relation
+open_unique_index(Relation table, AttrNumber column)
+{
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(table))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		Form_pg_index form = index->rd_index;
+
+		if (index->rd_rel->relam == BTREE_AM_OID && form->indisunique && form->indimmediate && form->indisvalid && !form->indcheckxmin &&
+			form->indnkeyatts == 1 && form->indkey.values[0] == column && RelationGetIndexPredicate(index) == NIL)
+			return index;
+		index_close(index, AccessShareLock);
+	}
+	return NULL;
+}
+
+bool
+settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key)
+{
+	ScanKeyData scan_key;
+
+	scan->table = relation_open(relid, AccessShareLock);
+	scan->index = NULL;
+	if (is_readable(scan->table))
+		scan->index = open_unique_index(scan->table, get_attnum(relid, column));
+	if (scan->index == NULL || !make_key(scan->index, 0, &scan_key))
+	{
+		if (scan->index != NULL)
+			index_close(scan->index, NoLock);
+		relation_close(scan->table, NoLock);
+		return false;
+	}
+	scan_key.sk_argument = key;
+	scan->ncolumns = 0;
+	scan->direction = ForwardScanDirection;
+	begin_scan(scan, own_snapshot(), &scan_key, 1);
+	return true;
+}
+
+bool
+settle_scan_next(SettleScan *scan)
+{
+	bool		found = scan->index != NULL
+		? index_getnext_slot(scan->index_scan, scan->direction, scan->slot)
+		: table_scan_getnextslot(scan->table_scan, scan->direction, scan->slot);
+
+	for (int i = 0; found && i < scan->ncolumns; i++)
+		scan->values[i] = slot_getattr(scan->slot, scan->columns[i], &scan->nulls[i]);
+	return found;
+}
+
+void
+settle_scan_end(SettleScan *scan)
+{
+	if (scan->index != NULL)
+	{
+		index_endscan(scan->index_scan);
+		index_close(scan->index, NoLock);
+	}
+	else
+		table_endscan(scan->table_scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	UnregisterSnapshot(scan->snapshot);
+	table_close(scan->table, NoLock);
+}
+
+static SettleFound
+find_with(Snapshot snapshot, const SettleBook *book, const SettleLookup *lookup, const Datum *keys, Datum *values, bool *nulls)
+{
+	SettleScan	scan;
+	bool		found;
+
+	if (!scan_with(&scan, snapshot, book, lookup, keys))
+		return SETTLE_ASK;
+	found = settle_scan_next(&scan);
+	for (int i = 0; found && i < scan.ncolumns; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(scan.slot->tts_tupleDescriptor, scan.columns[i] - 1);
+
+		nulls[i] = scan.nulls[i];
+		values[i] = nulls[i] ? (Datum) 0 : datumCopy(scan.values[i], a->attbyval, a->attlen);
+	}
+	settle_scan_end(&scan);
+	return found ? SETTLE_FOUND : SETTLE_NOT_FOUND;
+}
+
+SettleFound
+settle_find_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, Datum *values, bool *nulls)
+{
+	return find_with(own_snapshot(), book, lookup, keys, values, nulls);
+}
+
+SettleFound
+settle_find_latest_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, Datum *values, bool *nulls)
+{
+	return find_with(GetLatestSnapshot(), book, lookup, keys, values, nulls);
+}
+
+/*
+ * Locks a row that was found, as whoever changes it does, and reads it as it is
+ * then.
+ */
+static void
+lock_row(SettleScan *scan, ItemPointer place)
+{
+	TM_FailureData failure;
+	uint8		flags = IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	TM_Result	result;
+
+	*place = scan->slot->tts_tid;
+	result = table_tuple_lock(scan->table, place, scan->snapshot, scan->slot, GetCurrentCommandId(false),
+							  LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure);
+	if (result != TM_Ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+	*place = scan->slot->tts_tid;
+}
+
+SettleFound
+settle_lock_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, ItemPointer place, Datum *values, bool *nulls)
+{
+	SettleScan	scan;
+	bool		found;
+
+	if (!settle_scan_begin(&scan, book, lookup, keys))
+		return SETTLE_ASK;
+	found = settle_scan_next(&scan);
+	if (found)
+		lock_row(&scan, place);
+	for (int i = 0; found && i < scan.ncolumns; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(scan.slot->tts_tupleDescriptor, scan.columns[i] - 1);
+		Datum		value = slot_getattr(scan.slot, scan.columns[i], &nulls[i]);
+
+		values[i] = nulls[i] ? (Datum) 0 : datumCopy(value, a->attbyval, a->attlen);
+	}
+	settle_scan_end(&scan);
+	return found ? SETTLE_FOUND : SETTLE_NOT_FOUND;
+}
+
+/* A column that is an identity, and its sequence. */
+typedef struct KnownSequence
+{
+	Oid			table;			/* must be first */
+	uint64		row_type;
+	Oid			sequence;
+} KnownSequence;
+
+Oid
+settle_identity_sequence(const SettleBook *book, const char *table, const char *column)
+{
+	static HTAB *known_sequences = NULL;
+	Oid			relid = get_relname_relid(table, book->schema);
+	uint64		row_type = OidIsValid(relid) ? assign_record_type_identifier(get_rel_type_id(relid), -1) : 0;
+	KnownSequence *known;
+	bool		found;
+
+	if (known_sequences == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(KnownSequence), .hcxt = CacheMemoryContext};
+
+		known_sequences = hash_create("scrm_settle sequences", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	known = hash_search(known_sequences, &relid, HASH_ENTER, &found);
+	if (!found || known->row_type != row_type)
+	{
+		known->row_type = 0;
+		known->sequence = getIdentitySequence(relid, get_attnum(relid, column), false);
+		known->row_type = row_type;
+	}
+	return known->sequence;
+}

@@ -1,0 +1,99 @@
+/*
+ * rows.h
+ *		Rows of a book's tables, found and written without a statement.
+ *
+ * For code that runs often and asks little each time, and for code that writes
+ * much.  Everything here answers that it cannot where a table has something on
+ * it that only a statement serves; the caller has a statement that does the
+ * same.
+ */
+#ifndef SETTLE_ROWS_H
+#define SETTLE_ROWS_H
+
+#include "book/book.h"
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "access/sdir.h"
+#include "executor/tuptable.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+/* ---- lookup.c: finding them ---- */
+
+#define SETTLE_LOOKUP_KEYS		4
+#define SETTLE_LOOKUP_COLUMNS	8
+
+typedef struct SettleColumn
+{
+	const char *name;
+	Oid			type;
+} SettleColumn;
+
+/* What rows are found by, and what is read of them.  One that is static is found out about once a session. */
+typedef struct SettleLookup
+{
+	const char *table;
+	SettleColumn keys[SETTLE_LOOKUP_KEYS];	/* first columns of an index; none: all rows, in no order */
+	SettleColumn columns[SETTLE_LOOKUP_COLUMNS];
+	const char *index;			/* NULL: any that holds all rows */
+	bool		backward;		/* the last of its order first */
+} SettleLookup;
+
+typedef struct SettleScan
+{
+	Relation	table;
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc index_scan;
+	TableScanDesc table_scan;
+	ScanDirection direction;
+	TupleTableSlot *slot;		/* the row that was found */
+	int			ncolumns;
+	AttrNumber	columns[SETTLE_LOOKUP_COLUMNS];
+	Datum		values[SETTLE_LOOKUP_COLUMNS];	/* valid until the next row */
+	bool		nulls[SETTLE_LOOKUP_COLUMNS];
+} SettleScan;
+
+/* Begins to look, with a snapshot of its own, at the rows that have these keys; false where that takes a statement. */
+extern bool settle_scan_begin(SettleScan *scan, const SettleBook *book, const SettleLookup *lookup, const Datum *keys);
+/* The same of any relation, by a column whose values tell its rows apart; slot has the row. */
+extern bool settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key);
+extern bool settle_scan_next(SettleScan *scan);
+extern void settle_scan_end(SettleScan *scan);
+
+typedef enum SettleFound
+{
+	SETTLE_NOT_FOUND,
+	SETTLE_FOUND,
+	SETTLE_ASK					/* this takes a statement */
+} SettleFound;
+
+/* Finds one row and copies what is read of it. */
+extern SettleFound settle_find_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, Datum *values, bool *nulls);
+
+/* The same as all see it that is committed by now, whatever the snapshot of this transaction. */
+extern SettleFound settle_find_latest_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, Datum *values, bool *nulls);
+
+/*
+ * The same, locked against others that would change it, as it is then; place is
+ * where.  Waits for whoever has it.  Raises 40001 where it has changed since the
+ * snapshot of a transaction that has one.
+ */
+extern SettleFound settle_lock_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, ItemPointer place, Datum *values, bool *nulls);
+
+/* The sequence that numbers an identity column of one table. */
+extern Oid	settle_identity_sequence(const SettleBook *book, const char *table, const char *column);
+
+/* ---- bulk.c: writing them ---- */
+
+/* Whether rows can be inserted into a table so. */
+extern bool settle_takes_rows(Relation relation);
+extern bool settle_insert_rows(Oid relid, HeapTuple *rows, int n);
+
+typedef void (*SettleRowValues) (int row, ItemPointer place, Datum *values, bool *nulls, void *arg);
+
+/* Returns how many it has changed; -1 where this takes a statement. */
+extern int	settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues values, void *arg, int n);
+
+#endif							/* SETTLE_ROWS_H */

@@ -1,0 +1,133 @@
+-- service: how long people and teams take, by period, as a base of rules
+
+/*
+ * What is measured follows from the journal, which only grows: the first move
+ * of a ticket, and its work until it was done, belong to the period in which
+ * they happened and to whoever had the ticket then.  So what comes later
+ * changes no period that is over.
+ *
+ * The times of a period are kept when it closes, by a trigger on <book>.period:
+ * the rows of the source period are priced after that, in the close or its
+ * preview, and read one row of a table each.
+ */
+CREATE FUNCTION settle.keep_service() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	EXECUTE format('DELETE FROM %I.service_kept AS k WHERE k.period >= $1', TG_TABLE_SCHEMA) USING NEW.period;
+	EXECUTE format($sql$
+		INSERT INTO %1$I.service_kept (period, valid, measure, who, name, n, p50, p90)
+		SELECT o.period, o.valid, o.measure, o.who, o.name, o.n, o.p50, o.p90 FROM %1$I.service_open AS o WHERE o.period <= $1
+	$sql$, TG_TABLE_SCHEMA) USING NEW.period;
+	RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION settle.keep_service() IS 'row trigger on the periods of a book: one that is closing has the times of its service kept, and those of earlier ones that never closed';
+
+CREATE FUNCTION settle._create_service_tables(book name) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	whose text;
+	key text;
+	says text;
+BEGIN
+	-- a time from and one until have the journal read by its index, where one alone looks like a third of it
+	EXECUTE format($tables$
+		CREATE TABLE %1$I.service_kept (
+			period date,
+			valid tstzrange NOT NULL,
+			measure text,
+			who text CHECK (who IN ('person', 'team')),
+			name text,
+			n bigint NOT NULL,
+			p50 interval NOT NULL,
+			p90 interval NOT NULL,
+			PRIMARY KEY (who, name, period, measure)
+		);
+		COMMENT ON TABLE %1$I.service_kept IS 'times of service as they were when their period closed';
+
+		CREATE VIEW %1$I.service_measure AS
+			SELECT e.at, settle._period_start(b.period, e.at AT TIME ZONE b.time_zone) AS period, m.measure, e.worker, e.ticket_id, m.lasted
+			FROM %1$I.ticket_event AS e
+			JOIN %1$I.ticket AS t ON t.ticket_id = e.ticket_id AND t.type IS NOT NULL
+			CROSS JOIN %1$I.book AS b
+			CROSS JOIN LATERAL (
+				SELECT 'response' AS measure, greatest(e.at - t.opened_at, interval '0') AS lasted
+				WHERE NOT EXISTS (SELECT FROM %1$I.ticket_event AS f WHERE f.ticket_id = e.ticket_id AND f.what = 'moved' AND f.event_id < e.event_id)
+				UNION ALL
+				SELECT 'handling', (
+					SELECT sum(l.lasted) FROM %1$I.ticket_timeline AS l WHERE l.ticket_id = e.ticket_id AND l.of_ticket = e.ticket_id AND l.work AND l.event_id < e.event_id)
+				FROM %1$I.stage AS s
+				WHERE s.type = t.type AND s.version = t.type_version AND s.stage = e.now AND (s.ready OR s.ends = 'done')
+					AND NOT EXISTS (SELECT FROM %1$I.stage AS w WHERE w.type = t.type AND w.version = t.type_version AND w.stage = e.was AND (w.ready OR w.ends = 'done'))
+					AND NOT EXISTS (
+						SELECT FROM %1$I.ticket_event AS g JOIN %1$I.stage AS o ON o.type = t.type AND o.version = t.type_version AND o.stage = g.now AND NOT (o.ready OR o.ends IS NOT NULL)
+						WHERE g.ticket_id = e.ticket_id AND g.what = 'moved' AND g.event_id > e.event_id
+							AND settle._period_start(b.period, g.at AT TIME ZONE b.time_zone) = settle._period_start(b.period, e.at AT TIME ZONE b.time_zone))
+			) AS m
+			WHERE e.what = 'moved' AND e.worker IS NOT NULL AND m.lasted IS NOT NULL;
+		COMMENT ON VIEW %1$I.service_measure IS 'one row for each first move of a ticket (response, since it was opened) and each time it was done (handling, its work until then): of whoever had it then; one that is reopened in the same period was not done';
+
+		CREATE VIEW %1$I.service_open AS
+			SELECT m.period, m.measure, p.who, p.name, count(*) AS n,
+				percentile_disc(0.5) WITHIN GROUP (ORDER BY m.lasted) AS p50,
+				percentile_disc(0.9) WITHIN GROUP (ORDER BY m.lasted) AS p90,
+				tstzrange(m.period::timestamp AT TIME ZONE b.time_zone, settle._period_after(b.period, m.period)::timestamp AT TIME ZONE b.time_zone) AS valid
+			FROM %1$I.service_measure AS m
+			CROSS JOIN %1$I.book AS b
+			CROSS JOIN LATERAL (
+				SELECT 'person' AS who, m.worker AS name
+				UNION ALL
+				SELECT 'team', g.team FROM %1$I.team_member AS g WHERE g.staff = m.worker AND g.valid @> m.at
+			) AS p
+			WHERE m.at >= (SELECT coalesce(max(upper(k.valid)), '-infinity') FROM %1$I.service_kept AS k) AND m.at <= timestamptz 'infinity'
+			GROUP BY m.period, m.measure, p.who, p.name, b.period, b.time_zone;
+		COMMENT ON VIEW %1$I.service_open IS 'times of service of periods that are not kept yet, as the journal has them now';
+
+		CREATE VIEW %1$I.service_time AS
+			SELECT k.period, k.measure, k.who, k.name, k.n, k.p50, k.p90, k.valid FROM %1$I.service_kept AS k
+			UNION ALL
+			SELECT o.period, o.measure, o.who, o.name, o.n, o.p50, o.p90, o.valid FROM %1$I.service_open AS o;
+		COMMENT ON VIEW %1$I.service_time IS 'one row a period of the book, measure, and person or team: from opening to the first move (response), and time in stages that count as work until a ticket was done (handling); of periods that closed as they were then';
+		COMMENT ON COLUMN %1$I.service_time.period IS 'first day of the period, in book time';
+		COMMENT ON COLUMN %1$I.service_time.measure IS 'response or handling';
+		COMMENT ON COLUMN %1$I.service_time.who IS 'person or team';
+		COMMENT ON COLUMN %1$I.service_time.name IS 'as in worker of a ticket, or the team, of which he was a member then';
+		COMMENT ON COLUMN %1$I.service_time.n IS 'how many were measured';
+		COMMENT ON COLUMN %1$I.service_time.p50 IS 'the shortest time within which half of them were';
+		COMMENT ON COLUMN %1$I.service_time.p90 IS 'the shortest time within which nine tenths of them were';
+		COMMENT ON COLUMN %1$I.service_time.valid IS 'the period as a range of time';
+
+		CREATE TRIGGER keep_service AFTER INSERT OR UPDATE ON %1$I.period FOR EACH ROW WHEN (NEW.state = 'closing') EXECUTE FUNCTION settle.keep_service();
+	$tables$, book);
+
+	-- facts of rules of the source period: one row a person or team, and period that was closed
+	FOR whose, key, says IN VALUES ('person', 'worker', 'as in worker of a ticket'), ('team', 'team', 'the team') LOOP
+		EXECUTE format($view$
+			CREATE VIEW %1$I.%2$I AS
+				SELECT k.name AS %3$I, k.period, k.valid,
+					coalesce(max(k.n) FILTER (WHERE k.measure = 'response'), 0) AS responses,
+					extract(epoch FROM max(k.p50) FILTER (WHERE k.measure = 'response')) AS response_p50,
+					extract(epoch FROM max(k.p90) FILTER (WHERE k.measure = 'response')) AS response_p90,
+					coalesce(max(k.n) FILTER (WHERE k.measure = 'handling'), 0) AS handlings,
+					extract(epoch FROM max(k.p50) FILTER (WHERE k.measure = 'handling')) AS handling_p50,
+					extract(epoch FROM max(k.p90) FILTER (WHERE k.measure = 'handling')) AS handling_p90
+				FROM %1$I.service_kept AS k WHERE k.who = %4$L GROUP BY k.name, k.period, k.valid;
+			COMMENT ON VIEW %1$I.%2$I IS %6$L;
+			COMMENT ON COLUMN %1$I.%2$I.%3$I IS %5$L;
+			COMMENT ON COLUMN %1$I.%2$I.period IS 'first day of the period';
+			COMMENT ON COLUMN %1$I.%2$I.valid IS 'the period as a range of time';
+			COMMENT ON COLUMN %1$I.%2$I.responses IS 'tickets that were answered';
+			COMMENT ON COLUMN %1$I.%2$I.response_p50 IS 'seconds within which half of them were; null: none';
+			COMMENT ON COLUMN %1$I.%2$I.response_p90 IS 'seconds within which nine tenths of them were; null: none';
+			COMMENT ON COLUMN %1$I.%2$I.handlings IS 'tickets that were done, and had work';
+			COMMENT ON COLUMN %1$I.%2$I.handling_p50 IS 'seconds of work within which half of them were; null: none';
+			COMMENT ON COLUMN %1$I.%2$I.handling_p90 IS 'seconds of work within which nine tenths of them were; null: none';
+		$view$, book, 'service_' || whose, key, whose, says, format('times of service of each %s in periods that were closed, or are while they are previewed: facts for rules of the source period', whose));
+	END LOOP;
+END
+$function$;
+COMMENT ON FUNCTION settle._create_service_tables(name) IS 'makes the views of how long people and teams take, and what is kept of them when periods close';

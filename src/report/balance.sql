@@ -1,0 +1,78 @@
+-- balance: what each party has earned, has been paid and is owed
+
+CREATE FUNCTION settle._create_balance_view(book name, digits integer) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	EXECUTE format($view$
+		CREATE VIEW %1$I.party_balance AS
+			WITH closed AS (
+				SELECT coalesce(max(p.period), '-infinity') AS until FROM %1$I.period AS p WHERE p.state = 'closed'
+			), stated AS (
+				SELECT
+					s.party, s.unit, sum(s.earned + s.corrections + s.withheld) AS earned, sum(s.paid) AS paid, sum(s.payable - s.paid) AS due,
+					(array_agg(s.held ORDER BY s.period DESC))[1] AS held, (array_agg(s.carried ORDER BY s.period DESC))[1] AS carried
+				FROM %1$I.statement AS s
+				JOIN closed AS c ON s.period <= c.until
+				GROUP BY s.party, s.unit
+			), unstated AS (
+				SELECT y.party, d.unit, sum(d.received - d.given) AS earned
+				FROM %1$I.party AS y
+				CROSS JOIN closed AS c
+				CROSS JOIN LATERAL (
+					SELECT x.unit, x.received, x.given FROM %1$I.party_delta AS x WHERE x.party_id = y.party_id AND x.period > c.until OFFSET 0
+				) AS d
+				WHERE y.side IN ('outside', 'tax')
+				GROUP BY y.party, d.unit
+			)
+			SELECT
+				p.party, p.title, p.side, b.unit,
+				b.earned::numeric(18,%2$s) AS earned, b.paid::numeric(18,%2$s) AS paid, (b.earned - b.paid)::numeric(18,%2$s) AS owed,
+				b.due::numeric(18,%2$s) AS due, b.held::numeric(18,%2$s) AS held, b.carried::numeric(18,%2$s) AS carried, b.unstated::numeric(18,%2$s) AS unstated
+			FROM (
+				SELECT
+					party, unit, coalesce(s.earned, 0) + coalesce(u.earned, 0) AS earned, coalesce(s.paid, 0) AS paid,
+					coalesce(s.due, 0) AS due, coalesce(s.held, 0) AS held, coalesce(s.carried, 0) AS carried, coalesce(u.earned, 0) AS unstated
+				FROM stated AS s FULL JOIN unstated AS u USING (party, unit)
+			) AS b
+			JOIN %1$I.party AS p ON p.party = b.party;
+		COMMENT ON VIEW %1$I.party_balance IS 'one row an outside or tax party and unit: earned, paid and owed since the book began; owed = due + held + carried + unstated';
+		COMMENT ON COLUMN %1$I.party_balance.party IS 'code of the party';
+		COMMENT ON COLUMN %1$I.party_balance.title IS 'name of the party';
+		COMMENT ON COLUMN %1$I.party_balance.side IS 'outside or tax';
+		COMMENT ON COLUMN %1$I.party_balance.unit IS 'currency, or a unit such as POINTS';
+		COMMENT ON COLUMN %1$I.party_balance.earned IS 'received less given by all lines';
+		COMMENT ON COLUMN %1$I.party_balance.paid IS 'paid by statements';
+		COMMENT ON COLUMN %1$I.party_balance.owed IS 'earned less paid; negative where the party owes';
+		COMMENT ON COLUMN %1$I.party_balance.due IS 'payable by statements of closed periods that are not paid yet';
+		COMMENT ON COLUMN %1$I.party_balance.held IS 'in dispute in its last statement';
+		COMMENT ON COLUMN %1$I.party_balance.carried IS 'what its last statement leaves to the next one: a negative balance, or less than a minor unit';
+		COMMENT ON COLUMN %1$I.party_balance.unstated IS 'of periods that are not closed, so in no statement yet';
+
+		COMMENT ON COLUMN %1$I.problem.source IS 'source of the ticket';
+		COMMENT ON COLUMN %1$I.problem.ticket_key IS 'key of the ticket in it';
+		COMMENT ON COLUMN %1$I.problem.rule_code IS 'rule, decision or mapping at fault; null where it is none of them';
+		COMMENT ON COLUMN %1$I.problem.sqlstate IS 'SQLSTATE of the error';
+		COMMENT ON COLUMN %1$I.problem.message IS 'what is wrong';
+		COMMENT ON COLUMN %1$I.problem.detail IS 'more of that';
+		COMMENT ON COLUMN %1$I.problem.hint IS 'what may help';
+		COMMENT ON COLUMN %1$I.problem.first_seen IS 'when it was found first';
+		COMMENT ON COLUMN %1$I.problem.last_seen IS 'when it was found last';
+		COMMENT ON COLUMN %1$I.problem.period IS 'first day of the period that does not close before; null where it is not known';
+		COMMENT ON COLUMN %1$I.problem.deferred_at IS 'when somebody let the period close all the same';
+		COMMENT ON COLUMN %1$I.problem.deferred_by IS 'who did';
+		COMMENT ON COLUMN %1$I.problem.reason IS 'and why';
+
+		COMMENT ON COLUMN %1$I.unpaid.source IS 'source of the ticket';
+		COMMENT ON COLUMN %1$I.unpaid.ticket_key IS 'key of the ticket in it';
+		COMMENT ON COLUMN %1$I.unpaid.ready_at IS 'since when the ticket is ready';
+		COMMENT ON COLUMN %1$I.unpaid.period IS 'first day of its period, which does not close before';
+		COMMENT ON COLUMN %1$I.unpaid.first_seen IS 'when it was found first';
+		COMMENT ON COLUMN %1$I.unpaid.excused_by IS 'who said that no rule is to pay it';
+		COMMENT ON COLUMN %1$I.unpaid.excused_at IS 'when';
+		COMMENT ON COLUMN %1$I.unpaid.reason IS 'and why';
+	$view$, book, digits);
+END
+$function$;
+COMMENT ON FUNCTION settle._create_balance_view(name, integer) IS 'makes the view of what parties are owed in a book, and comments the columns of what is open; amounts show so many decimal places';
