@@ -268,6 +268,7 @@ BEGIN
 	PERFORM settle._create_campaign_tables(book);
 	PERFORM settle._create_order_tables(book);
 	PERFORM settle._create_person_tables(book);
+	PERFORM settle._create_comments(book);
 	RETURN quote_ident(book)::regnamespace;
 END
 $function$;

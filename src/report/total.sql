@@ -141,9 +141,14 @@ BEGIN
 			GROUP BY 1, 2, 3, 4, 5
 		), summed AS (
 			INSERT INTO %1$s.cell_total AS t (project_level, region_level, period, currency, project, region, tickets, revenue, cost, payout)
-			SELECT u.level, n.level, u.period, u.currency, u.node, n.node, sum(u.tickets), sum(u.revenue), sum(u.cost), sum(u.payout)
-			FROM up AS u JOIN region_node AS n ON n.region = u.region
-			GROUP BY 1, 2, 3, 4, 5, 6
+			SELECT p.*
+			FROM (
+				SELECT u.level, n.level, u.period, u.currency, u.node, n.node, sum(u.tickets), sum(u.revenue), sum(u.cost), sum(u.payout)
+				FROM up AS u JOIN region_node AS n ON n.region = u.region
+				GROUP BY u.node, n.node, u.period, u.currency, u.level, n.level
+				OFFSET 0
+			) AS p
+			-- those of a level side by side
 			ORDER BY 1, 2, 3, 4, 5, 6
 			ON CONFLICT (project_level, region_level, period, currency, project, region) DO UPDATE SET
 				tickets = t.tickets + excluded.tickets, revenue = t.revenue + excluded.revenue, cost = t.cost + excluded.cost, payout = t.payout + excluded.payout

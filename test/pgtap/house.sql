@@ -55,7 +55,7 @@ SELECT set_eq($$
         '_create_customer_tables', '_mask_key', '_unite', '_components', '_link_keys', '_place_customers', '_note_conflicts', '_suggest_customers', '_tick_customers', '_say', '_founder_of', '_set_cut', '_decide_suggestion',
         '_create_personal_tables', '_create_person_tables', '_is_cipher', '_is_personal_key', '_free_text', '_essence', '_hide_values', '_subject_numbers', '_map_staging', '_reduce', '_forget', '_tick_reduce',
         '_subjects_of', '_vet_look', '_log_person', '_log_look', '_concerned', '_personal_values', '_holds', '_holds_value', '_telling_words', '_bodies_of', '_forget_messages', '_forget_forms', '_codes_of',
-        '_create_label_table', '_create_total_tables', '_create_figure_views', '_create_trend_view', '_nodes', '_sheet_day', '_fold', '_tick_fold',
+        '_words', '_create_comments', '_create_label_table', '_create_total_tables', '_create_figure_views', '_create_trend_view', '_nodes', '_sheet_day', '_fold', '_tick_fold',
         '_create_outbox_tables', '_create_watermark_tables', '_bury_message', '_clean_outbox', '_no_watermark'],
     'private helpers are revoked from PUBLIC, but for those that a caller needs');
 
