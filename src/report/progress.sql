@@ -36,6 +36,10 @@ BEGIN
 			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
 			CROSS JOIN (VALUES (true), (false)) AS side (receives)
 			WHERE l.payer_id <> l.payee_id;
+		COMMENT ON COLUMN %1$I.party_figure.party_id IS 'number of the party';
+		COMMENT ON COLUMN %1$I.party_figure.owner_id IS 'number of the owner of the tally that the line adds to; null: to none, or to one that the party only pays into';
+		COMMENT ON COLUMN %1$I.party_figure.tickets IS '1, 0 or -1: whether a ticket comes to have the line';
+		COMMENT ON COLUMN %1$I.party_figure.amount IS 'what the party receives, negative for what it gives';
 		COMMENT ON VIEW %1$I.party_figure IS 'one row a side of a line: what it adds to the sums of its party; tickets is 1 where a ticket comes to have the line, -1 where it has it no more. Whoever receives has the owner of the tally, who pays only if it is he';
 	$tables$, book);
 END
