@@ -45,7 +45,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk bench-report vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk bench-report report check-report vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
