@@ -8,7 +8,7 @@ BEGIN
 	-- the last assignment is the one that none follows: said so it can be hashed, ORDER BY and LIMIT for each ticket take several times as long
 	EXECUTE format($view$
 		CREATE VIEW %1$I.board AS
-			SELECT t.type, t.stage, t.region, g.team,
+			SELECT t.type, t.stage, t.region::text AS region, g.team,
 				count(*) AS count, min(t.opened_at) AS oldest, count(*) FILTER (WHERE d.is_late) AS late, min(d.next_due) AS next_due
 			FROM %1$I.ticket AS t
 			JOIN %1$I.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage AND NOT s.ready AND s.ends IS NULL

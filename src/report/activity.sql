@@ -23,32 +23,38 @@ BEGIN
 		-- a rule hits a ticket while the ticket has a line of it that says something; what a further revision changes of that is told by all of them together
 		CREATE VIEW %1$I.rule_figure AS
 			SELECT
-				sh.sheet_id, sh.run_id, sh.source_id, sh.period,
-				l.rule_id, l.retier, l.payer_id, coalesce(r.unit, sh.currency) COLLATE "C" AS unit,
-				CASE
-					WHEN sh.source_id = 0 THEN 0
-					WHEN sh.revision = 1 THEN l.says::integer
-					ELSE (
-						SELECT coalesce(bool_or(g.says), false)::integer - coalesce(bool_or(g.said), false)::integer
-						FROM (
-							SELECT
-								sum(x.base) <> 0 OR sum(x.count) <> 0 OR x.owner_id IS NULL AND sum(x.amount) <> 0 AS says,
-								coalesce(sum(x.base) FILTER (WHERE h.revision < sh.revision) <> 0 OR sum(x.count) FILTER (WHERE h.revision < sh.revision) <> 0
-									OR x.owner_id IS NULL AND sum(x.amount) FILTER (WHERE h.revision < sh.revision) <> 0, false) AS said
-							FROM %1$I.sheet AS h
-							CROSS JOIN LATERAL settle._unpack(h.lines) AS x
-							WHERE h.source_id = sh.source_id AND h.ticket_key = sh.ticket_key AND h.revision <= sh.revision AND x.rule_id = l.rule_id AND x.payer_id = l.payer_id
-							GROUP BY x.payee_id, x.factor, x.owner_id
-						) AS g
-					)
-				END AS hits,
-				l.lines, l.amount
+				sh.sheet_id, sh.run_id, sh.source_id, sh.period, l.rule_id, l.retier, l.payer_id, coalesce(r.unit, sh.currency) COLLATE "C" AS unit,
+				CASE WHEN sh.source_id <> 0 THEN l.says::integer ELSE 0 END AS hits, l.lines, l.amount
 			FROM %1$I.sheet AS sh
 			CROSS JOIN LATERAL (
 				SELECT u.rule_id, u.retier, u.payer_id, bool_or(u.base <> 0 OR u.amount <> 0 OR u.owner_id IS NOT NULL) AS says, count(*) AS lines, sum(u.amount) AS amount
 				FROM settle._unpack(sh.lines) AS u GROUP BY 1, 2, 3
 			) AS l
 			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
+			WHERE sh.revision = 1
+			UNION ALL
+			SELECT
+				sh.sheet_id, sh.run_id, sh.source_id, sh.period, l.rule_id, l.retier, l.payer_id, coalesce(r.unit, sh.currency) COLLATE "C",
+				CASE WHEN sh.source_id <> 0 THEN coalesce(t.says, false)::integer - coalesce(t.said, false)::integer ELSE 0 END, l.lines, l.amount
+			FROM %1$I.sheet AS sh
+			CROSS JOIN LATERAL (
+				SELECT u.rule_id, u.retier, u.payer_id, count(*) AS lines, sum(u.amount) AS amount FROM settle._unpack(sh.lines) AS u GROUP BY 1, 2, 3
+			) AS l
+			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
+			CROSS JOIN LATERAL (
+				SELECT bool_or(g.says) AS says, bool_or(g.said) AS said
+				FROM (
+					SELECT
+						sum(x.base) <> 0 OR sum(x.count) <> 0 OR x.owner_id IS NULL AND sum(x.amount) <> 0 AS says,
+						sum(x.base) FILTER (WHERE h.revision < sh.revision) <> 0 OR sum(x.count) FILTER (WHERE h.revision < sh.revision) <> 0
+							OR x.owner_id IS NULL AND sum(x.amount) FILTER (WHERE h.revision < sh.revision) <> 0 AS said
+					FROM %1$I.sheet AS h
+					CROSS JOIN LATERAL settle._unpack(h.lines) AS x
+					WHERE h.source_id = sh.source_id AND h.ticket_key = sh.ticket_key AND h.revision <= sh.revision AND x.rule_id = l.rule_id AND x.payer_id = l.payer_id
+					GROUP BY x.payee_id, x.factor, x.owner_id
+				) AS g
+			) AS t
+			WHERE sh.revision > 1
 			UNION ALL
 			SELECT sh.sheet_id, sh.run_id, sh.source_id, sh.period, 0, false, 0, '', sh.tickets, 0, 0
 			FROM %1$I.sheet AS sh;

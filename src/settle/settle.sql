@@ -39,11 +39,10 @@ DECLARE
 	done record;
 	total bigint := 0::bigint;
 	told timestamptz := pg_catalog.clock_timestamp();
-	name text;
 BEGIN
 	LOOP
 		-- until the transaction ends, in whatever way
-		name := pg_catalog.set_config('application_name', pg_catalog.format('scrm_settle: run_all %s, %s tickets', run_all.book, total), true);
+		RAISE DEBUG 'application_name is "%"', pg_catalog.set_config('application_name', pg_catalog.format('scrm_settle: run_all %s, %s tickets', run_all.book, total), true);
 		done := settle._run_aloud(run_all.book, run_all.max_tickets, (1000 OPERATOR(pg_catalog.*) extract(epoch FROM run_all.notice_every))::bigint);
 		EXIT WHEN NOT settle._has_pending(run_all.book);
 		total := total OPERATOR(pg_catalog.+) done.tickets;

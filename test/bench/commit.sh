@@ -71,11 +71,11 @@ awk '{ rate[$1] = $2; if ($1 != "bench_bare") print $1, $2 / rate["bench_bare"] 
 
 for schema in $schemas; do
 	sql <<-SQL
-		SELECT split_part(s, ' ', 14)::int + split_part(s, ' ', 15)::int AS ticks, pg_current_wal_insert_lsn() AS wal FROM pg_read_file('/proc/self/stat') AS s \gset
+		SELECT split_part(s, ' ', 1) AS spent, pg_current_wal_insert_lsn() AS wal FROM pg_read_file('/proc/self/schedstat') AS s \gset
 		CALL $schema.many(1001, $tickets);
 		SELECT format('%-14s %s us of processor time, %s bytes of WAL a ticket', '$schema',
-			round((split_part(s, ' ', 14)::int + split_part(s, ' ', 15)::int - :ticks) * 10000.0 / ($tickets - 1000), 1),
-			round((pg_current_wal_insert_lsn() - :'wal') / ($tickets - 1000))) FROM pg_read_file('/proc/self/stat') AS s;
+			round((split_part(s, ' ', 1)::numeric - :spent) / 1000 / ($tickets - 1000), 1),
+			round((pg_current_wal_insert_lsn() - :'wal') / ($tickets - 1000))) FROM pg_read_file('/proc/self/schedstat') AS s;
 	SQL
 done
 
