@@ -48,18 +48,19 @@ COMMENT ON FUNCTION settle._service_measure_query(regnamespace, timestamptz) IS 
 CREATE FUNCTION settle._service_query(book regnamespace, until timestamptz DEFAULT NULL) RETURNS text
 	LANGUAGE sql STABLE
 	RETURN pg_catalog.format($query$
-		SELECT m.period, m.measure, p.who, p.name, count(*) AS n,
-			percentile_disc(0.5) WITHIN GROUP (ORDER BY m.lasted) AS p50,
-			percentile_disc(0.9) WITHIN GROUP (ORDER BY m.lasted) AS p90,
-			tstzrange(m.period::timestamp AT TIME ZONE b.time_zone, settle._period_after(b.period, m.period)::timestamp AT TIME ZONE b.time_zone) AS valid
-		FROM %2$s AS m
-		CROSS JOIN %1$s.book AS b
-		CROSS JOIN LATERAL (
-			SELECT 'person' AS who, m.worker AS name
+		WITH measure AS (
+			SELECT m.* FROM %2$s AS m
+		), theirs AS (
+			SELECT m.period, m.measure, m.lasted, 'person' AS who, m.worker AS name FROM measure AS m
 			UNION ALL
-			SELECT 'team', g.team FROM %1$s.team_member AS g WHERE g.staff = m.worker AND g.valid @> m.at
-		) AS p
-		GROUP BY m.period, m.measure, p.who, p.name, b.period, b.time_zone
+			SELECT m.period, m.measure, m.lasted, 'team', g.team FROM measure AS m JOIN %1$s.team_member AS g ON g.staff = m.worker AND g.valid @> m.at
+		)
+		SELECT t.period, t.measure, t.who, t.name, count(*) AS n,
+			percentile_disc(0.5) WITHIN GROUP (ORDER BY t.lasted) AS p50,
+			percentile_disc(0.9) WITHIN GROUP (ORDER BY t.lasted) AS p90,
+			tstzrange(t.period::timestamp AT TIME ZONE b.time_zone, settle._period_after(b.period, t.period)::timestamp AT TIME ZONE b.time_zone) AS valid
+		FROM theirs AS t CROSS JOIN %1$s.book AS b
+		GROUP BY t.period, t.measure, t.who, t.name, b.period, b.time_zone
 	$query$, book, coalesce('(' OPERATOR(pg_catalog.||) settle._service_measure_query(book, until) OPERATOR(pg_catalog.||) ')', pg_catalog.format('%s.service_measure', book)));
 COMMENT ON FUNCTION settle._service_query(regnamespace, timestamptz) IS 'the query for the times of people and teams, by period, of what was measured until a time; null: until now';
 
