@@ -35,6 +35,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make bench-core    figures on a million tickets, as ratios of one run
 #: make bench-close   figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
+#: make bench-commit  what settling costs whoever writes a ticket
 #: make bench-desk    what the desk costs while people work, and settling beside it
 #: make bench-report  what reports cost, whatever the number of tickets
 #: make report BOOK=name FILE=page.html  the page of a book of your database, see docs/report/README.md
@@ -45,7 +46,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk bench-report report check-report vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-commit bench-desk bench-report report check-report vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -66,6 +67,8 @@ bench-close: stage
 	@test/bench/close
 bench-connect: stage
 	@test/bench/core connect
+bench-commit: stage
+	@test/bench/core commit
 bench-desk: stage
 	@test/bench/core desk
 bench-report: stage
