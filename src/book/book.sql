@@ -234,6 +234,7 @@ BEGIN
 	PERFORM settle._create_service_tables(book);
 	PERFORM settle._create_label_table(book);
 	PERFORM settle._create_total_tables(book);
+	PERFORM settle._create_party_total_tables(book);
 	PERFORM settle._create_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_figure_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_progress_views(book, greatest(2, settle._minor_units(currency)));

@@ -34,7 +34,7 @@ DECLARE
 	key text;
 	says text;
 BEGIN
-	-- a time from and one until have the journal read by its index, where one alone looks like a third of it
+	-- of the journal the tickets that moved since; a time from and one until have it read by its index, where one alone looks like a third of it
 	EXECUTE format($tables$
 		CREATE TABLE %1$I.service_kept (
 			period date,
@@ -50,26 +50,32 @@ BEGIN
 		COMMENT ON TABLE %1$I.service_kept IS 'times of service as they were when their period closed';
 
 		CREATE VIEW %1$I.service_measure AS
-			SELECT e.at, settle._period_start(b.period, e.at AT TIME ZONE b.time_zone) AS period, m.measure, e.worker, e.ticket_id, m.lasted
-			FROM %1$I.ticket_event AS e
-			JOIN %1$I.ticket AS t ON t.ticket_id = e.ticket_id AND t.type IS NOT NULL
+			SELECT v.at, settle._period_start(b.period, v.at AT TIME ZONE b.time_zone) AS period, m.measure, v.worker, v.ticket_id, m.lasted
+			FROM (
+				SELECT u.*, count(*) FILTER (WHERE u.moved) OVER w AS nth_move, sum(u.at - u.since) FILTER (WHERE u.was_work) OVER w AS worked,
+					min(u.at) FILTER (WHERE NOT u.done) OVER (w ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS left_at
+				FROM (
+					SELECT e.ticket_id, e.event_id, e.at, e.worker, t.opened_at, e.what = 'moved' AS moved, d.done,
+						lag(e.at) OVER w AS since, lag(s.work) OVER w AS was_work, lag(d.done) OVER w AS was_done
+					FROM %1$I.ticket_event AS e
+					JOIN %1$I.ticket AS t ON t.ticket_id = e.ticket_id AND t.type IS NOT NULL
+					LEFT JOIN %1$I.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = e.now
+					CROSS JOIN LATERAL (SELECT (s.ready OR s.ends = 'done') IS TRUE AS done) AS d
+					WHERE e.ticket_id IN (
+							SELECT x.ticket_id FROM %1$I.ticket_event AS x
+							WHERE x.what = 'moved' AND x.at >= (SELECT coalesce(max(upper(k.valid)), '-infinity') FROM %1$I.service_kept AS k) AND x.at <= timestamptz 'infinity')
+						AND (e.what IN ('opened', 'moved', 'moved over') OR e.what = 'unmerged' AND e.now IS NOT NULL OR e.what = 'merged' AND e.changes ? 'merged_into')
+					WINDOW w AS (PARTITION BY e.ticket_id ORDER BY e.event_id)
+				) AS u
+				WINDOW w AS (PARTITION BY u.ticket_id ORDER BY u.event_id)
+			) AS v
 			CROSS JOIN %1$I.book AS b
-			CROSS JOIN LATERAL (
-				SELECT 'response' AS measure, greatest(e.at - t.opened_at, interval '0') AS lasted
-				WHERE NOT EXISTS (SELECT FROM %1$I.ticket_event AS f WHERE f.ticket_id = e.ticket_id AND f.what = 'moved' AND f.event_id < e.event_id)
-				UNION ALL
-				SELECT 'handling', (
-					SELECT sum(l.lasted) FROM %1$I.ticket_timeline AS l WHERE l.ticket_id = e.ticket_id AND l.of_ticket = e.ticket_id AND l.work AND l.event_id < e.event_id)
-				FROM %1$I.stage AS s
-				WHERE s.type = t.type AND s.version = t.type_version AND s.stage = e.now AND (s.ready OR s.ends = 'done')
-					AND NOT EXISTS (SELECT FROM %1$I.stage AS w WHERE w.type = t.type AND w.version = t.type_version AND w.stage = e.was AND (w.ready OR w.ends = 'done'))
-					AND NOT EXISTS (
-						SELECT FROM %1$I.ticket_event AS g JOIN %1$I.stage AS o ON o.type = t.type AND o.version = t.type_version AND o.stage = g.now AND NOT (o.ready OR o.ends IS NOT NULL)
-						WHERE g.ticket_id = e.ticket_id AND g.what = 'moved' AND g.event_id > e.event_id
-							AND settle._period_start(b.period, g.at AT TIME ZONE b.time_zone) = settle._period_start(b.period, e.at AT TIME ZONE b.time_zone))
-			) AS m
-			WHERE e.what = 'moved' AND e.worker IS NOT NULL AND m.lasted IS NOT NULL;
-		COMMENT ON VIEW %1$I.service_measure IS 'one row for each first move of a ticket (response, since it was opened) and each time it was done (handling, its work until then): of whoever had it then; one that is reopened in the same period was not done';
+			CROSS JOIN LATERAL (VALUES
+				('response', CASE WHEN v.nth_move = 1 THEN greatest(v.at - v.opened_at, interval '0') END),
+				('handling', CASE WHEN v.done AND NOT v.was_done AND settle._period_start(b.period, v.at AT TIME ZONE b.time_zone) IS DISTINCT FROM settle._period_start(b.period, v.left_at AT TIME ZONE b.time_zone) THEN v.worked END)
+			) AS m (measure, lasted)
+			WHERE v.moved AND v.worker IS NOT NULL AND m.lasted IS NOT NULL AND v.at >= (SELECT coalesce(max(upper(k.valid)), '-infinity') FROM %1$I.service_kept AS k);
+		COMMENT ON VIEW %1$I.service_measure IS 'of periods that are not kept yet, one row for each first move of a ticket (response, since it was opened) and each time it was done (handling, its work until then), of whoever had it then; one that is reopened in the same period was not done';
 
 		CREATE VIEW %1$I.service_open AS
 			SELECT m.period, m.measure, p.who, p.name, count(*) AS n,
@@ -83,7 +89,6 @@ BEGIN
 				UNION ALL
 				SELECT 'team', g.team FROM %1$I.team_member AS g WHERE g.staff = m.worker AND g.valid @> m.at
 			) AS p
-			WHERE m.at >= (SELECT coalesce(max(upper(k.valid)), '-infinity') FROM %1$I.service_kept AS k) AND m.at <= timestamptz 'infinity'
 			GROUP BY m.period, m.measure, p.who, p.name, b.period, b.time_zone;
 		COMMENT ON VIEW %1$I.service_open IS 'times of service of periods that are not kept yet, as the journal has them now';
 

@@ -130,6 +130,7 @@ END
 $function$;
 COMMENT ON FUNCTION settle._special_rules(regnamespace) IS 'the rules that find tickets special, as a ruleset of one decision, which gives the codes of those that hold';
 
+-- Each ticket is looked up by itself: joined as a set the figures of all tickets would be reckoned first.
 CREATE FUNCTION settle._judge_special(book regnamespace, tickets text[], OUT begun bigint, OUT ended bigint)
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -140,8 +141,12 @@ DECLARE
 BEGIN
 	EXECUTE format($sql$
 		WITH judged AS (
-			SELECT f.ticket_id, to_jsonb(f) AS figures, settle.evaluate_decision($1, 'special', f, 'figure') AS codes
-			FROM unnest($2) AS q (ticket_id) JOIN %1$s.ticket_figure AS f ON f.ticket_id = q.ticket_id
+			SELECT o.ticket_id, to_jsonb(o.figure) AS figures, settle.evaluate_decision($1, 'special', o.figure, 'figure') AS codes
+			FROM (
+				SELECT l.* FROM unnest($2) AS q (ticket_id)
+				CROSS JOIN LATERAL (SELECT f.ticket_id, f AS figure FROM %1$s.ticket_figure AS f WHERE f.ticket_id = q.ticket_id OFFSET 0) AS l
+				OFFSET 0
+			) AS o
 		), found AS (
 			SELECT j.ticket_id, r.code, r.title, jsonb_strip_nulls(j.figures) AS figures
 			FROM judged AS j CROSS JOIN LATERAL jsonb_array_elements_text(j.codes) AS c (code) JOIN %1$s.special_rule AS r ON r.code = c.code

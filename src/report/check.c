@@ -113,6 +113,16 @@ static const Invariant invariants[] = {
 		"WHERE (t.tickets, t.revenue, t.cost, t.payout) IS DISTINCT FROM (l.tickets, l.revenue, l.cost, l.payout)"
 	},
 	{
+		"totals of parties equal the lines of the sheets that are folded",
+		"SELECT p.party || ' ' || coalesce(t.period, l.period) || ' ' || coalesce(r.code, '?'), "
+		"'totals ' || coalesce(format('%%s %%s', t.tickets, t.amount), 'none') || ', lines ' || coalesce(format('%%s %%s', l.tickets, l.amount), 'none') "
+		"FROM %1$s.party_total AS t FULL JOIN (SELECT f.party_id, f.period, f.rule_id, f.owner_id, f.unit, sum(f.tickets) AS tickets, sum(f.amount) AS amount "
+		"FROM %1$s.party_figure AS f WHERE NOT EXISTS (SELECT FROM %1$s.unfolded AS u WHERE u.run_id = f.run_id AND f.sheet_id >= u.first_sheet) GROUP BY 1, 2, 3, 4, 5) AS l "
+		"ON l.party_id = t.party_id AND l.period = t.period AND l.rule_id = t.rule_id AND coalesce(l.owner_id, 0) = coalesce(t.owner_id, 0) AND l.unit = t.unit "
+		"LEFT JOIN %1$s.party AS p ON p.party_id = coalesce(t.party_id, l.party_id) LEFT JOIN %1$s.rule AS r ON r.rule_id = coalesce(t.rule_id, l.rule_id) "
+		"WHERE (t.tickets, t.amount) IS DISTINCT FROM (l.tickets, l.amount)"
+	},
+	{
 		"totals by day equal the sheets that are folded",
 		"SELECT concat_ws(' ', day, nullif(region, ''), nullif(channel, '')), "
 		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "

@@ -1,15 +1,58 @@
 -- progress: what parties have earned and how far they are along their tiers, and what each of them sees of it himself
 
 /*
+ * Sums of parties are kept as those of the figures are (report/total.sql): what
+ * sheets say is folded into party_total, and the views add what waits.
+ */
+CREATE FUNCTION settle._create_party_total_tables(book name) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	EXECUTE format($tables$
+		CREATE TABLE %1$I.party_total (
+			party_id integer NOT NULL,
+			period date NOT NULL,
+			rule_id integer NOT NULL,
+			owner_id integer,
+			unit text NOT NULL,
+			tickets bigint NOT NULL,
+			amount numeric NOT NULL,
+			CONSTRAINT party_total_once UNIQUE NULLS NOT DISTINCT (party_id, period, rule_id, owner_id, unit)
+		) WITH (fillfactor = 80);
+		CREATE INDEX party_total_rule ON %1$I.party_total (rule_id, period);
+		COMMENT ON TABLE %1$I.party_total IS 'sums of the folded sheets by party, period, rule version and the tally that the lines add to; read <book>.progress, which adds what is not folded yet';
+
+		CREATE VIEW %1$I.party_figure AS
+			SELECT
+				sh.sheet_id, sh.run_id,
+				CASE WHEN side.receives THEN l.payee_id ELSE l.payer_id END AS party_id,
+				sh.period, l.rule_id,
+				CASE WHEN side.receives OR l.owner_id = l.payer_id THEN l.owner_id END AS owner_id,
+				coalesce(r.unit, sh.currency) AS unit, l.count AS tickets,
+				CASE WHEN side.receives THEN l.amount ELSE -l.amount END AS amount
+			FROM %1$I.sheet AS sh
+			CROSS JOIN LATERAL settle._unpack(sh.lines) AS l
+			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
+			CROSS JOIN (VALUES (true), (false)) AS side (receives)
+			WHERE l.payer_id <> l.payee_id;
+		COMMENT ON COLUMN %1$I.party_figure.party_id IS 'number of the party';
+		COMMENT ON COLUMN %1$I.party_figure.owner_id IS 'number of the owner of the tally that the line adds to; null: to none, or to one that the party only pays into';
+		COMMENT ON COLUMN %1$I.party_figure.tickets IS '1, 0 or -1: whether a ticket comes to have the line';
+		COMMENT ON COLUMN %1$I.party_figure.amount IS 'what the party receives, negative for what it gives';
+		COMMENT ON VIEW %1$I.party_figure IS 'one row a side of a line: what it adds to the sums of its party; tickets is 1 where a ticket comes to have the line, -1 where it has it no more. Whoever receives has the owner of the tally, who pays only if it is he';
+	$tables$, book);
+END
+$function$;
+COMMENT ON FUNCTION settle._create_party_total_tables(name) IS 'makes the table of the sums of parties of a book, and the view of what they are summed from';
+
+/*
  * A sheet holds the lines of all parties of its ticket, so no policy on sheets
  * can keep them apart.  What staff see are views that belong to the book's
  * owner, read with his rights and keep the rows of settle.own_parties, which
  * runs as whoever asks.  They are security barriers, and end in OFFSET 0: every
  * condition, the harmless ones too, is asked of rows that are his, so neither an
  * error nor what the planner expects of a condition tells of others.
- *
- * The sheets of a party are known from party_delta; the columns of its sums are
- * party_id, period, rule_id, owner_id, unit, tickets, amount.
  */
 CREATE FUNCTION settle._create_progress_views(book name, digits integer) RETURNS void
 	LANGUAGE plpgsql
@@ -17,26 +60,47 @@ CREATE FUNCTION settle._create_progress_views(book name, digits integer) RETURNS
 AS $function$
 DECLARE
 	own_party text := format('(SELECT settle.own_parties(%L::regnamespace))::text[]', quote_ident(book));
-	-- one row a sheet that names a party of his
-	own_sheets text := format($sql$
-		SELECT me.party_id, d.period, unnest(d.sheets) AS sheet_id
-		FROM %1$I.party AS me JOIN %1$I.party_delta AS d ON d.party_id = me.party_id
-		WHERE me.party = ANY (%2$s) AND d.sheets IS NOT NULL
-		UNION
-		SELECT m.party_id, m.period, s.sheet_id
-		FROM (
-			SELECT DISTINCT d.party_id, d.period, d.run_id
-			FROM %1$I.party AS me JOIN %1$I.party_delta AS d ON d.party_id = me.party_id
-			WHERE me.party = ANY (%2$s) AND d.sheets IS NULL
-		) AS m
-		CROSS JOIN LATERAL (SELECT sh.sheet_id FROM %1$I.sheet AS sh WHERE sh.run_id = m.run_id AND sh.period = m.period OFFSET 0) AS s
-	$sql$, book, own_party);
-	-- what one side of a line adds to its party; of a tally whoever receives sees how far it is, and its owner if it is he who pays
-	side text := $sql$
-		CROSS JOIN LATERAL (VALUES
-			(l.payee_id, l.payer_id, l.amount, l.owner_id), (l.payer_id, l.payee_id, -l.amount, nullif(l.owner_id, nullif(l.owner_id, l.payer_id)))
-		) AS side (party_id, other_id, amount, owner_id)
+	own text := format('WITH own AS MATERIALIZED (SELECT p.party_id FROM %I.party AS p WHERE p.party = ANY (%s))', book, own_party);
+	-- the sheets that name a party of his, by what party_delta knows; as an array, which the planner supposes to be short, and a range that it supposes to be narrow
+	own_sheets text := $sql$
+		unnest(ARRAY(
+			SELECT unnest(d.sheets)
+			FROM own JOIN %1$I.party_delta AS d ON d.party_id = own.party_id
+			WHERE d.sheets IS NOT NULL AND %2$s
+			UNION
+			SELECT s.sheet_id
+			FROM (
+				SELECT DISTINCT d.run_id, d.period
+				FROM own JOIN %1$I.party_delta AS d ON d.party_id = own.party_id
+				WHERE d.sheets IS NULL AND %2$s
+			) AS m
+			CROSS JOIN LATERAL (
+				SELECT sh.sheet_id FROM %1$I.sheet AS sh WHERE sh.run_id BETWEEN m.run_id AND m.run_id AND sh.period = m.period OFFSET 0
+			) AS s
+		)) AS mine (sheet_id)
 	$sql$;
+	waits text := format('EXISTS (SELECT FROM %1$I.unfolded) AND d.run_id IN (SELECT w.run_id FROM %1$I.unfolded AS w)', book);
+	-- sums of his parties, and of all
+	own_sums text := format($sql$
+		SELECT t.party_id, t.period, t.rule_id, t.owner_id, t.unit, t.tickets, t.amount
+		FROM own JOIN %1$I.party_total AS t ON t.party_id = own.party_id
+		UNION ALL
+		SELECT f.party_id, f.period, f.rule_id, f.owner_id, f.unit, f.tickets, f.amount
+		FROM %2$s
+		CROSS JOIN LATERAL (SELECT x.* FROM %1$I.party_figure AS x WHERE x.sheet_id = mine.sheet_id OFFSET 0) AS f
+		JOIN %1$I.unfolded AS u ON u.run_id = f.run_id AND f.sheet_id >= u.first_sheet
+		JOIN own ON own.party_id = f.party_id
+	$sql$, book, format(own_sheets, book, waits));
+	all_sums text := format($sql$
+		SELECT t.party_id, t.period, t.rule_id, t.owner_id, t.unit, t.tickets, t.amount
+		FROM %1$I.party_total AS t
+		UNION ALL
+		SELECT f.party_id, f.period, f.rule_id, f.owner_id, f.unit, f.tickets, f.amount
+		FROM unnest(ARRAY(SELECT q FROM %1$I.unfolded AS q)) AS u
+		CROSS JOIN LATERAL (
+			SELECT x.* FROM %1$I.party_figure AS x WHERE x.sheet_id BETWEEN u.first_sheet AND u.last_sheet AND x.run_id = u.run_id OFFSET 0
+		) AS f
+	$sql$, book);
 	-- by component, with the tally that most of it comes of, and where that stands
 	progress text := $sql$
 		SELECT
@@ -55,7 +119,11 @@ DECLARE
 			SELECT s.party_id, s.period, r.component, s.unit, sum(s.tickets)::bigint AS tickets, sum(s.amount) AS amount,
 				(array_agg(r.code ORDER BY s.owner_id IS NULL, abs(s.amount) DESC, r.code COLLATE "C", s.owner_id))[1] AS rule_code,
 				(array_agg(s.owner_id ORDER BY s.owner_id IS NULL, abs(s.amount) DESC, r.code COLLATE "C", s.owner_id))[1] AS owner_id
-			FROM (%3$s) AS s
+			FROM (
+				SELECT x.party_id, x.period, x.rule_id, x.owner_id, x.unit, sum(x.tickets) AS tickets, sum(x.amount) AS amount
+				FROM (%3$s) AS x
+				GROUP BY x.party_id, x.period, x.rule_id, x.owner_id, x.unit
+			) AS s
 			JOIN %1$I.rule AS r ON r.rule_id = s.rule_id
 			GROUP BY s.party_id, s.period, r.component, s.unit
 		) AS c
@@ -84,46 +152,21 @@ DECLARE
 		) AS v ON t.quantity IS NOT NULL
 		LEFT JOIN LATERAL settle.next_tier(v.tiers, t.quantity) AS n ON true
 	$sql$;
-	sums text := $sql$
-		SELECT x.party_id, x.period, x.rule_id, x.owner_id, x.unit, sum(x.count) AS tickets, sum(x.amount) AS amount
-		FROM (%s) AS x
-		GROUP BY x.party_id, x.period, x.rule_id, x.owner_id, x.unit
-	$sql$;
-	own_sums text;
-	all_sums text;
 	view_name text;
 BEGIN
-	own_sums := format(sums, format($sql$
-		SELECT mine.party_id, mine.period, l.rule_id, side.owner_id, coalesce(r.unit, sh.currency) AS unit, l.count, side.amount
-		FROM (%2$s) AS mine
-		JOIN %1$I.sheet AS sh ON sh.sheet_id = mine.sheet_id
-		CROSS JOIN LATERAL settle._unpack(sh.lines) AS l
-		%3$s
-		JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
-		WHERE side.party_id = mine.party_id AND l.payer_id <> l.payee_id
-	$sql$, book, own_sheets, side));
-	all_sums := format(sums, format($sql$
-		SELECT side.party_id, sh.period, l.rule_id, side.owner_id, coalesce(r.unit, sh.currency) AS unit, l.count, side.amount
-		FROM %1$I.sheet AS sh
-		CROSS JOIN LATERAL settle._unpack(sh.lines) AS l
-		%2$s
-		JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
-		WHERE l.payer_id <> l.payee_id
-	$sql$, book, side));
-
 	EXECUTE format('CREATE VIEW %I.progress AS %s', book, format(progress, book, digits, all_sums,
 		'rank() OVER kind AS rank, count(*) OVER (PARTITION BY c.period, c.component, c.unit, p.kind) AS ranked_of')
 		|| ' WINDOW kind AS (PARTITION BY c.period, c.component, c.unit, p.kind ORDER BY c.amount DESC)');
-	EXECUTE format('CREATE VIEW %I.my_progress WITH (security_barrier) AS %s', book, format(progress, book, digits, own_sums, 'o.rank, o.ranked_of')
+	EXECUTE format('CREATE VIEW %I.my_progress WITH (security_barrier) AS %s %s', book, own, format(progress, book, digits, own_sums, 'o.rank, o.ranked_of')
 		|| format($sql$
 			LEFT JOIN LATERAL (
 				SELECT 1 + count(*) FILTER (WHERE y.amount > c.amount) AS rank, count(*) AS ranked_of
 				FROM (
 					SELECT s.party_id, sum(s.amount) AS amount
 					FROM (%2$s) AS s
-					JOIN %1$I.rule AS r ON r.rule_id = s.rule_id AND r.component = c.component
 					JOIN %1$I.party AS q ON q.party_id = s.party_id AND q.kind = p.kind
-					WHERE s.period = c.period AND s.unit = c.unit AND b.show_rank
+					WHERE s.period = c.period AND s.unit = c.unit AND s.rule_id = ANY (ARRAY(SELECT r.rule_id FROM %1$I.rule AS r WHERE r.component = c.component))
+						AND b.show_rank
 					GROUP BY s.party_id
 				) AS y
 			) AS o ON b.show_rank
@@ -132,12 +175,13 @@ BEGIN
 
 	EXECUTE format($view$
 		CREATE VIEW %1$I.my_items WITH (security_barrier) AS
+			%5$s
 			SELECT
 				me.party,
 				so.source::text AS source,
 				sh.ticket_key,
 				sh.ticket_time,
-				mine.period,
+				sh.period,
 				sh.corrects_period,
 				r.component || CASE WHEN l.retier THEN '.retier' WHEN sh.source_id = 0 THEN '.fx' ELSE '' END AS component,
 				r.code AS rule_code,
@@ -145,21 +189,22 @@ BEGIN
 				other.party AS other_party,
 				l.base::numeric(24,6) AS base,
 				l.factor::numeric(24,6) AS factor,
-				side.amount::numeric(18,%2$s) AS amount,
+				(CASE WHEN side.receives THEN l.amount ELSE -l.amount END)::numeric(18,%2$s) AS amount,
 				coalesce(r.unit, sh.currency) AS unit,
 				sh.project::text AS project,
 				sh.region::text AS region,
 				sh.revision,
 				l.line
-			FROM (%3$s) AS mine
-			JOIN %1$I.party AS me ON me.party_id = mine.party_id
-			JOIN %1$I.sheet AS sh ON sh.sheet_id = mine.sheet_id
+			FROM %3$s
+			CROSS JOIN LATERAL (SELECT x.* FROM %1$I.sheet AS x WHERE x.sheet_id = mine.sheet_id OFFSET 0) AS sh
 			JOIN %1$I.source AS so ON so.source_id = sh.source_id
 			CROSS JOIN LATERAL settle._unpack(sh.lines) AS l
-			%4$s
 			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
-			JOIN %1$I.party AS other ON other.party_id = side.other_id
-			WHERE side.party_id = mine.party_id AND l.payer_id <> l.payee_id
+			CROSS JOIN (VALUES (true), (false)) AS side (receives)
+			JOIN own ON own.party_id = CASE WHEN side.receives THEN l.payee_id ELSE l.payer_id END
+			JOIN %1$I.party AS me ON me.party_id = own.party_id
+			JOIN %1$I.party AS other ON other.party_id = CASE WHEN side.receives THEN l.payer_id ELSE l.payee_id END
+			WHERE l.payer_id <> l.payee_id
 			OFFSET 0;
 
 		CREATE VIEW %1$I.my_statement WITH (security_barrier) AS
@@ -177,15 +222,15 @@ BEGIN
 			FROM %1$I.statement AS s
 			JOIN %1$I.party AS p ON p.party = s.party
 			LEFT JOIN %1$I.payment AS y ON y.period = s.period AND y.party = s.party AND y.unit = s.unit
-			WHERE s.party = ANY (%5$s)
+			WHERE s.party = ANY (%4$s)
 			OFFSET 0;
 
 		CREATE VIEW %1$I.my_statement_item WITH (security_barrier) AS
 			SELECT i.party, i.period, i.unit, i.kind, i.component, i.corrects_period, i.tickets, i.amount::numeric(18,%2$s) AS amount
 			FROM %1$I.statement_item AS i
-			WHERE i.party = ANY (%5$s)
+			WHERE i.party = ANY (%4$s)
 			OFFSET 0;
-	$view$, book, digits, own_sheets, side, own_party);
+	$view$, book, digits, format(own_sheets, book, 'true'), own_party, own);
 
 	EXECUTE format($comments$
 		COMMENT ON VIEW %1$I.progress IS 'one row a party, period, component and unit: what it has earned, how far it is along the tiers and what the next one needs and would bring; what its tallies owe beyond their tickets, and what corrections gain or lose by rates, is in it';

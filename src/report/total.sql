@@ -1,4 +1,4 @@
--- total: sums of the sheets by nodes of the two trees and by day, which the tick keeps
+-- total: sums of the sheets by nodes of the two trees, by day and by party, which the tick keeps
 
 CREATE FUNCTION settle._nodes(path ltree, OUT level integer, OUT node text)
 	RETURNS SETOF record AS 'MODULE_PATHNAME', 'settle_nodes' LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 4;
@@ -158,6 +158,15 @@ BEGIN
 			FROM sheet AS s GROUP BY 1, 2, 3, 4, 5
 			ON CONFLICT (day, period, currency, region, channel) DO UPDATE SET
 				tickets = t.tickets + excluded.tickets, revenue = t.revenue + excluded.revenue, cost = t.cost + excluded.cost, payout = t.payout + excluded.payout
+		), by_party AS (
+			INSERT INTO %1$s.party_total AS t (party_id, period, rule_id, owner_id, unit, tickets, amount)
+			SELECT s.party_id, s.period, s.rule_id, s.owner_id, s.unit, sum(s.tickets), sum(s.amount)
+			FROM taken AS k
+			CROSS JOIN LATERAL (
+				SELECT f.* FROM %1$s.party_figure AS f WHERE f.sheet_id BETWEEN k.first_sheet AND k.until AND f.run_id = k.run_id OFFSET 0
+			) AS s
+			GROUP BY 1, 2, 3, 4, 5
+			ON CONFLICT ON CONSTRAINT party_total_once DO UPDATE SET tickets = t.tickets + excluded.tickets, amount = t.amount + excluded.amount
 		), by_rule AS (
 			INSERT INTO %1$s.rule_total AS t (source_id, rule_id, retier, payer_id, period, unit, hits, lines, amount)
 			SELECT f.source_id, f.rule_id, f.retier, f.payer_id, f.period, f.unit, sum(f.hits), sum(f.lines), sum(f.amount)

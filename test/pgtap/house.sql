@@ -38,9 +38,9 @@ SELECT set_eq($$
     SELECT proname::text FROM our_function
     WHERE proname LIKE '\_%' AND has_function_privilege('public', oid, 'EXECUTE')$$,
     ARRAY['_create_activity_tables', '_create_activity_views', '_create_balance_view', '_alert_conditions', '_end_solved_alerts', '_tick_alerts', '_begin_progress', '_note_progress', '_end_progress', '_progress', '_run_aloud', '_create_alert_table', '_alert_level', '_raise_alerts', '_end_alerts', '_keep_alerts', '_unpack', '_inputs', '_create_views', '_create_repeats_tables', '_create_fact_tables', '_replay_ticket', '_ltree_schema', '_minor_units', '_instant', '_has_pending', '_tally_fee', '_journal', '_create_change_table', '_create_party_table', '_create_rule_tables', '_create_sheet_tables', '_readable',
-        '_create_progress_views', '_create_own_tables', '_own_views',
         '_create_pack_tables', '_create_edit_tables', '_create_brake_tables', '_changed_keys', '_check_pack_time', '_file_instant', '_items_of', '_lock_rules', '_order_outcomes', '_pack_digest', '_part_of_ruleset', '_plan_load', '_redraft_pack', '_take_pack', '_wanted_part',
         '_lint_rules', '_rules_from_now',
+        '_create_progress_views', '_create_party_total_tables', '_create_own_tables', '_own_views',
         '_create_statement_tables', '_create_leg_tables', '_create_reconcile_tables', '_make_statements', '_paid_statements', '_party_lines', '_statement_range', '_statement_content', '_content_now', '_require_content', '_require_reason', '_require_confirmed', '_touch_legs', '_pass_gate', '_begin_move', '_end_move', '_hold', '_void_changed', '_next_node', '_is_one_of', '_disputed_amount', '_payout_reference', '_source_rows',
         '_create_connect_tables', '_create_canonical_tables', '_create_connect_views', '_create_changed_table', '_watch', '_create_reread_tables', '_continue_reread', '_order_steps', '_take_changed_orders',
         '_vet_pattern', '_create_campaign_tables', '_tick_campaigns', '_create_link_tables', '_read_ticket_numbers', '_judge_tickets', '_mark_payloads', '_tick_links', '_open_link', '_decide_link',
