@@ -37,13 +37,14 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
 #: make bench-desk    what the desk costs while people work, and settling beside it
 #: make bench-report  what reports cost, whatever the number of tickets
+#: make check-bi      books in BI tools' drivers and in a spreadsheet, see docs/bi.md
 #: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
 #: make payloads DIR=folder  payloads of platforms, see test/payloads/README.md
 #: make fuzz SECONDS=60     random input of the types of tiers, see test/fuzz/run
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk bench-report vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk bench-report check-bi vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -68,6 +69,8 @@ bench-desk: stage
 	@test/bench/core desk
 bench-report: stage
 	@test/bench/core report
+check-bi: stage
+	@test/bi/run
 
 stage:
 	@test/packages

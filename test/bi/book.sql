@@ -18,6 +18,7 @@ SELECT settle.set_label('chain', 'project', 'install', '安装', 'Installation')
 SELECT settle.set_label('chain', 'region', 'cn', '@全国');
 CALL settle.run_all('chain');
 SELECT settle.defer('chain', source, ticket_key, '+ 待查, "the branch" looks') FROM chain.problem WHERE period < '2025-11-01';
+INSERT INTO chain.alert (kind, object, message, level, first_seen) VALUES ('late', 'T000001 done', '@HR: please look', 'warning', '2025-10-09 12:00+08');
 SELECT settle.close_period('chain', '2025-10-01', 'all branches have reported');
 UPDATE chain.ticket SET amount = amount - 10
 WHERE ticket_id = (SELECT ticket_key FROM chain.line_detail WHERE period = '2025-10-01' AND base > 100 ORDER BY ticket_key LIMIT 1);
