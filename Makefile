@@ -35,8 +35,11 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make bench-core    figures on a million tickets, as ratios of one run
 #: make bench-close   figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
+#: make bench-commit  what settling costs whoever writes a ticket
 #: make bench-desk    what the desk costs while people work, and settling beside it
 #: make bench-report  what reports cost, whatever the number of tickets
+#: make report BOOK=name FILE=page.html  the page of a book of your database, see docs/report/README.md
+#: make check-report  the page of a private server's books, in a browser
 #: make check-bi      books in BI tools' drivers and in a spreadsheet, see docs/bi.md
 #: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
 #: make payloads DIR=folder  payloads of platforms, see test/payloads/README.md
@@ -44,7 +47,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk bench-report check-bi vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -65,12 +68,19 @@ bench-close: stage
 	@test/bench/close
 bench-connect: stage
 	@test/bench/core connect
+bench-commit: stage
+	@test/bench/core commit
 bench-desk: stage
 	@test/bench/core desk
 bench-report: stage
 	@test/bench/core report
 check-bi: stage
 	@test/bi/run
+
+report:
+	@src/report/page/report '$(BOOK)' '$(FILE)' $(BOUNDS)
+check-report: stage
+	@test/report/check
 
 stage:
 	@test/packages

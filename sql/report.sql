@@ -128,6 +128,7 @@ UPDATE team.book SET show_rank = true;
 SET ROLE report_anna;
 SELECT component, rank, ranked_of FROM team.my_progress ORDER BY component;
 RESET ROLE;
+SELECT * FROM settle.next_tier('5% to 1000, 8% below 5000, 10% + 20 flat', 1500);
 DROP OWNED BY report_anna;
 DROP ROLE report_anna;
 DROP SCHEMA team CASCADE;

@@ -64,7 +64,7 @@ CREATE FUNCTION settle._readable(book regnamespace) RETURNS SETOF regclass
 		FROM pg_catalog.pg_class AS c
 		WHERE c.relnamespace OPERATOR(pg_catalog.=) book::pg_catalog.oid
 			AND (c.relkind OPERATOR(pg_catalog.=) 'v' AND c.relname OPERATOR(pg_catalog.<>) 'sheet_inputs'
-				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,job_run,party_period,period,problem,roster,run,unpaid,statement,statement_item,statement_log,approval,dispute,payment,leg,leg_return,external_figure,held,release,person_log,special_ticket}'));
+				OR c.relname OPERATOR(pg_catalog.=) ANY ('{alert,job_run,label,party_period,period,problem,roster,run,unpaid,statement,statement_item,statement_log,approval,dispute,payment,leg,leg_return,external_figure,held,release,person_log,special_ticket}'));
 	END;
 COMMENT ON FUNCTION settle._readable(regnamespace) IS 'the relations of a book that readers may select from';
 

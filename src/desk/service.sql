@@ -9,17 +9,75 @@
  * The times of a period are kept when it closes, by a trigger on <book>.period:
  * the rows of the source period are priced after that, in the close or its
  * preview, and read one row of a table each.
+ *
+ * Of the journal are read the tickets that moved since what is kept: a time from
+ * and one until have that read by its index, where one alone looks like a third
+ * of it.
  */
+CREATE FUNCTION settle._service_measure_query(book regnamespace, until timestamptz) RETURNS text
+	LANGUAGE sql STABLE STRICT
+	RETURN pg_catalog.format($query$
+		SELECT v.at, settle._period_start(b.period, v.at AT TIME ZONE b.time_zone) AS period, m.measure, v.worker, v.ticket_id, m.lasted
+		FROM (
+			SELECT u.*, count(*) FILTER (WHERE u.moved) OVER w AS nth_move, sum(u.at - u.since) FILTER (WHERE u.was_work) OVER w AS worked,
+				min(u.at) FILTER (WHERE NOT u.done) OVER (w ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS left_at
+			FROM (
+				SELECT e.ticket_id, e.event_id, e.at, e.worker, t.opened_at, e.what = 'moved' AS moved, d.done,
+					lag(e.at) OVER w AS since, lag(s.work) OVER w AS was_work, lag(d.done) OVER w AS was_done
+				FROM %1$s.ticket_event AS e
+				JOIN %1$s.ticket AS t ON t.ticket_id = e.ticket_id AND t.type IS NOT NULL
+				LEFT JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = e.now
+				CROSS JOIN LATERAL (SELECT (s.ready OR s.ends = 'done') IS TRUE AS done) AS d
+				WHERE e.ticket_id IN (
+						SELECT x.ticket_id FROM %1$s.ticket_event AS x
+						WHERE x.what = 'moved' AND x.at >= (SELECT coalesce(max(upper(k.valid)), '-infinity') FROM %1$s.service_kept AS k) AND x.at <= %2$L::timestamptz)
+					AND (e.what IN ('opened', 'moved', 'moved over') OR e.what = 'unmerged' AND e.now IS NOT NULL OR e.what = 'merged' AND e.changes ? 'merged_into')
+				WINDOW w AS (PARTITION BY e.ticket_id ORDER BY e.event_id)
+			) AS u
+			WINDOW w AS (PARTITION BY u.ticket_id ORDER BY u.event_id)
+		) AS v
+		CROSS JOIN %1$s.book AS b
+		CROSS JOIN LATERAL (VALUES
+			('response', CASE WHEN v.nth_move = 1 THEN greatest(v.at - v.opened_at, interval '0') END),
+			('handling', CASE WHEN v.done AND NOT v.was_done AND settle._period_start(b.period, v.at AT TIME ZONE b.time_zone) IS DISTINCT FROM settle._period_start(b.period, v.left_at AT TIME ZONE b.time_zone) THEN v.worked END)
+		) AS m (measure, lasted)
+		WHERE v.moved AND v.worker IS NOT NULL AND m.lasted IS NOT NULL AND v.at >= (SELECT coalesce(max(upper(k.valid)), '-infinity') FROM %1$s.service_kept AS k)
+	$query$, book, until);
+COMMENT ON FUNCTION settle._service_measure_query(regnamespace, timestamptz) IS 'the query for what is measured of tickets that moved since the last period that is kept, and until a time';
+
+CREATE FUNCTION settle._service_query(book regnamespace, until timestamptz DEFAULT NULL) RETURNS text
+	LANGUAGE sql STABLE
+	RETURN pg_catalog.format($query$
+		WITH measure AS (
+			SELECT m.* FROM %2$s AS m
+		), theirs AS (
+			SELECT m.period, m.measure, m.lasted, 'person' AS who, m.worker AS name FROM measure AS m
+			UNION ALL
+			SELECT m.period, m.measure, m.lasted, 'team', g.team FROM measure AS m JOIN %1$s.team_member AS g ON g.staff = m.worker AND g.valid @> m.at
+		)
+		SELECT t.period, t.measure, t.who, t.name, count(*) AS n,
+			percentile_disc(0.5) WITHIN GROUP (ORDER BY t.lasted) AS p50,
+			percentile_disc(0.9) WITHIN GROUP (ORDER BY t.lasted) AS p90,
+			tstzrange(t.period::timestamp AT TIME ZONE b.time_zone, settle._period_after(b.period, t.period)::timestamp AT TIME ZONE b.time_zone) AS valid
+		FROM theirs AS t CROSS JOIN %1$s.book AS b
+		GROUP BY t.period, t.measure, t.who, t.name, b.period, b.time_zone
+	$query$, book, coalesce('(' OPERATOR(pg_catalog.||) settle._service_measure_query(book, until) OPERATOR(pg_catalog.||) ')', pg_catalog.format('%s.service_measure', book)));
+COMMENT ON FUNCTION settle._service_query(regnamespace, timestamptz) IS 'the query for the times of people and teams, by period, of what was measured until a time; null: until now';
+
 CREATE FUNCTION settle.keep_service() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
+DECLARE
+	book CONSTANT regnamespace := quote_ident(TG_TABLE_SCHEMA)::regnamespace;
+	until timestamptz;
 BEGIN
-	EXECUTE format('DELETE FROM %I.service_kept AS k WHERE k.period >= $1', TG_TABLE_SCHEMA) USING NEW.period;
+	EXECUTE format('DELETE FROM %s.service_kept AS k WHERE k.period >= $1', book) USING NEW.period;
+	EXECUTE format('SELECT settle._period_after(b.period, $1)::timestamp AT TIME ZONE b.time_zone FROM %s.book AS b', book) INTO until USING NEW.period;
 	EXECUTE format($sql$
-		INSERT INTO %1$I.service_kept (period, valid, measure, who, name, n, p50, p90)
-		SELECT o.period, o.valid, o.measure, o.who, o.name, o.n, o.p50, o.p90 FROM %1$I.service_open AS o WHERE o.period <= $1
-	$sql$, TG_TABLE_SCHEMA) USING NEW.period;
+		INSERT INTO %1$s.service_kept (period, valid, measure, who, name, n, p50, p90)
+		SELECT o.period, o.valid, o.measure, o.who, o.name, o.n, o.p50, o.p90 FROM (%2$s) AS o WHERE o.period <= $1
+	$sql$, book, settle._service_query(book, until)) USING NEW.period;
 	RETURN NULL;
 END
 $function$;
@@ -34,7 +92,6 @@ DECLARE
 	key text;
 	says text;
 BEGIN
-	-- of the journal the tickets that moved since; a time from and one until have it read by its index, where one alone looks like a third of it
 	EXECUTE format($tables$
 		CREATE TABLE %1$I.service_kept (
 			period date,
@@ -48,48 +105,12 @@ BEGIN
 			PRIMARY KEY (who, name, period, measure)
 		);
 		COMMENT ON TABLE %1$I.service_kept IS 'times of service as they were when their period closed';
-
-		CREATE VIEW %1$I.service_measure AS
-			SELECT v.at, settle._period_start(b.period, v.at AT TIME ZONE b.time_zone) AS period, m.measure, v.worker, v.ticket_id, m.lasted
-			FROM (
-				SELECT u.*, count(*) FILTER (WHERE u.moved) OVER w AS nth_move, sum(u.at - u.since) FILTER (WHERE u.was_work) OVER w AS worked,
-					min(u.at) FILTER (WHERE NOT u.done) OVER (w ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS left_at
-				FROM (
-					SELECT e.ticket_id, e.event_id, e.at, e.worker, t.opened_at, e.what = 'moved' AS moved, d.done,
-						lag(e.at) OVER w AS since, lag(s.work) OVER w AS was_work, lag(d.done) OVER w AS was_done
-					FROM %1$I.ticket_event AS e
-					JOIN %1$I.ticket AS t ON t.ticket_id = e.ticket_id AND t.type IS NOT NULL
-					LEFT JOIN %1$I.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = e.now
-					CROSS JOIN LATERAL (SELECT (s.ready OR s.ends = 'done') IS TRUE AS done) AS d
-					WHERE e.ticket_id IN (
-							SELECT x.ticket_id FROM %1$I.ticket_event AS x
-							WHERE x.what = 'moved' AND x.at >= (SELECT coalesce(max(upper(k.valid)), '-infinity') FROM %1$I.service_kept AS k) AND x.at <= timestamptz 'infinity')
-						AND (e.what IN ('opened', 'moved', 'moved over') OR e.what = 'unmerged' AND e.now IS NOT NULL OR e.what = 'merged' AND e.changes ? 'merged_into')
-					WINDOW w AS (PARTITION BY e.ticket_id ORDER BY e.event_id)
-				) AS u
-				WINDOW w AS (PARTITION BY u.ticket_id ORDER BY u.event_id)
-			) AS v
-			CROSS JOIN %1$I.book AS b
-			CROSS JOIN LATERAL (VALUES
-				('response', CASE WHEN v.nth_move = 1 THEN greatest(v.at - v.opened_at, interval '0') END),
-				('handling', CASE WHEN v.done AND NOT v.was_done AND settle._period_start(b.period, v.at AT TIME ZONE b.time_zone) IS DISTINCT FROM settle._period_start(b.period, v.left_at AT TIME ZONE b.time_zone) THEN v.worked END)
-			) AS m (measure, lasted)
-			WHERE v.moved AND v.worker IS NOT NULL AND m.lasted IS NOT NULL AND v.at >= (SELECT coalesce(max(upper(k.valid)), '-infinity') FROM %1$I.service_kept AS k);
+	$tables$, book);
+	EXECUTE format('CREATE VIEW %I.service_measure AS %s', book, settle._service_measure_query(quote_ident(book)::regnamespace, 'infinity'));
+	EXECUTE format('CREATE VIEW %I.service_open AS %s', book, settle._service_query(quote_ident(book)::regnamespace));
+	EXECUTE format($views$
 		COMMENT ON VIEW %1$I.service_measure IS 'of periods that are not kept yet, one row for each first move of a ticket (response, since it was opened) and each time it was done (handling, its work until then), of whoever had it then; one that is reopened in the same period was not done';
 
-		CREATE VIEW %1$I.service_open AS
-			SELECT m.period, m.measure, p.who, p.name, count(*) AS n,
-				percentile_disc(0.5) WITHIN GROUP (ORDER BY m.lasted) AS p50,
-				percentile_disc(0.9) WITHIN GROUP (ORDER BY m.lasted) AS p90,
-				tstzrange(m.period::timestamp AT TIME ZONE b.time_zone, settle._period_after(b.period, m.period)::timestamp AT TIME ZONE b.time_zone) AS valid
-			FROM %1$I.service_measure AS m
-			CROSS JOIN %1$I.book AS b
-			CROSS JOIN LATERAL (
-				SELECT 'person' AS who, m.worker AS name
-				UNION ALL
-				SELECT 'team', g.team FROM %1$I.team_member AS g WHERE g.staff = m.worker AND g.valid @> m.at
-			) AS p
-			GROUP BY m.period, m.measure, p.who, p.name, b.period, b.time_zone;
 		COMMENT ON VIEW %1$I.service_open IS 'times of service of periods that are not kept yet, as the journal has them now';
 
 		CREATE VIEW %1$I.service_time AS
@@ -107,7 +128,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.service_time.valid IS 'the period as a range of time';
 
 		CREATE TRIGGER keep_service AFTER INSERT OR UPDATE ON %1$I.period FOR EACH ROW WHEN (NEW.state = 'closing') EXECUTE FUNCTION settle.keep_service();
-	$tables$, book);
+	$views$, book);
 
 	-- facts of rules of the source period: one row a person or team, and period that was closed
 	FOR whose, key, says IN VALUES ('person', 'worker', 'as in worker of a ticket'), ('team', 'team', 'the team') LOOP

@@ -12,13 +12,17 @@
 
 #include "book/rows.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "expr/expr.h"
-#include "miscadmin.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 /* A transaction that settles more has its statements planned for them. */
 #define FEW_KEYS	16
+
+/* The time zone of the book that this session settled for last: most likely that of the next, too. */
+static char last_zone[TZ_STRLEN_MAX + 1] = "UTC";
 
 /*
  * Reads the settings of the book and, in period, its kind of period.
@@ -127,7 +131,9 @@ begin(Run *run, const SettleBook *book, const char *source)
 	run->any_held = true;
 	run->ruleset = settle_book_ruleset_of(book, run->rule_revision);
 	/* book time for all that follows; settle_book_leave ends this one with its own */
-	(void) settle_env_enter(time_zone);
+	if (strcmp(time_zone, last_zone) != 0)
+		(void) settle_env_enter(time_zone);
+	strlcpy(last_zone, time_zone, sizeof(last_zone));
 }
 
 void
@@ -139,7 +145,7 @@ settle_run_keys(Oid schema, const char *source, List *keys)
 	int			n = 0;
 	ListCell   *lc;
 	ArrayType  *array;
-	SettleIdentity identity = settle_book_enter(&book);
+	SettleIdentity identity = settle_book_enter_rules(&book, last_zone);
 
 	foreach(lc, keys)
 		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
@@ -155,7 +161,9 @@ settle_run_keys(Oid schema, const char *source, List *keys)
 		settle_check_snapshot(&run, run.sources[0], array);
 	settle_keys(&run, run.sources[0], array);
 	settle_post_tallies(&run);
-	settle_record_run(&run);
+	/* of a ticket that is not ready, or stays as it is, there is nothing to record */
+	if (run.first_sheet > 0 || run.problems > 0 || run.held > 0 || run.unpaid > 0)
+		settle_record_run(&run);
 	settle_release_sources(&run);
 	SPI_finish();
 	settle_book_leave(identity);

@@ -29,12 +29,12 @@ timed() {
 	sql -c "INSERT INTO bench.figure VALUES ('$work', $size, $seconds)"
 }
 
-# alternate SIZE ROLE WORK=STATEMENT ...: in one session, each statement twice to warm up, then rounds times in turn
+# alternate ROLE WORK SIZE=STATEMENT ...: in one session, each statement twice to warm up, then rounds times in turn
 alternate() {
-	local size=$1 role=$2 side seconds
+	local role=$1 work=$2 side seconds
 	shift 2
 	{
-		echo "SET ROLE $role"';' '\o /dev/null'
+		printf 'SET ROLE %s;\n\\o /dev/null\n' "$role"
 		printf '%s;\n' "${@#*=}" "${@#*=}"
 		echo '\timing on'
 		for ((round = 1; round <= rounds; round++)); do printf '%s;\n' "${@#*=}"; done
@@ -42,10 +42,20 @@ alternate() {
 		for ((round = 1; round <= rounds; round++)); do
 			for side; do
 				read -r seconds
-				echo "INSERT INTO bench.figure VALUES ('${side%%=*}', $size, $seconds);"
+				echo "INSERT INTO bench.figure VALUES ('$work', ${side%%=*}, $seconds);"
 			done
 		done
 	} | sql -f -
+}
+
+# each STATEMENT: SIZE=STATEMENT for the book of each size, which %s stands for
+each() { for size in $sizes; do printf '%s=' "$size"; printf "$1\n" "bench_$size"; done; }
+
+# measure ROLE WORK STATEMENT: the statement on the book of each size, one after the other
+measure() {
+	local sides
+	mapfile -t sides < <(each "$3")
+	alternate "$1" "$2" "${sides[@]}"
 }
 
 remove_all() {
@@ -81,14 +91,13 @@ sql -o /dev/null <<-'SQL'
 	END $$;
 SQL
 
-matrix() { echo "SELECT * FROM $1.revenue_matrix WHERE project_level = 1 AND region_level = 3"; }
-sheets() {
-	echo "SELECT subpath(s.project, 0, 1)::text AS project, subpath(s.region, 0, 3)::text AS region, s.period, s.currency, sum(s.tickets) AS tickets, sum(s.revenue) AS revenue,
-		sum(s.cost) AS cost, sum(s.payout) AS payout FROM $1.sheet AS s GROUP BY 1, 2, 3, 4" | tr '\n' ' '
-}
+matrix='SELECT * FROM %s.revenue_matrix WHERE project_level = 1 AND region_level = 3'
+sheets='SELECT subpath(s.project, 0, 1)::text AS project, subpath(s.region, 0, 3)::text AS region, s.period, s.currency, sum(s.tickets) AS tickets, sum(s.revenue) AS revenue, sum(s.cost) AS cost, sum(s.payout) AS payout FROM %s.sheet AS s GROUP BY 1, 2, 3, 4'
 same() {
-	local view="SELECT project, region, period, currency, tickets, revenue, cost, payout FROM ($(matrix "$1")) AS m"
-	[ "$(sql -c "SELECT count(*) FROM (($view EXCEPT ALL $(sheets "$1")) UNION ALL ($(sheets "$1") EXCEPT ALL $view)) AS d")" = 0 ] || die "$1: the matrix and the sheets differ"
+	local view peer
+	printf -v view "SELECT project, region, period, currency, tickets, revenue, cost, payout FROM ($matrix) AS m" "$1"
+	printf -v peer "$sheets" "$1"
+	[ "$(sql -c "SELECT count(*) FROM (($view EXCEPT ALL $peer) UNION ALL ($peer EXCEPT ALL $view)) AS d")" = 0 ] || die "$1: the matrix and the sheets differ"
 }
 
 for size in $sizes; do
@@ -102,16 +111,21 @@ for size in $sizes; do
 	same "$book"
 	sql -c "INSERT INTO bench.figure SELECT 'nodes', $size, count(*) FROM $book.cell_total"
 done
+say 'matrix, trend, channels'
+measure none matrix "$matrix"
+measure none families 'SELECT * FROM %s.revenue_matrix WHERE project_level = 2 AND region_level = 0'
+measure none trend "SELECT * FROM %s.trend WHERE grain = 'month'"
+measure none channel 'SELECT * FROM %s.margin_by_channel'
+measure none sheets "$sheets"
+say '1,000 sheets wait; progress'
 for size in $sizes; do
 	book=bench_$size
-	alternate "$size" none "matrix=$(matrix "$book")" "families=SELECT * FROM $book.revenue_matrix WHERE project_level = 2 AND region_level = 0" \
-		"trend=SELECT * FROM $book.trend WHERE grain = 'month'" "channel=SELECT * FROM $book.margin_by_channel" "sheets=$(sheets "$book")"
 	sql -o /dev/null -c "UPDATE $book.ticket SET cost = cost + 1 WHERE ticket_id IN (SELECT n::text FROM generate_series(1, 1000) AS n)" -c "SELECT settle.run('$book')"
 	same "$book"
-	alternate "$size" none "waiting=$(matrix "$book")"
 	sql -o /dev/null -c "SELECT settle.grant_access('$book', 'bench_staff', 'staff'), settle.grant_party('$book', 'staff:17', 'bench_staff')" -c "ANALYZE"
-	alternate "$size" bench_staff "progress=SELECT * FROM $book.my_progress"
 done
+measure none waiting "$matrix"
+measure bench_staff progress 'SELECT * FROM %s.my_progress'
 
 psql -Xq -v ON_ERROR_STOP=1 -P footer=off <<'SQL'
 \pset null ''

@@ -77,7 +77,7 @@ SELECT is(:'let_in'::text, '', 'a stranger in the same transaction is still one'
 
 -- what a level reads without a function
 SELECT is((SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class AS c WHERE c.relnamespace = 'repairs'::regnamespace AND c.relkind = 'r' AND has_table_privilege('access_' || l, c.oid, 'SELECT')),
-    CASE WHEN l NOT IN ('staff', 'connector') THEN 'alert approval dispute external_figure held job_run leg leg_return party_period payment period person_log problem release roster run special_ticket statement statement_item statement_log unpaid' END, format('tables that level %s reads', l)) FROM unnest('{reader,clerk,approver,staff,connector,personal,delegate,admin}'::text[]) AS l;
+    CASE WHEN l NOT IN ('staff', 'connector') THEN 'alert approval dispute external_figure held job_run label leg leg_return party_period payment period person_log problem release roster run special_ticket statement statement_item statement_log unpaid' END, format('tables that level %s reads', l)) FROM unnest('{reader,clerk,approver,staff,connector,personal,delegate,admin}'::text[]) AS l;
 SELECT results_eq($$ SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'repairs'::regnamespace AND c.relkind = 'v' AND NOT has_table_privilege('access_reader', c.oid, 'SELECT') $$, ARRAY['sheet_inputs'::name], 'a reader reads every view but what the rows of the source said');
 SET ROLE access_reader;
 SELECT is((SELECT count(*) FROM repairs.line_detail), 0::bigint, 'indeed');

@@ -160,6 +160,12 @@ SELECT set_eq('SELECT source, ticket_key, revision, line FROM items', $$ SELECT 
 DROP OWNED BY progress_one CASCADE;
 DROP ROLE progress_one;
 
+-- what docs/progress.md shows is what the golden transcript has
+\set page `cat docs/progress.md`
+\set transcript `cat expected/report.out`
+SELECT is_empty($$ SELECT shown FROM regexp_split_to_table($$ || quote_literal(:'page') || $$, E'\n') AS line, regexp_replace(substr(line, 5), ' *[|] *', '|', 'g') AS shown
+    WHERE line LIKE '--  %' AND btrim(shown) <> ALL (regexp_split_to_array($$ || quote_literal(:'transcript') || $$, E'\n')) $$, 'docs/progress.md shows what came out');
+
 -- every column says what it is
 SELECT is_empty($$ SELECT a.attrelid::regclass, a.attname FROM pg_attribute AS a WHERE a.attrelid = ANY ('{shop.progress,shop.my_progress,shop.my_items,shop.my_statement,shop.my_statement_item}'::regclass[]) AND a.attnum > 0
     AND (col_description(a.attrelid, a.attnum) IS NULL OR a.atttypid <> ALL ('{text,date,numeric,bigint,timestamptz,integer}'::regtype[]) OR a.atttypid = 'numeric'::regtype AND a.atttypmod < 0) $$, 'plain types, with comments');
