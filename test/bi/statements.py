@@ -13,7 +13,7 @@ PLACES = [
     (r'\$\{project(:raw)?\}', 'install.ac'), (r'\$\{region(:raw)?\}', 'cn'), (r'\$\{month\}', '2025-10-01'),
     (r'\[\[|\]\]', ''),
     (r'\{\{period\}\}', MATRIX + '"period" BETWEEN date \'2025-10-01\' AND date \'2025-12-31\''),
-    (r'\{\{region_name\}\}', MATRIX + '"region_name" IN (\'cn.east\', \'cn.south\')'),
+    (r'\{\{area\}\}', MATRIX + '"region" IN (\'cn.east\', \'cn.south\')'),
     (r'\{\{currency\}\}', "'CNY'"), (r'\{\{project\}\}', "'install.ac'"), (r'\{\{region\}\}', "'cn'"), (r'\{\{month\}\}', "'2025-10-01'"),
 ]
 
