@@ -40,13 +40,14 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make bench-report  what reports cost, whatever the number of tickets
 #: make report BOOK=name FILE=page.html  the page of a book of your database, see docs/report/README.md
 #: make check-report  the page of a private server's books, in a browser
+#: make check-bi      books in BI tools' drivers and in a spreadsheet, see docs/bi.md
 #: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
 #: make payloads DIR=folder  payloads of platforms, see test/payloads/README.md
 #: make fuzz SECONDS=60     random input of the types of tiers, see test/fuzz/run
 #: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean         remove everything built; a running demo stays
 #: make help          this list
-PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-commit bench-desk bench-report report check-report vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -73,6 +74,8 @@ bench-desk: stage
 	@test/bench/core desk
 bench-report: stage
 	@test/bench/core report
+check-bi: stage
+	@test/bi/run
 
 report:
 	@src/report/page/report '$(BOOK)' '$(FILE)' $(BOUNDS)
