@@ -249,7 +249,7 @@ settle_book_owner(Oid schema)
 /* ---- acting as its owner ---- */
 
 SettleIdentity
-settle_book_enter_rules(const SettleBook *book, const char *time_zone)
+settle_book_enter(const SettleBook *book)
 {
 	SettleIdentity identity;
 
@@ -258,19 +258,11 @@ settle_book_enter_rules(const SettleBook *book, const char *time_zone)
 	GetUserIdAndSecContext(&identity.user, &identity.security_context);
 	SetUserIdAndSecContext(book->owner, identity.security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	/* row_security and search_path are part of the pinned environment */
-	identity.nestlevel = settle_env_enter(time_zone);
-	/* tables of a book are guessed too large until they are analyzed: then compiling takes a second for what runs in a tenth */
-	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
-	return identity;
-}
-
-SettleIdentity
-settle_book_enter(const SettleBook *book)
-{
-	SettleIdentity identity = settle_book_enter_rules(book, "UTC");
-
+	identity.nestlevel = settle_env_enter("UTC");
 	/* the schema of ltree is for texts of rules, whose operators are vetted; our own statements do without it */
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
+	/* tables of a book are guessed too large until they are analyzed: then compiling takes a second for what runs in a tenth */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
 	return identity;
 }
 

@@ -91,9 +91,6 @@ extern void settle_end_reason(int depth);
  * ticket.  An error in between needs no clean-up.
  */
 extern SettleIdentity settle_book_enter(const SettleBook *book);
-
-/* The same with the path, and in the time zone, that rules are evaluated with. */
-extern SettleIdentity settle_book_enter_rules(const SettleBook *book, const char *time_zone);
 extern void settle_book_leave(SettleIdentity identity);
 
 /* Runs a statement through SPI inside enter and leave; expects a result code.  Format arguments are the text's. */

@@ -14,15 +14,11 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "expr/expr.h"
-#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 /* A transaction that settles more has its statements planned for them. */
 #define FEW_KEYS	16
-
-/* The time zone of the book that this session settled for last: most likely that of the next, too. */
-static char last_zone[TZ_STRLEN_MAX + 1] = "UTC";
 
 /*
  * Reads the settings of the book and, in period, its kind of period.
@@ -131,9 +127,7 @@ begin(Run *run, const SettleBook *book, const char *source)
 	run->any_held = true;
 	run->ruleset = settle_book_ruleset_of(book, run->rule_revision);
 	/* book time for all that follows; settle_book_leave ends this one with its own */
-	if (strcmp(time_zone, last_zone) != 0)
-		(void) settle_env_enter(time_zone);
-	strlcpy(last_zone, time_zone, sizeof(last_zone));
+	(void) settle_env_enter(time_zone);
 }
 
 void
@@ -145,7 +139,7 @@ settle_run_keys(Oid schema, const char *source, List *keys)
 	int			n = 0;
 	ListCell   *lc;
 	ArrayType  *array;
-	SettleIdentity identity = settle_book_enter_rules(&book, last_zone);
+	SettleIdentity identity = settle_book_enter(&book);
 
 	foreach(lc, keys)
 		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
