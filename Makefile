@@ -26,26 +26,28 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation \
 PG_CPPFLAGS  = -Isrc
 PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 
-#: make               build against the PostgreSQL of PG_CONFIG
-#: make install       install there
-#: make installcheck  golden and isolation tests on a server that has it installed
-#: make check         the whole test suite on a private server, see test/README.md
-#: make demo          a chain's quarter of tickets, settled on a private server
-#: make demo-stop     end that server and remove its files
-#: make bench-core    figures on a million tickets, as ratios of one run
-#: make bench-close   figures of seals, closing periods, statements, looking ahead
+#: make                build against the PostgreSQL of PG_CONFIG
+#: make install        install there
+#: make installcheck   golden and isolation tests on a server that has it installed
+#: make check          the whole test suite on a private server, see test/README.md
+#: make check-report   the page of a private server's books, in a browser
+#: make check-bi       books in BI tools' drivers and in a spreadsheet, see docs/bi.md
+#: make demo           a chain's quarter of tickets, settled on a private server
+#: make demo-stop      end that server and remove its files
+#: make report         the page of a book of your database: BOOK=name FILE=page.html, see docs/report/README.md
+#: make bench-core     figures on a million tickets, as ratios of one run
+#: make bench-close    figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
-#: make bench-desk    what the desk costs while people work, and settling beside it
-#: make bench-report  what reports cost, whatever the number of tickets
-#: make report BOOK=name FILE=page.html  the page of a book of your database, see docs/report/README.md
-#: make check-report  the page of a private server's books, in a browser
-#: make vectors DIR=folder  numeric facts of others, see test/vectors/README.md
-#: make payloads DIR=folder  payloads of platforms, see test/payloads/README.md
-#: make fuzz SECONDS=60     random input of the types of tiers, see test/fuzz/run
-#: make dist          build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
-#: make clean         remove everything built; a running demo stays
-#: make help          this list
-PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-desk bench-report report check-report vectors payloads fuzz stage dist help
+#: make bench-commit   what settling costs whoever writes a ticket
+#: make bench-desk     what the desk costs while people work, and settling beside it
+#: make bench-report   what reports cost, whatever the number of tickets
+#: make vectors        numeric facts of others: DIR=folder, see test/vectors/README.md
+#: make payloads       payloads of platforms: DIR=folder, see test/payloads/README.md
+#: make fuzz           random input of the types of tiers: SECONDS=60, see test/fuzz/run
+#: make dist           build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
+#: make clean          remove everything built; a running demo stays
+#: make help           this list
+PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -66,15 +68,19 @@ bench-close: stage
 	@test/bench/close
 bench-connect: stage
 	@test/bench/core connect
+bench-commit: stage
+	@test/bench/core commit
 bench-desk: stage
 	@test/bench/core desk
 bench-report: stage
 	@test/bench/core report
 
 report:
-	@src/report/page/report '$(BOOK)' '$(FILE)' $(BOUNDS)
+	@src/report/page/report '$(BOOK)' '$(FILE)'
 check-report: stage
 	@test/report/check
+check-bi: stage
+	@test/bi/run
 
 stage:
 	@test/packages

@@ -373,9 +373,9 @@ BEGIN
 		SELECT o.platform, o.shop, o.order_no, o.lifecycle, o.presale_step,
 			CASE WHEN r.refunded > 0 AND r.refunded >= o.paid_amount THEN 'full' WHEN r.refunded > 0 THEN 'partial'
 				WHEN o.refund_hint IN ('partial', 'full') THEN o.refund_hint WHEN r.pending THEN 'in_progress' ELSE coalesce(o.refund_hint, 'none') END AS refund_state,
-			o.paid_amount::numeric(18, 2) AS paid_amount,
-			coalesce(nullif(r.refunded, 0), o.refund_hint_amount, CASE o.refund_hint WHEN 'full' THEN o.paid_amount WHEN 'none' THEN 0 END)::numeric(18, 2) AS refunded_amount,
-			(o.payable_amount + o.platform_borne)::numeric(18, 2) AS merchant_receivable,
+			o.paid_amount::numeric(38, 2) AS paid_amount,
+			coalesce(nullif(r.refunded, 0), o.refund_hint_amount, CASE o.refund_hint WHEN 'full' THEN o.paid_amount WHEN 'none' THEN 0 END)::numeric(38, 2) AS refunded_amount,
+			(o.payable_amount + o.platform_borne)::numeric(38, 2) AS merchant_receivable,
 			CASE WHEN o.lifecycle = 'closed' AND (r.refunded >= o.paid_amount AND r.refunded > 0 OR r.refunded = 0 AND o.refund_hint = 'full') THEN 'refunded'
 				WHEN r.refunded > 0 AND r.refunded < o.paid_amount OR r.refunded = 0 AND o.refund_hint = 'partial' THEN 'partly_refunded'
 				ELSE o.lifecycle END AS status,

@@ -344,7 +344,7 @@ CREATE FUNCTION settle._unknown_alias_query(book regnamespace) RETURNS text
 	LANGUAGE sql STABLE
 	RETURN pg_catalog.format($query$
 		SELECT u.kind, u.platform, u.shop, u.reference, min(u.ordered_at) AS first_seen, max(u.ordered_at) AS last_seen,
-			count(DISTINCT (u.order_platform, u.order_shop, u.order_no)) AS orders, sum(u.line_paid)::numeric(18, 2) AS amount
+			count(DISTINCT (u.order_platform, u.order_shop, u.order_no)) AS orders, sum(u.line_paid)::numeric(38, 2) AS amount
 		FROM (
 			SELECT DISTINCT m.kind, m.system AS platform, m.system_shop AS shop, m.reference, m.ordered_at,
 				m.platform AS order_platform, m.shop AS order_shop, m.order_no, m.line_no, l.line_paid

@@ -102,7 +102,7 @@ BEGIN
 		COMMENT ON VIEW %1$I.order_goods IS 'lines that are no gifts, and what the buyer owes for them without freight';
 
 		CREATE VIEW %1$I.order_campaign AS
-			SELECT v.platform, v.shop, v.order_no, v.campaigns[1] AS campaign, coalesce(g.amount, 0)::numeric(18, 2) AS amount
+			SELECT v.platform, v.shop, v.order_no, v.campaigns[1] AS campaign, coalesce(g.amount, 0)::numeric(38, 2) AS amount
 			FROM %1$I.campaign_verdict AS v
 			CROSS JOIN LATERAL (
 				SELECT sum(l.amount) AS amount
@@ -114,7 +114,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.order_campaign.amount IS 'what the buyer owes for the lines that the campaign concerns: gifts and freight do not count';
 
 		CREATE VIEW %1$I.campaign_review AS
-			SELECT r.problem, r.platform, r.title, count(*) AS orders, sum(r.amount)::numeric(18, 2) AS amount, min(r.at) AS first_at, max(r.at) AS last_at, r.candidates,
+			SELECT r.problem, r.platform, r.title, count(*) AS orders, sum(r.amount)::numeric(38, 2) AS amount, min(r.at) AS first_at, max(r.at) AS last_at, r.candidates,
 				CASE r.problem WHEN 'unknown' THEN (
 					SELECT array_agg(DISTINCT c.campaign ORDER BY c.campaign)
 					FROM %1$I.campaign_name AS n
@@ -142,9 +142,9 @@ BEGIN
 
 		CREATE VIEW %1$I.campaign_share AS
 			SELECT (o.paid_at AT TIME ZONE b.time_zone)::date AS day, o.platform, count(*) AS orders,
-				sum(g.amount)::numeric(18, 2) AS amount,
-				sum(CASE WHEN v.campaigns IS NULL THEN g.amount ELSE 0 END)::numeric(18, 2) AS without_campaign,
-				sum(CASE WHEN cardinality(v.campaigns) > 1 THEN g.amount ELSE 0 END)::numeric(18, 2) AS ambiguous,
+				sum(g.amount)::numeric(38, 2) AS amount,
+				sum(CASE WHEN v.campaigns IS NULL THEN g.amount ELSE 0 END)::numeric(38, 2) AS without_campaign,
+				sum(CASE WHEN cardinality(v.campaigns) > 1 THEN g.amount ELSE 0 END)::numeric(38, 2) AS ambiguous,
 				(sum(CASE WHEN cardinality(v.campaigns) = 1 THEN 0 ELSE g.amount END) / nullif(sum(g.amount), 0))::numeric(6, 4) AS share_without
 			FROM %1$I.shop_order AS o
 			CROSS JOIN %1$I.book AS b

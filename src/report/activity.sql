@@ -147,7 +147,6 @@ BEGIN
 		COMMENT ON COLUMN %1$I.rule_activity.rule_code IS 'code of the rule, all its versions together';
 		COMMENT ON COLUMN %1$I.rule_activity.component IS 'component of its lines';
 		COMMENT ON COLUMN %1$I.rule_activity.source IS 'source of the tickets that it is for';
-		COMMENT ON COLUMN %1$I.rule_activity.period IS 'first day of the period, in book time';
 		COMMENT ON COLUMN %1$I.rule_activity.unit IS 'unit of the amount';
 		COMMENT ON COLUMN %1$I.rule_activity.hits IS 'tickets that have lines of it, less those that have none any more: what was posted in the period';
 		COMMENT ON COLUMN %1$I.rule_activity.tickets IS 'tickets of the source that were settled in it, less those withdrawn';
@@ -178,12 +177,8 @@ BEGIN
 			) AS c
 			JOIN %1$I.party AS p ON p.party = c.payer;
 		COMMENT ON VIEW %1$I.cost_share IS 'one row a payer, component, period and unit: who bears how much of what is given for the component';
-		COMMENT ON COLUMN %1$I.cost_share.payer IS 'party that pays';
-		COMMENT ON COLUMN %1$I.cost_share.title IS 'name of the party';
 		COMMENT ON COLUMN %1$I.cost_share.side IS 'whose side it is on: own, transit, outside, customer or tax';
 		COMMENT ON COLUMN %1$I.cost_share.component IS 'component of the lines, with .retier for what a tally owes beyond its tickets, .fx for what corrections gain or lose by rates';
-		COMMENT ON COLUMN %1$I.cost_share.period IS 'first day of the period, in book time';
-		COMMENT ON COLUMN %1$I.cost_share.unit IS 'currency, or a unit such as POINTS';
 		COMMENT ON COLUMN %1$I.cost_share.amount IS 'what it gave';
 		COMMENT ON COLUMN %1$I.cost_share.total IS 'what all payers gave for the component in the period and unit';
 		COMMENT ON COLUMN %1$I.cost_share.share IS 'amount by total, a fraction; null where the total is zero';

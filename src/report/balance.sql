@@ -38,10 +38,7 @@ BEGIN
 			) AS b
 			JOIN %1$I.party AS p ON p.party = b.party;
 		COMMENT ON VIEW %1$I.party_balance IS 'one row an outside or tax party and unit: earned, paid and owed since the book began; owed = due + held + carried + unstated';
-		COMMENT ON COLUMN %1$I.party_balance.party IS 'code of the party';
-		COMMENT ON COLUMN %1$I.party_balance.title IS 'name of the party';
 		COMMENT ON COLUMN %1$I.party_balance.side IS 'outside or tax';
-		COMMENT ON COLUMN %1$I.party_balance.unit IS 'currency, or a unit such as POINTS';
 		COMMENT ON COLUMN %1$I.party_balance.earned IS 'received less given by all lines';
 		COMMENT ON COLUMN %1$I.party_balance.paid IS 'paid by statements';
 		COMMENT ON COLUMN %1$I.party_balance.owed IS 'earned less paid; negative where the party owes';
@@ -49,30 +46,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.party_balance.held IS 'in dispute in its last statement';
 		COMMENT ON COLUMN %1$I.party_balance.carried IS 'what its last statement leaves to the next one: a negative balance, or less than a minor unit';
 		COMMENT ON COLUMN %1$I.party_balance.unstated IS 'of periods that are not closed, so in no statement yet';
-
-		COMMENT ON COLUMN %1$I.problem.source IS 'source of the ticket';
-		COMMENT ON COLUMN %1$I.problem.ticket_key IS 'key of the ticket in it';
-		COMMENT ON COLUMN %1$I.problem.rule_code IS 'rule, decision or mapping at fault; null where it is none of them';
-		COMMENT ON COLUMN %1$I.problem.sqlstate IS 'SQLSTATE of the error';
-		COMMENT ON COLUMN %1$I.problem.message IS 'what is wrong';
-		COMMENT ON COLUMN %1$I.problem.detail IS 'more of that';
-		COMMENT ON COLUMN %1$I.problem.hint IS 'what may help';
-		COMMENT ON COLUMN %1$I.problem.first_seen IS 'when it was found first';
-		COMMENT ON COLUMN %1$I.problem.last_seen IS 'when it was found last';
-		COMMENT ON COLUMN %1$I.problem.period IS 'first day of the period that does not close before; null where it is not known';
-		COMMENT ON COLUMN %1$I.problem.deferred_at IS 'when somebody let the period close all the same';
-		COMMENT ON COLUMN %1$I.problem.deferred_by IS 'who did';
-		COMMENT ON COLUMN %1$I.problem.reason IS 'and why';
-
-		COMMENT ON COLUMN %1$I.unpaid.source IS 'source of the ticket';
-		COMMENT ON COLUMN %1$I.unpaid.ticket_key IS 'key of the ticket in it';
-		COMMENT ON COLUMN %1$I.unpaid.ready_at IS 'since when the ticket is ready';
-		COMMENT ON COLUMN %1$I.unpaid.period IS 'first day of its period, which does not close before';
-		COMMENT ON COLUMN %1$I.unpaid.first_seen IS 'when it was found first';
-		COMMENT ON COLUMN %1$I.unpaid.excused_by IS 'who said that no rule is to pay it';
-		COMMENT ON COLUMN %1$I.unpaid.excused_at IS 'when';
-		COMMENT ON COLUMN %1$I.unpaid.reason IS 'and why';
 	$view$, book, digits);
 END
 $function$;
-COMMENT ON FUNCTION settle._create_balance_view(name, integer) IS 'makes the view of what parties are owed in a book, and comments the columns of what is open; amounts show so many decimal places';
+COMMENT ON FUNCTION settle._create_balance_view(name, integer) IS 'makes the view of what parties are owed in a book; amounts show so many decimal places';

@@ -29,20 +29,9 @@ BEGIN
 		COMMENT ON VIEW %1$I.revenue_matrix IS 'one row a node of the projects, a node of the regions, a period and a currency, with all that stands on them or below; rows of one project_level and one region_level add up, rows of several do not. Name both levels, and what is read is that and no more';
 		COMMENT ON COLUMN %1$I.revenue_matrix.project IS 'path of the project; empty: all projects, and what stands on none';
 		COMMENT ON COLUMN %1$I.revenue_matrix.region IS 'path of the region; empty: all regions, and what stands in none';
-		COMMENT ON COLUMN %1$I.revenue_matrix.period IS 'first day of the period, in book time';
-		COMMENT ON COLUMN %1$I.revenue_matrix.currency IS 'currency of the amounts';
 		COMMENT ON COLUMN %1$I.revenue_matrix.tickets IS 'tickets that are settled';
-		COMMENT ON COLUMN %1$I.revenue_matrix.revenue IS 'what the source says, less tax inside it';
-		COMMENT ON COLUMN %1$I.revenue_matrix.cost IS 'what the source says';
-		COMMENT ON COLUMN %1$I.revenue_matrix.payout IS 'what leaves own and transit parties to outside and tax parties, less what comes back';
-		COMMENT ON COLUMN %1$I.revenue_matrix.profit IS 'revenue less cost less payout';
-		COMMENT ON COLUMN %1$I.revenue_matrix.margin IS 'profit by revenue, a fraction; null without revenue';
 		COMMENT ON COLUMN %1$I.revenue_matrix.heat IS 'place of the profit among the cells of the same period, currency and levels, from 0 to 9';
 		COMMENT ON COLUMN %1$I.revenue_matrix.color IS 'colour of the heat, #rrggbb';
-		COMMENT ON COLUMN %1$I.revenue_matrix.project_level IS 'number of labels of project; 0: all projects';
-		COMMENT ON COLUMN %1$I.revenue_matrix.region_level IS 'number of labels of region; 0: all regions';
-		COMMENT ON COLUMN %1$I.revenue_matrix.project_name IS 'name of the project (settle.set_label), else its path';
-		COMMENT ON COLUMN %1$I.revenue_matrix.region_name IS 'name of the region (settle.set_label), else its path';
 
 		CREATE VIEW %1$I.revenue_share AS
 			SELECT
@@ -58,13 +47,9 @@ BEGIN
 			WHERE c.region_level = 0;
 		COMMENT ON VIEW %1$I.revenue_share IS 'one row a node of the projects, a period and a currency: its part of the revenue of all; rows of one project_level add up, rows of several do not';
 		COMMENT ON COLUMN %1$I.revenue_share.project IS 'path of the project; empty: all projects';
-		COMMENT ON COLUMN %1$I.revenue_share.period IS 'first day of the period, in book time';
-		COMMENT ON COLUMN %1$I.revenue_share.currency IS 'currency of the amounts';
 		COMMENT ON COLUMN %1$I.revenue_share.revenue IS 'revenue of the project';
 		COMMENT ON COLUMN %1$I.revenue_share.total IS 'revenue of all projects';
 		COMMENT ON COLUMN %1$I.revenue_share.share IS 'revenue by total, a fraction; null where the total is not positive';
-		COMMENT ON COLUMN %1$I.revenue_share.project_level IS 'number of labels of project; 0: all projects';
-		COMMENT ON COLUMN %1$I.revenue_share.project_name IS 'name of the project (settle.set_label), else its path';
 
 		CREATE VIEW %1$I.margin_by_region AS
 			SELECT
@@ -81,16 +66,7 @@ BEGIN
 			WHERE c.project_level = 0;
 		COMMENT ON VIEW %1$I.margin_by_region IS 'one row a node of the regions, a period and a currency, all projects together; rows of one region_level add up, rows of several do not';
 		COMMENT ON COLUMN %1$I.margin_by_region.region IS 'path of the region; empty: all regions, and what stands in none';
-		COMMENT ON COLUMN %1$I.margin_by_region.period IS 'first day of the period, in book time';
-		COMMENT ON COLUMN %1$I.margin_by_region.currency IS 'currency of the amounts';
 		COMMENT ON COLUMN %1$I.margin_by_region.tickets IS 'tickets that are settled';
-		COMMENT ON COLUMN %1$I.margin_by_region.revenue IS 'what the source says, less tax inside it';
-		COMMENT ON COLUMN %1$I.margin_by_region.cost IS 'what the source says';
-		COMMENT ON COLUMN %1$I.margin_by_region.payout IS 'what leaves own and transit parties to outside and tax parties, less what comes back';
-		COMMENT ON COLUMN %1$I.margin_by_region.profit IS 'revenue less cost less payout';
-		COMMENT ON COLUMN %1$I.margin_by_region.margin IS 'profit by revenue, a fraction; null without revenue';
-		COMMENT ON COLUMN %1$I.margin_by_region.region_level IS 'number of labels of region; 0: all regions';
-		COMMENT ON COLUMN %1$I.margin_by_region.region_name IS 'name of the region (settle.set_label), else its path';
 
 		CREATE VIEW %1$I.margin_by_channel AS
 			SELECT
@@ -110,14 +86,7 @@ BEGIN
 			WHERE c.tickets <> 0 OR c.revenue <> 0 OR c.cost <> 0 OR c.payout <> 0;
 		COMMENT ON VIEW %1$I.margin_by_channel IS 'one row a channel, a period and a currency; rows of a period and currency sum to all';
 		COMMENT ON COLUMN %1$I.margin_by_channel.channel IS 'channel, as the source maps it; empty: none';
-		COMMENT ON COLUMN %1$I.margin_by_channel.period IS 'first day of the period, in book time';
-		COMMENT ON COLUMN %1$I.margin_by_channel.currency IS 'currency of the amounts';
 		COMMENT ON COLUMN %1$I.margin_by_channel.tickets IS 'tickets that are settled';
-		COMMENT ON COLUMN %1$I.margin_by_channel.revenue IS 'what the source says, less tax inside it';
-		COMMENT ON COLUMN %1$I.margin_by_channel.cost IS 'what the source says';
-		COMMENT ON COLUMN %1$I.margin_by_channel.payout IS 'what leaves own and transit parties to outside and tax parties, less what comes back';
-		COMMENT ON COLUMN %1$I.margin_by_channel.profit IS 'revenue less cost less payout';
-		COMMENT ON COLUMN %1$I.margin_by_channel.margin IS 'profit by revenue, a fraction; null without revenue';
 		COMMENT ON COLUMN %1$I.margin_by_channel.channel_name IS 'name of the channel (settle.set_label), else the channel';
 
 		CREATE VIEW %1$I.ticket_profit AS
@@ -140,17 +109,11 @@ BEGIN
 			JOIN %1$I.source AS so ON so.source_id = t.source_id;
 		COMMENT ON VIEW %1$I.ticket_profit IS 'one row a ticket, and period, project, region, channel and currency in which anything of it is left: as a rule one row a ticket; what was corrected after its period had closed, or moved then, stands in two';
 		COMMENT ON COLUMN %1$I.ticket_profit.source IS 'source of the ticket; tally: what tallies owe beyond their tickets, period: what rules of the period give';
-		COMMENT ON COLUMN %1$I.ticket_profit.ticket_key IS 'key of the ticket in its source';
 		COMMENT ON COLUMN %1$I.ticket_profit.ticket_time IS 'time of the ticket, as its last sheet has it';
 		COMMENT ON COLUMN %1$I.ticket_profit.period IS 'first day of the period in which it is posted, in book time';
 		COMMENT ON COLUMN %1$I.ticket_profit.project IS 'path of the project; null: none';
 		COMMENT ON COLUMN %1$I.ticket_profit.region IS 'path of the region; null: none';
 		COMMENT ON COLUMN %1$I.ticket_profit.channel IS 'channel; null: none';
-		COMMENT ON COLUMN %1$I.ticket_profit.currency IS 'currency of the amounts';
-		COMMENT ON COLUMN %1$I.ticket_profit.revenue IS 'what the source says, less tax inside it';
-		COMMENT ON COLUMN %1$I.ticket_profit.cost IS 'what the source says';
-		COMMENT ON COLUMN %1$I.ticket_profit.payout IS 'what leaves own and transit parties to outside and tax parties, less what comes back';
-		COMMENT ON COLUMN %1$I.ticket_profit.profit IS 'revenue less cost less payout';
 		COMMENT ON COLUMN %1$I.ticket_profit.lines IS 'lines of its sheets';
 	$views$, book, digits);
 	PERFORM settle._create_trend_view(book, digits);
@@ -207,16 +170,10 @@ BEGIN
 		COMMENT ON COLUMN %1$I.trend.grain IS 'day, week or month';
 		COMMENT ON COLUMN %1$I.trend.start IS 'first day of it, in book time; a week begins on Monday';
 		COMMENT ON COLUMN %1$I.trend.region IS 'first level of the regions; empty: all regions, and what stands in none';
-		COMMENT ON COLUMN %1$I.trend.currency IS 'currency of the amounts';
 		COMMENT ON COLUMN %1$I.trend.tickets IS 'tickets that are settled';
-		COMMENT ON COLUMN %1$I.trend.revenue IS 'what the source says, less tax inside it';
-		COMMENT ON COLUMN %1$I.trend.cost IS 'what the source says';
-		COMMENT ON COLUMN %1$I.trend.payout IS 'what leaves own and transit parties to outside and tax parties, less what comes back';
-		COMMENT ON COLUMN %1$I.trend.profit IS 'revenue less cost less payout';
 		COMMENT ON COLUMN %1$I.trend.moving_average IS 'revenue a grain, of the last 7 days, 4 weeks or 3 months, this one included, or of as many as there are since the first';
 		COMMENT ON COLUMN %1$I.trend.year_before IS 'revenue of the same day or month of the year before, or of the week 52 weeks before; null where there is none';
 		COMMENT ON COLUMN %1$I.trend.year_on_year IS 'revenue by year_before, less 1: a fraction; null where year_before is not positive';
-		COMMENT ON COLUMN %1$I.trend.region_name IS 'name of the region (settle.set_label), else its path';
 	$view$, book, digits, grains);
 END
 $function$;

@@ -1,4 +1,4 @@
--- label: names of projects and regions, in any script
+-- label: names of projects, regions and channels, in any script
 
 CREATE FUNCTION settle._create_label_table(book name) RETURNS void
 	LANGUAGE plpgsql
@@ -18,7 +18,7 @@ BEGIN
 	PERFORM settle._journal(book, 'label', '{tree,path}');
 END
 $function$;
-COMMENT ON FUNCTION settle._create_label_table(name) IS 'makes the table of the names of projects and regions of a book';
+COMMENT ON FUNCTION settle._create_label_table(name) IS 'makes the table of the names of projects, regions and channels of a book';
 
 CREATE FUNCTION settle.set_label(
 	book regnamespace, tree text, path text, name text DEFAULT NULL, name_en text DEFAULT NULL, reason text DEFAULT NULL

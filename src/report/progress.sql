@@ -240,7 +240,6 @@ BEGIN
 		COMMENT ON VIEW %1$I.my_statement_item IS 'one row an item of a statement of a party of the current user';
 		COMMENT ON COLUMN %1$I.my_items.party IS 'party of the current user that the line names';
 		COMMENT ON COLUMN %1$I.my_items.source IS 'source of the ticket; tally: on no ticket';
-		COMMENT ON COLUMN %1$I.my_items.ticket_key IS 'key of the ticket in its source';
 		COMMENT ON COLUMN %1$I.my_items.ticket_time IS 'time of the ticket that chose its rules';
 		COMMENT ON COLUMN %1$I.my_items.period IS 'first day of the period that the line stands in';
 		COMMENT ON COLUMN %1$I.my_items.corrects_period IS 'period that it corrects; null: its own';
@@ -251,15 +250,11 @@ BEGIN
 		COMMENT ON COLUMN %1$I.my_items.base IS 'what it was priced on';
 		COMMENT ON COLUMN %1$I.my_items.factor IS 'what the price was multiplied by';
 		COMMENT ON COLUMN %1$I.my_items.amount IS 'positive where the party received it, negative where it gave it';
-		COMMENT ON COLUMN %1$I.my_items.unit IS 'currency, or a unit such as POINTS';
 		COMMENT ON COLUMN %1$I.my_items.project IS 'project of the ticket';
 		COMMENT ON COLUMN %1$I.my_items.region IS 'region of the ticket';
 		COMMENT ON COLUMN %1$I.my_items.revision IS 'revision of the ticket''s sheet that the line stands in';
 		COMMENT ON COLUMN %1$I.my_items.line IS 'its place in the sheet';
 		COMMENT ON COLUMN %1$I.my_statement.party IS 'party of the current user';
-		COMMENT ON COLUMN %1$I.my_statement.title IS 'its name';
-		COMMENT ON COLUMN %1$I.my_statement.period IS 'first day of the period';
-		COMMENT ON COLUMN %1$I.my_statement.unit IS 'currency, or a unit such as POINTS';
 		COMMENT ON COLUMN %1$I.my_statement.state IS 'draft, submitted, approved, paid, disputed or rejected';
 		COMMENT ON COLUMN %1$I.my_statement.brought_forward IS 'held and carried of the statement before it';
 		COMMENT ON COLUMN %1$I.my_statement.earned IS 'received less given in lines of the period';
@@ -269,7 +264,6 @@ BEGIN
 		COMMENT ON COLUMN %1$I.my_statement.payable IS 'what is due under this statement';
 		COMMENT ON COLUMN %1$I.my_statement.carried IS 'what the next one takes over beside held';
 		COMMENT ON COLUMN %1$I.my_statement.paid IS 'payable once it is paid, else 0';
-		COMMENT ON COLUMN %1$I.my_statement.paid_at IS 'when it was paid';
 		COMMENT ON COLUMN %1$I.my_statement.reference IS 'reference of the payment';
 		COMMENT ON COLUMN %1$I.my_statement_item.party IS 'party of the current user';
 		COMMENT ON COLUMN %1$I.my_statement_item.period IS 'period of the statement';
@@ -282,11 +276,7 @@ BEGIN
 	$comments$, book);
 	FOREACH view_name IN ARRAY ARRAY['progress', 'my_progress'] LOOP
 		EXECUTE format($comments$
-			COMMENT ON COLUMN %1$I.%2$I.party IS 'code of the party';
-			COMMENT ON COLUMN %1$I.%2$I.title IS 'its name';
-			COMMENT ON COLUMN %1$I.%2$I.period IS 'first day of the period';
 			COMMENT ON COLUMN %1$I.%2$I.component IS 'component of the rules';
-			COMMENT ON COLUMN %1$I.%2$I.unit IS 'currency, or a unit such as POINTS';
 			COMMENT ON COLUMN %1$I.%2$I.tickets IS 'lines of tickets that stand now: a ticket counts once for each rule that names the party for it';
 			COMMENT ON COLUMN %1$I.%2$I.amount IS 'received less given by the party';
 			COMMENT ON COLUMN %1$I.%2$I.rule_code IS 'rule that most of it comes of; where it adds to tallies, the one of the tally that the next columns are about: the one that gave most';

@@ -171,10 +171,12 @@ typedef struct SettleNumbers
 	int		   *rule_ids;		/* by ordinal */
 	int			nrule_ids;
 	const SettleRule **rules;	/* by number */
+	struct varlena *input_names;	/* jsonb that a run of this one source keeps; NULL: not made yet */
 } SettleNumbers;
 
 extern SettleNumbers *settle_set_numbers(SettleSet *set);
 extern void settle_set_remember_numbers(SettleSet *set, SettleNumbers numbers);
+extern void settle_set_remember_input_names(SettleSet *set, struct varlena *names);
 
 /* All rules of the source, in order of evaluation. */
 extern int	settle_set_nrules(const SettleSet *set);

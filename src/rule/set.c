@@ -177,8 +177,16 @@ settle_set_remember_numbers(SettleSet *set, SettleNumbers numbers)
 	set->numbers.schema = InvalidOid;
 	numbers.rule_ids = memcpy(palloc(sizeof(int) * Max(set->nrules, 1)), numbers.rule_ids, sizeof(int) * set->nrules);
 	numbers.rules = memcpy(MemoryContextAllocHuge(set->context, sizeof(SettleRule *) * numbers.nrule_ids), numbers.rules, sizeof(SettleRule *) * numbers.nrule_ids);
+	/* these are the set's, whatever the numbers are */
+	numbers.input_names = set->numbers.input_names;
 	set->numbers = numbers;
 	MemoryContextSwitchTo(old);
+}
+
+void
+settle_set_remember_input_names(SettleSet *set, struct varlena *names)
+{
+	set->numbers.input_names = memcpy(MemoryContextAlloc(set->context, VARSIZE(names)), names, VARSIZE(names));
 }
 
 Oid

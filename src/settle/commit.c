@@ -12,8 +12,8 @@
 
 #include "book/rows.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "expr/expr.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -155,7 +155,9 @@ settle_run_keys(Oid schema, const char *source, List *keys)
 		settle_check_snapshot(&run, run.sources[0], array);
 	settle_keys(&run, run.sources[0], array);
 	settle_post_tallies(&run);
-	settle_record_run(&run);
+	/* of a ticket that is not ready, or stays as it is, there is nothing to record */
+	if (run.first_sheet > 0 || run.problems > 0 || run.held > 0 || run.unpaid > 0)
+		settle_record_run(&run);
 	settle_release_sources(&run);
 	SPI_finish();
 	settle_book_leave(identity);

@@ -410,7 +410,7 @@ static const char *const run_columns[] = {
  * where it has kept none.
  */
 static Datum
-input_names(const Run *run, bool *isnull)
+make_input_names(const Run *run, bool *isnull)
 {
 	StringInfoData text;
 
@@ -430,6 +430,25 @@ input_names(const Run *run, bool *isnull)
 	*isnull = text.len == 0;
 	appendStringInfoChar(&text, '}');
 	return text.len == 1 ? (Datum) 0 : DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data));
+}
+
+/*
+ * The same; a poster at commit has one source, whose rules remember it.
+ */
+static Datum
+input_names(const Run *run, bool *isnull)
+{
+	SettleSet  *set = run->sources[0]->set;
+	Datum		names;
+
+	if (!run->at_commit || !run->sources[0]->has_inputs)
+		return make_input_names(run, isnull);
+	*isnull = false;
+	if (settle_set_numbers(set)->input_names != NULL)
+		return PointerGetDatum(settle_set_numbers(set)->input_names);
+	names = make_input_names(run, isnull);
+	settle_set_remember_input_names(set, (struct varlena *) DatumGetPointer(names));
+	return names;
 }
 
 /* The record of a run, handed to COPY. */

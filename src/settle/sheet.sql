@@ -129,6 +129,13 @@ BEGIN
 			PRIMARY KEY (source, ticket_key)
 		);
 		COMMENT ON TABLE %1$I.problem IS 'tickets that cannot be settled as they stand; what they were settled with before stays. rule_code names the rule, decision or mapping at fault; period, null where it is not known, does not close before the ticket is settled or deferred';
+		COMMENT ON COLUMN %1$I.problem.rule_code IS 'rule, decision or mapping at fault; null where it is none of them';
+		COMMENT ON COLUMN %1$I.problem.detail IS 'more of that';
+		COMMENT ON COLUMN %1$I.problem.hint IS 'what may help';
+		COMMENT ON COLUMN %1$I.problem.period IS 'first day of the period that does not close before; null where it is not known';
+		COMMENT ON COLUMN %1$I.problem.deferred_at IS 'when somebody let the period close all the same';
+		COMMENT ON COLUMN %1$I.problem.deferred_by IS 'who did';
+
 		CREATE TABLE %1$I.unpaid (
 			source name NOT NULL,
 			ticket_key text NOT NULL,
@@ -141,6 +148,10 @@ BEGIN
 			PRIMARY KEY (source, ticket_key)
 		);
 		COMMENT ON TABLE %1$I.unpaid IS 'ready tickets to which no rule gives a line, until a rule does or a person excuses them; their period does not close before';
+		COMMENT ON COLUMN %1$I.unpaid.ready_at IS 'since when the ticket is ready';
+		COMMENT ON COLUMN %1$I.unpaid.period IS 'first day of its period, which does not close before';
+		COMMENT ON COLUMN %1$I.unpaid.excused_by IS 'who said that no rule is to pay it';
+		COMMENT ON COLUMN %1$I.unpaid.excused_at IS 'when he did';
 	$tables$, book, settle._ltree_schema(), quote_ident(book));
 	FOREACH table_name IN ARRAY ARRAY['sheet', 'run', 'ruleset_used'] LOOP
 		EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change()', book, table_name);

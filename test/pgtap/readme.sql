@@ -17,7 +17,7 @@ FROM page ORDER BY name;
 SELECT is((SELECT string_agg(block[1], E'\n\n') FROM regexp_matches(page, E'\n```\n( .*?)\n```\n', 'g') AS block WHERE strpos(regexp_replace(transcript, ' +$', '', 'ng'), block[1]) = 0), NULL,
     'the results that ' || name || ' shows are those of its golden test')
 FROM page ORDER BY name;
-\set pages `ls docs`
+\set pages `cd docs && ls *.md */*.md`
 SELECT is((SELECT string_agg(file, ' ') FROM regexp_split_to_table(:'pages', E'\n') AS file JOIN page ON name = 'README.md' WHERE strpos(page, '(docs/' || file || ')') = 0), NULL, 'README.md names every page of docs/');
 
 SELECT * FROM finish();

@@ -106,8 +106,10 @@ function pageOf(data, modules) {
 const [modules, book, file, ...settings] = process.argv.slice(2);
 for (const setting of settings) {
 	const [, name, value] = setting.match(/^(\w+)=(\d+)$/) ?? [];
-	if (!Object.hasOwn(bounds, name))
-		throw new Error(`"${setting}" is none of ${Object.keys(bounds).map(known => `${known}=${bounds[known]}`).join(', ')}`);
+	if (!Object.hasOwn(bounds, name)) {
+		console.error(`"${setting}" is none of ${Object.keys(bounds).map(known => `${known}=${bounds[known]}`).join(', ')}`);
+		process.exit(1);
+	}
 	bounds[name] = Number(value);
 }
 const data = dataOf(rowsOf(book));

@@ -1,0 +1,91 @@
+#!/bin/bash
+# What settling costs whoever writes a ticket: inserts by pgbench into a table
+# of tickets that nobody settles, into one whose changes are queued, and into
+# one that is settled at commit, in turn; then the same from one backend, by its
+# processor time and WAL.
+#
+# Works in the schema bench_bare and the books bench_queue and bench_commit of
+# the database that PGHOST, PGDATABASE ... name; the role must be a superuser,
+# who may read its own processor time.
+#   CLIENTS  of pgbench                     (8)
+#   SECONDS_EACH  that a measurement takes  (10)
+#   ROUNDS   measurements of each           (5)
+#   TICKETS  that one backend inserts       (20000)
+#
+# Both books have a plain rule and one that accumulates by month, and 1,000
+# workers.  In the end they must have given every worker the same for the same
+# tickets, else the exit status is 1.
+set -euo pipefail
+clients=${CLIENTS:-8}
+seconds=${SECONDS_EACH:-10}
+rounds=${ROUNDS:-5}
+tickets=${TICKETS:-20000}
+export PGOPTIONS="${PGOPTIONS:-} -c client_min_messages=warning -c timezone=UTC -c datestyle=ISO"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+sql() { psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+schemas='bench_bare bench_queue bench_commit'
+for book in bench_queue bench_commit; do
+	sql >/dev/null <<-SQL
+		DROP SCHEMA IF EXISTS $book CASCADE;
+		SELECT settle.create_book('$book', settle_on => '$([ $book = bench_queue ] && echo schedule || echo commit)');
+		SELECT settle.add_rule('$book', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', tiers => '10%');
+		SELECT settle.add_rule('$book', 'bonus', 'bonus', 'hq', 'staff:{worker}', base => 'amount', tiers => '5% to 1000, 8%', accumulate => 'month');
+	SQL
+done
+sql <<-SQL
+	DROP SCHEMA IF EXISTS bench_bare CASCADE;
+	CREATE SCHEMA bench_bare;
+	CREATE TABLE bench_bare.ticket (LIKE bench_queue.ticket INCLUDING ALL);
+SQL
+for schema in $schemas; do
+	insert="INSERT INTO $schema.ticket (ticket_id, done_at, project, region, worker, amount) VALUES"
+	echo "\\set n random(1, 2000000000)
+$insert ('p' || :client_id || ' ' || :n, '2025-11-05', 'a', 'b', 'w' || (:n % 1000), 100)" >"$work/$schema.sql"
+	sql <<-SQL
+		CREATE PROCEDURE $schema.many(first int, last int) LANGUAGE plpgsql AS \$\$
+		BEGIN
+			FOR i IN first..last LOOP
+				$insert ('m' || i, '2025-11-05', 'a', 'b', 'w' || i % 1000, i % 700 + 20);
+				COMMIT;
+			END LOOP;
+		END \$\$;
+	SQL
+done
+
+# measure SCHEMA: transactions a second
+measure() {
+	pgbench -n -M prepared -f "$work/$1.sql" -c "$clients" -j 1 -T "$seconds" 2>"$work/errors" | awk '/^tps/ { print $3 }' ||
+		die "$(cat "$work/errors")"
+}
+for schema in $schemas; do sql -c "CALL $schema.many(1, 1000)"; done
+for ((round = 1; round <= rounds; round++)); do
+	for schema in $schemas; do echo "$schema $(measure $schema)"; done
+done | tee "$work/rates" | awk '{ print > "/dev/stderr" }'
+awk '{ rate[$1] = $2; if ($1 != "bench_bare") print $1, $2 / rate["bench_bare"] }' "$work/rates" | sort -k1,1 -k2,2n |
+	awk '{ if ($1 in n) ; else order[++kinds] = $1; all[$1, ++n[$1]] = $2 }
+		END { for (k = 1; k <= kinds; k++) { s = order[k]; printf "%-14s %.2f of the bare rate, %.2f to %.2f\n", s, all[s, int((n[s] + 1) / 2)], all[s, 1], all[s, n[s]] } }'
+
+for schema in $schemas; do
+	sql <<-SQL
+		SELECT split_part(s, ' ', 1) AS spent, pg_current_wal_insert_lsn() AS wal FROM pg_read_file('/proc/self/schedstat') AS s \gset
+		CALL $schema.many(1001, $tickets);
+		SELECT format('%-14s %s us of processor time, %s bytes of WAL a ticket', '$schema',
+			round((split_part(s, ' ', 1)::numeric - :spent) / 1000 / ($tickets - 1000), 1),
+			round((pg_current_wal_insert_lsn() - :'wal') / ($tickets - 1000))) FROM pg_read_file('/proc/self/schedstat') AS s;
+	SQL
+done
+
+# the same tickets, settled later and together
+sql -c "DELETE FROM bench_queue.ticket WHERE ticket_id LIKE 'p%'" -c "SELECT 1 FROM settle.run('bench_queue')" >/dev/null
+paid() {
+	sql -c "SELECT md5(string_agg(format('%s %s %s', payee, component, amount), ',' ORDER BY payee, component)) FROM (
+		SELECT payee, split_part(component, '.', 1) AS component, trim_scale(sum(amount)) AS amount FROM $1.line_detail
+		WHERE ticket_key LIKE 'm%' GROUP BY 1, 2) AS x WHERE component = 'wage'"
+}
+[ "$(paid bench_queue)" = "$(paid bench_commit)" ] || die 'the two books have paid something else'
+[ "$(sql -c "SELECT count(*) FROM settle.check('bench_commit')")" = 0 ] || die 'settle.check finds what is wrong'
+sql -c 'DROP SCHEMA bench_commit, bench_queue, bench_bare CASCADE'
