@@ -310,7 +310,6 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION settle._require_one_currency(regnamespace, text[]) IS 'raises 23514 where tickets that give money to each other are of several currencies';
-REVOKE ALL ON FUNCTION settle._require_one_currency(regnamespace, text[]) FROM PUBLIC;
 
 CREATE FUNCTION settle._take_in(book regnamespace, what text, tickets text[], into_ticket text, reason text) RETURNS void
 	LANGUAGE plpgsql
