@@ -34,6 +34,20 @@ BEGIN
 				DETAIL = format('The statements up to %s count it on that side.', closed_until),
 				HINT = 'Let the rules name another party from now on.';
 		END IF;
+		-- what is settled counts otherwise now: tickets that name the party are looked at again
+		EXECUTE format($sql$
+			INSERT INTO %1$I.pending (source_id, ticket_key, scanned)
+			SELECT sh.source_id, sh.ticket_key, true
+			FROM %1$I.party_delta AS d
+			CROSS JOIN LATERAL (
+				SELECT x.source_id, x.ticket_key, x.tickets FROM %1$I.sheet AS x WHERE d.sheets IS NOT NULL AND x.sheet_id = ANY (d.sheets)
+				UNION ALL
+				SELECT x.source_id, x.ticket_key, x.tickets FROM %1$I.sheet AS x WHERE d.sheets IS NULL AND x.run_id = d.run_id AND x.period = d.period
+			) AS sh
+			WHERE d.party_id = $1 AND sh.source_id <> 0
+			GROUP BY sh.source_id, sh.ticket_key
+			HAVING sum(sh.tickets) > 0
+		$sql$, TG_TABLE_SCHEMA) USING OLD.party_id;
 	END IF;
 	NEW.entered_by := settle.actor(quote_ident(TG_TABLE_SCHEMA)::regnamespace);
 	NEW.entered_at := now();
@@ -42,7 +56,7 @@ BEGIN
 	RETURN NEW;
 END
 $function$;
-COMMENT ON FUNCTION settle.note_party() IS 'row trigger on the parties of a book: a new account or side voids what was confirmed; a side is kept once a period with lines of the party has closed';
+COMMENT ON FUNCTION settle.note_party() IS 'row trigger on the parties of a book: a new account or side voids what was confirmed; a new side queues the tickets that name the party, and is refused once a period with lines of it has closed';
 
 CREATE FUNCTION settle.note_account() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_account' LANGUAGE C;
 COMMENT ON FUNCTION settle.note_account() IS 'row trigger on the parties of a book: raises an alert where two have one account';

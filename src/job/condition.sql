@@ -11,6 +11,18 @@ BEGIN
 	EXECUTE format($sql$
 		WITH closed AS (
 			SELECT coalesce(max(p.period), '-infinity') AS until FROM %1$s.period AS p WHERE p.state = 'closed'
+		), first_level AS (
+			-- cells of the first levels, and what is left of all: what stands in no project or no region, as in a book that maps none
+			SELECT
+				CASE WHEN p.level = 1 THEN m.project ELSE '-' END AS project, CASE WHEN r.level = 1 THEN m.region ELSE '-' END AS region, m.period, m.currency,
+				sum(s.sign * m.tickets) AS tickets, sum(s.sign * m.revenue) AS revenue, sum(s.sign * m.profit) AS profit
+			FROM %1$s.revenue_matrix AS m
+			CROSS JOIN closed AS c
+			CROSS JOIN LATERAL generate_series(0, m.project_level) AS p (level)
+			CROSS JOIN LATERAL generate_series(0, m.region_level) AS r (level)
+			CROSS JOIN LATERAL (SELECT CASE m.project_level - p.level + m.region_level - r.level WHEN 1 THEN -1 ELSE 1 END) AS s (sign)
+			WHERE m.project_level <= 1 AND m.region_level <= 1 AND m.period > c.until
+			GROUP BY 1, 2, m.period, m.currency
 		), condition AS (
 			SELECT 'rule' AS kind, concat_ws(' ', a.rule_code, a.period, a.unit) AS object,
 				format('applied to %%s %%%% of %%s tickets, in %%s periods before to %%s %%%%', round(100 * a.rate, 2), a.tickets, a.former_periods, round(100 * a.former_rate, 2)) AS message
@@ -19,8 +31,8 @@ BEGIN
 			UNION ALL
 			SELECT 'margin', concat_ws(' ', m.project, m.region, m.period, m.currency),
 				format('profit of %%s %%s from a revenue of %%s is less than %%s %%%%', m.profit, m.currency, m.revenue, trim_scale(100 * b.margin_bound))
-			FROM %1$s.revenue_matrix AS m CROSS JOIN %1$s.book AS b CROSS JOIN closed AS c
-			WHERE m.project_level = 1 AND m.region_level = 1 AND m.period > c.until AND m.tickets >= b.alert_tickets AND m.profit < m.revenue * b.margin_bound
+			FROM first_level AS m CROSS JOIN %1$s.book AS b
+			WHERE m.tickets >= b.alert_tickets AND m.profit < m.revenue * b.margin_bound
 			UNION ALL
 			SELECT 'quarantine growing', s.platform, format('%%s payloads were quarantined within a day', count(*))
 			FROM %1$s.staging AS s CROSS JOIN %1$s.book AS b

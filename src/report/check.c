@@ -93,7 +93,7 @@ static const Invariant invariants[] = {
 	},
 	{
 		"what parties received and gave equals the lines",
-		"SELECT p.party || ' ' || coalesce(d.period, l.period), 'sums ' || coalesce(d.received, 0) || ' and ' || coalesce(d.given, 0) || ', lines ' || coalesce(l.received, 0) || ' and ' || coalesce(l.given, 0) "
+		"SELECT coalesce(p.party, '?') || ' ' || coalesce(d.period, l.period), 'sums ' || coalesce(d.received, 0) || ' and ' || coalesce(d.given, 0) || ', lines ' || coalesce(l.received, 0) || ' and ' || coalesce(l.given, 0) "
 		"FROM (SELECT x.party_id, x.period, x.unit, sum(x.received) AS received, sum(x.given) AS given FROM %1$s.party_delta AS x GROUP BY 1, 2, 3) AS d "
 		"FULL JOIN (SELECT y.party_id, y.period, y.unit, sum(y.received) AS received, sum(y.given) AS given FROM ("
 		"SELECT a.payee_id AS party_id, a.period, a.unit, a.amount AS received, 0 AS given FROM " ALL_LINES " AS a "
@@ -114,7 +114,7 @@ static const Invariant invariants[] = {
 	},
 	{
 		"totals of parties equal the lines of the sheets that are folded",
-		"SELECT p.party || ' ' || coalesce(t.period, l.period) || ' ' || coalesce(r.code, '?'), "
+		"SELECT coalesce(p.party, '?') || ' ' || coalesce(t.period, l.period) || ' ' || coalesce(r.code, '?'), "
 		"'totals ' || coalesce(format('%%s %%s', t.tickets, t.amount), 'none') || ', lines ' || coalesce(format('%%s %%s', l.tickets, l.amount), 'none') "
 		"FROM %1$s.party_total AS t FULL JOIN (SELECT f.party_id, f.period, f.rule_id, f.owner_id, f.unit, sum(f.tickets) AS tickets, sum(f.amount) AS amount "
 		"FROM %1$s.party_figure AS f WHERE NOT EXISTS (SELECT FROM %1$s.unfolded AS u WHERE u.run_id = f.run_id AND f.sheet_id >= u.first_sheet) GROUP BY 1, 2, 3, 4, 5) AS l "

@@ -101,6 +101,13 @@ UPDATE mart.book SET alert_tickets = 201;
 INSERT INTO mart.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('one more', '2025-08-05', 'a', 'b', '1', 1);
 SELECT settle.run('mart') \g /dev/null
 SELECT is(public.look(), 'margin a b 2025-08-01 CNY: profit of 17400.90 CNY from a revenue of 20001.00 is less than 97 %', 'of so many tickets at least');
+-- what stands in no region, in no project, in neither: 3 of 4 lose
+INSERT INTO mart.ticket (ticket_id, done_at, project, region, worker, amount, cost, rush)
+SELECT k || i, '2025-11-05', project::ltree, region::ltree, '1', 10, cost, i % 10 = 0 FROM (VALUES ('p', 'a', '', 11), ('r', '', 'b', 12), ('n', '', '', 13), ('b', 'a', 'b.z', 0)) AS v(k, project, region, cost), generate_series(1, 201) AS i;
+SELECT settle.run('mart') \g /dev/null
+UPDATE mart.book SET margin_bound = 0;
+SELECT is(public.look(), E'margin - - 2025-11-01 CNY: profit of -864.00 CNY from a revenue of 2010.00 is less than 0 %\n'
+    'margin - b 2025-11-01 CNY: profit of -663.00 CNY from a revenue of 2010.00 is less than 0 %\nmargin a - 2025-11-01 CNY: profit of -462.00 CNY from a revenue of 2010.00 is less than 0 %', 'what stands in no project or no region is looked at by itself');
 UPDATE mart.book SET margin_bound = NULL;
 SELECT is(public.look(), NULL, 'where nobody asks');
 -- payloads in quarantine
