@@ -232,6 +232,19 @@ SELECT is(public.failure(statement), '55000 | table "ticket_event" of a book is 
 FROM unnest('{"DELETE FROM ticket_event", "UPDATE ticket_event SET actor = ''x''", "TRUNCATE ticket_event"}'::text[]) AS statement;
 DELETE FROM ticket WHERE ticket_id = 'P';
 SELECT is((SELECT array_agg(what ORDER BY event_id) FROM ticket_event WHERE ticket_id = 'P'), '{opened,deleted}', 'a ticket that is deleted has been there');
+-- a name is what the journal knows a ticket by; money and times are such that they can be added
+SELECT is(public.failure(statement), refused, statement) FROM (VALUES
+    ($$UPDATE ticket SET ticket_id = 'Z' WHERE ticket_id = 'A'$$, '55000 | ticket "A" keeps its name | Its journal, and its money where it was split or merged, are under that name.'),
+    ($$TRUNCATE ticket$$, '55000 | book "desk" has tickets that have a type, which a TRUNCATE does not take | DELETE them: their journal notes each, and those that belong together stay.'),
+    ($$SELECT settle.open_ticket('desk', 'repair', region => 'cn', amount => 'NaN', ticket_id => 'Z')$$, '22003 | amount of ticket "Z" cannot be NaN'),
+    ($$UPDATE ticket SET cost = '-Infinity' WHERE ticket_id = 'M'$$, '22003 | cost of ticket "M" cannot be -Infinity'),
+    ($$UPDATE ticket SET tax = 'NaN' WHERE ticket_id = 'M'$$, '22003 | tax of ticket "M" cannot be NaN'),
+    ($$SELECT settle.open_ticket('desk', 'repair', region => 'cn', opened_at => '-infinity', ticket_id => 'Z')$$, '22008 | opened_at of ticket "Z" cannot be -infinity'),
+    ($$SELECT settle.open_ticket('desk', 'repair', region => 'cn', opened_at => '10000-01-01 00:00+00', ticket_id => 'Z')$$, '22008 | opened_at of ticket "Z" cannot be 10000-01-01 00:00:00+00'),
+    ($$UPDATE ticket SET done_at = 'infinity' WHERE ticket_id = 'M'$$, '22008 | done_at of ticket "M" cannot be infinity')) AS v (statement, refused);
+INSERT INTO ticket (ticket_id, project, region, amount, opened_at) VALUES ('loose', 'x', 'cn', 'NaN', '-infinity');
+UPDATE ticket SET ticket_id = 'looser' WHERE ticket_id = 'loose';
+DELETE FROM ticket WHERE ticket_id = 'looser';
 SELECT results_eq($$ SELECT what, move, now, work, lasted IS NOT NULL FROM ticket_timeline WHERE ticket_id = 'A' ORDER BY event_id $$,
     $$ VALUES ('opened', NULL, 'new', false, true), ('assigned', NULL, '7', NULL, false), ('moved', 'begin', 'work', true, true), ('moved', 'give_up', 'cancelled', false, false) $$, 'the timeline of a ticket');
 SELECT is_empty($$ SELECT * FROM settle.check('desk') $$, 'all of it holds');
