@@ -133,6 +133,8 @@ typedef struct DeskColumns
 				amount,
 				cost,
 				tax,
+				currency,
+				opened_at,
 				done_at,
 				part_of,
 				merged_into,

@@ -3,6 +3,24 @@
 CREATE FUNCTION settle.note_ticket() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_ticket' LANGUAGE C;
 COMMENT ON FUNCTION settle.note_ticket() IS 'row trigger after tickets of a book that have a type are written: notes what happened in <book>.ticket_event and does what follows a move';
 
+CREATE FUNCTION settle.keep_tickets() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	typed boolean;
+BEGIN
+	EXECUTE format('SELECT EXISTS (SELECT FROM %I.ticket AS t WHERE t.type IS NOT NULL)', TG_TABLE_SCHEMA) INTO typed;
+	IF typed THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('book "%s" has tickets that have a type, which a TRUNCATE does not take', TG_TABLE_SCHEMA),
+			HINT = 'DELETE them: their journal notes each, and those that belong together stay.';
+	END IF;
+	RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION settle.keep_tickets() IS 'statement trigger on the tickets of a book: refuses a TRUNCATE of tickets that have a type';
+
 CREATE FUNCTION settle._masked_details(book regnamespace, type text, version integer, details jsonb)
 	RETURNS jsonb AS 'MODULE_PATHNAME', 'settle_masked_details' LANGUAGE C STABLE;
 COMMENT ON FUNCTION settle._masked_details(regnamespace, text, integer, jsonb) IS 'details of a ticket with *** for what is personal or sensitive';
@@ -40,6 +58,7 @@ BEGIN
 		CREATE TRIGGER note_new_ticket AFTER INSERT ON %1$I.ticket FOR EACH ROW WHEN (NEW.type IS NOT NULL) EXECUTE FUNCTION settle.note_ticket();
 		CREATE TRIGGER note_ticket AFTER UPDATE ON %1$I.ticket FOR EACH ROW WHEN (NEW.type IS NOT NULL) EXECUTE FUNCTION settle.note_ticket();
 		CREATE TRIGGER note_gone_ticket AFTER DELETE ON %1$I.ticket FOR EACH ROW WHEN (OLD.type IS NOT NULL) EXECUTE FUNCTION settle.note_ticket();
+		CREATE TRIGGER keep_tickets BEFORE TRUNCATE ON %1$I.ticket FOR EACH STATEMENT EXECUTE FUNCTION settle.keep_tickets();
 	$tables$, book);
 	EXECUTE format($views$
 		CREATE VIEW %1$I.ticket_masked AS

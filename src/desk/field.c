@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -19,6 +20,8 @@
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/numeric.h"
+
+#define LONGEST_SHOWN	100		/* bytes of a value that a message repeats */
 
 /* ---- refusing ---- */
 
@@ -48,11 +51,15 @@ settle_listed(int n, char *const *names)
 	return list.data;
 }
 
-/* What stands in a message of a value; a personal one does not. */
+/*
+ * What stands in a message of a value: its beginning; of a personal one nothing.
+ */
 const char *
 settle_field_shown(const DeskField *field, const JsonbValue *value)
 {
 	char	   *text;
+	int			length;
+	int			shown;
 
 	if (field->private)
 		return "what is given";
@@ -60,7 +67,9 @@ settle_field_shown(const DeskField *field, const JsonbValue *value)
 		text = pnstrdup(value->val.string.val, value->val.string.len);
 	else
 		text = JsonbToCString(NULL, &JsonbValueToJsonb((JsonbValue *) value)->root, 0);
-	return psprintf("\"%s\"", text);
+	length = (int) strlen(text);
+	shown = pg_mbcliplen(text, length, LONGEST_SHOWN);
+	return psprintf("\"%.*s%s\"", shown, text, shown < length ? "..." : "");
 }
 
 static void

@@ -295,6 +295,22 @@ REVOKE ALL ON FUNCTION settle._split_ticket(regnamespace, text, jsonb, text) FRO
 
 -- ---- merging, which is also how parts are taken back ----
 
+CREATE FUNCTION settle._require_one_currency(book regnamespace, tickets text[]) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	currencies bigint;
+BEGIN
+	EXECUTE format('SELECT count(DISTINCT coalesce(t.currency, b.currency)) FROM %1$s.ticket AS t CROSS JOIN %1$s.book AS b WHERE t.ticket_id = ANY ($1)', book)
+		INTO currencies USING tickets;
+	IF currencies > 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = format('tickets %s are not of one currency', array_to_string(tickets, ', '));
+	END IF;
+END
+$function$;
+COMMENT ON FUNCTION settle._require_one_currency(regnamespace, text[]) IS 'raises 23514 where tickets that give money to each other are of several currencies';
+
 CREATE FUNCTION settle._take_in(book regnamespace, what text, tickets text[], into_ticket text, reason text) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -374,6 +390,7 @@ BEGIN
 	EXECUTE format('SELECT array_agg(d.ticket_id ORDER BY d.ticket_id) FROM %s.ticket_division AS d WHERE d.ticket_id = ANY ($1) AND d.what = ''split'' AND d.undone_at IS NULL', book)
 		INTO refused USING children;
 	PERFORM settle._refuse_family(refused, 'part "%s" is split itself', 'Take its parts back first.');
+	PERFORM settle._require_one_currency(book, children || ticket_id);
 	PERFORM settle._take_in(book, 'unsplit', children, ticket_id, reason);
 	RETURN children;
 END
@@ -400,7 +417,6 @@ DECLARE
 	survivors text[];
 	of_one_customer boolean;
 	of_one_order boolean;
-	in_one_currency boolean;
 BEGIN
 	PERFORM settle._require_reason('merging tickets', reason);
 	IF survivor IS NULL OR cardinality(givers) = 0 THEN
@@ -416,21 +432,21 @@ BEGIN
 			array_agg(t.ticket_id) FILTER (WHERE t.ticket_id <> $2 AND EXISTS (
 				SELECT FROM %1$s.ticket_division AS d WHERE d.ticket_id = t.ticket_id AND d.what = 'merged' AND d.undone_at IS NULL)),
 			bool_and(t.customer IS NOT NULL) AND count(DISTINCT t.customer) = 1,
-			count(DISTINCT t.order_ref) < 2,
-			count(DISTINCT coalesce(t.currency, b.currency)) = 1
+			count(DISTINCT t.order_ref) < 2
 		FROM (SELECT x.* FROM %1$s.ticket AS x WHERE x.ticket_id = ANY ($1) ORDER BY x.ticket_id) AS t
-		JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage CROSS JOIN %1$s.book AS b
-	$sql$, book) INTO merged, ended, parts, wholes, survivors, of_one_customer, of_one_order, in_one_currency USING givers || survivor, survivor;
+		JOIN %1$s.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage
+	$sql$, book) INTO merged, ended, parts, wholes, survivors, of_one_customer, of_one_order USING givers || survivor, survivor;
 	PERFORM settle._refuse_family(merged, 'ticket "%s" was merged into another one already');
 	PERFORM settle._refuse_family(ended, 'ticket "%s" has ended', 'Reopen it first, by a move.');
 	PERFORM settle._refuse_family(parts, 'ticket "%s" is part of another one', 'settle.unsplit_ticket takes the parts of a ticket back.');
 	PERFORM settle._refuse_family(wholes, 'ticket "%s" is split', 'Merge the others into it, or take its parts back first with settle.unsplit_ticket.');
 	PERFORM settle._refuse_family(survivors, 'others were merged into ticket "%s"', 'Merge into that one, or take them out first with settle.unmerge_tickets.');
-	IF NOT (of_one_customer AND of_one_order AND in_one_currency) THEN
+	IF NOT (of_one_customer AND of_one_order) THEN
 		RAISE EXCEPTION USING ERRCODE = 'check_violation',
 			MESSAGE = format('tickets %s are not of one %s', array_to_string(givers || survivor, ', '),
-				CASE WHEN NOT of_one_customer THEN 'customer' WHEN NOT of_one_order THEN 'order' ELSE 'currency' END);
+				CASE WHEN NOT of_one_customer THEN 'customer' ELSE 'order' END);
 	END IF;
+	PERFORM settle._require_one_currency(book, givers || survivor);
 	PERFORM settle._take_in(book, 'merged', givers, survivor, reason);
 	EXECUTE format('SELECT t.amount FROM %s.ticket AS t WHERE t.ticket_id = $1', book) INTO amount USING survivor;
 	RETURN amount;
@@ -468,6 +484,7 @@ BEGIN
 	PERFORM settle._refuse_family(CASE WHEN division IS DISTINCT FROM seen OR division IS NULL THEN ARRAY[survivor] END, 'nothing is merged into ticket "%s"');
 	EXECUTE format('SELECT ARRAY[t.amount, t.cost, t.tax], t.merged_into IS NOT NULL FROM %s.ticket AS t WHERE t.ticket_id = $1', book) INTO holds, merged USING survivor;
 	PERFORM settle._refuse_family(CASE WHEN merged THEN ARRAY[survivor] END, 'ticket "%s" was merged into another one');
+	PERFORM settle._require_one_currency(book, tickets || survivor);
 	-- what changed meanwhile is the survivor's, as long as it has what it must give back
 	IF EXISTS (SELECT FROM unnest(holds, gives) AS m (holds, owes) WHERE abs(m.owes) > m.holds * sign(m.owes)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',

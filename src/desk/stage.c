@@ -19,7 +19,9 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 /* ---- stages ---- */
 
@@ -120,6 +122,62 @@ decide_done(const DeskWriting *w, const DeskStage *stage, bool stays, Datum *don
 }
 
 /*
+ * Its journal, deadlines, check-ins and divisions know a ticket by its name.
+ */
+static void
+keep_name(const DeskWriting *w)
+{
+	if (column_stays(w, w->columns->ticket_id) || !settle_ticket_has_type(w->before, w->desc))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("ticket \"%s\" keeps its name", settle_ticket_text(w->before, w->desc, w->columns->ticket_id)),
+			 errhint("Its journal, and its money where it was split or merged, are under that name."),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, "ticket_id")));
+}
+
+static void
+refuse_bound(const DeskWriting *w, AttrNumber column, int sqlstate)
+{
+	const char *name = NameStr(TupleDescAttr(w->desc, column - 1)->attname);
+
+	ereport(ERROR,
+			(errcode(sqlstate),
+			 errmsg("%s of ticket \"%s\" cannot be %s", name, w->ticket, SPI_getvalue(w->row, w->desc, column)),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, name)));
+}
+
+/*
+ * What the desk adds, divides and takes from each other: money that is a
+ * number, times that have a year of four digits.
+ */
+static void
+check_bounds(const DeskWriting *w)
+{
+	static const Timestamp first = (1721426 - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;	/* of the year 1 */
+	static const Timestamp end = (5373485 - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;	/* of the year 9999 */
+	const AttrNumber money[] = {w->columns->amount, w->columns->cost, w->columns->tax};
+	const AttrNumber times[] = {w->columns->opened_at, w->columns->done_at};
+
+	for (int i = 0; i < lengthof(money); i++)
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(w->row, money[i], w->desc, &isnull);
+
+		if (!isnull && (numeric_is_nan(DatumGetNumeric(value)) || numeric_is_inf(DatumGetNumeric(value))))
+			refuse_bound(w, money[i], ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE);
+	}
+	for (int i = 0; i < lengthof(times); i++)
+	{
+		bool		isnull;
+		TimestampTz value = DatumGetTimestampTz(heap_getattr(w->row, times[i], w->desc, &isnull));
+
+		if (!isnull && (value < first || value >= end))
+			refuse_bound(w, times[i], ERRCODE_DATETIME_VALUE_OUT_OF_RANGE);
+	}
+}
+
+/*
  * A ticket that was merged into another one rests: its money and its way are
  * those of the other until it is taken out again.
  */
@@ -131,7 +189,7 @@ keep_merged(const DeskWriting *w)
 	if (heap_attisnull(w->before, c->merged_into, w->desc) || heap_attisnull(w->row, c->merged_into, w->desc))
 		return;
 	if (column_stays(w, c->stage) && column_stays(w, c->move) && column_stays(w, c->type_version) && column_stays(w, c->done_at) &&
-		column_stays(w, c->amount) && column_stays(w, c->cost) && column_stays(w, c->tax) && column_stays(w, c->merged_into))
+		column_stays(w, c->amount) && column_stays(w, c->cost) && column_stays(w, c->tax) && column_stays(w, c->currency) && column_stays(w, c->merged_into))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -247,8 +305,12 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 	w.ticket = settle_ticket_text(w.row, w.desc, w.columns->ticket_id);
 	if (w.ticket == NULL)
 		w.ticket = "";
+	check_bounds(&w);
 	if (w.before != NULL)
+	{
+		keep_name(&w);
 		keep_merged(&w);
+	}
 	check_family(&w);
 	settle_keep_place(&w);
 	if (w.before != NULL && column_stays(&w, w.columns->type) && column_stays(&w, w.columns->type_version) && column_stays(&w, w.columns->stage) &&

@@ -3,7 +3,8 @@
  *		Ticket types of a book: which are enabled, and remembering what they
  *		were compiled to.
  *
- * The compiled types of a book are kept per backend under (schema, revision).
+ * The compiled types of a book are kept per backend under (schema, revision),
+ * as long as it has its name and its owner.
  * The revision comes from the sequence of the rules' own: never rolled back,
  * never issued twice, so it names one content of the tables for ever.  It is
  * read once a statement, straight from the row of <book>.book, since whoever
@@ -140,8 +141,9 @@ open_desk(Oid schema, int64 revision, Relation relation)
 		.type_version = ticket_column(ticket, "type_version", INT4OID), .stage = ticket_column(ticket, "stage", TEXTOID),
 		.move = ticket_column(ticket, "move", TEXTOID), .details = ticket_column(ticket, "details", JSONBOID),
 		.region = ticket_column(ticket, "region", InvalidOid), .worker = ticket_column(ticket, "worker", TEXTOID),
-		.amount = ticket_column(ticket, "amount", NUMERICOID), .cost = ticket_column(ticket, "cost", NUMERICOID), .tax = ticket_column(ticket, "tax", NUMERICOID),
-		.done_at = ticket_column(ticket, "done_at", TIMESTAMPTZOID), .part_of = ticket_column(ticket, "part_of", TEXTOID), .merged_into = ticket_column(ticket, "merged_into", TEXTOID),
+		.amount = ticket_column(ticket, "amount", NUMERICOID), .cost = ticket_column(ticket, "cost", NUMERICOID), .tax = ticket_column(ticket, "tax", NUMERICOID), .currency = ticket_column(ticket, "currency", TEXTOID),
+		.opened_at = ticket_column(ticket, "opened_at", TIMESTAMPTZOID), .done_at = ticket_column(ticket, "done_at", TIMESTAMPTZOID),
+		.part_of = ticket_column(ticket, "part_of", TEXTOID), .merged_into = ticket_column(ticket, "merged_into", TEXTOID),
 		.away = ticket_column(ticket, "away", BOOLOID), .areas = ticket_column(ticket, "areas", JSONBOID), .area_parties = ticket_column(ticket, "area_parties", JSONBOID)
 	};
 
@@ -220,7 +222,8 @@ settle_desk(Relation ticket)
 	for (int i = 0; i < MAX_DESKS; i++)
 	{
 		desk = desks[i];
-		if (desk != NULL && desk->schema == schema && desk->revision == revision && desk->row_type == row_type)
+		if (desk != NULL && desk->schema == schema && desk->revision == revision && desk->row_type == row_type &&
+			desk->book.owner == settle_book_owner(schema) && strcmp(desk->book.label, get_namespace_name(schema)) == 0)
 		{
 			desk->last_use = ++desk_counter;
 			return desk;

@@ -82,6 +82,7 @@ SELECT is(public.opening(details), refused, details::text) FROM (VALUES
     ('{"fault": "noise", "serial": "AB1"}', '23514 | serial | pattern | field "serial" of ticket "T" cannot be "AB1" | It matches the pattern [A-Z]{2}|[0-9]{4}.'),
     ('{"fault": "fire"}', '23514 | fault | choices | field "fault" of ticket "T" cannot be "fire" | Choices are: water, noise.'),
     ('{"fault": "noise", "product": "9"}', '23503 | product | reference | field "product" of ticket "T" refers to "9", which is not in product'),
+    (jsonb_build_object('fault', repeat('é', 1000)), format('23514 | fault | choices | field "fault" of ticket "T" cannot be "%s..." | Choices are: water, noise.', repeat('é', 50))),
     ('[]', '22P02 | details of ticket "T" are not an object')) AS v (details, refused);
 SELECT is(public.failure($$ INSERT INTO ticket (ticket_id, type, project, region, amount) VALUES ('T', 'repairs', 'x', 'cn', 1) $$), '42704 | ticket type "repairs" does not exist | Enabled are: boolean, choice, choices, date, integer, numeric, phone, place, repair, text, timestamp.', 'no such type');
 SELECT is(public.failure($$ INSERT INTO ticket (ticket_id, type, type_version, project, region, amount) VALUES ('T', 'repair', 2, 'x', 'cn', 1) $$), '42704 | version 2 of ticket type "repair" does not exist | Enabled are: boolean, choice, choices, date, integer, numeric, phone, place, repair, text, timestamp.', 'no such version');

@@ -99,6 +99,9 @@ UPDATE ticket SET amount = amount + 5 WHERE ticket_id = 'B/1';
 SELECT settle.move_ticket('desk', 'B/2', 'make') \g /dev/null
 SELECT is(public.failure($$SELECT settle.unsplit_ticket('desk', 'B', 'x')$$), '55000 | part "B/2" is done | Reopen it first, by a move.', 'what is done is not taken back');
 SELECT settle.move_ticket('desk', 'B/2', 'reopen') \g /dev/null
+UPDATE ticket SET currency = 'JPY' WHERE ticket_id = 'B/1';
+SELECT is(public.failure($$SELECT settle.unsplit_ticket('desk', 'B', 'x')$$), '23514 | tickets B/1, B/2, B are not of one currency', 'yen are not taken back as yuan');
+UPDATE ticket SET currency = NULL WHERE ticket_id = 'B/1';
 SELECT is(settle.unsplit_ticket('desk', 'B', 'one team is enough'), '{B/1,B/2}', 'parts are taken back');
 SELECT is((SELECT string_agg(concat_ws(' ', ticket_id, amount, cost, stage, merged_into), ', ' ORDER BY ticket_id) FROM ticket WHERE ticket_id ~ '^B'),
     'B 105.00 10.00 parts, B/1 0 0 open B, B/2 0 0 open B', 'with what they amount to by now');
@@ -148,6 +151,10 @@ SELECT is(public.failure(s), e, s) FROM (VALUES
     ($$DELETE FROM ticket WHERE ticket_id = 'M1'$$, '55000 | other tickets belong to ticket "M1", which is not deleted | Cancel it, by a move, or undo the merge.'),
     ($$SELECT settle.merge_tickets('desk', '{M4}', 'M1', NULL)$$, '22004 | merging tickets needs a reason')) AS v (s, e);
 SELECT settle.merge_tickets('desk', '{M4}', 'M1', 'this too') \g /dev/null
+SELECT is(public.failure($$UPDATE ticket SET currency = 'JPY' WHERE ticket_id = 'M4'$$), '55000 | ticket "M4" was merged into "M1" | Its money and its way are those of that ticket; settle.unmerge_tickets takes it out again.', 'what rests stays of its currency');
+UPDATE ticket SET currency = 'JPY' WHERE ticket_id = 'M1';
+SELECT is(public.failure($$SELECT settle.unmerge_tickets('desk', 'M1', 'x')$$), '23514 | tickets M4, M1 are not of one currency', 'nobody gives back yen for yuan');
+UPDATE ticket SET currency = NULL WHERE ticket_id = 'M1';
 UPDATE ticket SET amount = 50 WHERE ticket_id = 'M1';
 SELECT is(settle.unmerge_tickets('desk', 'M1', 'another fault'), '{M4}', 'the last merge is undone first');
 SELECT is(public.failure($$SELECT settle.unmerge_tickets('desk', 'M1', 'x')$$), '55000 | ticket "M1" has less than was merged into it | It has 9.96, cost 0, tax 0, and is to give back 50.05, 0, 0. | If it is split, take its parts back first with settle.unsplit_ticket; if its amount was changed, change it back.', 'what it does not have it cannot give back');

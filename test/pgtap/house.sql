@@ -50,7 +50,7 @@ SELECT set_eq($$
         '_create_assign_tables', '_team_of', '_choose_staff', '_lock_staff', '_give_ticket', '_note_waiting', '_end_waiting', '_tick_assign',
         '_create_type_tables', '_create_stage_tables', '_create_event_tables', '_type_parts', '_require_ticket', '_is_event', '_ticket_content', '_masked_details', '_erase_form',
         '_create_place_tables', '_place', '_places_of', '_nearest_area', '_lock_visit', '_take_verdict', '_erase_points', '_reduce_points',
-        '_create_split_tables', '_lock_tickets', '_refuse_family', '_go_on', '_follow_parts', '_check_parts', '_take_in',
+        '_create_split_tables', '_lock_tickets', '_refuse_family', '_require_one_currency', '_go_on', '_follow_parts', '_check_parts', '_take_in',
         '_create_calendar_tables', '_clock_change', '_working_ranges', '_require_span', '_seconds', '_working_time', '_add_working_time', '_create_deadline_tables', '_drop_due', '_create_watch_tables', '_create_board_view', '_create_figure_tables', '_create_special_tables', '_special_rules', '_judge_special', '_tick_special', '_create_service_tables', '_service_measure_query', '_service_query', '_tell_alerts', '_watch_deadlines', '_watch_stuck', '_watch_at', '_tick_watch',
         '_create_customer_tables', '_mask_key', '_unite', '_components', '_link_keys', '_place_customers', '_note_conflicts', '_suggest_customers', '_tick_customers', '_say', '_founder_of', '_set_cut', '_decide_suggestion',
         '_create_personal_tables', '_create_person_tables', '_is_cipher', '_is_personal_key', '_free_text', '_essence', '_hide_values', '_subject_numbers', '_map_staging', '_reduce', '_forget', '_tick_reduce',
