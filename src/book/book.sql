@@ -6,6 +6,27 @@ COMMENT ON FUNCTION settle.note_rule_change() IS 'statement trigger on the rule 
 CREATE FUNCTION settle.refuse_change() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_refuse_change' LANGUAGE C;
 COMMENT ON FUNCTION settle.refuse_change() IS 'statement trigger on append-only tables of a book';
 
+CREATE FUNCTION settle.keep_calendar() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+	is_settled boolean;
+BEGIN
+	-- beside nobody who posts
+	EXECUTE format('LOCK TABLE %I.gate IN SHARE ROW EXCLUSIVE MODE', TG_TABLE_SCHEMA);
+	EXECUTE format('SELECT EXISTS (SELECT FROM %I.sheet)', TG_TABLE_SCHEMA) INTO is_settled;
+	IF is_settled THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('book "%s" keeps its time zone and its kind of period: it has settled tickets', TG_TABLE_SCHEMA),
+			DETAIL = 'Their days and periods are those of the book as it was.',
+			HINT = 'Make another book, and settle there from the beginning of a period on.';
+	END IF;
+	RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION settle.keep_calendar() IS 'row trigger on the settings of a book: days and periods mean the same for all that it has settled';
+
 CREATE FUNCTION settle._ltree_schema() RETURNS name
 	LANGUAGE sql STABLE PARALLEL SAFE
 	BEGIN ATOMIC
@@ -281,6 +302,7 @@ BEGIN
 		EXECUTE format('ALTER TABLE %I.%I ENABLE ALWAYS TRIGGER rules_changed', book, table_name);
 	END LOOP;
 	EXECUTE format('CREATE TRIGGER rules_changed AFTER UPDATE OF time_zone, currency, period ON %1$I.book FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER rules_changed', book);
+	EXECUTE format('CREATE TRIGGER calendar_kept BEFORE UPDATE OF time_zone, period ON %1$I.book FOR EACH ROW WHEN ((OLD.time_zone, OLD.period) IS DISTINCT FROM (NEW.time_zone, NEW.period)) EXECUTE FUNCTION settle.keep_calendar(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER calendar_kept', book);
 
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region', channel => 'channel',
