@@ -267,10 +267,16 @@ settle_book_enter(const SettleBook *book)
 }
 
 void
-settle_book_leave(SettleIdentity identity)
+settle_book_ask_as_before(SettleIdentity identity)
 {
 	(void) settle_book_begin_plans(identity.keeps_plans);
 	(void) settle_book_check_later(identity.unchecked);
+}
+
+void
+settle_book_leave(SettleIdentity identity)
+{
+	settle_book_ask_as_before(identity);
 	settle_env_leave(identity.nestlevel);
 	SetUserIdAndSecContext(identity.user, identity.security_context);
 }

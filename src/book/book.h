@@ -88,10 +88,12 @@ extern void settle_end_reason(int depth);
  * Between these two everything runs as the owner of the book, in the
  * restricted context of REFRESH MATERIALIZED VIEW, with row security off and a
  * pinned search_path: never with the rights of whoever happens to write a
- * ticket.  An error in between needs no clean-up.
+ * ticket.  An error in between needs no clean-up, but what check_later was told:
+ * settle_book_ask_as_before is the part of leave that forgets it.
  */
 extern SettleIdentity settle_book_enter(const SettleBook *book);
 extern void settle_book_leave(SettleIdentity identity);
+extern void settle_book_ask_as_before(SettleIdentity identity);
 
 /* Runs a statement through SPI inside enter and leave; expects a result code.  Format arguments are the text's. */
 extern uint64 settle_book_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected);

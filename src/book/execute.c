@@ -145,14 +145,17 @@ keep_plan(const PlanKey *key, const char *name, const char *sql, int nargs, cons
 {
 	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, (Oid *) types, CURSOR_OPT_GENERIC_PLAN);
 	KeptPlan   *kept;
+	char	   *kept_name;
 
 	if (plan == NULL || nargs > lengthof(kept->types))
 		elog(ERROR, "could not plan \"%s\": %s", sql, SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);
 	if (hash_get_num_entries(kept_plans) >= KEPT_PLANS)
 		forget_plans();
+	/* before there is an entry that would lack it, should memory run out */
+	kept_name = MemoryContextStrdup(TopMemoryContext, name);
 	kept = hash_search(kept_plans, key, HASH_ENTER, NULL);
-	kept->name = MemoryContextStrdup(TopMemoryContext, name);
+	kept->name = kept_name;
 	kept->plan = plan;
 	kept->used = GetCurrentTransactionStartTimestamp();
 	kept->nargs = nargs;

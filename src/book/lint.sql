@@ -17,6 +17,7 @@ BEGIN
 			LATERAL (
 				SELECT r.severity, r.kind, r.object, r.detail, r.hint FROM settle._lint_rules($1, coalesce(s.sources, '{}'), coalesce(s.relations, '{}'), b.settle_on = 'commit',
 					ARRAY(SELECT DISTINCT f.field FROM %1$s.form_field AS f WHERE f.privacy IS NOT NULL OR f.kind = 'place')) AS r
+				WHERE r.kind <> 'unused' OR NOT EXISTS (SELECT FROM %1$s.type_team AS y WHERE r.object = format('decision %%s', y.decision))
 				UNION ALL
 				SELECT 'warning', 'personal code', 'ticket', format('the customer of ticket "%%s" looks like a phone or an identity card', t.ticket_id),
 					'Name customers by codes that say nothing of them: what rules read of a ticket is sealed.'

@@ -185,9 +185,10 @@ last_move(const DeskWriting *w)
 	bool		isnull;
 
 	SPI_connect();
-	if (settle_book_execute(psprintf("SELECT CASE e.what WHEN 'moved' THEN format('It came there from \"%%s\" by move \"%%s\", made by %%s at %%s.', e.was, e.move, e.actor, e.at) "
-									 "ELSE format('It was opened there by %%s at %%s.', e.actor, e.at) END "
-									 "FROM %s.ticket_event AS e WHERE e.ticket_id = $1 AND e.what IN ('opened', 'moved') ORDER BY e.event_id DESC LIMIT 1", w->desk->book.name),
+	if (settle_book_execute(psprintf("SELECT CASE e.what WHEN 'moved' THEN format('It came there from \"%%s\" by move \"%%s\", made by %%s at %%s.', e.was, e.move, e.actor, l.at) "
+									 "ELSE format('It was opened there by %%s at %%s.', e.actor, l.at) END "
+									 "FROM %1$s.ticket_event AS e CROSS JOIN %1$s.book AS b CROSS JOIN LATERAL to_char(e.at AT TIME ZONE b.time_zone, 'YYYY-MM-DD HH24:MI') AS l (at) "
+									 "WHERE e.ticket_id = $1 AND e.what IN ('opened', 'moved') ORDER BY e.event_id DESC LIMIT 1", w->desk->book.name),
 							1, &type, &ticket, NULL, SPI_OK_SELECT) == 1)
 		said = MemoryContextStrdup(context, TextDatumGetCString(settle_spi_datum(0, 1, &isnull)));
 	SPI_finish();
@@ -292,6 +293,21 @@ missing_approvals(const DeskWriting *w, const DeskMove *move, int *own)
 }
 
 /*
+ * Lists for whom a move is, as the type says it: whose names stand there for the
+ * ticket is nobody else's business.
+ */
+static char *
+those_who_may(const DeskMove *move)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < move->nwho; i++)
+		appendStringInfo(&list, "%s%s", i == 0 ? "" : ", ", move->who[i].text);
+	return move->nwho == 0 ? "nobody" : list.data;
+}
+
+/*
  * Raises where a move that was found cannot be made now.
  */
 static void
@@ -302,7 +318,8 @@ check_move(const DeskWriting *w, const DeskMove *move)
 
 	if (!may_make(w, move))
 		settle_refuse_move(w, move->from, ERRCODE_INSUFFICIENT_PRIVILEGE,
-						   psprintf("\"%s\" cannot make move \"%s\" of ticket \"%s\"", settle_actor_name(w->desk->schema), move->name, w->ticket), "It is for others.");
+						   psprintf("\"%s\" cannot make move \"%s\" of ticket \"%s\"", settle_actor_name(w->desk->schema), move->name, w->ticket),
+						   psprintf("It is for %s.", those_who_may(move)));
 	if (!settle_term_holds(w->type, &move->guard))
 		settle_refuse_move(w, move->from, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 						   psprintf("cannot make move \"%s\" of ticket \"%s\": its guard does not hold", move->name, w->ticket), psprintf("The guard is: %s.", move->guard.text));

@@ -130,27 +130,20 @@ begin(Run *run, const SettleBook *book, const char *source)
 	(void) settle_env_enter(time_zone);
 }
 
-void
-settle_run_keys(Oid schema, const char *source, List *keys)
+/*
+ * Settles tickets of one source, inside enter and leave.
+ */
+static void
+run_keys(const SettleBook *book, const char *source, Datum *keys, int n)
 {
-	SettleBook	book = settle_book_unchecked(schema);
 	Run			run;
-	Datum	   *datums = palloc(sizeof(Datum) * Max(list_length(keys), 1));
-	int			n = 0;
-	ListCell   *lc;
 	ArrayType  *array;
-	SettleIdentity identity = settle_book_enter(&book);
 
-	foreach(lc, keys)
-		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	(void) settle_book_check_later(&book);
 	SPI_connect();
-	if (n <= FEW_KEYS)
-		settle_book_keep_plans();
-	settle_pass_gate(&book, true);
-	begin(&run, &book, source);
+	settle_pass_gate(book, true);
+	begin(&run, book, source);
 	settle_prepare_run(&run);
-	array = construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT);
+	array = construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
 	if (IsolationUsesXactSnapshot())
 		settle_check_snapshot(&run, run.sources[0], array);
 	settle_keys(&run, run.sources[0], array);
@@ -160,5 +153,32 @@ settle_run_keys(Oid schema, const char *source, List *keys)
 		settle_record_run(&run);
 	settle_release_sources(&run);
 	SPI_finish();
+}
+
+void
+settle_run_keys(Oid schema, const char *source, List *keys)
+{
+	SettleBook	book = settle_book_unchecked(schema);
+	Datum	   *datums = palloc(sizeof(Datum) * Max(list_length(keys), 1));
+	int			n = 0;
+	ListCell   *lc;
+	SettleIdentity identity = settle_book_enter(&book);
+
+	foreach(lc, keys)
+		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	PG_TRY();
+	{
+		(void) settle_book_check_later(&book);
+		if (n <= FEW_KEYS)
+			settle_book_keep_plans();
+		run_keys(&book, source, datums, n);
+	}
+	PG_CATCH();
+	{
+		/* code of a book that catches this goes on, and must not look at a book that is gone from the stack */
+		settle_book_ask_as_before(identity);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	settle_book_leave(identity);
 }

@@ -438,11 +438,12 @@ make_input_names(const Run *run, bool *isnull)
 static Datum
 input_names(const Run *run, bool *isnull)
 {
-	SettleSet  *set = run->sources[0]->set;
+	SettleSet  *set;
 	Datum		names;
 
 	if (!run->at_commit || !run->sources[0]->has_inputs)
 		return make_input_names(run, isnull);
+	set = run->sources[0]->set;
 	*isnull = false;
 	if (settle_set_numbers(set)->input_names != NULL)
 		return PointerGetDatum(settle_set_numbers(set)->input_names);

@@ -1,9 +1,5 @@
 -- The chain's book: its decisions and its rules.
 SELECT settle.create_book('chain');
-INSERT INTO chain.label (tree, path, name, name_en)
-SELECT tree, path::text, name, CASE label WHEN 'cn' THEN 'China' WHEN 'ac' THEN 'AC' ELSE initcap(label) END
-FROM (SELECT 'project' AS tree, path, name FROM shop.project UNION ALL SELECT 'region', path, name FROM shop.region) AS node
-CROSS JOIN LATERAL (SELECT subpath(path, -1, 1)::text AS label) AS last;
 
 -- Decisions: numbers that depend on the ticket.
 SELECT settle.add_decision('chain', 'region', fallback => '1');

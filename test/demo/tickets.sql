@@ -1,5 +1,11 @@
--- The quarter's tickets, :tickets of them, the same on every machine: whatever
--- is drawn for a ticket depends on its number alone.
+-- The names of the places and services, then the quarter's tickets, :tickets of
+-- them, the same on every machine: whatever is drawn for a ticket depends on its
+-- number alone.
+INSERT INTO chain.label (tree, path, name, name_en)
+SELECT tree, path::text, name, CASE label WHEN 'cn' THEN 'China' WHEN 'ac' THEN 'AC' ELSE initcap(label) END
+FROM (SELECT 'project' AS tree, path, name FROM shop.project UNION ALL SELECT 'region', path, name FROM shop.region) AS node
+CROSS JOIN LATERAL (SELECT subpath(path, -1, 1)::text AS label) AS last;
+
 INSERT INTO chain.ticket (ticket_id, order_ref, rework_of, opened_at, done_at, project, region, channel,
                           customer, level, worker, dealer, amount, cost, tax, rush, night, details)
 WITH number AS MATERIALIZED (

@@ -64,6 +64,7 @@ SELECT settle.add_outcome('desk', 'team', $$details ->> 'fault' = 'gas'$$, '{"te
     settle.add_outcome('desk', 'team', $$details ->> 'fault' = 'none'$$, '"sales"', 1),
     settle.add_outcome('desk', 'team', $$details ->> 'fault' = 'sale'$$, '"service"', 4, valid => '[2025-11-01,2025-12-01)') \g /dev/null
 INSERT INTO desk.type_team VALUES ('repair', 'team');
+SELECT is_empty($$ SELECT object FROM settle.lint('desk') WHERE kind = 'unused' $$, 'lint knows that the decision is read');
 INSERT INTO desk.team (team, strategy) VALUES ('sales', 'least_open'), ('service', 'least_open'), ('north', 'least_open'), ('turns', 'round_robin'), ('near', 'nearest'), ('again', 'same_as_last'), ('night', 'least_open'), ('away', 'least_open'), ('empty', 'least_open');
 INSERT INTO desk.team_member (team, staff, skills, weight, capacity) VALUES ('sales', 's1', '{}', 1, NULL), ('sales', 's2', '{}', 2, NULL), ('service', 'g1', '{gas,water}', 1, 1), ('service', 'g2', '{water}', 1, NULL), ('north', 'n1', '{}', 1, 1);
 SELECT public.opened('A' || n) FROM generate_series(1, 6) AS n \g /dev/null

@@ -18,7 +18,7 @@ BEGIN
     RETURN 'none';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' | ', SQLSTATE, SQLERRM, nullif(regexp_replace(detail, ' at 20[^.]*[.][0-9+]+', ''), ''), nullif(hint, ''));
+    RETURN concat_ws(' | ', SQLSTATE, SQLERRM, nullif(regexp_replace(detail, ' at 20[0-9-]{8} [0-9:]{5}(?=[.]$)', ''), ''), nullif(hint, ''));
 END $$;
 -- whoever logs in is the session user; one connection is several people here
 CREATE FUNCTION public.as_user(who name, statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -125,7 +125,7 @@ SELECT settle.act_as('desk', 'staff:7', 'at the customer''s') \g /dev/null
 SELECT settle.move_ticket('desk', 'W', 'check') AS own \gset
 COMMIT;
 RESET SESSION AUTHORIZATION;
-SELECT is(:'other'::text, '42501 | "staff:8" cannot make move "check" of ticket "W" | It is for others. | Moves from stage "work": cancel (to cancelled), finish (to done), give_up (to cancelled).', 'another worker');
+SELECT is(:'other'::text, '42501 | "staff:8" cannot make move "check" of ticket "W" | It is for staff:{worker}, desk_team. | Moves from stage "work": cancel (to cancelled), finish (to done), give_up (to cancelled).', 'another worker');
 SELECT is(:'own'::text, 'check', 'the worker of the ticket, for whom a delegate acts');
 SELECT is((SELECT concat_ws(' ', actor, what, move, was, now, reason) FROM ticket_event WHERE ticket_id = 'W' ORDER BY event_id DESC LIMIT 1), 'staff:7 moved check work check at the customer''s', 'the journal knows him');
 -- whoever may write tickets needs no right on the book

@@ -141,6 +141,12 @@ SELECT bag_eq($$ SELECT day, sum(tickets) AS tickets, sum(revenue) AS revenue, s
         SELECT least(greatest((ticket_time AT TIME ZONE 'Asia/Shanghai')::date, period), (period + interval '1 month - 1 day')::date) AS d, s.*, source FROM folds.sheet AS s JOIN folds.source USING (source_id)) AS s GROUP BY 1 $$,
     'days are those of the tickets in book time, of corrections the nearest in their period');
 SELECT is_empty($$ SELECT FROM folds.day_total WHERE date_trunc('month', day) <> period $$, 'so that days sum to their period');
+-- the calendar of what is settled stays
+SELECT throws_ok($$ UPDATE folds.book SET time_zone = 'America/New_York' $$, '55000', 'book "folds" keeps its time zone and its kind of period: it has settled tickets', 'days would be other days');
+SELECT throws_ok($$ UPDATE folds.book SET period = 'week' $$, '55000', NULL, 'and periods other periods');
+SELECT lives_ok($$ UPDATE folds.book SET time_zone = time_zone, settle_on = 'schedule' $$, 'what says the same is no change');
+SELECT settle.create_book('fresh') \g /dev/null
+SELECT lives_ok($$ UPDATE fresh.book SET time_zone = 'America/New_York', period = 'week' $$, 'a book that has settled nothing has another calendar');
 UPDATE folds.cell_total SET revenue = revenue + 1 WHERE project = 'install' AND region = 'us' AND period = '2025-11-01' AND currency = 'CNY';
 UPDATE folds.day_total SET tickets = tickets + 1 WHERE day = '2025-11-03' AND region = 'us' AND currency = 'CNY';
 SELECT bag_eq($$ SELECT invariant, object FROM settle.check('folds') $$, $$ VALUES
