@@ -142,13 +142,43 @@ BEGIN
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
-		COMMENT ON COLUMN %1$I.book.suggestion_limit IS 'a weak key that more customers have than this suggests nothing';
+		COMMENT ON COLUMN %1$I.book.singleton IS 'keeps it one row';
+		COMMENT ON COLUMN %1$I.book.time_zone IS 'time zone of the book: its days, periods and rules are of it';
+		COMMENT ON COLUMN %1$I.book.currency IS 'currency of tickets that name none';
+		COMMENT ON COLUMN %1$I.book.period IS 'how long a period is: day, week, month, quarter or year';
+		COMMENT ON COLUMN %1$I.book.settle_on IS 'whether tickets are settled on a schedule, or at the commit of who writes them';
+		COMMENT ON COLUMN %1$I.book.rule_revision IS 'another number after every change of the rules';
+		COMMENT ON COLUMN %1$I.book.keep_inputs IS 'whether sheets keep what their rules have read; else a hash of it';
+		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
+		COMMENT ON COLUMN %1$I.book.max_correction IS 'so many settled tickets, or 1 %% of those of the open periods where that is more, are corrected before corrections are held; null: any number';
+		COMMENT ON COLUMN %1$I.book.created_at IS 'when the book was made';
+		COMMENT ON COLUMN %1$I.book.created_by IS 'who made it';
+		COMMENT ON COLUMN %1$I.book.leg_share_limit IS 'part of an order that others than its main receiver may get, a fraction';
+		COMMENT ON COLUMN %1$I.book.leg_main_receiver IS 'main receiver of an order, a code or what stands before its colon; null: whoever gets most';
+		COMMENT ON COLUMN %1$I.book.leg_return_days IS 'so many days after it was paid may a leg come back';
+		COMMENT ON COLUMN %1$I.book.audit_percent IS 'per cent of the figure of the book by which the one of others may differ';
+		COMMENT ON COLUMN %1$I.book.audit_periods IS 'after so many periods in a row that differ by more there is an alert';
+		COMMENT ON COLUMN %1$I.book.payout_platform IS 'platform that is sent what was paid; null: none';
+		COMMENT ON COLUMN %1$I.book.outbox_attempts IS 'so often is a message tried';
+		COMMENT ON COLUMN %1$I.book.outbox_backoff IS 'how long a message that failed waits, twice as long after each further attempt';
+		COMMENT ON COLUMN %1$I.book.outbox_backoff_limit IS 'how long it waits at most';
+		COMMENT ON COLUMN %1$I.book.outbox_days IS 'how long a message is kept that is done';
+		COMMENT ON COLUMN %1$I.book.tick_interval IS 'how often settle.tick is to be called';
+		COMMENT ON COLUMN %1$I.book.job_days IS 'how long <book>.job_run is kept';
+		COMMENT ON COLUMN %1$I.book.desk_revision IS 'another number after every change of the ticket types';
 		COMMENT ON COLUMN %1$I.book.follower_policy IS 'of several of the staff who have a customer as a contact when he orders, who counts: first, the one who has had him longest, or last, who added him last';
 		COMMENT ON COLUMN %1$I.book.follower_inherited IS 'whether a contact counts that was assigned to the staff by others';
+		COMMENT ON COLUMN %1$I.book.link_days IS 'so many days apart may a ticket of a platform and the order be that it is linked to by customer and product';
+		COMMENT ON COLUMN %1$I.book.link_returns IS 'whether a return of the same customer and product links a ticket to its order';
+		COMMENT ON COLUMN %1$I.book.campaign_presale IS 'whether a presale is of the campaign in which the rest was paid (final), or the deposit';
+		COMMENT ON COLUMN %1$I.book.campaign_memo IS 'whether the memo of the seller is evidence of a campaign';
+		COMMENT ON COLUMN %1$I.book.suggestion_limit IS 'a weak key that more customers have than this suggests nothing';
+		COMMENT ON COLUMN %1$I.book.staging_days IS 'how long bodies of payloads are kept';
 		COMMENT ON COLUMN %1$I.book.due_soon IS 'how long before a deadline there is an alert, a quarter of its time at most';
 		COMMENT ON COLUMN %1$I.book.stuck_after IS 'a ticket to which nothing has happened for so long is stuck';
 		COMMENT ON COLUMN %1$I.book.escalation_interval IS 'working time that each manager has before what is late goes to the next';
 		COMMENT ON COLUMN %1$I.book.hold_share IS 'share of the tickets that were late in the last hold_window whose escalation may be held by hand';
+		COMMENT ON COLUMN %1$I.book.hold_window IS 'tickets that were late in this time are those that hold_share is a share of';
 		COMMENT ON COLUMN %1$I.book.duty_manager IS 'who gets what is late of tickets whose worker has no manager, or that have none';
 		COMMENT ON COLUMN %1$I.book.alert_platform IS 'platform to which alerts of deadlines are sent; null: none';
 		COMMENT ON COLUMN %1$I.book.norm_days IS 'what was done in so many days says what is usual in a project and for a type of tickets';
@@ -156,14 +186,13 @@ BEGIN
 		COMMENT ON COLUMN %1$I.book.repeat_days IS 'a ticket of the same customer and project within so many days is another visit for the same matter';
 		COMMENT ON COLUMN %1$I.book.special_days IS 'how long a special ticket stands against its customer and project once it is over';
 		COMMENT ON COLUMN %1$I.book.show_rank IS 'whether my_progress says the place of a party among those of its kind';
-		COMMENT ON COLUMN %1$I.book.check_in_radius IS 'metres around the place of a ticket within which somebody who checks in is there, unless its type says otherwise';
-		COMMENT ON COLUMN %1$I.book.place_days IS 'so many days after a check-in the point where it was is taken away';
 		COMMENT ON COLUMN %1$I.book.alert_tickets IS 'a rate or margin of fewer tickets in a period raises no alert';
 		COMMENT ON COLUMN %1$I.book.rate_factor IS 'by how many times its spread the rate of a rule differs from its past when it is far off; null: none is';
 		COMMENT ON COLUMN %1$I.book.margin_bound IS 'a fraction: where the margin of a cell of the first levels is less there is an alert; null: nobody asks';
 		COMMENT ON COLUMN %1$I.book.quarantine_limit IS 'with so many payloads of a platform quarantined within a day there is an alert; null: nobody asks';
 		COMMENT ON COLUMN %1$I.book.job_delay IS 'with a step of settle.tick delayed by more there is an alert; null: nobody asks';
-		COMMENT ON COLUMN %1$I.book.fx_party IS 'party that has what corrections gain or lose because the rate of the day on which they are posted is not that of the ticket; null: nobody asks';
+		COMMENT ON COLUMN %1$I.book.check_in_radius IS 'metres around the place of a ticket within which somebody who checks in is there, unless its type says otherwise';
+		COMMENT ON COLUMN %1$I.book.place_days IS 'so many days after a check-in the point where it was is taken away';
 
 		CREATE TABLE %1$I.access (
 			role regrole NOT NULL,

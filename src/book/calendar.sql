@@ -24,6 +24,7 @@ BEGIN
 	RETURN result;
 END
 $function$;
+COMMENT ON FUNCTION settle._period_of(regnamespace, timestamptz) IS 'body of settle.period_of';
 REVOKE ALL ON FUNCTION settle._period_of(regnamespace, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION settle.next_period(book regnamespace, period date) RETURNS date
@@ -40,3 +41,4 @@ BEGIN
 	RETURN result;
 END
 $function$;
+COMMENT ON FUNCTION settle._next_period(regnamespace, date) IS 'body of settle.next_period';

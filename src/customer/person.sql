@@ -38,13 +38,13 @@ COMMENT ON FUNCTION settle._create_person_tables(name) IS 'makes the log of who 
 
 -- ---- whose data it is ----
 
-CREATE FUNCTION settle._vet_look(whose text, reason text) RETURNS void
+CREATE FUNCTION settle._vet_look(what text, whose text, reason text) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
 	IF whose IS NULL OR reason IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a person and a reason must be given';
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('a %s and a reason must be given', what);
 	END IF;
 	IF btrim(reason) = '' OR settle.looks_personal(reason) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -54,7 +54,7 @@ BEGIN
 	END IF;
 END
 $function$;
-COMMENT ON FUNCTION settle._vet_look(text, text) IS 'raises where nobody is named, or no reason that may be kept is given';
+COMMENT ON FUNCTION settle._vet_look(text, text, text) IS 'raises where no person, or ticket, is named to look at, or no reason that may be kept is given';
 
 CREATE FUNCTION settle._subjects_of(book regnamespace, person text, reason text) RETURNS text[]
 	LANGUAGE plpgsql STABLE
@@ -64,7 +64,7 @@ DECLARE
 	subjects text[];
 	is_known boolean;
 BEGIN
-	PERFORM settle._vet_look(person, reason);
+	PERFORM settle._vet_look('person', person, reason);
 	IF person ~ '^customer:[0-9]{1,18}$' THEN
 		-- a number that was given up leads to the one that took its place
 		EXECUTE format($sql$
@@ -195,7 +195,7 @@ AS $function$
 DECLARE
 	shown bigint;
 BEGIN
-	PERFORM settle._vet_look(ticket_id, reason);
+	PERFORM settle._vet_look('ticket', ticket_id, reason);
 	PERFORM settle._require_ticket(book, ticket_id);
 	EXECUTE format('SELECT count(*) FROM %s.check_in AS c WHERE c.ticket_id = $1 AND c.place IS NOT NULL', book) INTO shown USING ticket_id;
 	PERFORM settle._log_look(book, 'ticket:' || ticket_id, reason, jsonb_build_object('points', shown));

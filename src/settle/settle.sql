@@ -104,4 +104,5 @@ BEGIN
 	END IF;
 END
 $function$;
+COMMENT ON FUNCTION settle._excuse(regnamespace, name, text, text) IS 'body of settle.excuse';
 REVOKE ALL ON FUNCTION settle._excuse(regnamespace, name, text, text) FROM PUBLIC;

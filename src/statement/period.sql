@@ -79,6 +79,7 @@ BEGIN
 	EXECUTE format('INSERT INTO %s.roster (party, team, valid) VALUES ($1, $2, $3)', book) USING party, team, valid;
 END
 $function$;
+COMMENT ON FUNCTION settle._add_to_roster(regnamespace, text, text, daterange) IS 'body of settle.add_to_roster';
 REVOKE ALL ON FUNCTION settle._add_to_roster(regnamespace, text, text, daterange) FROM PUBLIC;
 
 CREATE FUNCTION settle.leave_roster(book regnamespace, party text, at date)
@@ -99,6 +100,7 @@ BEGIN
 	END IF;
 END
 $function$;
+COMMENT ON FUNCTION settle._leave_roster(regnamespace, text, date) IS 'body of settle.leave_roster';
 REVOKE ALL ON FUNCTION settle._leave_roster(regnamespace, text, date) FROM PUBLIC;
 
 -- ---- the rows of the source period ----
@@ -245,6 +247,7 @@ BEGIN
 	PERFORM settle._carry_into(book, period, greatest(period, closed_until));
 END
 $function$;
+COMMENT ON FUNCTION settle._refresh_period(regnamespace, date) IS 'body of settle.refresh_period';
 REVOKE ALL ON FUNCTION settle._refresh_period(regnamespace, date) FROM PUBLIC;
 
 -- ---- closing ----
@@ -371,6 +374,7 @@ BEGIN
 	USING period;
 END
 $function$;
+COMMENT ON FUNCTION settle._period_obstacles(regnamespace, date) IS 'body of settle.period_obstacles';
 
 CREATE FUNCTION settle.defer(book regnamespace, source name, key text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C STRICT;
@@ -399,6 +403,7 @@ BEGIN
 	END IF;
 END
 $function$;
+COMMENT ON FUNCTION settle._defer(regnamespace, name, text, text) IS 'body of settle.defer';
 REVOKE ALL ON FUNCTION settle._defer(regnamespace, name, text, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.close_period(book regnamespace, period date, reason text DEFAULT NULL)
@@ -450,6 +455,7 @@ BEGIN
 	PERFORM settle._end_progress();
 END
 $function$;
+COMMENT ON FUNCTION settle._close_period(regnamespace, date, text) IS 'body of settle.close_period';
 REVOKE ALL ON FUNCTION settle._close_period(regnamespace, date, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.reopen_period(book regnamespace, period date, reason text)
@@ -487,6 +493,7 @@ BEGIN
 		USING period, reason, settle.actor(book);
 END
 $function$;
+COMMENT ON FUNCTION settle._reopen_period(regnamespace, date, text) IS 'body of settle.reopen_period';
 REVOKE ALL ON FUNCTION settle._reopen_period(regnamespace, date, text) FROM PUBLIC;
 
 CREATE FUNCTION settle.preview_period(book regnamespace, period date, OUT party text, OUT component text, OUT amount numeric, OUT unit text)
@@ -542,4 +549,5 @@ BEGIN
 	RETURN QUERY SELECT u.* FROM unnest(parties, components, amounts, units) AS u(party, component, amount, unit);
 END
 $function$;
+COMMENT ON FUNCTION settle._preview_period(regnamespace, date) IS 'body of settle.preview_period';
 REVOKE ALL ON FUNCTION settle._preview_period(regnamespace, date) FROM PUBLIC;

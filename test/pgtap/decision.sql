@@ -133,7 +133,7 @@ SELECT results_eq($$ SELECT ticket_id, settle.decide('prices', 'coefficient', t)
 	$$ VALUES ('1', '1.26'::jsonb), ('2', '2.10'), ('3', '1') $$, 'a book decides for its rows, by the outcomes in force at their time');
 SELECT is(settle.decide('prices', 'coefficient', r), '2.4', 'and for a row that stands nowhere: now, where it has no time')
 FROM (SELECT 'x'::text AS ticket_id, NULL::timestamptz AS done_at, 'repair'::ltree AS project, 'cn.north'::ltree AS region, NULL::text AS level,
-		1 AS amount, 0 AS cost, 0 AS tax, NULL::text AS currency, NULL::text AS order_ref, NULL::text AS rework_of, true AS rush) r;
+		1 AS amount, 0 AS cost, 0 AS tax, NULL::text AS currency, NULL::text AS order_ref, NULL::text AS rework_of, NULL::text AS channel, true AS rush) r;
 SELECT is((SELECT settle.evaluate_decision(rules, 'coefficient', t) FROM settle.rules('prices') rules, prices.ticket t WHERE ticket_id = '1'), '1.26', 'the pure form says the same');
 SELECT is((SELECT e.detail FROM settle.explain('prices', 'ticket', '1') e WHERE kind = 'decision'), NULL, 'a decision that no rule reads is not computed');
 SELECT throws_ok($$ SELECT settle.decide('prices', 'coeficient', t) FROM prices.ticket t $$, '42704', 'decision "coeficient" does not exist', 'a misspelt decision');

@@ -275,6 +275,7 @@ SELECT is(public.as_user('place_reader', 'SELECT distance, away FROM desk.check_
 SELECT is(public.as_user('place_reader', $$ SELECT settle.reveal_check_ins('desk', 'A', 'complaint 12') $$), '42501 | permission denied for book "desk" | This needs the level personal. | Its owner, role "postgres", gives it with settle.grant_access.', 'nobody is shown one');
 SET SESSION AUTHORIZATION place_officer;
 SELECT is((SELECT concat_ws(' ', actor, worker, round(lon::numeric, 3), lat, accuracy) FROM settle.reveal_check_ins('desk', 'A', 'complaint 12')), 'postgres 7 121.505 31.2 0', 'who may see personal data is');
+SELECT throws_ok($$ SELECT settle.reveal_check_ins('desk', 'A', NULL) $$, '22004', 'a ticket and a reason must be given', 'no reason');
 SELECT is(public.failure($$ SELECT settle.reveal_check_ins('desk', 'A', 'call 13800138000') $$), '22023 | a phone or an identity card stands in the reason | The reason is kept for ever. | Say why, and refer to a letter or a call by its number.', 'a reason that may be kept');
 RESET SESSION AUTHORIZATION;
 SELECT is((SELECT concat_ws(' ', action, person, actor, reason, figures) FROM person_log), 'reveal ticket:A place_officer complaint 12 {"points": 1}', 'and that is written down');

@@ -14,6 +14,7 @@ WHERE c.relnamespace = 'reporting'::regnamespace AND has_table_privilege('report
 SELECT cmp_ok((SELECT count(DISTINCT relname) FROM seen WHERE relkind = 'v'), '>', 40::bigint, 'readers see views');
 SELECT is_empty($$ SELECT DISTINCT relname FROM seen WHERE obj_description(oid, 'pg_class') IS NULL $$, 'what they see has comments');
 SELECT is_empty($$ SELECT relname, attname FROM seen WHERE coalesce(btrim(col_description(oid, attnum)), '') = '' $$, 'and so has every column of it');
+SELECT is_empty($$ SELECT attname FROM pg_attribute WHERE attrelid = 'reporting.book'::regclass AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL $$, 'settings, which an admin reads, have comments, too');
 
 \ir ../bi/exceptions.sql
 CREATE TEMP VIEW odd AS

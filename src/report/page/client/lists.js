@@ -78,7 +78,7 @@ function progressSection() {
 
 const alertColumns = ['kind', 'object', 'message', 'level', 'first', 'acknowledgedAt', 'acknowledgedBy', 'open'];
 const alertRows = data.alerts.map(row => Object.fromEntries(row.map((value, place) => [alertColumns[place], value])));
-const signs = { warning: '\u25b2', error: '\u25a0', critical: '\u25a0' };
+const signs = { warning: '\u25b2', critical: '\u25a0' };
 
 function alertSection() {
 	if (!alertRows.length)
