@@ -81,13 +81,14 @@ SELECT settle.move_ticket('clinic', 'S1', 'discharge');
 SELECT ticket_id, stage, details ->> 'about' AS about, opened_at - (SELECT s.done_at FROM clinic.ticket AS s WHERE s.ticket_id = 'S1') AS after FROM clinic.ticket WHERE follows = 'S1' ORDER BY opened_at;
 UPDATE clinic.ticket SET worker = 'nurse' WHERE follows = 'S1';
 
--- 5. Nobody calls. After a day and four hours the matron knows, five hours later
+-- 5. Nobody calls. After a day and four hours the matron knows, four hours later
 --    the head physician, and each is told once.
 SET SESSION AUTHORIZATION clinic_clerk;
 SELECT settle.watch('clinic') AS at_once;
 RESET SESSION AUTHORIZATION;
 SELECT settle._watch_at('clinic', now() + interval '1 day 4 hours 1 minute') - 'stuck' AS late;
 SELECT settle._watch_at('clinic', now() + interval '1 day 4 hours 2 minutes') - 'stuck' AS a_minute_later;
+SELECT settle._watch_at('clinic', now() + interval '1 day 8 hours 2 minutes') - 'stuck' AS four_hours_later;
 SELECT ticket_id, state, escalated_to, escalations FROM clinic.ticket_deadline ORDER BY ticket_id;
 SELECT kind, object FROM clinic.alert WHERE ended_at IS NULL AND kind <> 'stuck' ORDER BY kind, object;
 SET SESSION AUTHORIZATION clinic_desk;

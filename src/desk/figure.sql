@@ -54,6 +54,8 @@ BEGIN
 			FROM %1$I.ticket AS t
 			CROSS JOIN %1$I.book AS b
 			CROSS JOIN LATERAL (SELECT coalesce(t.currency, b.currency) AS currency) AS m
+			-- of another ticket, which had its name and is gone, is nothing counted
+			CROSS JOIN LATERAL (SELECT coalesce(max(q.event_id), 0) AS event_id, coalesce(max(q.at), '-infinity') AS at FROM %1$I.ticket_event AS q WHERE q.ticket_id = t.ticket_id AND q.what = 'deleted') AS gone
 			LEFT JOIN %1$I.stage AS s ON s.type = t.type AND s.version = t.type_version AND s.stage = t.stage
 			LEFT JOIN %1$I.project_norm AS p ON p.project OPERATOR(%2$I.=) t.project AND p.currency = m.currency
 			LEFT JOIN %1$I.type_norm AS y ON y.type = t.type
@@ -62,11 +64,11 @@ BEGIN
 					count(*) FILTER (WHERE x.what = 'moved' AND (f.ready OR f.ends IS NOT NULL) AND NOT (n.ready OR n.ends IS NOT NULL)) AS reopened,
 					min(x.at) FILTER (WHERE x.what = 'moved') AS first_move, max(x.at) FILTER (WHERE x.what = 'moved') AS last_move,
 					(SELECT jsonb_object_agg(o.move, o.times) FROM (
-						SELECT z.move, count(*) AS times FROM %1$I.ticket_event AS z WHERE z.ticket_id = t.ticket_id AND z.what = 'moved' GROUP BY z.move) AS o) AS made
+						SELECT z.move, count(*) AS times FROM %1$I.ticket_event AS z WHERE z.ticket_id = t.ticket_id AND z.event_id > gone.event_id AND z.what = 'moved' GROUP BY z.move) AS o) AS made
 				FROM %1$I.ticket_event AS x
 				LEFT JOIN %1$I.stage AS f ON f.type = t.type AND f.version = t.type_version AND f.stage = x.was AND x.what = 'moved'
 				LEFT JOIN %1$I.stage AS n ON n.type = t.type AND n.version = t.type_version AND n.stage = x.now AND x.what = 'moved'
-				WHERE x.ticket_id = t.ticket_id
+				WHERE x.ticket_id = t.ticket_id AND x.event_id > gone.event_id
 			) AS e
 			LEFT JOIN LATERAL (
 				SELECT sum(o.times) FILTER (WHERE o.is_time) AS rescheduled, jsonb_object_agg(o.field, o.times) AS changed
@@ -74,13 +76,13 @@ BEGIN
 					SELECT d.key AS field, count(*) AS times,
 						EXISTS (SELECT FROM %1$I.form_field AS f WHERE f.type = t.type AND f.version = t.type_version AND f.field = d.key AND f.kind IN ('date', 'timestamp')) AS is_time
 					FROM %1$I.ticket_event AS x CROSS JOIN LATERAL jsonb_each(x.changes) AS d
-					WHERE x.ticket_id = t.ticket_id AND x.what IN ('form', 'moved') AND x.changes IS NOT NULL
+					WHERE x.ticket_id = t.ticket_id AND x.event_id > gone.event_id AND x.what IN ('form', 'moved') AND x.changes IS NOT NULL
 						AND jsonb_typeof(d.value -> 0) <> 'null' AND jsonb_typeof(d.value -> 1) <> 'null'
 					GROUP BY d.key) AS o
 			) AS c ON true
 			LEFT JOIN LATERAL (
 				SELECT count(DISTINCT (x.at AT TIME ZONE b.time_zone)::date) AS visits
-				FROM %1$I.check_in AS x WHERE x.ticket_id = t.ticket_id AND NOT x.by_hand AND NOT x.away
+				FROM %1$I.check_in AS x WHERE x.ticket_id = t.ticket_id AND x.noted_at > gone.at AND NOT x.by_hand AND NOT x.away
 			) AS i ON true
 			LEFT JOIN LATERAL (
 				SELECT count(*) AS visits_before
@@ -90,7 +92,7 @@ BEGIN
 					AND x.project OPERATOR(%2$I.=) t.project AND x.part_of IS NULL AND x.merged_into IS NULL AND g.ends IS DISTINCT FROM 'cancelled'
 					AND x.ticket_id IS DISTINCT FROM t.part_of AND x.ticket_id IS DISTINCT FROM t.follows
 			) AS v ON true
-			CROSS JOIN LATERAL (SELECT sum(l.lasted) AS handling FROM %1$I.ticket_timeline AS l WHERE l.ticket_id = t.ticket_id AND l.of_ticket = t.ticket_id AND l.work) AS w
+			CROSS JOIN LATERAL (SELECT sum(l.lasted) AS handling FROM %1$I.ticket_timeline AS l WHERE l.ticket_id = t.ticket_id AND l.of_ticket = t.ticket_id AND l.event_id > gone.event_id AND l.work) AS w
 			WHERE t.type IS NOT NULL AND t.merged_into IS NULL;
 		COMMENT ON VIEW %1$I.ticket_figure IS 'one row a ticket that has a type and is not merged into another one: what its journal comes to, and how that compares with what is usual; conditions of <book>.special_rule read it';
 	$tables$, book, settle._ltree_schema());

@@ -7,6 +7,7 @@
  * that a row means, and writes where it leads.
  */
 #include "desk/desk.h"
+#include "settle/run.h"
 
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -19,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 
 Datum
 settle_need_column(const DeskWriting *w, AttrNumber column)
@@ -91,6 +93,43 @@ is_open(const DeskWriting *w, const DeskMove *move)
 }
 
 /*
+ * The same for a list, in which a move is not to be had whose guard fails: what
+ * else may be done is told all the same.  Who makes that move gets its error.
+ */
+static bool
+is_open_in_list(const DeskWriting *w, const DeskMove *move)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool open = false;
+
+	if (move->guard.constant)
+		return is_open(w, move);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		open = is_open(w, move);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (!settle_is_error_of_ticket(error->sqlerrcode))
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	return open;
+}
+
+/*
  * Lists the moves that are to be had from a stage, each once.
  */
 static List *
@@ -126,7 +165,7 @@ open_moves(const DeskWriting *w, const DeskStage *from)
 	{
 		const DeskMove *move = lfirst(lc);
 
-		if (is_open(w, move))
+		if (is_open_in_list(w, move))
 			found = lappend(found, (void *) move);
 	}
 	return found;

@@ -54,6 +54,20 @@ SELECT results_eq($$ SELECT moves, reopened, settle.part(made, 'finish'), settle
 UPDATE ticket SET done_at = opened_at + interval '4 hours';
 SELECT is((SELECT duration FROM ticket_figure), interval '4 hours', 'until it was done');
 
+-- a name that is given again
+INSERT INTO ticket (ticket_id, type, project, region, amount, opened_at, details) VALUES ('G', 'repair', 'repair.ac', 'cn', 100, now() - interval '10 hours', '{"visit_at": "2025-11-11 10:00", "fault": "noise"}');
+INSERT INTO service_area (area, circle, system) VALUES ('east', '<(121.5,31.2),1000>', 'WGS-84');
+UPDATE ticket SET details = details || '{"visit_at": "2025-11-12 10:00"}', stage = 'work' WHERE ticket_id = 'G';
+SELECT settle.check_in('shop', 'G', '{"lon": 121.5, "lat": 31.2, "system": "WGS-84"}') \g /dev/null
+UPDATE ticket SET stage = 'done' WHERE ticket_id = 'G'; UPDATE ticket SET stage = 'work' WHERE ticket_id = 'G';
+SELECT results_eq($$ SELECT moves, reopened, rescheduled, visits, response IS NOT NULL, handling IS NOT NULL FROM ticket_figure WHERE ticket_id = 'G' $$, $$ VALUES (3::bigint, 1::bigint, 1::numeric, 1::bigint, true, true) $$, 'what it comes to');
+DELETE FROM ticket WHERE ticket_id = 'G';
+INSERT INTO ticket (ticket_id, type, project, region, amount) VALUES ('G', 'repair', 'repair.ac', 'cn', 100);
+SELECT results_eq($$ SELECT moves, reopened, rescheduled, visits, made, changed, response, handling FROM ticket_figure WHERE ticket_id = 'G' $$,
+    $$ VALUES (0::bigint, 0::bigint, 0::numeric, 0::bigint, '{}'::jsonb, '{}'::jsonb, NULL::interval, NULL::interval) $$, 'the next one of that name begins anew');
+DELETE FROM ticket WHERE ticket_id = 'G';
+DELETE FROM service_area;
+
 -- visits
 INSERT INTO ticket (ticket_id, type, project, region, amount, customer, opened_at, follows) VALUES
     ('V0', 'repair', 'repair.ac', 'cn', 1, 'customer:2', now() - interval '45 days', NULL), ('V1', 'repair', 'repair.ac', 'cn', 1, 'customer:2', now() - interval '29 days', NULL), ('V2', 'repair', 'repair.ac', 'cn', 1, 'customer:2', now() - interval '20 days', NULL),

@@ -232,6 +232,15 @@ SELECT is(public.failure(statement), '55000 | table "ticket_event" of a book is 
 FROM unnest('{"DELETE FROM ticket_event", "UPDATE ticket_event SET actor = ''x''", "TRUNCATE ticket_event"}'::text[]) AS statement;
 DELETE FROM ticket WHERE ticket_id = 'P';
 SELECT is((SELECT array_agg(what ORDER BY event_id) FROM ticket_event WHERE ticket_id = 'P'), '{opened,deleted}', 'a ticket that is deleted has been there');
+-- a guard that fails takes no other move away
+SELECT settle.add_type('desk', '{"type": "share", "project": "x", "stages": [{"stage": "new", "initial": true}, {"stage": "dear"}, {"stage": "cheap"}], "moves": [{"move": "dear", "from_stage": "new", "to_stage": "dear", "guard": "cost / amount > 0.5"}, {"move": "cheap", "from_stage": "new", "to_stage": "cheap"}]}'),
+    settle.enable_type('desk', 'share') \g /dev/null
+SELECT settle.open_ticket('desk', 'share', region => 'cn', ticket_id => 'SH') \g /dev/null
+SELECT results_eq($$ SELECT move FROM settle.legal_moves('desk', 'SH') $$, $$ VALUES ('cheap') $$, 'it is listed without it');
+SELECT is(public.failure($$SELECT settle.move_ticket('desk', 'SH', 'begin')$$), '42704 | ticket type "share" has no move "begin" | Moves from stage "new": cheap (to cheap).', 'and hinted at without it');
+SELECT is(public.failure($$SELECT settle.move_ticket('desk', 'SH', 'dear')$$), '22012 | division by zero', 'who makes it is told why not');
+UPDATE ticket SET amount = 2, cost = 2 WHERE ticket_id = 'SH';
+SELECT is(settle.move_ticket('desk', 'SH', 'dear'), 'dear', 'where it does not fail it is one as others');
 -- a name is what the journal knows a ticket by; money and times are such that they can be added
 SELECT is(public.failure(statement), refused, statement) FROM (VALUES
     ($$UPDATE ticket SET ticket_id = 'Z' WHERE ticket_id = 'A'$$, '55000 | ticket "A" keeps its name | Its journal, and its money where it was split or merged, are under that name.'),

@@ -151,6 +151,15 @@ UPDATE folds.cell_total SET revenue = revenue + 1 WHERE project = 'install' AND 
 UPDATE folds.day_total SET tickets = tickets + 1 WHERE day = '2025-11-03' AND region = 'us' AND currency = 'CNY';
 SELECT bag_eq($$ SELECT invariant, object FROM settle.check('folds') $$, $$ VALUES
     ('totals by nodes equal the sheets that are folded', 'install us 2025-11-01'), ('totals by day equal the sheets that are folded', '2025-11-03 us app') $$, 'settle.check finds a total that is not the sum of its sheets');
+-- as docs/report.md mends it, in the middle of a fold
+BEGIN;
+TRUNCATE folds.unfolded, folds.cell_total, folds.day_total, folds.party_total, folds.rule_total;
+INSERT INTO folds.unfolded (run_id, first_sheet, last_sheet) SELECT s.run_id, min(s.sheet_id), max(s.sheet_id) FROM folds.sheet AS s GROUP BY s.run_id;
+COMMIT;
+SELECT bag_eq('by_view', 'by_sheets', 'totals are made anew of the sheets');
+SELECT settle._fold('folds', 100) \g /dev/null
+SELECT bag_eq('by_view', 'by_sheets', 'and folded again');
+SELECT is_empty($$ SELECT * FROM settle.check('folds') $$, 'with nothing to find');
 
 ----------------------------------------------------------------------------------------------------
 -- Names
