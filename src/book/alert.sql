@@ -96,23 +96,26 @@ $function$;
 COMMENT ON FUNCTION settle._end_alerts(regnamespace, text, text[], text, text) IS
 	'ends the open alerts of a kind of these objects; ended_by is null where they end by themselves; returns how many';
 
-CREATE FUNCTION settle._keep_alerts(book regnamespace, kinds text[], alerts jsonb, reason text) RETURNS TABLE (alert_id bigint, kind text, object text)
+CREATE FUNCTION settle._keep_alerts(book regnamespace, kinds text[], alerts jsonb, reason text, OUT raised text[], OUT ended bigint)
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
 	EXECUTE format($sql$
-		SELECT settle._end_alerts($1, a.kind, array_agg(a.object), $4)
-		FROM %1$s.alert AS a
-		WHERE a.ended_at IS NULL AND a.kind = ANY ($2)
-			AND NOT EXISTS (SELECT FROM jsonb_to_recordset($3) AS s (kind text, object text) WHERE s.kind = a.kind AND s.object = a.object)
-		GROUP BY a.kind
-	$sql$, book) USING book, kinds, alerts, reason;
-	RETURN QUERY SELECT r.alert_id, r.kind, r.object FROM settle._raise_alerts(book, alerts) AS r;
+		SELECT coalesce(sum(settle._end_alerts($1, o.kind, o.objects, $4)), 0)
+		FROM (
+			SELECT a.kind, array_agg(a.object) AS objects
+			FROM %1$s.alert AS a
+			WHERE a.ended_at IS NULL AND a.kind = ANY ($2)
+				AND NOT EXISTS (SELECT FROM jsonb_to_recordset($3) AS s (kind text, object text) WHERE s.kind = a.kind AND s.object = a.object)
+			GROUP BY a.kind
+		) AS o
+	$sql$, book) INTO ended USING book, kinds, alerts, reason;
+	raised := ARRAY(SELECT r.object FROM settle._raise_alerts(book, alerts) AS r);
 END
 $function$;
 COMMENT ON FUNCTION settle._keep_alerts(regnamespace, text[], jsonb, text) IS
-	'makes these alerts all that are open of some kinds: raises them, and ends the others for a reason; returns those that were not open';
+	'makes these alerts all that are open of some kinds: raises them, and ends the others for a reason; returns the objects of those that were not open, and how many have ended';
 
 CREATE FUNCTION settle.acknowledge_alert(book regnamespace, kind text, object text, reason text)
 	RETURNS void AS 'MODULE_PATHNAME', 'settle_as_clerk' LANGUAGE C;

@@ -252,6 +252,7 @@ settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues 
 		SettleIndexUpdate which;
 		bool		should_free;
 
+		CHECK_FOR_INTERRUPTS();
 		values(i, &place, new_values, new_nulls, arg);
 		if (table_tuple_fetch_row_version(target.relation, &place, GetActiveSnapshot(), old_row))
 		{

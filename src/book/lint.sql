@@ -22,6 +22,12 @@ BEGIN
 				SELECT 'warning', 'personal code', 'ticket', format('the customer of ticket "%%s" looks like a phone or an identity card', t.ticket_id),
 					'Name customers by codes that say nothing of them: what rules read of a ticket is sealed.'
 				FROM (SELECT k.ticket_id FROM %1$s.ticket AS k WHERE settle.looks_personal(k.customer) LIMIT 1) AS t
+				UNION ALL
+				SELECT 'warning', 'team', format('type %%s', y.type), format('No ticket type "%%s" is enabled.', y.type), 'Enable it, or correct the row of type_team.'
+				FROM %1$s.type_team AS y WHERE NOT EXISTS (SELECT FROM %1$s.ticket_type AS k WHERE k.type = y.type AND k.enabled_at IS NOT NULL)
+				UNION ALL
+				SELECT 'warning', 'team', format('type %%s', y.type), format('Decision "%%s", which is to choose its team, does not exist.', y.decision), 'Add it, or correct the row of type_team.'
+				FROM %1$s.type_team AS y WHERE NOT EXISTS (SELECT FROM %1$s.decision AS d WHERE d.decision = y.decision)
 			) AS l
 		ORDER BY array_position('{error,warning,note}', l.severity), l.kind, l.object, l.detail
 	$query$, book)

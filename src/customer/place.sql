@@ -341,7 +341,7 @@ BEGIN
 			'customer', f.customers[1], 'other', f.customers[2], 'subjects', f.subjects))
 		FROM %1$s.customer_conflict AS f
 	$sql$, book) INTO conflicts;
-	raised := ARRAY(SELECT k.object FROM settle._keep_alerts(book, '{customer conflict}', conflicts, coalesce(settle.reason(book), 'is no conflict any more')) AS k);
+	raised := (settle._keep_alerts(book, '{customer conflict}', conflicts, coalesce(settle.reason(book), 'is no conflict any more'))).raised;
 	EXECUTE format($sql$
 		INSERT INTO %1$s.customer_event (kind, customer, other, subjects, evidence, actor, reason)
 		SELECT 'conflict', c.customer, c.other, c.subjects, c.message, settle.actor($1), settle.reason($1)

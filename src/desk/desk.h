@@ -298,6 +298,9 @@ extern const DeskMove *settle_move_to(const DeskWriting *w, const DeskStage *fro
 /* Raises that a move cannot be made, with those that can. */
 extern void settle_refuse_move(const DeskWriting *w, const DeskStage *from, int sqlstate, const char *message, const char *detail);
 
+/* Whether a column is as it was; in a row that comes new, whether it is null. */
+extern bool settle_column_stays(const DeskWriting *w, AttrNumber column);
+
 /* A column of the row; raises 23502 where it is null. */
 extern Datum settle_need_column(const DeskWriting *w, AttrNumber column);
 

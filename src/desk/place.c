@@ -12,24 +12,6 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
-
-/*
- * Tells whether a column is as it was; in a new row, whether it is null.
- */
-static bool
-stays(const DeskWriting *w, AttrNumber column)
-{
-	bool		isnull[2];
-	Datum		values[2];
-	Form_pg_attribute a = TupleDescAttr(w->desc, column - 1);
-
-	if (w->before == NULL || heap_attisnull(w->before, column, w->desc))
-		return heap_attisnull(w->row, column, w->desc);
-	values[0] = heap_getattr(w->before, column, w->desc, &isnull[0]);
-	values[1] = heap_getattr(w->row, column, w->desc, &isnull[1]);
-	return !isnull[1] && datum_image_eq(values[0], values[1], a->attbyval, a->attlen);
-}
 
 void
 settle_keep_place(const DeskWriting *w)
@@ -47,7 +29,7 @@ settle_keep_place(const DeskWriting *w)
 	uint64		found;
 
 	/* what a ticket had before it came to the desk was said by no check-in */
-	if (stays(w, c->away) && stays(w, c->areas) && stays(w, c->area_parties) &&
+	if (settle_column_stays(w, c->away) && settle_column_stays(w, c->areas) && settle_column_stays(w, c->area_parties) &&
 		((heap_attisnull(w->row, c->away, w->desc) && heap_attisnull(w->row, c->areas, w->desc) && heap_attisnull(w->row, c->area_parties, w->desc)) ||
 		 settle_ticket_has_type(w->before, w->desc)))
 		return;

@@ -25,16 +25,16 @@
 
 /* ---- stages ---- */
 
-/*
- * Tells whether two versions of a row have the same in a column.
- */
-static bool
-column_stays(const DeskWriting *w, AttrNumber column)
+bool
+settle_column_stays(const DeskWriting *w, AttrNumber column)
 {
-	bool		isnull[2];
-	Datum		values[2] = {heap_getattr(w->before, column, w->desc, &isnull[0]), heap_getattr(w->row, column, w->desc, &isnull[1])};
+	bool		isnull[2] = {true};
+	Datum		values[2] = {0};
 	Form_pg_attribute a = TupleDescAttr(w->desc, column - 1);
 
+	if (w->before != NULL)
+		values[0] = heap_getattr(w->before, column, w->desc, &isnull[0]);
+	values[1] = heap_getattr(w->row, column, w->desc, &isnull[1]);
 	return isnull[0] == isnull[1] && (isnull[0] || datum_image_eq(values[0], values[1], a->attbyval, a->attlen));
 }
 
@@ -110,7 +110,7 @@ decide_done(const DeskWriting *w, const DeskStage *stage, bool stays, Datum *don
 		*done_at = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 		*isnull = false;
 	}
-	else if (!stage->ready && !*isnull && w->before != NULL && !stays && column_stays(w, w->columns->done_at))
+	else if (!stage->ready && !*isnull && w->before != NULL && !stays && settle_column_stays(w, w->columns->done_at))
 		*isnull = true;
 	if (!stage->ready && !*isnull)
 		ereport(ERROR,
@@ -127,7 +127,7 @@ decide_done(const DeskWriting *w, const DeskStage *stage, bool stays, Datum *don
 static void
 keep_name(const DeskWriting *w)
 {
-	if (column_stays(w, w->columns->ticket_id) || !settle_ticket_has_type(w->before, w->desc))
+	if (settle_column_stays(w, w->columns->ticket_id) || !settle_ticket_has_type(w->before, w->desc))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -188,8 +188,8 @@ keep_merged(const DeskWriting *w)
 
 	if (heap_attisnull(w->before, c->merged_into, w->desc) || heap_attisnull(w->row, c->merged_into, w->desc))
 		return;
-	if (column_stays(w, c->stage) && column_stays(w, c->move) && column_stays(w, c->type_version) && column_stays(w, c->done_at) &&
-		column_stays(w, c->amount) && column_stays(w, c->cost) && column_stays(w, c->tax) && column_stays(w, c->currency) && column_stays(w, c->merged_into))
+	if (settle_column_stays(w, c->stage) && settle_column_stays(w, c->move) && settle_column_stays(w, c->type_version) && settle_column_stays(w, c->done_at) &&
+		settle_column_stays(w, c->amount) && settle_column_stays(w, c->cost) && settle_column_stays(w, c->tax) && settle_column_stays(w, c->currency) && settle_column_stays(w, c->merged_into))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -225,7 +225,7 @@ check_family(const DeskWriting *w)
 	SettleIdentity identity;
 
 	for (int i = 0; i < lengthof(family); i++)
-		writes = writes || (comes ? !heap_attisnull(w->row, family[i].column, w->desc) : !column_stays(w, family[i].column));
+		writes = writes || (comes ? !heap_attisnull(w->row, family[i].column, w->desc) : !settle_column_stays(w, family[i].column));
 	if (!writes)
 		return;
 	ticket = CStringGetTextDatum(w->ticket);
@@ -313,8 +313,8 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 	}
 	check_family(&w);
 	settle_keep_place(&w);
-	if (w.before != NULL && column_stays(&w, w.columns->type) && column_stays(&w, w.columns->type_version) && column_stays(&w, w.columns->stage) &&
-		column_stays(&w, w.columns->move) && column_stays(&w, w.columns->details) && column_stays(&w, w.columns->region) && column_stays(&w, w.columns->done_at))
+	if (w.before != NULL && settle_column_stays(&w, w.columns->type) && settle_column_stays(&w, w.columns->type_version) && settle_column_stays(&w, w.columns->stage) &&
+		settle_column_stays(&w, w.columns->move) && settle_column_stays(&w, w.columns->details) && settle_column_stays(&w, w.columns->region) && settle_column_stays(&w, w.columns->done_at))
 		return PointerGetDatum(w.row);
 
 	type = settle_ticket_text(w.row, w.desc, w.columns->type);
@@ -331,7 +331,7 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 	if (isnull && !opened)
 		(void) settle_need_column(&w, w.columns->type_version);
 	w.type = settle_desk_type(w.desk, type, isnull ? 0 : DatumGetInt32(version));
-	other_version = !opened && !column_stays(&w, w.columns->type_version);
+	other_version = !opened && !settle_column_stays(&w, w.columns->type_version);
 	w.region = SPI_getvalue(w.row, w.desc, w.columns->region);
 	if (w.region == NULL)
 		(void) settle_need_column(&w, w.columns->region);
@@ -346,7 +346,7 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 	{
 		w.desk, w.type, w.ticket, w.region, opened ? NULL : DatumGetJsonbP(heap_getattr(w.before, w.columns->details, w.desc, &isnull))
 	};
-	fill = opened || other_version || !column_stays(&w, w.columns->details) || !column_stays(&w, w.columns->region);
+	fill = opened || other_version || !settle_column_stays(&w, w.columns->details) || !settle_column_stays(&w, w.columns->region);
 	settle_desk_load(w.type, w.row, w.desc);
 	if (!opened)
 	{
@@ -379,7 +379,7 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 		if (from == NULL)
 			elog(ERROR, "ticket \"%s\" is in stage \"%s\", which its type does not have", w.ticket, was);
 		stage = from;
-		if (wanted == NULL || (strcmp(wanted, was) == 0 && !column_stays(&w, w.columns->move)))
+		if (wanted == NULL || (strcmp(wanted, was) == 0 && !settle_column_stays(&w, w.columns->move)))
 		{
 			if (asked == NULL)
 				(void) settle_need_column(&w, w.columns->stage);
@@ -387,7 +387,7 @@ settle_vet_ticket(PG_FUNCTION_ARGS)
 		}
 		else if (strcmp(wanted, was) != 0)
 		{
-			move = column_stays(&w, w.columns->move) ? settle_move_to(&w, from, wanted) : settle_move_named(&w, from, asked);
+			move = settle_column_stays(&w, w.columns->move) ? settle_move_to(&w, from, wanted) : settle_move_named(&w, from, asked);
 			if (strcmp(move->to->name, wanted) != 0)
 				settle_refuse_move(&w, from, ERRCODE_CHECK_VIOLATION,
 								   psprintf("move \"%s\" of ticket \"%s\" leads to stage \"%s\", not to \"%s\"", move->name, w.ticket, move->to->name, wanted), NULL);

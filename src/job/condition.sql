@@ -92,19 +92,13 @@ CREATE FUNCTION settle._tick_alerts(book regnamespace) RETURNS jsonb
 	SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-	kinds text[] := '{rule,margin,quarantine growing,job delay}'::text[];
 	conditions jsonb := settle._alert_conditions(book);
 	solved bigint := settle._end_solved_alerts(book);
-	over bigint;
-	raised bigint;
+	kept record;
 BEGIN
-	EXECUTE format($sql$
-		SELECT count(*) FROM %s.alert AS a
-		WHERE a.ended_at IS NULL AND a.kind = ANY ($1)
-			AND NOT EXISTS (SELECT FROM jsonb_to_recordset($2) AS c (kind text, object text) WHERE c.kind = a.kind AND c.object = a.object)
-	$sql$, book) INTO over USING kinds, conditions;
-	raised := (SELECT count(*) FROM settle._keep_alerts(book, kinds, conditions, 'holds no more'));
-	RETURN CASE WHEN raised + over + solved > 0 THEN jsonb_build_object('raised', raised, 'ended', over + solved) END;
+	kept := settle._keep_alerts(book, '{rule,margin,quarantine growing,job delay}'::text[], conditions, 'holds no more');
+	RETURN CASE WHEN cardinality(kept.raised) + kept.ended + solved > 0
+		THEN jsonb_build_object('raised', cardinality(kept.raised), 'ended', kept.ended + solved) END;
 END
 $function$;
 COMMENT ON FUNCTION settle._tick_alerts(regnamespace) IS 'step of settle.tick: has an alert open for each rule, margin, quarantine or step that is off, and for no other, and ends those whose cause is gone';

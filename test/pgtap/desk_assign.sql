@@ -65,6 +65,10 @@ SELECT settle.add_outcome('desk', 'team', $$details ->> 'fault' = 'gas'$$, '{"te
     settle.add_outcome('desk', 'team', $$details ->> 'fault' = 'sale'$$, '"service"', 4, valid => '[2025-11-01,2025-12-01)') \g /dev/null
 INSERT INTO desk.type_team VALUES ('repair', 'team');
 SELECT is_empty($$ SELECT object FROM settle.lint('desk') WHERE kind = 'unused' $$, 'lint knows that the decision is read');
+INSERT INTO desk.type_team VALUES ('repiar', 'teem') \g /dev/null
+SELECT results_eq($$ SELECT severity, object, detail FROM settle.lint('desk') WHERE kind = 'team' $$,
+    $$ VALUES ('warning', 'type repiar', 'Decision "teem", which is to choose its team, does not exist.'), ('warning', 'type repiar', 'No ticket type "repiar" is enabled.') $$, 'and tells of a row for nothing');
+DELETE FROM desk.type_team WHERE type = 'repiar';
 INSERT INTO desk.team (team, strategy) VALUES ('sales', 'least_open'), ('service', 'least_open'), ('north', 'least_open'), ('turns', 'round_robin'), ('near', 'nearest'), ('again', 'same_as_last'), ('night', 'least_open'), ('away', 'least_open'), ('empty', 'least_open');
 INSERT INTO desk.team_member (team, staff, skills, weight, capacity) VALUES ('sales', 's1', '{}', 1, NULL), ('sales', 's2', '{}', 2, NULL), ('service', 'g1', '{gas,water}', 1, 1), ('service', 'g2', '{water}', 1, NULL), ('north', 'n1', '{}', 1, 1);
 SELECT public.opened('A' || n) FROM generate_series(1, 6) AS n \g /dev/null
@@ -147,7 +151,7 @@ FROM (VALUES ($$ INSERT INTO desk.team VALUES ('x', 'best') $$, '23514 | new row
     ($$ UPDATE desk.team_member SET place = point(31.2, 121.4) WHERE staff = 'p1' $$, '23514 | new row for relation "team_member" violates check constraint "place_is_one_of_the_earth"'),
     ($$ DELETE FROM desk.team_member WHERE staff = 't2' $$, '23503 | update or delete on table "team_member" violates foreign key constraint "assignment_team_staff_fkey" on table "assignment"'),
     ($$ DELETE FROM desk.assignment $$, '55000 | table "assignment" of a book is append-only | Change the ticket or the rules: a run posts the difference as a further revision.')) AS v (statement, refused);
-SELECT results_eq($$ SELECT table_name, count(*) FROM desk.change WHERE table_name IN ('team', 'team_member', 'shift', 'absence', 'type_team') GROUP BY 1 ORDER BY 1 $$, $$ VALUES ('absence', 5::bigint), ('shift', 2), ('team', 9), ('team_member', 17), ('type_team', 1) $$, 'what people decide stands in the journal');
+SELECT results_eq($$ SELECT table_name, count(*) FROM desk.change WHERE table_name IN ('team', 'team_member', 'shift', 'absence', 'type_team') GROUP BY 1 ORDER BY 1 $$, $$ VALUES ('absence', 5::bigint), ('shift', 2), ('team', 9), ('team_member', 17), ('type_team', 3) $$, 'what people decide stands in the journal');
 
 ----------------------------------------------------------------------------------------------------
 -- All of them, step by step; money
