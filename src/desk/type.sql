@@ -191,6 +191,12 @@ DECLARE
 	part record;
 	unknown text;
 	columns text;
+	said text;
+	failing text;
+	schema_name text;
+	relation text;
+	broken text;
+	law text;
 BEGIN
 	IF definition IS NULL OR jsonb_typeof(definition) <> 'object' OR of_type IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
@@ -239,6 +245,15 @@ BEGIN
 		$sql$, book, part.relation) USING part.defaults, jsonb_build_object('type', of_type, 'version', number), definition -> part.part;
 	END LOOP;
 	RETURN number;
+EXCEPTION WHEN check_violation THEN
+	GET STACKED DIAGNOSTICS said = MESSAGE_TEXT, failing = PG_EXCEPTION_DETAIL, schema_name = SCHEMA_NAME, relation = TABLE_NAME, broken = CONSTRAINT_NAME;
+	SELECT pg_get_expr(c.conbin, c.conrelid) INTO law FROM pg_constraint AS c
+	WHERE c.contype = 'c' AND c.conname = broken AND c.conrelid = to_regclass(format('%I.%I', schema_name, relation));
+	IF law IS NULL THEN
+		RAISE;
+	END IF;
+	RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = said, DETAIL = failing, HINT = format('It wants %s.', law),
+		SCHEMA = schema_name, TABLE = relation, CONSTRAINT = broken;
 END
 $function$;
 COMMENT ON FUNCTION settle._add_type(regnamespace, jsonb, text) IS 'body of settle.add_type';

@@ -145,8 +145,8 @@ SELECT is(public.failure(format('SELECT settle.add_type(''desk'', %L)', document
     ('{"type": "a", "fields": {}}', '22023 | "fields" of ticket type "a" is no list of objects'),
     ('{"type": "a", "version": 3}', '42704 | ticket type "a" has no version 3 | Without a version the document drafts the next one.'),
     ('{"type": "a", "stages": [{"stage": "x", "inital": true}]}', '42703 | "stages" of ticket type "a" have no "inital" | They have stage, place, title, initial, ready, work, pauses, ends, waits.'),
-    ('{"type": "A"}', '23514 | ticket_type_type_check | new row for relation "ticket_type" violates check constraint "ticket_type_type_check"'),
-    ('{"type": "a", "fields": [{"field": "x", "kind": "choice"}]}', '23514 | choices_of_a_choice | new row for relation "form_field" violates check constraint "choices_of_a_choice"')) AS v (document, refused);
+    ('{"type": "A"}', '23514 | ticket_type_type_check | new row for relation "ticket_type" violates check constraint "ticket_type_type_check" | It wants (type ~ ''^[a-z][a-z0-9_]*$''::text).'),
+    ('{"type": "a", "fields": [{"field": "x", "kind": "choice"}]}', '23514 | choices_of_a_choice | new row for relation "form_field" violates check constraint "choices_of_a_choice" | It wants ((choices IS NOT NULL) = (kind = ANY (ARRAY[''choice''::text, ''choices''::text]))).')) AS v (document, refused);
 CREATE FUNCTION public.enabling(fields jsonb) RETURNS text LANGUAGE sql AS $$
     SELECT public.failure(format('SELECT public.type_of(''broken'', %L)', fields)) $$;
 SELECT is(public.enabling(fields::jsonb), refused, fields) FROM (VALUES
