@@ -80,11 +80,20 @@ refuse_kind(const DeskForm *form, const DeskField *field, const JsonbValue *valu
 
 /* ---- values ---- */
 
+/*
+ * Tells whether a text is nothing but space, the wide one that Chinese keyboards
+ * type included.
+ */
 static bool
 is_blank(const char *text, int len)
 {
+	static const char wide[] = "\xE3\x80\x80";
+	bool		is_utf8 = GetDatabaseEncoding() == PG_UTF8;
+
 	for (int i = 0; i < len; i++)
-		if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r' && text[i] != '\n')
+		if (is_utf8 && len - i >= 3 && memcmp(text + i, wide, 3) == 0)
+			i += 2;
+		else if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r' && text[i] != '\n')
 			return false;
 	return true;
 }

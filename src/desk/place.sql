@@ -307,7 +307,7 @@ BEGIN
 	IF at > now() + patience OR moment < visit.since - patience OR moment > visit.until + patience THEN
 		EXECUTE format('SELECT b.time_zone FROM %s.book AS b', book) INTO zone;
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = format('nobody was there for ticket "%s" at %s', ticket_id, to_char(at AT TIME ZONE zone, 'YYYY-MM-DD HH24:MI')),
+			MESSAGE = format('nobody was there for ticket "%s" at %s', ticket_id, CASE WHEN isfinite(at) THEN to_char(at AT TIME ZONE zone, 'YYYY-MM-DD HH24:MI') ELSE at::text END),
 			DETAIL = format('It is from %s to %s.', to_char(visit.since AT TIME ZONE zone, 'YYYY-MM-DD HH24:MI'), to_char(least(visit.until, now()) AT TIME ZONE zone, 'YYYY-MM-DD HH24:MI')),
 			HINT = 'A ticket that is done is reopened first, by a move, or an approver says what counts with settle.overrule_check_in.';
 	END IF;

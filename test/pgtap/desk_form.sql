@@ -44,7 +44,7 @@ FROM (VALUES ('text', '"a b"'::jsonb, '"a b"'::jsonb), ('text', '12', '"12"'), (
     ('phone', '"+86 138-0013-8000"', '"13800138000"'), ('phone', '"(010) 6552 9988"', '"01065529988"'), ('phone', '"+1 415 555 0100"', '"+14155550100"'), ('phone', '13800138000', '"13800138000"'),
     ('place', '{"lat": 31.2, "lon": 121.5, "system": "GCJ-02"}', '{"lat": 31.2, "lon": 121.5, "system": "GCJ-02"}')) AS v (kind, given, becomes);
 SELECT is(public.filled(kind, jsonb_build_object('x', given)), '{}', format('%s: %s is no value', kind, given))
-FROM (VALUES ('text', 'null'::jsonb), ('text', '"  "'), ('integer', '""'), ('choice', 'null')) AS v (kind, given);
+FROM (VALUES ('text', 'null'::jsonb), ('text', '"  "'), ('text', '"\u3000 \u3000"'), ('integer', '""'), ('choice', 'null')) AS v (kind, given);
 SELECT is(public.filled(kind, jsonb_build_object('x', given)) #>> '{}', refused, format('%s refuses %s', kind, given))
 FROM (VALUES ('text', '[1]'::jsonb, '22P02 field "x" of is a text, not "[1]"'), ('text', 'true', '22P02 field "x" of is a text, not "true"'), ('integer', '1.5', '22P02 field "x" of is an integer, not "1.5"'),
     ('integer', '"12 3"', '22P02 field "x" of is an integer, not "12 3"'), ('integer', '1e20', '22P02 field "x" of is an integer, not "100000000000000000000"'), ('integer', '"now"', '22P02 field "x" of is an integer, not "now"'),

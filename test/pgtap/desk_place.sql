@@ -206,6 +206,7 @@ SELECT is(public.failure(format($$SELECT settle.check_in('desk', 'M', public.eas
     ('12:06', '22023 | nobody was there for ticket "M" at 2026-01-10 12:06 | It is from 2026-01-10 08:00 to 2026-01-10 12:00. | A ticket that is done is reopened first, by a move, or an approver says what counts with settle.overrule_check_in.'),
     ('07:54', '22023 | nobody was there for ticket "M" at 2026-01-10 07:54 | It is from 2026-01-10 08:00 to 2026-01-10 12:00. | A ticket that is done is reopened first, by a move, or an approver says what counts with settle.overrule_check_in.')) AS v (t, e);
 SELECT alike(public.failure($$ SELECT settle.check_in('desk', 'A', public.east(0), at => now() + interval '1 hour') $$), '22023 | nobody was there for ticket "A" at %', 'a time to come');
+SELECT alike(public.failure($$ SELECT settle.check_in('desk', 'A', public.east(0), at => '-infinity') $$), '22023 | nobody was there for ticket "A" at -infinity |%', 'a time that is none');
 -- one that rests, one that was deleted and whose name comes back
 SELECT settle.merge_tickets('desk', '{C}', 'D', 'one matter') \g /dev/null
 SELECT is(public.failure($$ SELECT settle.check_in('desk', 'C', public.east(0)) $$), '55000 | ticket "C" was merged into another one | Check in for ticket "D".', 'a merged ticket rests');
