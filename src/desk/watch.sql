@@ -67,6 +67,7 @@ BEGIN
 			FROM raised AS r JOIN jsonb_to_recordset($1) AS a (kind text, object text, message text, ticket text, "to" text) ON a.kind = r.kind AND a.object = r.object
 			JOIN %1$s.book AS b ON b.alert_platform IS NOT NULL
 		)
+		-- what nobody reads is not run, so what was sent is read
 		SELECT count(*) + 0 * (SELECT count(*) FROM sent) FROM raised
 	$sql$, book) INTO raised USING alerts;
 	RETURN raised;
