@@ -82,6 +82,37 @@ varlena_column(int row, int column)
 	return isnull ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(value);
 }
 
+/* What a ticket has paid out in one currency. */
+typedef struct CurrencyPayout
+{
+	const char *currency;
+	SettleDec	amount;
+} CurrencyPayout;
+
+/*
+ * Adds the payout of a sheet.  What lines by posting time leave behind stays in
+ * the currency in which the ticket stood then, so currencies are kept apart.
+ */
+static void
+add_payout(Posted *posted, SettleDec amount)
+{
+	CurrencyPayout *sum = NULL;
+	ListCell   *lc;
+
+	foreach(lc, posted->payouts)
+		if (strcmp(((CurrencyPayout *) lfirst(lc))->currency, posted->currency) == 0)
+			sum = lfirst(lc);
+	if (sum == NULL)
+	{
+		sum = palloc(sizeof(CurrencyPayout));
+		sum->currency = posted->currency;
+		sum->amount = settle_dec_int(0);
+		posted->payouts = lappend(posted->payouts, sum);
+	}
+	sum->amount = settle_dec_add(sum->amount, amount);
+	posted->payout = sum->amount;
+}
+
 static void
 add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 {
@@ -100,7 +131,7 @@ add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
 	posted->currency = TextDatumGetCString(settle_spi_datum(row, 8, &isnull));
 	posted->revenue = settle_dec_add(posted->revenue, settle_numeric_column(row, 9));
 	posted->cost = settle_dec_add(posted->cost, settle_numeric_column(row, 10));
-	posted->payout = settle_dec_add(posted->payout, settle_numeric_column(row, 11));
+	add_payout(posted, settle_numeric_column(row, 11));
 	posted->tickets += DatumGetInt16(settle_spi_datum(row, 12, &isnull));
 
 	posted->sheet_id = DatumGetInt64(settle_spi_datum(row, 14, &isnull));

@@ -144,7 +144,8 @@ typedef struct Posted
 	const char *currency;
 	SettleDec	revenue;
 	SettleDec	cost;
-	SettleDec	payout;
+	SettleDec	payout;			/* in its currency */
+	List	   *payouts;		/* in each currency that it has stood in */
 	int			nlines;
 	int			space;
 	RunLine    *lines;

@@ -125,4 +125,22 @@ ALTER TABLE fx.sheet DISABLE TRIGGER USER;
 DELETE FROM fx.sheet WHERE ticket_key = 'T1' AND run_id = (SELECT max(run_id) FROM fx.sheet WHERE ticket_key = 'fx ticket T1');
 SELECT isnt_empty($$ SELECT * FROM settle.check('fx') WHERE invariant = 'what a correction gains or loses by a rate is of its difference' AND object = 'fx ticket T1' $$, 'a check finds one whose correction is not there');
 DROP SCHEMA fx CASCADE;
+-- what a line by posting time leaves behind stays in the currency in which the ticket stood
+SELECT settle.create_book('left') \g /dev/null
+SELECT settle.add_rule('left', 'count', 'count', 'hq', 'staff:{worker}', base => 'amount', tiers => '1% to 100, 2%', accumulate => 'quarter', clock => 'posting');
+INSERT INTO "left".ticket (ticket_id, done_at, project, region, worker, amount) SELECT n, '2025-11-05', 'a', 'cn', 'w', 80 FROM generate_series(1, 3) AS n;
+SELECT settle.run('left') \g /dev/null
+UPDATE "left".ticket SET currency = 'USD' WHERE ticket_id = '1';
+SELECT settle.run('left') \g /dev/null
+SELECT isnt((SELECT sum(payout) FROM "left".sheet WHERE ticket_key = '1' AND currency = 'CNY'), 0.00, 'the ticket has gone at another price than it came');
+SELECT settle.rescan('left') \g /dev/null
+SELECT settle.run('left') \g /dev/null
+SELECT is((SELECT count(*) FROM "left".sheet WHERE ticket_key = '1'), 3::bigint, 'a ticket that has not changed is not corrected');
+UPDATE "left".ticket SET currency = 'CNY' WHERE ticket_id = '1';
+SELECT settle.run('left') \g /dev/null
+SELECT settle.rescan('left') \g /dev/null
+SELECT settle.run('left') \g /dev/null
+SELECT bag_eq($$ SELECT currency, sum(payout) FROM "left".sheet GROUP BY 1 $$, $$ SELECT unit, sum(amount) FROM "left".line_detail GROUP BY 1 $$, 'payouts are what the lines say, wherever it has been');
+SELECT is_empty($$ SELECT * FROM settle.check('left') $$, 'and the book agrees with itself');
+
 SELECT * FROM finish();
