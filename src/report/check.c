@@ -103,6 +103,24 @@ static const Invariant invariants[] = {
 		"WHERE coalesce(d.received, 0) <> coalesce(l.received, 0) OR coalesce(d.given, 0) <> coalesce(l.given, 0)"
 	},
 	{
+		/* tax counts or not, as the source said when the ticket was settled; tickets that are to be looked at again may not have heard of a new side */
+		"what a ticket pays out is what its lines say by the sides of their parties",
+		"SELECT (SELECT so.source FROM %1$s.source AS so WHERE so.source_id = s.source_id) || ' ' || s.ticket_key, "
+		"'sheets pay out ' || s.payout || ' ' || s.currency || ', lines ' || s.outside || ', to tax parties ' || s.tax "
+		"FROM (SELECT h.source_id, h.ticket_key, h.currency, sum(h.payout) AS payout, sum(l.outside) AS outside, sum(l.tax) AS tax "
+		"FROM %1$s.sheet AS h CROSS JOIN LATERAL ("
+		"SELECT coalesce(sum(x.amount) FILTER (WHERE x.side = 'outside'), 0) AS outside, coalesce(sum(x.amount) FILTER (WHERE x.side = 'tax'), 0) AS tax FROM ("
+		"SELECT CASE WHEN payer.side IN ('own', 'transit') THEN payee.side ELSE payer.side END AS side, CASE WHEN payer.side IN ('own', 'transit') THEN u.amount ELSE -u.amount END AS amount "
+		"FROM settle._unpack(h.lines) AS u JOIN %1$s.rule AS r ON r.rule_id = u.rule_id "
+		"JOIN %1$s.party AS payer ON payer.party_id = u.payer_id JOIN %1$s.party AS payee ON payee.party_id = u.payee_id "
+		"WHERE coalesce(r.unit, h.currency) = h.currency AND (payer.side IN ('own', 'transit')) <> (payee.side IN ('own', 'transit'))) AS x) AS l "
+		"WHERE h.source_id <> 0 GROUP BY 1, 2, 3) AS s "
+		"WHERE s.payout NOT IN (s.outside, s.outside + s.tax) "
+		"AND NOT EXISTS (SELECT FROM %1$s.pending AS q WHERE q.source_id = s.source_id AND (q.ticket_key = s.ticket_key OR q.ticket_key IS NULL)) "
+		"AND NOT EXISTS (SELECT FROM %1$s.held AS q WHERE q.source_id = s.source_id AND q.ticket_key = s.ticket_key) "
+		"AND NOT EXISTS (SELECT FROM %1$s.problem AS q JOIN %1$s.source AS so ON so.source = q.source WHERE so.source_id = s.source_id AND q.ticket_key = s.ticket_key)"
+	},
+	{
 		"totals by nodes equal the sheets that are folded",
 		"SELECT concat_ws(' ', project, region, period), "
 		"'totals ' || coalesce(format('%%s %%s %%s %%s', t.tickets, t.revenue, t.cost, t.payout), 'none') || ', sheets ' || coalesce(format('%%s %%s %%s %%s', l.tickets, l.revenue, l.cost, l.payout), 'none') "

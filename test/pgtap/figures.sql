@@ -197,6 +197,12 @@ SELECT settle.run('sides') \g /dev/null
 SELECT is_empty($$ SELECT * FROM settle.check('sides') $$, 'the book agrees with itself');
 INSERT INTO sides.party_total SELECT 999, period, rule_id, owner_id, unit, tickets, amount FROM sides.party_total LIMIT 1;
 SELECT is((SELECT object FROM settle.check('sides')), '? 2025-11-01 wage', 'a total of nobody is told');
+TRUNCATE sides.party_total, sides.unfolded, sides.cell_total, sides.day_total, sides.rule_total;
+INSERT INTO sides.unfolded (run_id, first_sheet, last_sheet) SELECT s.run_id, min(s.sheet_id), max(s.sheet_id) FROM sides.sheet AS s GROUP BY s.run_id;
+ALTER TABLE sides.sheet DISABLE TRIGGER append_only;
+UPDATE sides.sheet SET payout = payout + 1 WHERE ticket_key = '4';
+SELECT set_eq($$ SELECT invariant, object, detail FROM settle.check('sides') WHERE object = 'ticket 4' $$, $$ VALUES
+    ('what a ticket pays out is what its lines say by the sides of their parties', 'ticket 4', 'sheets pay out 11.00 CNY, lines 10.00, to tax parties 0') $$, 'a payout that its lines do not give is told');
 
 -- what no index could hold is a problem of its ticket
 INSERT INTO hand.ticket (ticket_id, done_at, project, region, channel, worker, amount) VALUES
