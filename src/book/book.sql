@@ -290,7 +290,7 @@ BEGIN
 	PERFORM settle._create_progress_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_activity_tables(book);
 	PERFORM settle._create_activity_views(book, greatest(2, settle._minor_units(currency)));
-	PERFORM settle._create_balance_view(book, greatest(2, settle._minor_units(currency)));
+	PERFORM settle._create_balance_views(book, greatest(2, settle._minor_units(currency)));
 	PERFORM settle._create_job_tables(book);
 
 	EXECUTE format('INSERT INTO %I.book (time_zone, currency, period, settle_on, rule_revision) VALUES ($1, $2, $3, $4, nextval(%L::regclass))',

@@ -158,10 +158,9 @@ static const Invariant invariants[] = {
 		"WHERE (t.hits, t.lines, t.amount) IS DISTINCT FROM (l.hits, l.lines, l.amount)"
 	},
 	{
-		/* the view rounds where lines are finer than it shows: five amounts, each by half of its last place */
 		"what a party is owed is due, held, carried or in no statement yet",
-		"SELECT b.party || ' ' || b.unit, 'owed ' || b.owed || ', due ' || b.due || ', held ' || b.held || ', carried ' || b.carried || ', in no statement ' || b.unstated "
-		"FROM %1$s.party_balance AS b WHERE abs(b.owed - (b.due + b.held + b.carried + b.unstated)) * power(10::numeric, scale(b.owed)) > 2"
+		"SELECT b.party || ' ' || b.unit, format('earned %%s, paid %%s, due %%s, held %%s, carried %%s, in no statement %%s', b.earned, b.paid, b.due, b.held, b.carried, b.unstated) "
+		"FROM %1$s.balance_figure AS b WHERE b.earned - b.paid <> b.due + b.held + b.carried + b.unstated"
 	},
 	{
 		"an alert of a step of settle.tick is open while the step fails",
