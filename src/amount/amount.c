@@ -237,6 +237,25 @@ write_digits(int128 coef, int scale, char *out)
 }
 
 /*
+ * Takes the last digits off a number, those below a power of ten.
+ */
+static inline uint64
+take_digits(uint128 *number, uint64 power)
+{
+	uint64		low = (uint64) *number;
+	uint64		digits;
+
+	if (likely(*number == low))
+	{
+		*number = low / power;
+		return low % power;
+	}
+	digits = (uint64) (*number % power);
+	*number /= power;
+	return digits;
+}
+
+/*
  * Encodes a value as numeric with "scale" places, as numeric itself would: no
  * zero groups at either end, and a zero without a sign.
  */
@@ -250,7 +269,6 @@ settle_dec_to_numeric(SettleDec value)
 	int			lacking = groups * NUM_BASE_DIGITS - value.scale;	/* places, in the last group */
 	int			weight;
 	uint128		rest = value.coef < 0 ? -(uint128) value.coef : (uint128) value.coef;
-	uint64		low;
 	uint16		header;
 	Size		size;
 	char	   *number;
@@ -259,16 +277,10 @@ settle_dec_to_numeric(SettleDec value)
 		return value.wide;
 
 	if (lacking > 0 && rest != 0)
-	{
-		uint64		part = settle_small_power[NUM_BASE_DIGITS - lacking];
-
-		digits[--first] = (int16) ((uint64) (rest % part) * settle_small_power[lacking]);
-		rest /= part;
-	}
-	for (; rest > PG_UINT64_MAX; rest /= NUM_BASE)
-		digits[--first] = (int16) (rest % NUM_BASE);
-	for (low = (uint64) rest; low != 0; low /= NUM_BASE)
-		digits[--first] = (int16) (low % NUM_BASE);
+		digits[--first] = (int16) (take_digits(&rest, settle_small_power[NUM_BASE_DIGITS - lacking]) *
+								   settle_small_power[lacking]);
+	while (rest != 0)
+		digits[--first] = (int16) take_digits(&rest, NUM_BASE);
 	weight = last - first - groups - 1;
 	while (last > first && digits[last - 1] == 0)
 		last--;
