@@ -40,7 +40,7 @@ async function main(dir) {
 	// Out: the columns that are needed, each session a part of the tickets.
 	const file = name => path.join(dir, name);
 	const save = (client, name, query) => client.query(`COPY (${query}) TO '${file(name)}' (FORMAT csv)`);
-	const { rows: [{ first, last }] } = await clients[0].query('SELECT min(id) AS first, max(id) + 1 AS last FROM ' + table);
+	const { rows: [{ first, last }] } = await clients[0].query('SELECT coalesce(min(id), 0) AS first, coalesce(max(id) + 1, 0) AS last FROM ' + table);
 	const bound = i => BigInt(first) + (BigInt(last) - BigInt(first)) * BigInt(i) / BigInt(cores);
 	await save(clients[0], 'rule.csv', `
 		SELECT rule, code, component, payee, accumulates, coefficient, project, array_to_string(projects::text[], ' '), region, array_to_string(regions::text[], ' '),
@@ -56,7 +56,7 @@ async function main(dir) {
 		FROM ${table} WHERE id >= ${bound(i)} AND id < ${bound(i + 1)}`)));
 	lap('export');
 
-	const load = (name, files, columns) => duck.run(`CREATE TABLE ${name} AS FROM read_csv('${file(files)}', header = false, columns = ${columns})`);
+	const load = (name, files, columns) => duck.run(`CREATE TABLE ${name} AS FROM read_csv('${file(files)}', auto_detect = false, delim = ',', quote = '"', header = false, columns = ${columns})`);
 	await load('rule', 'rule.csv', `{rule: 'INT', code: 'VARCHAR', component: 'VARCHAR', payee: 'VARCHAR', accumulates: 'BOOL', coefficient: 'BOOL',
 		project: 'VARCHAR', projects: 'VARCHAR', region: 'VARCHAR', regions: 'VARCHAR', amount_from: 'INT', amount_below: 'INT',
 		channel: 'VARCHAR', level: 'VARCHAR', rush: 'BOOL', night: 'BOOL', dealer: 'INT'}`);
@@ -149,12 +149,12 @@ async function main(dir) {
 	const { user, system } = process.cpuUsage(processor);
 	console.log(`processor ${((user + system) / 1e6).toFixed(3)}`);
 	console.log(`fixed ${fixed.toFixed(3)}`);
-	await Promise.all(clients.map(client => client.end()));
 }
 
 // The server writes here, as whatever user it runs.
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'duckdb-'));
 fs.chmodSync(dir, 0o777);
-main(dir)
-	.catch(error => { console.error(error); process.exitCode = 1; })
-	.finally(() => fs.rmSync(dir, { recursive: true, force: true }));
+main(dir).then(() => 0, error => { console.error(error); return 1; }).then(status => {
+	fs.rmSync(dir, { recursive: true, force: true });
+	process.exit(status);
+});
