@@ -36,6 +36,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make demo-stop      end that server and remove its files
 #: make report         the page of a book of your database: BOOK=name FILE=page.html, see docs/report/README.md
 #: make bench          figures on a million tickets against peers, into docs/performance.md: PARTS='match settle', TICKETS=, see test/bench/bench.sh
+#: make bench-instructions   counts the instructions of the hot paths and writes them to test/bench/instructions
 #: make bench-close    figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
 #: make bench-commit   what settling costs whoever writes a ticket
@@ -47,7 +48,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make dist           build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean          remove everything built; a running demo stays
 #: make help           this list
-PRIVATE      = check demo demo-stop bench bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-instructions bench bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -57,6 +58,7 @@ ifneq ($(filter $(PRIVATE),$(MAKECMDGOALS)),)
 .PHONY: $(PRIVATE)
 
 check: stage
+	@test/packages check
 	@test/check
 demo: stage
 	@test/demo/run
@@ -64,6 +66,9 @@ demo-stop:
 	@test/cluster stop demo
 bench: stage
 	@test/bench/run
+bench-instructions: stage
+	@test/packages check
+	@test/bench/count write
 bench-close: stage
 	@test/bench/run close
 bench-connect: stage
