@@ -263,6 +263,7 @@ BEGIN
 	PERFORM settle._create_repeats_tables(book);
 	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_seal_tables(book);
+	PERFORM settle._create_fresh_tables(book);
 	PERFORM settle._create_change_table(book);
 	PERFORM settle._create_own_tables(book);
 	PERFORM settle._create_period_tables(book);

@@ -26,7 +26,7 @@ BEGIN
 	IF TG_OP = 'UPDATE' AND NEW.side IS DISTINCT FROM OLD.side THEN
 		-- beside runs and whoever closes a period
 		EXECUTE format('LOCK TABLE %I.gate IN ROW EXCLUSIVE MODE', TG_TABLE_SCHEMA);
-		EXECUTE format('SELECT max(p.period) FROM %1$I.period AS p WHERE p.state = ''closed'' AND EXISTS (SELECT FROM %1$I.party_delta AS d WHERE d.party_id = $1 AND d.period <= p.period)', TG_TABLE_SCHEMA)
+		EXECUTE format('SELECT max(p.period) FROM %1$I.period AS p WHERE p.state = ''closed'' AND EXISTS (SELECT FROM %1$I.party_sum AS d WHERE d.party_id = $1 AND d.period <= p.period)', TG_TABLE_SCHEMA)
 			INTO closed_until USING OLD.party_id;
 		IF closed_until IS NOT NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -38,7 +38,7 @@ BEGIN
 		EXECUTE format($sql$
 			INSERT INTO %1$I.pending (source_id, ticket_key, scanned)
 			SELECT sh.source_id, sh.ticket_key, true
-			FROM %1$I.party_delta AS d
+			FROM %1$I.party_sum AS d
 			CROSS JOIN LATERAL (
 				SELECT x.source_id, x.ticket_key, x.tickets FROM %1$I.sheet AS x WHERE d.sheets IS NOT NULL AND x.sheet_id = ANY (d.sheets)
 				UNION ALL

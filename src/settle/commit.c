@@ -112,6 +112,7 @@ begin(Run *run, const SettleBook *book, const char *source)
 	bool		is_read;
 
 	settle_new_run(run, book, true);
+	run->is_fresh = settle_book_asks_little();
 	old = MemoryContextSwitchTo(run->context);
 	is_read = read_settings(run, &time_zone, &period) && read_open_period(run, period) && read_source(run, source);
 	MemoryContextSwitchTo(old);
