@@ -84,6 +84,9 @@ BEGIN
 		CREATE INDEX party_account ON %1$I.party (account) WHERE account IS NOT NULL;
 		CREATE TRIGGER append_only BEFORE UPDATE OF party_id, party OR DELETE OR TRUNCATE ON %1$I.party FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 
+		CREATE TRIGGER rows_changed AFTER UPDATE OF side OR DELETE OR TRUNCATE ON %1$I.party FOR EACH STATEMENT EXECUTE FUNCTION settle.forget_rows();
+		ALTER TABLE %1$I.party ENABLE ALWAYS TRIGGER rows_changed;
+
 		-- parties that a run meets for the first time fire none of these
 		CREATE TRIGGER entered BEFORE INSERT ON %1$I.party FOR EACH ROW
 			WHEN (NEW.account IS NOT NULL OR NEW.entered_by IS NOT NULL OR NEW.confirmed_by IS NOT NULL) EXECUTE FUNCTION settle.note_party();

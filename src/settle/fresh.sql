@@ -36,6 +36,14 @@ BEGIN
 			UNION ALL
 			SELECT f.party_id, f.period, f.unit, f.run_id, f.received, f.given, f.sheets FROM %1$I.fresh_delta AS f;
 		COMMENT ON VIEW %1$I.party_sum IS 'what each run gave to and took from a party, and in which sheets: party_delta and what is not absorbed yet';
+		COMMENT ON COLUMN %1$I.fresh_delta.party_id IS 'number of the party';
+		COMMENT ON COLUMN %1$I.fresh_delta.received IS 'what lines give to the party';
+		COMMENT ON COLUMN %1$I.fresh_delta.given IS 'what lines take from it';
+		COMMENT ON COLUMN %1$I.fresh_delta.sheets IS 'numbers of the sheets that have those lines';
+		COMMENT ON COLUMN %1$I.party_sum.party_id IS 'number of the party';
+		COMMENT ON COLUMN %1$I.party_sum.received IS 'what lines give to the party';
+		COMMENT ON COLUMN %1$I.party_sum.given IS 'what lines take from it';
+		COMMENT ON COLUMN %1$I.party_sum.sheets IS 'numbers of the sheets that have those lines; null for a party that is on most of the run';
 	$tables$, book);
 END
 $function$;

@@ -539,13 +539,14 @@ static void
 keep_ruleset(Run *run, Datum digest)
 {
 	static const SettleLookup lookup = {"ruleset_used", {{"digest", BYTEAOID}}};
-	Oid			types[] = {BYTEAOID, GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"),
-													 ObjectIdGetDatum(get_namespace_oid("settle", false)))};
+	Oid			types[] = {BYTEAOID, InvalidOid};
 	Datum		values[] = {digest, PointerGetDatum(run->ruleset)};
 
-	if (settle_find_row(&run->book, &lookup, &digest, NULL, NULL) != SETTLE_FOUND)
-		settle_book_execute(psprintf("INSERT INTO %s.ruleset_used (digest, ruleset) VALUES ($1, $2) ON CONFLICT DO NOTHING", run->book.name),
-							2, types, values, NULL, SPI_OK_INSERT);
+	if (settle_find_known_row(&run->book, &lookup, &digest, NULL, NULL) == SETTLE_FOUND)
+		return;
+	types[1] = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"), ObjectIdGetDatum(get_namespace_oid("settle", false)));
+	settle_book_execute(psprintf("INSERT INTO %s.ruleset_used (digest, ruleset) VALUES ($1, $2) ON CONFLICT DO NOTHING", run->book.name),
+						2, types, values, NULL, SPI_OK_INSERT);
 }
 
 void
