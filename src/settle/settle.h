@@ -104,7 +104,7 @@ typedef struct RunTicket
 	const char *key;
 	TicketState state;
 	TicketHold	hold;
-	bool		known;			/* has sheets */
+	bool		known;			/* may have sheets */
 	bool		reversed;		/* rows of the source take from it */
 	const char *order_ref;		/* as in SettleTicket */
 	const char *rework_of;
