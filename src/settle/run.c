@@ -562,6 +562,8 @@ settle_record_run(Run *run)
 	settle_copy_into(run->book.schema, is_fresh ? "fresh_run" : "run", fresh_columns, record.ncolumns, write_record, &record);
 	if (is_fresh)
 		return;
+	if (!run->at_commit)
+		settle_keep_counts(run);
 	queue_run(run, "unsealed", 1);
 	if (run->first_sheet > 0)
 		queue_run(run, "unfolded", 3);
