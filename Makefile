@@ -35,6 +35,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make demo           a chain's quarter of tickets, settled on a private server
 #: make demo-stop      end that server and remove its files
 #: make report         the page of a book of your database: BOOK=name FILE=page.html, see docs/report/README.md
+#: make bench-instructions   counts the instructions of the hot paths and writes them to test/bench/instructions
 #: make bench-core     figures on a million tickets, as ratios of one run
 #: make bench-close    figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
@@ -47,7 +48,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make dist           build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean          remove everything built; a running demo stays
 #: make help           this list
-PRIVATE      = check demo demo-stop bench-core bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-instructions bench-core bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -57,11 +58,15 @@ ifneq ($(filter $(PRIVATE),$(MAKECMDGOALS)),)
 .PHONY: $(PRIVATE)
 
 check: stage
+	@test/packages check
 	@test/check
 demo: stage
 	@test/demo/run
 demo-stop:
 	@test/cluster stop demo
+bench-instructions: stage
+	@test/packages check
+	@test/bench/count write
 bench-core: stage
 	@test/bench/core
 bench-close: stage

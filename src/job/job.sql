@@ -88,6 +88,11 @@ END
 $function$;
 COMMENT ON FUNCTION settle._tick_seal(regnamespace) IS 'step of settle.tick: seals the runs that are committed';
 
+CREATE FUNCTION settle._uses_cron() RETURNS boolean
+	LANGUAGE sql STABLE
+	RETURN CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'pg_cron') THEN pg_catalog.has_schema_privilege('cron', 'USAGE') ELSE false END;
+COMMENT ON FUNCTION settle._uses_cron() IS 'whether pg_cron is there, and there for the current user';
+
 -- The code of a book runs with row security off, which has a query fail that a
 -- policy would cut short; but what pg_cron shows to a role is all that is its own.
 CREATE FUNCTION settle._clean_cron(book regnamespace, kept interval) RETURNS bigint
@@ -132,7 +137,7 @@ BEGIN
 	EXECUTE format('WITH removed AS (DELETE FROM %s.job_run AS r WHERE r.started_at < now() - $1 RETURNING r.job_run_id) SELECT count(*) FROM removed', book)
 		INTO runs USING kept;
 	messages := settle._clean_outbox(book);
-	IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_cron') AND has_schema_privilege('cron', 'USAGE') THEN
+	IF settle._uses_cron() THEN
 		cron_runs := settle._clean_cron(book, kept);
 	END IF;
 	RETURN CASE WHEN runs + cron_runs + messages > 0
@@ -259,22 +264,30 @@ REVOKE ALL ON FUNCTION settle._schedule(regnamespace, text) FROM PUBLIC;
 CREATE FUNCTION settle.unschedule(book regnamespace) RETURNS void AS 'MODULE_PATHNAME', 'settle_as_admin' LANGUAGE C;
 COMMENT ON FUNCTION settle.unschedule(regnamespace) IS 'ends the job of settle.schedule';
 
-CREATE FUNCTION settle._unschedule(book regnamespace) RETURNS void
+CREATE FUNCTION settle._end_job(book regnamespace) RETURNS boolean
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	SET row_security = on
 AS $function$
 DECLARE
-	there boolean;
-	job_name text := format('scrm_settle %s', book);
+	ended boolean;
 BEGIN
-	PERFORM settle._require_cron(format('SELECT cron.unschedule(j.jobid) FROM cron.job AS j WHERE j.jobname = %L AND j.database = %L;', job_name, current_database()));
-	EXECUTE 'SELECT EXISTS (SELECT FROM cron.job AS j WHERE j.jobname = $1 AND j.username = current_user)' INTO there
-		USING job_name;
-	IF NOT there THEN
+	EXECUTE 'SELECT coalesce(bool_or(cron.unschedule(j.jobid)), false) FROM cron.job AS j WHERE j.jobname = $1 AND j.username = current_user AND j.database = current_database()'
+		INTO ended USING format('scrm_settle %s', book);
+	RETURN ended;
+END
+$function$;
+COMMENT ON FUNCTION settle._end_job(regnamespace) IS 'ends the job of a book; false where it has none';
+
+CREATE FUNCTION settle._unschedule(book regnamespace) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	PERFORM settle._require_cron(format('SELECT cron.unschedule(j.jobid) FROM cron.job AS j WHERE j.jobname = %L AND j.database = %L;', format('scrm_settle %s', book), current_database()));
+	IF NOT settle._end_job(book) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('book "%s" is not scheduled', book);
 	END IF;
-	EXECUTE 'SELECT cron.unschedule($1)' USING job_name;
 END
 $function$;
 COMMENT ON FUNCTION settle._unschedule(regnamespace) IS 'body of settle.unschedule';

@@ -18,6 +18,7 @@
 #include "expr/expr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "settle/receive.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
@@ -109,24 +110,24 @@ take_back(Datum value, Oid type, Numeric amount)
 }
 
 /*
- * Puts the columns of the row, from the given one on, where the engine reads
- * them, less what is taken from them, and says who answers for facts.
+ * Puts the columns of the row where the engine reads them, less what is taken
+ * from them, which follows, and says who answers for facts.
  */
 static void
-fill_slot(Reader *reader, TupleTableSlot *slot, int first, bool reversed)
+fill_slot(Reader *reader, TupleTableSlot *slot, const Datum *values, const bool *nulls, bool reversed)
 {
 	for (int i = 0; i < reader->ncolumns; i++)
 	{
-		slot->tts_values[reader->columns[i] - 1] = reader->values[first - 1 + i];
-		slot->tts_isnull[reader->columns[i] - 1] = reader->nulls[first - 1 + i];
+		slot->tts_values[reader->columns[i] - 1] = values[i];
+		slot->tts_isnull[reader->columns[i] - 1] = nulls[i];
 	}
 	for (int i = 0; reversed && i < reader->namounts; i++)
 	{
 		int			column = reader->columns[reader->amounts[i]] - 1;
-		int			taken = first - 1 + reader->ncolumns + i;
+		int			taken = reader->ncolumns + i;
 
-		if (!slot->tts_isnull[column] && !reader->nulls[taken])
-			slot->tts_values[column] = take_back(slot->tts_values[column], reader->amount_types[i], DatumGetNumeric(reader->values[taken]));
+		if (!slot->tts_isnull[column] && !nulls[taken])
+			slot->tts_values[column] = take_back(slot->tts_values[column], reader->amount_types[i], DatumGetNumeric(values[taken]));
 	}
 	/* a row that was fetched since may have been a view's, which evaluates with other facts */
 	settle_set_ask(reader->source->set, reader->run->reader);
@@ -167,19 +168,11 @@ clip_key(RunTicket *ticket)
 	return true;
 }
 
-/* Rows that were read: of a query, or looked up one by one. */
-typedef struct ReadRows
-{
-	SPITupleTable *fetched;
-	Datum	  **values;
-	bool	  **nulls;
-} ReadRows;
-
 /*
  * Evaluates one row of the source.
  */
 static void
-read_ticket(Reader *reader, const ReadRows *rows, uint64 row)
+read_ticket(Reader *reader, Datum *values, bool *nulls)
 {
 	Run		   *run = reader->run;
 	RunTicket  *ticket = &run->tickets[run->ntickets];
@@ -189,27 +182,20 @@ read_ticket(Reader *reader, const ReadRows *rows, uint64 row)
 
 	memset(ticket, 0, sizeof(*ticket));
 	ticket->period = said->period = DATEVAL_NOBEGIN;
-	if (rows->fetched != NULL)
-		heap_deform_tuple(rows->fetched->vals[row], rows->fetched->tupdesc, reader->values, reader->nulls);
-	else
-	{
-		reader->values = rows->values[row];
-		reader->nulls = rows->nulls[row];
-	}
-	ticket->key = TextDatumGetCString(reader->values[reader->nulls[ROW_KEY - 1] ? ROW_SOURCE - 1 : ROW_KEY - 1]);
+	ticket->key = TextDatumGetCString(values[nulls[ROW_KEY - 1] ? ROW_SOURCE - 1 : ROW_KEY - 1]);
 	is_long = clip_key(ticket);
-	ticket->known = DatumGetBool(reader->values[ROW_KNOWN - 1]);
-	ticket->reversed = DatumGetBool(reader->values[ROW_REVERSED - 1]);
-	if (!reader->nulls[ROW_ORDER - 1])
+	ticket->known = DatumGetBool(values[ROW_KNOWN - 1]);
+	ticket->reversed = DatumGetBool(values[ROW_REVERSED - 1]);
+	if (!nulls[ROW_ORDER - 1])
 	{
 		ticket->place = palloc(sizeof(OrderPlace));
-		ticket->place->order_ref = TextDatumGetCString(reader->values[ROW_ORDER - 1]);
-		ticket->place->project = TextDatumGetCString(reader->values[ROW_PROJECT - 1]);
-		ticket->place->ready_at = DatumGetTimestampTz(reader->values[ROW_READY_AT - 1]);
-		if (!reader->nulls[ROW_DUPLICATE - 1])
-			ticket->duplicate_of = TextDatumGetCString(reader->values[ROW_DUPLICATE - 1]);
+		ticket->place->order_ref = TextDatumGetCString(values[ROW_ORDER - 1]);
+		ticket->place->project = TextDatumGetCString(values[ROW_PROJECT - 1]);
+		ticket->place->ready_at = DatumGetTimestampTz(values[ROW_READY_AT - 1]);
+		if (!nulls[ROW_DUPLICATE - 1])
+			ticket->duplicate_of = TextDatumGetCString(values[ROW_DUPLICATE - 1]);
 	}
-	if (reader->nulls[ROW_SOURCE - 1])
+	if (nulls[ROW_SOURCE - 1])
 	{
 		ticket->state = TICKET_VANISHED;
 		run->ntickets++;
@@ -222,7 +208,7 @@ read_ticket(Reader *reader, const ReadRows *rows, uint64 row)
 		run->ntickets++;
 		return;
 	}
-	fill_slot(reader, slot, ROW_COLUMNS, ticket->reversed);
+	fill_slot(reader, slot, values + ROW_COLUMNS - 1, nulls + ROW_COLUMNS - 1, ticket->reversed);
 	settle_set_duplicate_of(reader->source->set, ticket->duplicate_of);
 
 	if (settle_evaluate_ticket(reader->source->set, run->now, false, said, NULL))
@@ -265,7 +251,7 @@ settle_is_error_of_ticket(int sqlerrcode)
  * where one of them fails; a single row that fails is kept as failed.
  */
 static bool
-evaluate_some(Reader *reader, const ReadRows *rows, uint64 from, uint64 to)
+evaluate_some(Reader *reader, const SettleRows *rows, int from, int to)
 {
 	Run		   *run = reader->run;
 	MemoryContext old = CurrentMemoryContext;
@@ -277,8 +263,8 @@ evaluate_some(Reader *reader, const ReadRows *rows, uint64 from, uint64 to)
 	MemoryContextSwitchTo(run->batch_context);
 	PG_TRY();
 	{
-		for (uint64 i = from; i < to; i++)
-			read_ticket(reader, rows, i);
+		for (int i = from; i < to; i++)
+			read_ticket(reader, rows->values[i], rows->nulls[i]);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -316,16 +302,16 @@ evaluate_some(Reader *reader, const ReadRows *rows, uint64 from, uint64 to)
  * Evaluates rows in chunks; those of one that fails, one by one.
  */
 static void
-evaluate_rows(Reader *reader, const ReadRows *rows, uint64 n)
+evaluate_rows(Reader *reader, const SettleRows *rows)
 {
-	for (uint64 from = 0; from < n; from += CHUNK)
+	for (int from = 0; from < rows->n; from += CHUNK)
 	{
-		uint64		to = Min(from + CHUNK, n);
+		int			to = Min(from + CHUNK, rows->n);
 
 		if (!evaluate_some(reader, rows, from, to) && to - from > 1)
-			for (uint64 i = from; i < to; i++)
+			for (int i = from; i < to; i++)
 				evaluate_some(reader, rows, i, i + 1);
-		settle_progress_add((int64) (to - from));
+		settle_progress_add(to - from);
 	}
 }
 
@@ -453,6 +439,7 @@ static void
 settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int nargs, Oid *types, Datum *values)
 {
 	Portal		portal = settle_book_open(sql, nargs, types, values);
+	SettleRows *rows = settle_rows_make(portal->tupDesc, CHUNK);
 
 	/* a key that comes again within one pass is two rows; in the next pass it is the same ticket again */
 	run->pass_after = run->last_sheet;
@@ -460,16 +447,12 @@ settle_rows(Run *run, RunSource *source, Reader *reader, const char *sql, int na
 	settle_progress_phase(SETTLE_EVALUATING);
 	for (;;)
 	{
-		ReadRows	rows = {0};
-
 		CHECK_FOR_INTERRUPTS();
-		SPI_cursor_fetch(portal, true, CHUNK * 8);
-		if (SPI_processed == 0)
+		settle_rows_empty(rows);
+		if (settle_receive(portal, CHUNK, settle_rows_gather, rows) == 0)
 			break;
-		rows.fetched = SPI_tuptable;
-		evaluate_rows(reader, &rows, SPI_processed);
-		SPI_freetuptable(rows.fetched);
-		if (run->ntickets > SETTLE_BATCH - CHUNK * 8)
+		evaluate_rows(reader, rows);
+		if (run->ntickets > SETTLE_BATCH - CHUNK)
 		{
 			mark_keys(run);
 			finish_batch(run, source);
@@ -497,8 +480,6 @@ list_columns(Reader *reader)
 	int			position = -1;
 
 	reader->columns = palloc(sizeof(AttrNumber) * (n + 1));
-	reader->values = palloc(sizeof(Datum) * (2 * n + ROW_COLUMNS));
-	reader->nulls = palloc(sizeof(bool) * (2 * n + ROW_COLUMNS));
 	reader->ncolumns = reader->namounts = 0;
 	while ((position = bms_next_member(uses, position)) >= 0)
 		reader->columns[reader->ncolumns++] = position;
@@ -781,7 +762,7 @@ static bool
 settle_few(Reader *reader, ArrayType *array)
 {
 	Run		   *run = reader->run;
-	ReadRows	rows = {0};
+	SettleRows	rows = {0};
 	Datum	   *keys;
 	int			n;
 
@@ -799,8 +780,9 @@ settle_few(Reader *reader, ArrayType *array)
 		if (!look_up(reader, keys[i], rows.values[i], rows.nulls[i]))
 			return false;
 	}
+	rows.n = n;
 	run->pass_after = run->last_sheet;
-	evaluate_rows(reader, &rows, n);
+	evaluate_rows(reader, &rows);
 	finish_batch(run, reader->source);
 	settle_again(run, reader->source);
 	return true;
@@ -864,55 +846,60 @@ settle_fetch_row(Run *run, RunSource *source, const char *key)
 	Reader		reader = {.run = run, .source = source};
 	Datum		keys[] = {CStringGetTextDatum(key)};
 	Oid			types[] = {INT2OID, TEXTARRAYOID};
-	Datum		values[] = {Int16GetDatum(source->id), settle_array_of(TEXTOID, keys, 1)};
+	Datum		args[] = {Int16GetDatum(source->id), settle_array_of(TEXTOID, keys, 1)};
+	Datum	   *values;
+	bool	   *nulls;
 
-	settle_book_execute(keys_query(&reader), 2, types, values, NULL, SPI_OK_SELECT);
-	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, reader.values, reader.nulls);
-	if (reader.nulls[ROW_SOURCE - 1])
+	settle_book_execute(keys_query(&reader), 2, types, args, NULL, SPI_OK_SELECT);
+	values = palloc(sizeof(Datum) * SPI_tuptable->tupdesc->natts);
+	nulls = palloc(sizeof(bool) * SPI_tuptable->tupdesc->natts);
+	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls);
+	if (nulls[ROW_SOURCE - 1])
 		return false;
-	fill_slot(&reader, settle_set_slot(source->set), ROW_COLUMNS, DatumGetBool(reader.values[ROW_REVERSED - 1]));
-	settle_set_duplicate_of(source->set, reader.nulls[ROW_DUPLICATE - 1] ? NULL : TextDatumGetCString(reader.values[ROW_DUPLICATE - 1]));
+	fill_slot(&reader, settle_set_slot(source->set), values + ROW_COLUMNS - 1, nulls + ROW_COLUMNS - 1, DatumGetBool(values[ROW_REVERSED - 1]));
+	settle_set_duplicate_of(source->set, nulls[ROW_DUPLICATE - 1] ? NULL : TextDatumGetCString(values[ROW_DUPLICATE - 1]));
 	return true;
 }
 
+/* What settle_evaluate_all does with each row. */
+typedef struct Evaluating
+{
+	Reader		reader;
+	int64		nlines;
+} Evaluating;
+
+static void
+evaluate_row(void *arg, Datum *values, bool *nulls)
+{
+	Evaluating *evaluating = arg;
+	Reader	   *reader = &evaluating->reader;
+
+	fill_slot(reader, settle_set_slot(reader->source->set), values + 1, nulls + 1, false);
+	if (settle_evaluate_ticket(reader->source->set, reader->run->now, false, &reader->said, NULL))
+		evaluating->nlines += reader->said.nlines;
+}
+
 /*
- * Evaluates every row of a source, keeping nothing.
+ * Evaluates every row of a source, keeping nothing: so each is evaluated where
+ * it comes.
  */
 int64
 settle_evaluate_all(Run *run, RunSource *source)
 {
-	Reader		reader = {.run = run, .source = source};
+	Evaluating	evaluating = {.reader = {.run = run, .source = source}};
 	const char *lookup_type;
-	const char *rows;
+	const char *rows = settle_source_query(&evaluating.reader, &lookup_type);
 	StringInfoData sql;
 	Portal		portal;
-	int64		nlines = 0;
-	TupleTableSlot *slot = settle_set_slot(source->set);
 
 	initStringInfo(&sql);
-	rows = settle_source_query(&reader, &lookup_type);
 	appendStringInfoString(&sql, "SELECT 1");
-	for (int i = 0; i < reader.ncolumns; i++)
-		appendStringInfo(&sql, ", s.c%d", reader.columns[i]);
+	for (int i = 0; i < evaluating.reader.ncolumns; i++)
+		appendStringInfo(&sql, ", s.c%d", evaluating.reader.columns[i]);
 	appendStringInfo(&sql, " FROM (%s) AS s", rows);
-	portal = SPI_cursor_open_with_args(NULL, sql.data, 0, NULL, NULL, NULL, true, 0);
-	for (;;)
-	{
+	portal = settle_book_open(sql.data, 0, NULL, NULL);
+	while (settle_receive(portal, SETTLE_BATCH, evaluate_row, &evaluating) > 0)
 		CHECK_FOR_INTERRUPTS();
-		SPI_cursor_fetch(portal, true, CHUNK * 8);
-		if (SPI_processed == 0)
-			break;
-		for (uint64 row = 0; row < SPI_processed; row++)
-		{
-			SettleTicket ticket;
-
-			heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, reader.values, reader.nulls);
-			fill_slot(&reader, slot, 2, false);
-			if (settle_evaluate_ticket(source->set, run->now, false, &ticket, NULL))
-				nlines += ticket.nlines;
-		}
-		SPI_freetuptable(SPI_tuptable);
-	}
 	SPI_cursor_close(portal);
-	return nlines;
+	return evaluating.nlines;
 }

@@ -25,8 +25,6 @@ typedef struct Reader
 	int			namounts;
 	int		   *amounts;		/* the columns that they take from */
 	Oid		   *amount_types;
-	Datum	   *values;			/* of the row */
-	bool	   *nulls;
 	SettleTicket said;			/* by the engine of the row that was read last, as far as it came */
 } Reader;
 

@@ -103,11 +103,14 @@ SELECT :'cron' <> '' AS there \gset
 
     SELECT is(public.cron('SELECT settle.unschedule(''cron_test'')'), '', 'the end of one');
     SELECT is(public.cron(:'unschedule'), 't', 'and of the other');
+    SELECT throws_ok($$ SELECT public.cron('SELECT settle.unschedule(''cron_test'')') $$, '42704', 'book "cron_test" is not scheduled', 'which is told');
+    SELECT public.cron('SELECT settle.schedule(''cron_test'')') \g /dev/null
+    SELECT ok(public.cron('SELECT settle.drop_book(''cron_test'', ''end of test'', discard => true)') ~ '^\d+:', 'a book that is scheduled is dropped');
     SELECT is(public.cron('SELECT count(*) FROM cron.job'), '0', 'no job is left');
     SELECT dblink_exec('cron', 'DROP EXTENSION pg_cron'), pg_sleep(2) \g /dev/null
-    SELECT dblink_exec('cron', 'DROP SCHEMA cron_test CASCADE; DROP EXTENSION scrm_settle'), dblink_disconnect('cron') \g /dev/null
+    SELECT dblink_exec('cron', 'DROP EXTENSION scrm_settle'), dblink_disconnect('cron') \g /dev/null
 \else
     SELECT ok(public.schedule() LIKE format(E'The server does not load it%%\n%%* * * * * psql -Xq -d ''%s'' -c ''CALL settle.tick(%%', current_database()), 'without pg_cron the hint has the line of a crontab');
-    SELECT skip('pg_cron is not loaded on this server', 14);
+    SELECT skip('pg_cron is not loaded on this server', 16);
 \endif
 SELECT * FROM finish();

@@ -27,7 +27,7 @@ SELECT is_empty($$ SELECT pg_describe_object(classid, objid, 0) FROM our WHERE c
     'no cast is implicit');
 -- C functions that take nulls look at each argument themselves
 SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname = 'c' AND NOT proisstrict AND prorettype <> 'trigger'::regtype $$,
-    ARRAY['add_source', 'add_fact', 'add_rule', 'add_choice', 'add_decision', 'add_outcome', 'add_table', 'run', 'rescan', 'simulate', 'evaluate', 'evaluate_decision', 'decide', 'act_as', 'because', 'actor', 'reason', 'grant_access', 'revoke_access', 'add_party', 'confirm_party', 'lint', 'check_expression', 'replay', '_replay_ticket', '_inputs', '_matrix_step', '_matrix_combine', '_matrix_final', '_seal', 'anchor', 'verify', 'work', 'schedule', 'unschedule',
+    ARRAY['add_source', 'add_fact', 'add_rule', 'add_choice', 'add_decision', 'add_outcome', 'add_table', 'run', 'rescan', 'simulate', 'evaluate', 'evaluate_decision', 'decide', 'act_as', 'because', 'actor', 'reason', 'grant_access', 'revoke_access', 'add_party', 'confirm_party', 'lint', 'check_expression', 'replay', '_replay_ticket', '_inputs', '_matrix_step', '_matrix_combine', '_matrix_final', '_seal', 'anchor', 'verify', 'work', 'schedule', 'unschedule', 'drop_book',
         'add_pack', 'submit_pack', 'redraft_pack', 'reject_pack', 'approve_pack', 'enable_pack', 'disable_pack', 'rules', 'load_rules',
         'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout',
         'ingest', 'map_payload', 'retry_quarantine', 'load_mappings', 'reread',
@@ -45,7 +45,7 @@ SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'plpgsql_check')
 	CREATE EXTENSION plpgsql_check;
 	-- what schedules and cleans calls pg_cron, which is not there; a parameter of the name reason is taken by who calls the body, RETURN QUERY EXECUTE fills columns that the checker cannot see, the number of digits that makers of views put into a type is an integer, and what changes by dynamic SQL it does not see changing
 	SELECT is_empty($$ SELECT p.oid::regprocedure, c.* FROM our_function AS p, LATERAL plpgsql_check_function(p.oid, extra_warnings => true, performance_warnings => true, security_warnings => p.proname !~ '^_create_.*views?$') AS c
-		WHERE p.lanname = 'plpgsql' AND p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('_schedule', '_unschedule', '_clean_cron') AND c <> 'warning extra:00000:unused parameter "reason"'
+		WHERE p.lanname = 'plpgsql' AND p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('_schedule', '_end_job', '_clean_cron') AND c <> 'warning extra:00000:unused parameter "reason"'
 			AND NOT (p.prosrc ~ '\mEXECUTE\M' AND c ~ '^performance:00000:routine is marked as VOLATILE|^Detail: attention: cannot to determine volatility|^Hint: When you fix this issue')
 			AND NOT (p.prosrc ~ 'RETURN QUERY EXECUTE' AND c ~ '^warning extra:00000:OUT variable ".*" is maybe unmodified$|^Detail: cannot to determine result of dynamic SQL$') $$, 'plpgsql_check finds nothing');
 \else
