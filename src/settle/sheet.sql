@@ -46,7 +46,7 @@ BEGIN
 			source_id smallint NOT NULL,
 			tickets smallint NOT NULL,
 			corrects_period date,
-			ticket_key text COLLATE "C" NOT NULL,
+			ticket_key text NOT NULL,
 			project %2$I.ltree,
 			region %2$I.ltree,
 			channel text,
