@@ -35,8 +35,8 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make demo           a chain's quarter of tickets, settled on a private server
 #: make demo-stop      end that server and remove its files
 #: make report         the page of a book of your database: BOOK=name FILE=page.html, see docs/report/README.md
+#: make bench          figures on a million tickets against peers, into docs/performance.md: PARTS='match settle', TICKETS=, see test/bench/bench.sh
 #: make bench-instructions   counts the instructions of the hot paths and writes them to test/bench/instructions
-#: make bench-core     figures on a million tickets, as ratios of one run
 #: make bench-close    figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
 #: make bench-commit   what settling costs whoever writes a ticket
@@ -48,7 +48,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make dist           build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean          remove everything built; a running demo stays
 #: make help           this list
-PRIVATE      = check demo demo-stop bench-instructions bench-core bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
+PRIVATE      = check demo demo-stop bench-instructions bench bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -64,21 +64,21 @@ demo: stage
 	@test/demo/run
 demo-stop:
 	@test/cluster stop demo
+bench: stage
+	@test/bench/run
 bench-instructions: stage
 	@test/packages check
 	@test/bench/count write
-bench-core: stage
-	@test/bench/core
 bench-close: stage
-	@test/bench/close
+	@test/bench/run close
 bench-connect: stage
-	@test/bench/core connect
+	@test/bench/run connect
 bench-commit: stage
-	@test/bench/core commit
+	@test/bench/run commit
 bench-desk: stage
-	@test/bench/core desk
+	@test/bench/run desk
 bench-report: stage
-	@test/bench/core report
+	@test/bench/run report
 
 report:
 	@src/report/page/report '$(BOOK)' '$(FILE)'

@@ -46,25 +46,11 @@ trap 'run -c "DROP SCHEMA IF EXISTS matrix_bench CASCADE"' EXIT
 run <<SQL
 DROP SCHEMA IF EXISTS matrix_bench CASCADE;
 CREATE SCHEMA matrix_bench;
-SELECT setseed(0.5) \g /dev/null
--- 60 projects x 31 provinces x 12 months: nearly every cell has tickets
-CREATE TABLE dense AS
-	SELECT text2ltree('install.kind' || p / 10 || '.model' || p) AS project, text2ltree('cn.area' || r / 6 || '.province' || r) AS region,
-		(date '2025-01-01' + m * interval '1 month')::date AS period, revenue, round(revenue * 0.6, 2) AS cost
-	FROM (SELECT floor(random() * 60)::int AS p, floor(random() * 31)::int AS r, floor(random() * 12)::int AS m,
-			(50 + random() * 2000)::numeric(12,2) AS revenue
-		FROM generate_series(1, $tickets)) t;
--- 1,000 projects x 300 sites x 12 months: nearly every ticket has a cell of its own
-CREATE TABLE sparse AS
-	SELECT text2ltree('install.kind' || p / 100 || '.family' || p / 10 || '.model' || p) AS project,
-		text2ltree('cn.area' || r / 60 || '.province' || r / 10 || '.site' || r) AS region,
-		(date '2025-01-01' + m * interval '1 month')::date AS period, revenue, round(revenue * 0.6, 2) AS cost
-	FROM (SELECT floor(random() * 1000)::int AS p, floor(random() * 300)::int AS r, floor(random() * 12)::int AS m,
-			(50 + random() * 2000)::numeric(12,2) AS revenue
-		FROM generate_series(1, $tickets)) t;
+\set tickets $tickets
+\i $(dirname "$0")/matrix.sql
 CREATE TABLE grouped AS
 	SELECT (row_number() OVER () - 1) / 10 AS key, project, region, period, revenue, cost FROM dense;
-VACUUM ANALYZE dense, sparse, grouped;
+VACUUM ANALYZE grouped;
 SQL
 
 matrix() { echo "SELECT project, region, period, \"grouping\", tickets, revenue, cost FROM settle.cells((SELECT settle.revenue_matrix(project, region, period, revenue, cost) FROM $1))"; }

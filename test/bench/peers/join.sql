@@ -1,19 +1,18 @@
 -- Peer: settlement by sets, the plain way: tickets joined with the columns of
 -- the rule table, tiers by LATERAL, the commission by a window.
 --
--- Reads the rules of bench.rule with rules = :rules and the tickets of the
--- workers up to :workers, writes bench.line.
+-- Reads the tickets of the table :tickets and the rules of bench.rule with
+-- rules = :rules, writes bench.line.
 
 INSERT INTO bench.line
 WITH ticket AS MATERIALIZED (
 	SELECT t.*, date_trunc('month', t.done_at AT TIME ZONE 'Asia/Shanghai')::date AS period, p.factor AS coefficient
-	FROM bench.ticket AS t
+	FROM :tickets AS t
 	JOIN bench.site AS s ON s.n = t.site_no
 	JOIN bench.province AS p ON s.region <@ p.region
-	WHERE t.worker <= :workers
 )
 SELECT t.id, t.period, r.component, r.code, 'hq',
-	CASE r.payee WHEN 'staff' THEN 'staff:' || t.worker ELSE 'dealer:' || t.dealer END,
+	CASE r.payee WHEN 'staff' THEN 'staff:' || t.worker WHEN 'dealer' THEN 'dealer:' || t.dealer ELSE 'channel:' || t.channel END,
 	t.amount, f.factor, round(fee.fee * f.factor, 2)
 FROM ticket AS t
 JOIN bench.rule AS r ON (r.project IS NULL OR t.project <@ r.project)

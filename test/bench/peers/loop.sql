@@ -2,8 +2,8 @@
 -- tickets, a query for the rules that apply, a function for the tiers, a row
 -- of the month's total locked and updated, an INSERT a line.
 --
--- CALL bench.settle_by_loop(200, 150) settles the tickets of the workers up to
--- 150 by the rules of bench.rule with rules = 200, into bench.line.
+-- CALL bench.settle_by_loop(200, 'bench.ticket') settles the tickets of that
+-- table by the rules of bench.rule with rules = 200, into bench.line.
 
 CREATE TABLE bench.month_total (
 	worker int,
@@ -28,7 +28,7 @@ BEGIN
 END
 $$;
 
-CREATE PROCEDURE bench.settle_by_loop(of_rules int, workers int)
+CREATE PROCEDURE bench.settle_by_loop(of_rules int, tickets regclass)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -36,10 +36,10 @@ DECLARE
 	r bench.rule;
 	of_period date;
 	factor numeric;
-	total numeric;
+	so_far numeric;
 	amount numeric;
 BEGIN
-	FOR t IN SELECT * FROM bench.ticket WHERE worker <= workers ORDER BY done_at, id LOOP
+	FOR t IN EXECUTE format('SELECT * FROM %s ORDER BY done_at, id', tickets) LOOP
 		of_period := date_trunc('month', t.done_at AT TIME ZONE 'Asia/Shanghai');
 		FOR r IN
 			SELECT * FROM bench.rule
@@ -63,17 +63,17 @@ BEGIN
 			END IF;
 			IF r.accumulates THEN
 				INSERT INTO bench.month_total VALUES (t.worker, of_period, r.rule, 0) ON CONFLICT DO NOTHING;
-				SELECT m.base INTO total FROM bench.month_total AS m
+				SELECT m.base INTO so_far FROM bench.month_total AS m
 				WHERE m.worker = t.worker AND m.period = of_period AND m.rule = r.rule FOR UPDATE;
-				amount := round(bench.tier_fee(of_rules, r.rule, total + t.amount) * factor, 2)
-					- round(bench.tier_fee(of_rules, r.rule, total) * factor, 2);
+				amount := round(bench.tier_fee(of_rules, r.rule, so_far + t.amount) * factor, 2)
+					- round(bench.tier_fee(of_rules, r.rule, so_far) * factor, 2);
 				UPDATE bench.month_total AS m SET base = m.base + t.amount
 				WHERE m.worker = t.worker AND m.period = of_period AND m.rule = r.rule;
 			ELSE
 				amount := round(bench.tier_fee(of_rules, r.rule, t.amount) * factor, 2);
 			END IF;
 			INSERT INTO bench.line VALUES (t.id, of_period, r.component, r.code, 'hq',
-				CASE r.payee WHEN 'staff' THEN 'staff:' || t.worker ELSE 'dealer:' || t.dealer END, t.amount, factor, amount);
+				CASE r.payee WHEN 'staff' THEN 'staff:' || t.worker WHEN 'dealer' THEN 'dealer:' || t.dealer ELSE 'channel:' || t.channel END, t.amount, factor, amount);
 		END LOOP;
 	END LOOP;
 END

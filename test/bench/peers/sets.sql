@@ -3,7 +3,8 @@
 -- Conditions on paths are resolved once a project, once a site and once a
 -- combination of flags instead of once a ticket; what is left are hash joins on
 -- integers, ranges of amounts, and one window over the month for the commission.
--- Reads the rules of bench.rule with rules = :rules, writes bench.line.
+-- Reads the tickets of the table :tickets and the rules of bench.rule with
+-- rules = :rules, writes bench.line.
 
 BEGIN;
 
@@ -27,7 +28,7 @@ WHERE (o.region IS NOT NULL OR o.regions IS NOT NULL) AND o.project IS NULL AND 
 
 CREATE TEMP TABLE offer_of_flags ON COMMIT DROP AS
 SELECT f.channel AS of_channel, f.level AS of_level, f.rush AS of_rush, f.night AS of_night, o.*
-FROM (SELECT DISTINCT channel, level, rush, night FROM bench.ticket) AS f
+FROM (SELECT DISTINCT channel, level, rush, night FROM :tickets) AS f
 JOIN offer AS o ON (o.channel IS NULL OR f.channel = o.channel) AND (o.level IS NULL OR f.level = o.level)
 	AND (o.rush IS NULL OR f.rush = o.rush) AND (o.night IS NULL OR f.night = o.night)
 WHERE o.project IS NULL AND o.projects IS NULL AND o.region IS NULL AND o.regions IS NULL;
@@ -36,9 +37,9 @@ ANALYZE offer_of_project, offer_of_site, offer_of_flags;
 
 INSERT INTO bench.line
 SELECT t.id, date_trunc('month', t.done_at AT TIME ZONE 'Asia/Shanghai')::date, o.component, o.code, 'hq',
-	CASE o.payee WHEN 'staff' THEN 'staff:' || t.worker ELSE 'dealer:' || t.dealer END,
+	CASE o.payee WHEN 'staff' THEN 'staff:' || t.worker WHEN 'dealer' THEN 'dealer:' || t.dealer ELSE 'channel:' || t.channel END,
 	t.amount, f.factor, round((o.fee_below + (t.amount - o.lower) * o.rate + o.flat) * f.factor, 2)
-FROM bench.ticket AS t
+FROM :tickets AS t
 JOIN offer_of_project AS o USING (project_no)
 JOIN bench.site AS s ON s.n = t.site_no
 CROSS JOIN LATERAL (SELECT CASE WHEN o.coefficient THEN s.factor ELSE 1 END AS factor) AS f
@@ -50,9 +51,9 @@ WHERE t.amount > o.lower AND (o.upper IS NULL OR t.amount <= o.upper)
 	AND (o.dealer IS NULL OR t.dealer = o.dealer)
 UNION ALL
 SELECT t.id, date_trunc('month', t.done_at AT TIME ZONE 'Asia/Shanghai')::date, o.component, o.code, 'hq',
-	CASE o.payee WHEN 'staff' THEN 'staff:' || t.worker ELSE 'dealer:' || t.dealer END,
+	CASE o.payee WHEN 'staff' THEN 'staff:' || t.worker WHEN 'dealer' THEN 'dealer:' || t.dealer ELSE 'channel:' || t.channel END,
 	t.amount, o.factor, round((o.fee_below + (t.amount - o.lower) * o.rate + o.flat) * o.factor, 2)
-FROM bench.ticket AS t
+FROM :tickets AS t
 JOIN offer_of_site AS o USING (site_no)
 WHERE t.amount > o.lower AND (o.upper IS NULL OR t.amount <= o.upper)
 	AND (o.amount_from IS NULL OR t.amount >= o.amount_from) AND (o.amount_below IS NULL OR t.amount < o.amount_below)
@@ -61,9 +62,9 @@ WHERE t.amount > o.lower AND (o.upper IS NULL OR t.amount <= o.upper)
 	AND (o.dealer IS NULL OR t.dealer = o.dealer)
 UNION ALL
 SELECT t.id, date_trunc('month', t.done_at AT TIME ZONE 'Asia/Shanghai')::date, o.component, o.code, 'hq',
-	CASE o.payee WHEN 'staff' THEN 'staff:' || t.worker ELSE 'dealer:' || t.dealer END,
+	CASE o.payee WHEN 'staff' THEN 'staff:' || t.worker WHEN 'dealer' THEN 'dealer:' || t.dealer ELSE 'channel:' || t.channel END,
 	t.amount, f.factor, round((o.fee_below + (t.amount - o.lower) * o.rate + o.flat) * f.factor, 2)
-FROM bench.ticket AS t
+FROM :tickets AS t
 JOIN offer_of_flags AS o ON o.of_channel = t.channel AND o.of_level = t.level AND o.of_rush = t.rush AND o.of_night = t.night
 JOIN bench.site AS s ON s.n = t.site_no
 CROSS JOIN LATERAL (SELECT CASE WHEN o.coefficient THEN s.factor ELSE 1 END AS factor) AS f
@@ -80,7 +81,7 @@ CROSS JOIN (
 	FROM (
 		SELECT t.id, t.done_at, t.worker, m.period, t.amount, s.factor,
 			sum(t.amount) OVER (PARTITION BY t.worker, m.period ORDER BY t.done_at, t.id ROWS UNBOUNDED PRECEDING) AS so_far
-		FROM bench.ticket AS t
+		FROM :tickets AS t
 		JOIN bench.site AS s ON s.n = t.site_no
 		CROSS JOIN LATERAL (SELECT date_trunc('month', t.done_at AT TIME ZONE 'Asia/Shanghai')::date AS period) AS m
 	) AS b

@@ -1,0 +1,36 @@
+#!/bin/bash
+# How time and memory of settling grow with the number of tickets: the smaller
+# table before and after the larger one, which is settled once.
+. "$(dirname "$0")/../library.sh"
+growth=${GROWTH:-$((5 * tickets))}
+book=bench_grown
+
+# measure SIDE TABLE TICKETS ROUND...: settles the tickets of a table and notes it for these rounds
+measure() {
+	local taken seconds memory round
+	say "growth, $3 tickets"
+	sql -c "CALL bench.make_book('$book', 200, '$2')" -c "SELECT settle.rescan('$book')" -c CHECKPOINT >/dev/null
+	taken=$(sql <<-SQL
+		\timing on
+		CALL settle.run_all('$book');
+		\timing off
+		-- the most that the backend held in memory, but for the buffers that it shares
+		SELECT (substring(s FROM 'VmHWM:\s*(\d+)')::numeric - substring(s FROM 'RssShmem:\s*(\d+)')::numeric) / 1024 FROM pg_read_file('/proc/self/status') AS s;
+	SQL
+	)
+	seconds=$(awk '/^Time: / { print $2 / 1000 }' <<<"$taken")
+	memory=$(tail -n 1 <<<"$taken")
+	for round in "${@:4}"; do
+		note growth "$1" "$round" "$seconds"
+		note memory "$1" "$round" "$memory"
+	done
+	same 'lines evaluated and kept' "$(sql -c "SELECT settle._bench_evaluate('$book', 'visit')")" "$(sql -c "SELECT count(*) FROM $book.line_detail WHERE source = 'visit'")"
+	sql -c "CALL bench.drop_book('$book')"
+}
+
+sql -c 'CREATE TABLE bench.large (LIKE bench.ticket INCLUDING ALL)' -c "CALL bench.make_tickets('bench.large', $growth)"
+sql -c 'VACUUM (ANALYZE, FREEZE) bench.large'
+measure small bench.ticket "$tickets" 1
+measure large bench.large "$growth" 1 2
+measure small bench.ticket "$tickets" 2
+sql -c 'DROP TABLE bench.large'
