@@ -241,6 +241,7 @@ settle_write_drafts(Run *run, Drafts *drafts)
 	{
 		Draft	   *draft = &drafts->items[i];
 
+		settle_count_sheet(run, draft->period, draft->tickets);
 		run->lines += draft->nlines;
 		for (int k = 0; k < draft->nlines; k++)
 		{
