@@ -472,10 +472,10 @@ settle_dec_sub(SettleDec a, SettleDec b)
 }
 
 /*
- * a x b
+ * a x b, whatever their size.
  */
 SettleDec
-settle_dec_mul(SettleDec a, SettleDec b)
+settle_dec_mul_any(SettleDec a, SettleDec b)
 {
 	SettleDec	product;
 
@@ -509,13 +509,11 @@ settle_dec_cmp(SettleDec a, SettleDec b)
 }
 
 /*
- * -1, 0 or 1.
+ * -1, 0 or 1 of a wide value.
  */
 int
-settle_dec_sign(SettleDec a)
+settle_dec_sign_wide(SettleDec a)
 {
-	if (likely(!a.wide))
-		return a.coef < 0 ? -1 : a.coef > 0;
 	return settle_dec_cmp(a, settle_dec_int(0));
 }
 

@@ -167,7 +167,8 @@ check_table(const SettleBook *book, const char *table, int first)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("schema \"%s\" is not a book", book->label),
-					 errdetail("Column \"%s\" of its table \"%s\" is not as settle.create_book makes it.", column->name, table)));
+					 errdetail("Column \"%s\" of its table \"%s\" is not as settle.create_book makes it.", column->name, table),
+					 errhint("settle.upgrade_book gives a book of an earlier version the tables of this one.")));
 		ReleaseSysCache(tuple);
 	}
 	checked->row_type = row_type;

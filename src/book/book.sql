@@ -139,6 +139,7 @@ BEGIN
 			job_delay interval DEFAULT '15 minutes' CHECK (job_delay > interval '0'),
 			check_in_radius numeric NOT NULL DEFAULT 500 CHECK (check_in_radius > 0 AND check_in_radius < 'Infinity'),
 			place_days integer NOT NULL DEFAULT 90 CHECK (place_days > 0),
+			version text NOT NULL DEFAULT settle._version() CHECK (version ~ '^[0-9]+[.][0-9]+[.][0-9]+$'),
 			CONSTRAINT fx_needs_the_rates_that_were_used CHECK (fx_party IS NULL OR keep_inputs)
 		);
 		COMMENT ON TABLE %1$I.book IS 'settings of the book, one row; rule_revision is another number after every change of its rules, desk_revision of its ticket types; a backlog that would correct more than max_correction settled tickets, and more than 1 %% of them, has its corrections held (null: never)';
@@ -193,6 +194,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.book.job_delay IS 'with a step of settle.tick delayed by more there is an alert; null: nobody asks';
 		COMMENT ON COLUMN %1$I.book.check_in_radius IS 'metres around the place of a ticket within which somebody who checks in is there, unless its type says otherwise';
 		COMMENT ON COLUMN %1$I.book.place_days IS 'so many days after a check-in the point where it was is taken away';
+		COMMENT ON COLUMN %1$I.book.version IS 'version of scrm_settle whose shape the tables have';
 
 		CREATE TABLE %1$I.access (
 			role regrole NOT NULL,

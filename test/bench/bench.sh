@@ -7,7 +7,7 @@
 # of the server and read what its own backend takes.
 #   TICKETS  number of tickets                                          (1000000)
 #   ROUNDS   measurements of each pair, alternately                     (5)
-#   PARTS    some of: match parallel settle tiers matrix commit growth  (all)
+#   PARTS    some of: match parallel settle tiers matrix totals commit growth  (all)
 #   GROWTH   number of tickets of the larger book of growth             (5 x TICKETS)
 #   PAGE     the file that gets the table between its two marks; none: it is only
 #            printed.  docs/performance.md where TICKETS, ROUNDS and PARTS are as
@@ -16,7 +16,7 @@
 # Both sides of a pair must give the same result, else nothing is printed and the
 # exit status is 1.  A goal that is missed is no failure.
 . "$(dirname "$0")/library.sh"
-all='match parallel settle tiers matrix commit growth'
+all='match parallel settle tiers matrix totals commit growth'
 parts=${PARTS:-$all}
 page=${PAGE:-none}
 if [ -z "${PAGE:-}" ] && [ "$parts $tickets $rounds" = "$all 1000000 5" ]; then page=../../docs/performance.md; fi

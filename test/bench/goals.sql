@@ -66,5 +66,9 @@ INSERT INTO bench.goal (work, figure, ours, peer, side, unit, at_most, goal) VAL
 	('`revenue_matrix`, sparse', 'matrix sparse', 'ours', '`GROUP BY CUBE`', 'cube', 's', false, 4),
 	('`revenue_matrix`, sparse', 'matrix sparse', 'ours', '`GROUP BY CUBE`, paths as text', 'text', 's', false, NULL),
 	('`revenue_matrix`, sparse', 'matrix sparse', 'ours', 'REFRESH of a view of that CUBE', 'view', 's', false, NULL),
+	('totals of the matrix, 1 % new tickets folded', 'totals', 'fold', 'REFRESH of a view of them', 'refresh', 's', false, NULL),
+	('totals of the matrix, 1 % new tickets folded', 'totals', 'fold', 'kept by a trigger, for the matrix alone', 'trigger', 's', false, NULL),
+	('the matrix read from them', 'totals', 'read', 'from the view', 'read view', 's', false, NULL),
+	('the matrix read before they are folded', 'totals', 'read waiting', 'from the view, which is old', 'read view', 's', false, NULL),
 	('tickets inserted by 8 clients, capture on', 'insert', 'capture', 'into a bare table', 'bare', '/s', false, 0.92),
 	('tickets inserted by 8 clients, settled at commit', 'insert', 'commit', 'into a bare table', 'bare', '/s', false, 0.65);

@@ -27,7 +27,7 @@ SELECT is_empty($$ SELECT pg_describe_object(classid, objid, 0) FROM our WHERE c
     'no cast is implicit');
 -- C functions that take nulls look at each argument themselves
 SELECT set_eq($$ SELECT DISTINCT proname::text FROM our_function WHERE lanname = 'c' AND NOT proisstrict AND prorettype <> 'trigger'::regtype $$,
-    ARRAY['add_source', 'add_fact', 'add_rule', 'add_choice', 'add_decision', 'add_outcome', 'add_table', 'run', 'rescan', 'simulate', 'evaluate', 'evaluate_decision', 'decide', 'act_as', 'because', 'actor', 'reason', 'grant_access', 'revoke_access', 'add_party', 'confirm_party', 'lint', 'check_expression', 'replay', '_replay_ticket', '_inputs', '_matrix_step', '_matrix_combine', '_matrix_final', '_seal', 'anchor', 'verify', 'work', 'schedule', 'unschedule', 'drop_book',
+    ARRAY['add_source', 'add_fact', 'add_rule', 'add_choice', 'add_decision', 'add_outcome', 'add_table', 'run', 'rescan', 'simulate', 'evaluate', 'evaluate_decision', 'decide', 'act_as', 'because', 'actor', 'reason', 'grant_access', 'revoke_access', 'add_party', 'confirm_party', 'lint', 'check_expression', 'replay', '_replay_ticket', '_inputs', '_matrix_step', '_matrix_combine', '_matrix_final', '_seal', 'anchor', 'verify', 'work', 'schedule', 'unschedule', 'drop_book', 'upgrade_book',
         'add_pack', 'submit_pack', 'redraft_pack', 'reject_pack', 'approve_pack', 'enable_pack', 'disable_pack', 'rules', 'load_rules',
         'submit_statement', 'approve_statement', 'reject_statement', 'dispute_statement', 'resolve_dispute', 'payout_file', 'pay_statement', 'note_leg', 'return_leg', 'reconcile', 'audit_differences', 'trace_payout',
         'ingest', 'map_payload', 'retry_quarantine', 'load_mappings', 'reread',
