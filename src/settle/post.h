@@ -101,6 +101,7 @@ extern void settle_note_states(Run *run, RunSource *source, KeyList *solved, Key
 /* ---- brake.c ---- */
 extern void settle_load_held(Run *run, RunSource *source);
 extern bool settle_brake_holds(Run *run, const RunTicket *ticket);
+extern void settle_count_sheet(Run *run, DateADT period, int tickets);
 extern void settle_note_held(Run *run, RunSource *source, KeyList *held, KeyList *freed);
 
 /* ---- plan.c ---- */

@@ -550,6 +550,8 @@ settle_record_run(Run *run)
 	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
 	keep_ruleset(run, PointerGetDatum(digest));
 	settle_copy_into(run->book.schema, "run", run_columns, lengthof(run_columns), write_record, &record);
+	if (!run->at_commit)
+		settle_keep_counts(run);
 	queue_run(run, "unsealed", 1);
 	if (run->first_sheet > 0)
 		queue_run(run, "unfolded", 3);

@@ -104,7 +104,7 @@ typedef struct RunTicket
 	const char *key;
 	TicketState state;
 	TicketHold	hold;
-	bool		known;			/* has sheets */
+	bool		known;			/* may have sheets */
 	bool		reversed;		/* rows of the source take from it */
 	const char *order_ref;		/* as in SettleTicket */
 	const char *rework_of;
@@ -178,6 +178,13 @@ typedef struct Tally
 	int			payee_before;	/* that those rows have */
 } Tally;
 
+/* How many tickets the sheets of a run settle in one period. */
+typedef struct SettledCount
+{
+	DateADT		period;
+	int64		tickets;
+} SettledCount;
+
 typedef struct Run
 {
 	SettleBook	book;
@@ -229,6 +236,9 @@ typedef struct Run
 	int64		braked;			/* corrections that count */
 	int64		before;			/* of earlier runs of the same backlog; -1: not asked yet */
 	int64		counted;		/* those that count on in the next run */
+	int			ncounts;
+	int			counts_space;
+	SettledCount *counts;		/* of its sheets */
 
 	/* figures of the run */
 	int64		settled;
@@ -254,7 +264,7 @@ settle_dec_keep(SettleDec dec)
 }
 
 /* Tickets a batch holds at most. */
-#define SETTLE_BATCH	65536
+#define SETTLE_BATCH	32768
 
 /* ---- copy.c ---- */
 

@@ -221,6 +221,7 @@ settle_write_drafts(Run *run, Drafts *drafts)
 		draft->sheet_id = run->last_sheet = nextval_internal(run->sheet_sequence, false);
 		if (run->first_sheet == 0)
 			run->first_sheet = draft->sheet_id;
+		settle_count_sheet(run, draft->period, draft->tickets);
 		run->lines += draft->nlines;
 		for (int k = 0; k < draft->nlines; k++)
 		{
