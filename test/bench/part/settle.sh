@@ -9,7 +9,7 @@ said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 
 run_all() { sql -c "CALL settle.run_all('$book')"; }
-run_anew() { sql -c "SELECT settle.rescan('$book')" -c "CALL settle.run_all('$book')" >/dev/null; }
+run_anew() { sql -o /dev/null -c "SELECT settle.rescan('$book')" -c "CALL settle.run_all('$book')"; }
 by_copy() { sql -c "COPY bench.line FROM '$copied' (FORMAT binary)"; }
 by_sets() { sql -v rules="$1" -v tickets="${2:-bench.ticket}" -f peers/sets.sql; }
 by_join() { sql -v rules="$1" -v tickets="${2:-bench.ticket}" -f peers/join.sql; }
@@ -19,8 +19,8 @@ by_program() { peers/run "$1" "$2" "${3:-bench.ticket}" >"$said"; }
 # Makes the book and settles everything, the figure of all peers; the first round keeps its lines.
 settle() { # rules
 	sql -c "CALL bench.drop_book('$book')" -c "CALL bench.make_book('$book', $1)" \
-		-c "UPDATE $book.book SET max_correction = NULL" -c "SELECT settle.rescan('$book')" >/dev/null
-	timed "run $1" ours "$round" run_all
+		-c "UPDATE $book.book SET max_correction = NULL"
+	timed "run $1" ours "$round" run_anew
 	[ "$round" != 1 ] || sql -c "CALL bench.keep_lines('$book', 'bench.ticket')"
 }
 
@@ -51,6 +51,7 @@ settle_again() {
 	if [ "$round" = 1 ]; then
 		sql -c "CALL bench.keep_lines('$book', 'bench.ticket')"
 		same 'lines before and after two corrections' "$before" "$(digest bench.settled)"
+		same 'numbers of findings of settle.check' 0 "$(sql -c "SELECT count(*) FROM settle.check('$book')")"
 	fi
 	timed 'run 200' 'again all' "$round" run_anew
 	sql -c 'VACUUM bench.ticket'
@@ -72,14 +73,15 @@ for ((round = 1; round <= rounds; round++)); do
 	peer timed copy 200 by_copy
 	peer timed sets 200 by_sets 200
 	peer sampled join 200 by_join 200
-	peer sampled loop 200 by_loop 200
+	SAMPLE=bench.hundredth peer sampled loop 200 by_loop 200
 	for program in $programs; do
 		case $program in
 		duckdb)
 			peer timed duckdb 200 by_program duckdb 200
 			note 'run 200' 'duckdb compute' "$round" "$(awk '$1 == "compute" { print $2 }' "$said")"
 			;;
-		*) peer sampled $program 200 by_program $program 200 ;;
+		zen) peer sampled zen 200 by_program zen 200 ;;
+		*) SAMPLE=bench.hundredth peer sampled $program 200 by_program $program 200 ;;
 		esac
 	done
 	settle_again
