@@ -32,6 +32,9 @@
 #define NUM_BASE			10000
 #define NUM_BASE_DIGITS		4
 
+/* Groups that 39 digits take wherever the point stands. */
+#define MAX_NARROW_GROUPS	11
+
 /* More places than this numeric itself would round away. */
 #define NUMERIC_SCALE_LIMIT 16383
 
@@ -234,21 +237,68 @@ write_digits(int128 coef, int scale, char *out)
 }
 
 /*
- * Encodes a value as numeric with "scale" places.
+ * Takes the last digits off a number, those below a power of ten.
+ */
+static inline uint64
+take_digits(uint128 *number, uint64 power)
+{
+	uint64		low = (uint64) *number;
+	uint64		digits;
+
+	if (likely(*number == low))
+	{
+		*number = low / power;
+		return low % power;
+	}
+	digits = (uint64) (*number % power);
+	*number /= power;
+	return digits;
+}
+
+/*
+ * Encodes a value as numeric with "scale" places, as numeric itself would: no
+ * zero groups at either end, and a zero without a sign.
  */
 Numeric
 settle_dec_to_numeric(SettleDec value)
 {
-	char		text[96];
+	int16		digits[MAX_NARROW_GROUPS];
+	int			first = MAX_NARROW_GROUPS;	/* digits are found from the last to the first */
+	int			last = MAX_NARROW_GROUPS;
+	int			groups = (value.scale + NUM_BASE_DIGITS - 1) / NUM_BASE_DIGITS;
+	int			lacking = groups * NUM_BASE_DIGITS - value.scale;	/* places, in the last group */
+	int			weight;
+	uint128		rest = value.coef < 0 ? -(uint128) value.coef : (uint128) value.coef;
+	uint16		header;
+	Size		size;
+	char	   *number;
 
 	if (value.wide)
 		return value.wide;
-	if (settle_fits_int64(value.coef))
-		return int64_div_fast_to_numeric((int64) value.coef, value.scale);
 
-	write_digits(value.coef, value.scale, text);
-	return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
-											   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	if (lacking > 0 && rest != 0)
+		digits[--first] = (int16) (take_digits(&rest, settle_small_power[NUM_BASE_DIGITS - lacking]) *
+								   settle_small_power[lacking]);
+	while (rest != 0)
+		digits[--first] = (int16) take_digits(&rest, NUM_BASE);
+	weight = last - first - groups - 1;
+	while (last > first && digits[last - 1] == 0)
+		last--;
+	while (last > first && digits[first] == 0)
+	{
+		first++;
+		weight--;
+	}
+	if (first == last)
+		weight = 0;
+
+	header = NUM_SHORT | (value.coef < 0 ? NUM_SHORT_NEGATIVE : 0) | value.scale << 7 | (weight & 0x007F);
+	size = VARHDRSZ + sizeof(header) + (last - first) * sizeof(int16);
+	number = palloc(size);
+	SET_VARSIZE(number, size);
+	memcpy(VARDATA(number), &header, sizeof(header));
+	memcpy(VARDATA(number) + sizeof(header), &digits[first], (last - first) * sizeof(int16));
+	return (Numeric) number;
 }
 
 /*
@@ -472,10 +522,10 @@ settle_dec_sub(SettleDec a, SettleDec b)
 }
 
 /*
- * a x b
+ * a x b, whatever their size.
  */
 SettleDec
-settle_dec_mul(SettleDec a, SettleDec b)
+settle_dec_mul_any(SettleDec a, SettleDec b)
 {
 	SettleDec	product;
 
@@ -509,13 +559,11 @@ settle_dec_cmp(SettleDec a, SettleDec b)
 }
 
 /*
- * -1, 0 or 1.
+ * -1, 0 or 1 of a wide value.
  */
 int
-settle_dec_sign(SettleDec a)
+settle_dec_sign_wide(SettleDec a)
 {
-	if (likely(!a.wide))
-		return a.coef < 0 ? -1 : a.coef > 0;
 	return settle_dec_cmp(a, settle_dec_int(0));
 }
 

@@ -100,10 +100,29 @@ extern SettleDec settle_dec_widen_scale(SettleDec value, int scale);	/* at least
 
 extern SettleDec settle_dec_add(SettleDec a, SettleDec b);
 extern SettleDec settle_dec_sub(SettleDec a, SettleDec b);
-extern SettleDec settle_dec_mul(SettleDec a, SettleDec b);
+extern SettleDec settle_dec_mul_any(SettleDec a, SettleDec b);
 extern SettleDec settle_dec_neg(SettleDec a);
 extern int	settle_dec_cmp(SettleDec a, SettleDec b);
-extern int	settle_dec_sign(SettleDec a);	/* -1, 0, 1 */
+extern int	settle_dec_sign_wide(SettleDec a);
+
+/* a x b; here where both fit 64 bits, as nearly all do */
+static inline SettleDec
+settle_dec_mul(SettleDec a, SettleDec b)
+{
+	if (likely(a.wide == NULL && b.wide == NULL && a.coef == (int64) a.coef && b.coef == (int64) b.coef &&
+			   a.scale + b.scale <= SETTLE_DEC_MAX_SCALE))
+		return (SettleDec) {.coef = (int128) (int64) a.coef * (int64) b.coef, .scale = a.scale + b.scale, .wide = NULL};
+	return settle_dec_mul_any(a, b);
+}
+
+/* -1, 0, 1 */
+static inline int
+settle_dec_sign(SettleDec a)
+{
+	if (likely(a.wide == NULL))
+		return a.coef < 0 ? -1 : a.coef > 0;
+	return settle_dec_sign_wide(a);
+}
 
 extern SettleDec settle_round(SettleDec value, const SettleRounding *how);	/* scale of the result = scale of the step */
 extern SettleRatio settle_ratio_add(SettleRatio a, SettleRatio b);

@@ -14,7 +14,7 @@
  * Says whether a quotient is moved one away from its truncated value, given
  * its sign and how its remainder compares with half of the divisor.
  */
-static bool
+static inline bool
 moves_away(SettleRoundMode mode, int sign, int against_half, bool odd)
 {
 	switch (mode)
@@ -38,7 +38,28 @@ moves_away(SettleRoundMode mode, int sign, int against_half, bool odd)
 }
 
 /*
- * Divides integers, den > 0, and rounds the quotient.
+ * Divides integers of 64 bits, den > 0, and rounds the quotient.
+ */
+static inline int64
+divide_small(int64 num, int64 den, SettleRoundMode mode)
+{
+	int64		quotient = num / den;
+	int64		rest = num % den;
+
+	if (rest != 0)
+	{
+		int			sign = num < 0 ? -1 : 1;
+		int64		distance = sign < 0 ? -rest : rest;
+		int64		other = den - distance;
+
+		if (moves_away(mode, sign, distance < other ? -1 : distance > other, (quotient & 1) != 0))
+			quotient += sign;
+	}
+	return quotient;
+}
+
+/*
+ * The same of integers of any size.
  */
 static int128
 divide_narrow(int128 num, int128 den, SettleRoundMode mode)
@@ -47,16 +68,11 @@ divide_narrow(int128 num, int128 den, SettleRoundMode mode)
 	int128		rest;
 	int			sign = num < 0 ? -1 : 1;
 
+	/* what is moved by one fits as well: where there is a rest, den is at least 2 */
 	if (settle_fits_int64(num) && settle_fits_int64(den))
-	{
-		quotient = (int64) num / (int64) den;
-		rest = (int64) num % (int64) den;
-	}
-	else
-	{
-		quotient = num / den;
-		rest = num % den;
-	}
+		return divide_small((int64) num, (int64) den, mode);
+	quotient = num / den;
+	rest = num % den;
 	if (rest != 0)
 	{
 		int128		distance = sign < 0 ? -rest : rest;
@@ -139,12 +155,16 @@ settle_ratio_round(SettleRatio value, const SettleRounding *how)
 SettleDec
 settle_round(SettleDec value, const SettleRounding *how)
 {
-	/* a multiple of a power of ten already: only the places change */
-	if (!value.wide && !how->step.wide && how->step.coef == 1 && value.scale <= how->step.scale &&
-		settle_scale_up(&value.coef, how->step.scale - value.scale))
+	if (likely(!value.wide && !how->step.wide && how->step.coef == 1))
 	{
-		value.scale = how->step.scale;
-		return value;
+		int			cut = value.scale - how->step.scale;
+
+		/* a multiple of a power of ten already: only the places change */
+		if (cut <= 0 && settle_scale_up(&value.coef, -cut))
+			return (SettleDec) {.coef = value.coef, .scale = how->step.scale};
+		/* places are cut off a number of 64 bits, as of nearly every price */
+		if (cut > 0 && cut <= 18 && settle_fits_int64(value.coef))
+			return (SettleDec) {.coef = divide_small((int64) value.coef, settle_small_power[cut], how->mode), .scale = how->step.scale};
 	}
 	return settle_ratio_round((SettleRatio) {value, settle_dec_int(1)}, how);
 }

@@ -87,9 +87,16 @@ extern Oid	settle_identity_sequence(const SettleBook *book, const char *table, c
 
 /* ---- bulk.c: writing them ---- */
 
-/* Whether rows can be inserted into a table so. */
-extern bool settle_takes_rows(Relation relation);
 extern bool settle_insert_rows(Oid relid, HeapTuple *rows, int n);
+
+/*
+ * Gives the values of the next row, made in memory that lives until it is
+ * written; false when there is none left.
+ */
+typedef bool (*SettleNextRow) (Datum *values, bool *nulls, void *arg);
+
+/* The values must be of the types that the columns have. */
+extern bool settle_insert_values(Relation relation, const char *const *columns, int ncolumns, SettleNextRow row, void *arg, uint64 *n);
 
 typedef void (*SettleRowValues) (int row, ItemPointer place, Datum *values, bool *nulls, void *arg);
 

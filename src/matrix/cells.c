@@ -143,42 +143,65 @@ roll_up(MatrixEdit *totals, const SettleMatrix *source, uint32 ncells, int axis,
 }
 
 /*
- * Sums the cells of a matrix up, axis after axis.
+ * Sums the cells of a matrix up along the levels of both paths, axis after axis.
  *
- * In a cube the result holds the totals alone.  In a tree it holds the cells as
- * well, since a path's own tickets are part of the sum of its subtree; there the
- * deepest level goes first, so that whatever is added to a parent is complete.
+ * The result holds the cells as well, since a path's own tickets are part of the
+ * sum of its subtree.  The deepest level goes first, so that whatever is added to
+ * a parent is complete.
  */
 static SettleMatrix *
-sum_up(const SettleMatrix *matrix, Subtotals kind)
+sum_up_tree(const SettleMatrix *matrix)
 {
 	static const int axes[] = {OVER_PERIODS, OVER_REGIONS, OVER_PROJECTS};
 	MatrixEdit	totals = settle_matrix_new(MaxAllocHugeSize);
 	const Parent *parents;
 	int			deepest = 1;
 
-	if (kind == SUBTOTALS_TREE)
-		settle_matrix_merge(&totals, matrix);
-	else
-		settle_matrix_add_paths(&totals, matrix);
-	parents = find_parents(&totals, kind);
+	settle_matrix_merge(&totals, matrix);
+	parents = find_parents(&totals, SUBTOTALS_TREE);
 	for (uint32 i = 0; i < totals.matrix->npaths; i++)
 		deepest = Max(deepest, parents[i].level);
 
 	for (int i = 0; i < lengthof(axes); i++)
 		for (int level = deepest; level > 0; level--)
-		{
-			uint32		ntotals = totals.matrix->ncells;
-
-			if (kind == SUBTOTALS_CUBE)
-				roll_up(&totals, matrix, matrix->ncells, axes[i], level, parents);
-			roll_up(&totals, NULL, ntotals, axes[i], level, parents);
-		}
-
-	/* nothing has a grand total too, as it has for GROUP BY CUBE */
-	if (matrix->ncells == 0)
-		settle_matrix_add_cell(&totals, (MatrixKey) {MATRIX_ALL_PATHS, MATRIX_ALL_PATHS, MATRIX_ALL_PERIODS});
+			roll_up(&totals, NULL, totals.matrix->ncells, axes[i], level, parents);
 	return totals.matrix;
+}
+
+/*
+ * Sums the cells of a matrix, and what they come to over the periods, up over
+ * regions, then over projects.
+ */
+static SettleMatrix *
+sum_up_cube(const SettleMatrix *matrix, const SettleMatrix *over_periods)
+{
+	static const int axes[] = {OVER_REGIONS, OVER_PROJECTS};
+	MatrixEdit	totals = settle_matrix_new(MaxAllocHugeSize);
+	const Parent *parents;
+
+	settle_matrix_add_paths(&totals, matrix);
+	parents = find_parents(&totals, SUBTOTALS_CUBE);
+	for (int i = 0; i < lengthof(axes); i++)
+	{
+		uint32		ntotals = totals.matrix->ncells;
+
+		roll_up(&totals, matrix, matrix->ncells, axes[i], 1, parents);
+		roll_up(&totals, over_periods, over_periods->ncells, axes[i], 1, parents);
+		roll_up(&totals, NULL, ntotals, axes[i], 1, parents);
+	}
+	return totals.matrix;
+}
+
+/*
+ * Gives the grand total of nothing, which GROUP BY CUBE has too.
+ */
+static SettleMatrix *
+empty_total(void)
+{
+	MatrixEdit	total = settle_matrix_new(MaxAllocSize);
+
+	settle_matrix_add_cell(&total, (MatrixKey) {MATRIX_ALL_PATHS, MATRIX_ALL_PATHS, MATRIX_ALL_PERIODS});
+	return total.matrix;
 }
 
 /*
@@ -282,9 +305,18 @@ settle_cells(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (!matrix->sorted)
 		matrix = settle_matrix_sort(matrix);
-	if (kind != SUBTOTALS_TREE)
+	if (kind != SUBTOTALS_NONE && matrix->ncells == 0)
+		show_cells(result, empty_total());
+	else if (kind == SUBTOTALS_TREE)
+		show_cells(result, sum_up_tree(matrix));
+	else
 		show_cells(result, matrix);
-	if (kind != SUBTOTALS_NONE)
-		show_cells(result, sum_up(matrix, kind));
+	if (kind == SUBTOTALS_CUBE && matrix->ncells > 0)
+	{
+		const SettleMatrix *over_periods = settle_matrix_over_periods(matrix);
+
+		show_cells(result, over_periods);
+		show_cells(result, sum_up_cube(matrix, over_periods));
+	}
 	return (Datum) 0;
 }

@@ -11,7 +11,6 @@
  */
 #include "matrix/matrix.h"
 
-#include "common/hashfn.h"
 #include "common/int.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -127,12 +126,24 @@ hash_key(MatrixKey key)
 }
 
 /*
- * Hashes the labels of a path.
+ * Hashes the labels of a path, eight bytes at a time.
  */
 static inline uint32
 hash_labels(const char *labels, Size len)
 {
-	return hash_bytes((const unsigned char *) labels, (int) len);
+	uint64		hash = len;
+	uint64		word = 0;
+	Size		at;
+
+	for (at = 0; at + sizeof(word) <= len; at += sizeof(word))
+	{
+		memcpy(&word, labels + at, sizeof(word));
+		hash = (hash ^ word) * UINT64CONST(0x9E3779B97F4A7C15);
+		hash ^= hash >> 32;
+	}
+	word = 0;
+	memcpy(&word, labels + at, len - at);
+	return (uint32) (((hash ^ word) * UINT64CONST(0xD6E8FEB86659FD93)) >> 32);
 }
 
 /*
@@ -192,17 +203,26 @@ fill_slots(SettleMatrix *matrix)
 }
 
 /*
+ * Copies the paths of a matrix, and its heap, into another that has the room.
+ */
+static void
+copy_paths(SettleMatrix *to, const SettleMatrix *from)
+{
+	to->npaths = from->npaths;
+	to->heap_used = from->heap_used;
+	memcpy(settle_matrix_paths(to), settle_matrix_paths(from), (Size) from->npaths * sizeof(MatrixPath));
+	memcpy(settle_matrix_heap(to), settle_matrix_heap(from), from->heap_used);
+}
+
+/*
  * Copies what a matrix holds into another that has the room.
  */
 static void
 copy_contents(SettleMatrix *to, const SettleMatrix *from)
 {
 	to->ncells = from->ncells;
-	to->npaths = from->npaths;
-	to->heap_used = from->heap_used;
 	memcpy(settle_matrix_cells(to), settle_matrix_cells(from), (Size) from->ncells * sizeof(MatrixCell));
-	memcpy(settle_matrix_paths(to), settle_matrix_paths(from), (Size) from->npaths * sizeof(MatrixPath));
-	memcpy(settle_matrix_heap(to), settle_matrix_heap(from), from->heap_used);
+	copy_paths(to, from);
 }
 
 /*
@@ -493,6 +513,26 @@ settle_matrix_add_path(MatrixEdit *edit, const char *labels, Size len)
 }
 
 /*
+ * Puts an empty cell at the end, and not into the hash table.
+ */
+static inline uint32
+append_cell(MatrixEdit *edit, MatrixKey key)
+{
+	MatrixCell *cell;
+
+	matrix_reserve(edit, 1, 0, 0);
+	cell = &settle_matrix_cells(edit->matrix)[edit->matrix->ncells];
+	cell->key = key;
+	cell->tickets = 0;
+	for (int sum = 0; sum < MATRIX_SUMS; sum++)
+	{
+		cell->coef[sum] = 0;
+		cell->scale[sum] = MATRIX_NO_SUM;
+	}
+	return edit->matrix->ncells++;
+}
+
+/*
  * Gives the number of a cell, entering it if it is new.
  */
 uint32
@@ -515,17 +555,8 @@ settle_matrix_add_cell(MatrixEdit *edit, MatrixKey key)
 			return matrix->last_cell = cell;
 	}
 
-	matrix_reserve(edit, 1, 0, 0);
+	cell = append_cell(edit, key);
 	matrix = edit->matrix;
-	cell = matrix->ncells++;
-	cells = settle_matrix_cells(matrix);
-	cells[cell].key = key;
-	cells[cell].tickets = 0;
-	for (int sum = 0; sum < MATRIX_SUMS; sum++)
-	{
-		cells[cell].coef[sum] = 0;
-		cells[cell].scale[sum] = MATRIX_NO_SUM;
-	}
 	fill_slot(settle_matrix_cell_slots(matrix), matrix->cell_bits, hash, cell);
 	return matrix->last_cell = cell;
 }
@@ -650,6 +681,11 @@ settle_matrix_add_amount(MatrixEdit *edit, uint32 cell, int sum, const SettleDec
 	if (likely(amount->wide == NULL && amount->scale == target->scale[sum] &&
 			   !__builtin_add_overflow(target->coef[sum], amount->coef, &total)))
 		target->coef[sum] = total;
+	else if (amount->wide == NULL && target->scale[sum] == MATRIX_NO_SUM)
+	{
+		target->coef[sum] = amount->coef;
+		target->scale[sum] = amount->scale;
+	}
 	else
 		add_amount_slowly(edit, cell, sum, *amount);
 }
@@ -708,6 +744,41 @@ settle_matrix_merge(MatrixEdit *edit, const SettleMatrix *source)
 			key.region = here[key.region];
 		settle_matrix_add_sums(edit, settle_matrix_add_cell(edit, key), source, &cells[i]);
 	}
+}
+
+/*
+ * Sums a sorted, vetted matrix up over its periods.  Cells of one project and
+ * region stand side by side in it, so nothing has to be looked up, and the
+ * result has no hash tables.
+ */
+SettleMatrix *
+settle_matrix_over_periods(const SettleMatrix *matrix)
+{
+	const MatrixCell *cells = settle_matrix_cells(matrix);
+	uint32		ncells = 0;
+	MatrixEdit	totals = {.owned = true,.limit = MaxAllocHugeSize};
+	Size		size;
+
+	for (uint32 i = 0; i < matrix->ncells; i++)
+		if (i == 0 || cells[i].key.region != cells[i - 1].key.region || cells[i].key.project != cells[i - 1].key.project)
+			ncells++;
+	size = matrix_size(ncells, matrix->npaths, 0, 0, matrix->heap_used);
+	totals.matrix = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	matrix_init(totals.matrix, size, ncells, matrix->npaths, 0, 0, matrix->heap_used);
+	copy_paths(totals.matrix, matrix);
+
+	for (uint32 i = 0; i < matrix->ncells; i++)
+	{
+		MatrixKey	key = {cells[i].key.project, cells[i].key.region, MATRIX_ALL_PERIODS};
+		uint32		last = totals.matrix->ncells;
+
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (last == 0 || !same_key(settle_matrix_cells(totals.matrix)[--last].key, key))
+			last = append_cell(&totals, key);
+		settle_matrix_add_sums(&totals, last, matrix, &cells[i]);
+	}
+	return totals.matrix;
 }
 
 /*

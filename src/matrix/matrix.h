@@ -142,6 +142,7 @@ extern void settle_matrix_add_amount(MatrixEdit *edit, uint32 cell, int sum, con
 extern void settle_matrix_add_sums(MatrixEdit *edit, uint32 cell, const SettleMatrix *source, const MatrixCell *from);
 extern uint32 *settle_matrix_add_paths(MatrixEdit *edit, const SettleMatrix *source);
 extern void settle_matrix_merge(MatrixEdit *edit, const SettleMatrix *source);
+extern SettleMatrix *settle_matrix_over_periods(const SettleMatrix *matrix);
 extern bool settle_matrix_sum(const SettleMatrix *matrix, const MatrixCell *cell, int sum, SettleDec *amount);
 extern Size settle_matrix_compact_size(const SettleMatrix *matrix);
 extern void settle_matrix_compact(const SettleMatrix *matrix, SettleMatrix *copy, Size size);

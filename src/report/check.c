@@ -174,6 +174,13 @@ static const Invariant invariants[] = {
 		"FULL JOIN (SELECT j.step FROM %1$s.job_step AS j WHERE j.failures > 0) AS s ON s.step = a.object WHERE a.object IS NULL OR s.step IS NULL"
 	},
 	{
+		"tickets settled by period are those of the sheets that runs have counted",
+		"SELECT period::text, 'counted ' || coalesce(t.tickets, 0) || ', sheets settle ' || coalesce(s.tickets, 0) "
+		"FROM %1$s.settled_total AS t FULL JOIN (SELECT h.period, sum(h.tickets) AS tickets FROM %1$s.sheet AS h "
+		"WHERE h.sheet_id <= (SELECT max(x.last_sheet) FROM %1$s.settled_total AS x) GROUP BY 1) AS s USING (period) "
+		"WHERE coalesce(t.tickets, 0) <> coalesce(s.tickets, 0)"
+	},
+	{
 		"a run's figures equal its sheets",
 		"SELECT 'run ' || r.run_id, 'recorded ' || r.lines || ' lines, sheets have ' || count(l.line) "
 		"FROM %1$s.run AS r LEFT JOIN %1$s.sheet AS s ON s.run_id = r.run_id LEFT JOIN LATERAL settle._unpack(s.lines) AS l ON true "

@@ -72,21 +72,6 @@ settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit)
 	return find_rounding(set, rule->def->rounding, unit);
 }
 
-static SettleLine *
-new_line(SettleSet *set)
-{
-	SettleLine *line;
-
-	if (set->nlines == set->lines_space)
-	{
-		set->lines_space *= 2;
-		set->lines = repalloc(set->lines, sizeof(SettleLine) * set->lines_space);
-	}
-	line = &set->lines[set->nlines++];
-	memset(line, 0, sizeof(*line));
-	return line;
-}
-
 /*
  * Gives what a party has received less what it has given on this ticket, in
  * one unit.
@@ -236,37 +221,14 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
 }
 
 /*
- * Applies a rule to the ticket: its lines are appended.
+ * Gives what the fee of a rule is multiplied with: its decisions, and the rate
+ * to its unit.
  */
-void
-settle_apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
+static inline SettleDec
+factor_of(SettleSet *set, CompiledRule *rule, const char *unit, const SettleTicket *ticket)
 {
-	const char *unit = rule->unit != NULL ? rule->unit : ticket->currency;
 	SettleDec	factor = settle_dec_int(1);
-	SettleParty *payer = settle_term_party(set, rule->payer, rule, "payer");
-	SettleParty *one_payee = NULL;
-	SettleDec	one_weight = settle_dec_int(1);
-	Payees		payees;
-	const SettleRounding *rounding = rounding_of(set, rule, unit);
-	SettleDec	base;
-	SettleDec	amount = settle_dec_int(0);
-	SettleDec  *bases;
-	SettleDec  *amounts;
-	bool		accumulates = rule->accumulate != SETTLE_SPAN_NONE;
-	int			first = set->nlines;
 
-	if (rule->payee != NULL)
-	{
-		one_payee = settle_term_party(set, rule->payee, rule, "payee");
-		payees = (Payees) {1, &one_payee, &one_weight};
-	}
-	else
-		payees = read_payees(set, rule);
-
-	base = rule->remainder ? balance_of(set, payer, unit, rule) : settle_need_dec(set, rule->base, rule, "base");
-	/* a remainder of nothing is no line */
-	if (rule->remainder && settle_dec_sign(base) == 0)
-		return;
 	if (rule->nfactors > 0)
 	{
 		settle_need_name(set, set->d0 + rule->factor);
@@ -279,71 +241,118 @@ settle_apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
 	}
 	if (rule->converts && strcmp(unit, ticket->currency) != 0)
 		factor = settle_dec_mul(factor, settle_rate_of(set, ticket->currency, unit, ticket->rules_at));
+	return factor;
+}
 
-	/* a single payee of no weight is refused as several are */
-	if (payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)
+/*
+ * Appends a line; one that adds to a tally has no amount yet.
+ */
+static inline void
+add_line(SettleSet *set, CompiledRule *rule, const SettleTicket *ticket, SettleParty *payer, SettleParty *payee,
+		 const char *unit, SettleDec base, SettleDec factor, SettleDec amount)
+{
+	SettleLine *line;
+
+	if (unlikely(set->nlines == set->lines_space))
 	{
-		bases = &base;
-		amounts = &amount;
-		if (!accumulates)
-			amount = settle_round(price(set, rule, base, factor), rounding);
+		set->lines_space *= 2;
+		set->lines = repalloc(set->lines, sizeof(SettleLine) * set->lines_space);
+	}
+	line = &set->lines[set->nlines++];
+	line->rule = &rule->rule;
+	line->payer = payer;
+	line->payee = payee;
+	line->unit = unit;
+	line->base = line->quantity = base;
+	line->factor = factor;
+	line->amount = amount;
+	line->owner = NULL;
+	line->tally_period = 0;
+	settle_check_size(base, "base");
+	settle_check_size(factor, "factor");
+	settle_check_size(amount, "amount");
+	if (rule->accumulate != SETTLE_SPAN_NONE)
+	{
+		line->owner = rule->tally_by != NULL ? settle_term_party(set, rule->tally_by, rule, "tally_by") : payee;
+		line->tally_period = settle_ticket_span_start(set, rule->accumulate, ticket->period_at);
+		if (rule->measure != NULL)
+		{
+			line->quantity = settle_need_dec(set, rule->measure, rule, "measure");
+			settle_check_size(line->quantity, "measure");
+		}
 	}
 	else
 	{
-		/* accumulating rules price each party's part of the base in his own tally */
-		bool		divide_base = rule->rule.def->share == SETTLE_SHARE_BASE || accumulates;
+		Component  *component = &set->components[rule->rule.component];
 
-		bases = palloc(sizeof(SettleDec) * payees.n);
-		amounts = palloc0(sizeof(SettleDec) * payees.n);
-		if (divide_base)
-		{
-			settle_allocate_parts(base, payees.weights, payees.n, rounding->step, bases);
-			for (int i = 0; i < payees.n && !accumulates; i++)
-				amounts[i] = settle_round(price(set, rule, bases[i], factor), rounding);
-		}
-		else
-		{
-			amount = settle_round(price(set, rule, base, factor), rounding);
-			settle_allocate_parts(amount, payees.weights, payees.n, rounding->step, amounts);
-			for (int i = 0; i < payees.n; i++)
-				bases[i] = base;
-		}
+		component->sum = component->sum_epoch == set->epoch ? settle_dec_add(component->sum, amount) : amount;
+		component->sum_epoch = set->epoch;
 	}
+}
 
-	for (int i = 0; i < payees.n; i++)
+/*
+ * Divides what a rule pays, or its base, among several payees.
+ */
+static void
+pay_several(SettleSet *set, CompiledRule *rule, const SettleTicket *ticket, SettleParty *payer, const Payees *payees,
+			const char *unit, const SettleRounding *rounding, SettleDec base, SettleDec factor)
+{
+	bool		accumulates = rule->accumulate != SETTLE_SPAN_NONE;
+	SettleDec  *parts = palloc(sizeof(SettleDec) * payees->n);
+	SettleDec	none = settle_dec_int(0);
+
+	/* accumulating rules price each party's part of the base in his own tally */
+	if (rule->rule.def->share == SETTLE_SHARE_BASE || accumulates)
 	{
-		SettleLine *line;
-
-		if (payees.n > 1 && settle_dec_sign(payees.weights[i]) == 0)
-			continue;
-		line = new_line(set);
-		line->rule = &rule->rule;
-		line->payer = payer;
-		line->payee = payees.parties[i];
-		line->unit = unit;
-		line->base = line->quantity = bases[i];
-		line->factor = factor;
-		line->amount = amounts[i];
-		settle_check_size(line->base, "base");
-		settle_check_size(line->factor, "factor");
-		settle_check_size(line->amount, "amount");
-		if (accumulates)
-		{
-			line->owner = rule->tally_by != NULL ? settle_term_party(set, rule->tally_by, rule, "tally_by") : line->payee;
-			line->tally_period = settle_ticket_span_start(set, rule->accumulate, ticket->period_at);
-			if (rule->measure != NULL)
-			{
-				line->quantity = settle_need_dec(set, rule->measure, rule, "measure");
-				settle_check_size(line->quantity, "measure");
-			}
-		}
-		else
-		{
-			Component  *component = &set->components[rule->rule.component];
-
-			component->sum = component->sum_epoch == set->epoch ? settle_dec_add(component->sum, line->amount) : line->amount;
-			component->sum_epoch = set->epoch;
-		}
+		settle_allocate_parts(base, payees->weights, payees->n, rounding->step, parts);
+		for (int i = 0; i < payees->n; i++)
+			if (settle_dec_sign(payees->weights[i]) != 0)
+				add_line(set, rule, ticket, payer, payees->parties[i], unit, parts[i], factor,
+						 accumulates ? none : settle_round(price(set, rule, parts[i], factor), rounding));
 	}
-	settle_add_step(set, SETTLE_STEP_APPLIED, rule->code, NULL, NULL, first);
+	else
+	{
+		settle_allocate_parts(settle_round(price(set, rule, base, factor), rounding), payees->weights, payees->n, rounding->step, parts);
+		for (int i = 0; i < payees->n; i++)
+			if (settle_dec_sign(payees->weights[i]) != 0)
+				add_line(set, rule, ticket, payer, payees->parties[i], unit, base, factor, parts[i]);
+	}
+}
+
+/*
+ * Applies a rule to the ticket: its lines are appended.
+ */
+void
+settle_apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
+{
+	const char *unit = rule->unit != NULL ? rule->unit : ticket->currency;
+	SettleParty *payer = settle_term_party(set, rule->payer, rule, "payer");
+	SettleParty *payee = NULL;
+	Payees		payees = {0};
+	const SettleRounding *rounding = rounding_of(set, rule, unit);
+	SettleDec	base;
+	SettleDec	factor;
+	int			first = set->nlines;
+
+	if (rule->payee != NULL)
+		payee = settle_term_party(set, rule->payee, rule, "payee");
+	else
+		payees = read_payees(set, rule);
+
+	base = rule->remainder ? balance_of(set, payer, unit, rule) : settle_need_dec(set, rule->base, rule, "base");
+	/* a remainder of nothing is no line */
+	if (rule->remainder && settle_dec_sign(base) == 0)
+		return;
+	factor = factor_of(set, rule, unit, ticket);
+
+	/* a single payee of no weight is refused as several are */
+	if (payee == NULL && payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)
+		payee = payees.parties[0];
+	if (payee != NULL)
+		add_line(set, rule, ticket, payer, payee, unit, base, factor,
+				 rule->accumulate != SETTLE_SPAN_NONE ? settle_dec_int(0) : settle_round(price(set, rule, base, factor), rounding));
+	else
+		pay_several(set, rule, ticket, payer, &payees, unit, rounding, base, factor);
+	if (set->trace != NULL)
+		settle_add_step(set, SETTLE_STEP_APPLIED, rule->code, NULL, NULL, first);
 }

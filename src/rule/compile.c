@@ -478,6 +478,9 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	if (pack != NULL && pack->choice != NULL)
 		rule->pack = pack;
 	note_uses(set, when->uses);
+	set->matched = bms_add_members(set->matched, when->uses);
+	if (pack != NULL)
+		set->matched = bms_add_members(set->matched, pack->uses);
 	reads = components_behind(set, when->uses);
 
 	rule->base = read_amount(set, def->base, OF_RULE("base"));
@@ -661,6 +664,26 @@ build_fields(SettleSet *set)
 }
 
 /*
+ * Finds out where mapped values are read: what is a column is not copied to
+ * its name first, unless the index over rules looks it up there.
+ */
+static void
+place_fields(SettleSet *set)
+{
+	for (int i = 0; i < T_FIELDS; i++)
+	{
+		Term	   *term = set->fields[i];
+
+		if (bms_is_member(set->t0 + i, set->matched))
+			set->field_places[i] = FIELD_NAMED;
+		else if (term == NULL)
+			set->field_places[i] = FIELD_UNMAPPED;
+		else
+			set->field_places[i] = term->position > 0 && term->position <= set->ncolumns ? term->position : FIELD_NAMED;
+	}
+}
+
+/*
  * Lists the number columns that a reversing row takes from: all in use but
  * those that something is named by.
  */
@@ -745,6 +768,7 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	}
 	build_rules(set, indexable);
 	settle_facts_build(set);
+	place_fields(set);
 	list_amounts(set);
 	settle_check_names(set);
 	settle_set_init_parties(set);

@@ -32,6 +32,10 @@ typedef enum TicketField
 	T_FIELDS
 } TicketField;
 
+/* Where a mapped value is found, beside the position of a column of the source that it is. */
+#define FIELD_UNMAPPED	0
+#define FIELD_NAMED		(-1)	/* by the name: an expression, or a value that conditions look up */
+
 struct codes_hash;				/* bytes -> SettleParty; see party.c */
 struct numbers_hash;			/* number -> SettleParty */
 
@@ -249,6 +253,7 @@ struct SettleSet
 	Bitmapset  *uses;			/* columns of the source that any expression reads */
 	Bitmapset  *names;			/* those that parties, keys, paths and the like are named by */
 	Bitmapset  *amounts;		/* number columns in use that are no names */
+	Bitmapset  *matched;		/* names that conditions of rules read */
 
 	TupleTableSlot *slot;
 	ExprContext *econtext;
@@ -256,6 +261,7 @@ struct SettleSet
 	uint64	   *name_epoch;		/* by position: ticket for which the slot's value holds */
 
 	Term	   *fields[T_FIELDS];
+	int			field_places[T_FIELDS];	/* position of a column, or FIELD_... */
 	Term	   *reverses;		/* NULL: no row of the source reverses a ticket */
 	const char *duplicate_of;	/* of the ticket to be read */
 	int			nfacts;
@@ -342,18 +348,43 @@ extern void settle_set_init_parties(SettleSet *set);
 /* Finds the party of a code, making it when it is new. */
 extern SettleParty *settle_party_of(SettleSet *set, const char *code, Size len);
 
-/* Computes a party template, once a ticket; part is what it is to the rule. */
-extern SettleParty *settle_term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part);
+/* Computes a party template; part is what it is to the rule. */
+extern SettleParty *settle_term_find_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part);
+
+/* The same, once a ticket. */
+static inline SettleParty *
+settle_term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
+{
+	return term->party_epoch == set->epoch ? term->party : settle_term_find_party(set, term, rule, part);
+}
 
 /* ---- value.c ---- */
 
 /* Computes a term, once a ticket, with all that it needs. */
 extern Datum settle_term_value(SettleSet *set, Term *term, bool *isnull);
 
-/* The same as an exact decimal, false where it is null; or raising that a part of a rule is. */
-extern bool settle_term_dec(SettleSet *set, Term *term, SettleDec *dec);
-extern SettleDec settle_need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part);
+/* The same as an exact decimal, kept in the term; false where it is null. */
+extern bool settle_term_decode(SettleSet *set, Term *term);
 extern void settle_refuse_null(const char *what);
+extern void settle_refuse_null_part(const CompiledRule *rule, const char *part) pg_attribute_noreturn();
+
+static inline bool
+settle_term_dec(SettleSet *set, Term *term, SettleDec *dec)
+{
+	if (term->dec_epoch != set->epoch && !settle_term_decode(set, term))
+		return false;
+	*dec = term->dec;
+	return true;
+}
+
+/* The same of a part of a rule, which must have a value. */
+static inline SettleDec
+settle_need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
+{
+	if (term->dec_epoch != set->epoch && !settle_term_decode(set, term))
+		settle_refuse_null_part(rule, part);
+	return term->dec;
+}
 
 /* Evaluates what the index left open of a condition; the state is made at first use. */
 extern bool settle_residual_holds(SettleSet *set, Expr *residual, ExprState **state);
@@ -361,7 +392,7 @@ extern bool settle_residual_holds(SettleSet *set, Expr *residual, ExprState **st
 /* Puts a name of the current ticket into the slot: a mapped value, fact, decision or sum. */
 extern void settle_compute_name(SettleSet *set, int position);
 extern void settle_put_name(SettleSet *set, int position, Datum value, bool isnull);
-extern TimestampTz settle_rules_at(const SettleSet *set);
+extern TimestampTz settle_rules_at(SettleSet *set);
 
 static inline void
 settle_need_name(SettleSet *set, int position)

@@ -69,6 +69,7 @@ typedef struct SettleLine
 typedef struct SettleTicket
 {
 	bool		has_ready_at;
+	bool		is_ready;		/* or is taken to be, at the time of a quote */
 	TimestampTz ready_at;
 	TimestampTz rules_at;
 	TimestampTz period_at;

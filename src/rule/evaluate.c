@@ -128,6 +128,23 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 }
 
 /*
+ * The same of the rules that hit last.  Mostly it is one, and nothing to choose.
+ */
+static inline void
+settle_hits(SettleSet *set, int choice, int nhits, SettleTicket *ticket)
+{
+	CompiledRule *rule = set->hits[0];
+
+	if (nhits == 1 && rule->noverrides == 0 && rule->overridden_epoch != set->epoch)
+	{
+		set->failing = rule->code;
+		settle_apply_rule(set, rule, ticket);
+	}
+	else
+		settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
+}
+
+/*
  * Finds the rules that apply and prices them, choice after choice.
  */
 static void
@@ -148,7 +165,7 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 		if (rule->choice != choice)
 		{
 			if (nhits > 0)
-				settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
+				settle_hits(set, choice, nhits, ticket);
 			choice = rule->choice;
 			nhits = 0;
 		}
@@ -181,25 +198,39 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 		set->hits[nhits++] = rule;
 	}
 	if (nhits > 0)
-		settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
+		settle_hits(set, choice, nhits, ticket);
 }
 
 /* ---- the ticket ---- */
 
-static bool
+/*
+ * Gives a mapped value; false where it is null.
+ */
+static inline bool
 field_value(SettleSet *set, TicketField field, Datum *value)
 {
-	settle_need_name(set, set->t0 + field);
-	*value = set->slot->tts_values[set->t0 - 1 + field];
-	return !set->slot->tts_isnull[set->t0 - 1 + field];
+	int			place = set->field_places[field];
+
+	if (place == FIELD_UNMAPPED)
+		return false;
+	if (place == FIELD_NAMED)
+	{
+		place = set->t0 + field;
+		settle_need_name(set, place);
+	}
+	*value = set->slot->tts_values[place - 1];
+	return !set->slot->tts_isnull[place - 1];
 }
 
+/*
+ * Gives one of the times that a ticket must have; not mapped, it is ready_at.
+ */
 static TimestampTz
-need_time(SettleSet *set, TicketField field, const char *name)
+need_time(SettleSet *set, TicketField field, const char *name, const SettleTicket *ticket)
 {
-	Datum		value;
+	Datum		value = TimestampTzGetDatum(ticket->ready_at);
 
-	if (!field_value(set, field, &value))
+	if (set->field_places[field] == FIELD_UNMAPPED ? !ticket->is_ready : !field_value(set, field, &value))
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_BAD_TICKET),
 				 errmsg("%s of a ready ticket is null", name),
@@ -219,8 +250,7 @@ amount_field(SettleSet *set, TicketField field)
 
 	if (!field_value(set, field, &value))
 		return settle_dec_int(0);
-	if (set->fields[field] == NULL || !settle_term_dec(set, set->fields[field], &dec))
-		dec = settle_dec_from_numeric(DatumGetNumeric(value));
+	(void) settle_term_dec(set, set->fields[field], &dec);
 	settle_check_size(dec, set->failing);
 	return dec;
 }
@@ -265,9 +295,11 @@ short_field(SettleSet *set, TicketField field, const char *name, int most)
 	struct varlena *found;
 
 	set->failing = name;
-	if (set->fields[field] == NULL || !field_value(set, field, &value))
+	if (!field_value(set, field, &value))
 		return NULL;
-	found = PG_DETOAST_DATUM_PACKED(value);
+	found = (struct varlena *) DatumGetPointer(value);
+	if (VARATT_IS_EXTERNAL(found) || VARATT_IS_COMPRESSED(found))
+		found = pg_detoast_datum_packed(found);
 	if (VARSIZE_ANY_EXHDR(found) > most)
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_BAD_TICKET),
@@ -294,8 +326,6 @@ reference_field(SettleSet *set, TicketField field, const char *name)
 static void
 read_references(SettleSet *set, SettleTicket *ticket)
 {
-	MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
-
 	ticket->order_ref = reference_field(set, T_ORDER_REF, "order_ref");
 	ticket->rework_of = reference_field(set, T_REWORK_OF, "rework_of");
 	ticket->duplicate_of = set->duplicate_of;
@@ -307,19 +337,18 @@ read_references(SettleSet *set, SettleTicket *ticket)
 		if (field_value(set, T_KEY, &key) && strcmp(TextDatumGetCString(key), ticket->rework_of) == 0)
 			ticket->rework_of = NULL;
 	}
-	MemoryContextSwitchTo(old);
 }
 
 /*
  * Begins the ticket in the slot: its times, from which the rules follow.
- * Returns false where it is not ready and need not be.
+ * Returns false where it is not ready and need not be.  The caller runs in
+ * the memory of the ticket.
  */
 static bool
 begin_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace)
 {
 	Datum		value;
 
-	MemoryContextReset(set->econtext->ecxt_per_tuple_memory);
 	set->epoch++;
 	set->nlines = 0;
 	set->trace = trace;
@@ -327,30 +356,34 @@ begin_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket,
 	ticket->period = DATEVAL_NOBEGIN;
 
 	set->failing = "ready_at";
-	ticket->has_ready_at = field_value(set, T_READY_AT, &value);
+	ticket->has_ready_at = ticket->is_ready = field_value(set, T_READY_AT, &value);
 	if (ticket->has_ready_at)
 		ticket->ready_at = DatumGetTimestampTz(value);
 	else if (always && !TIMESTAMP_IS_NOBEGIN(now))
 	{
 		/* a quote prices what is not ready yet as if it were ready now */
 		ticket->ready_at = now;
+		ticket->is_ready = true;
 		settle_put_name(set, set->t0 + T_READY_AT, TimestampTzGetDatum(now), false);
 	}
 	if (!always && (!ticket->has_ready_at || ticket->ready_at > now))
 		return false;
 
 	set->failing = "rules_at";
-	ticket->rules_at = need_time(set, T_RULES_AT, "rules_at");
+	ticket->rules_at = need_time(set, T_RULES_AT, "rules_at", ticket);
 	return true;
 }
 
-bool
-settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace)
+/*
+ * Reads and prices the ticket in the slot, in the memory of the ticket.
+ */
+static bool
+evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace)
 {
 	if (!begin_ticket(set, now, always, ticket, trace))
 		return false;
 	set->failing = "period_at";
-	ticket->period_at = need_time(set, T_PERIOD_AT, "period_at");
+	ticket->period_at = need_time(set, T_PERIOD_AT, "period_at", ticket);
 	ticket->period = settle_ticket_span_start(set, set->period, ticket->period_at);
 	ticket->project = short_field(set, T_PROJECT, "project", SETTLE_MAX_PATH);
 	ticket->region = short_field(set, T_REGION, "region", SETTLE_MAX_PATH);
@@ -368,16 +401,31 @@ settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicke
 	read_references(set, ticket);
 
 	set->failing = NULL;
-	{
-		MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
-
-		price_ticket(set, ticket);
-		MemoryContextSwitchTo(old);
-	}
+	price_ticket(set, ticket);
 	set->failing = NULL;
 	ticket->lines = set->lines;
 	ticket->nlines = set->nlines;
 	return true;
+}
+
+/*
+ * Enters the memory of the ticket, and forgets what the one before has left.
+ */
+static MemoryContext
+enter_ticket_memory(SettleSet *set)
+{
+	MemoryContextReset(set->econtext->ecxt_per_tuple_memory);
+	return MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
+}
+
+bool
+settle_evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket, List **trace)
+{
+	MemoryContext old = enter_ticket_memory(set);
+	bool		priced = evaluate_ticket(set, now, always, ticket, trace);
+
+	MemoryContextSwitchTo(old);
+	return priced;
 }
 
 /*
@@ -398,13 +446,16 @@ settle_decide_ticket(SettleSet *set, const char *decision, TimestampTz now)
 	int			at = settle_decision_find(set, decision, NULL);
 	SettleTicket ticket;
 	ErrorContextCallback context;
+	MemoryContext old;
 
 	context.callback = error_in_decision;
 	context.arg = set;
 	context.previous = error_context_stack;
 	error_context_stack = &context;
+	old = enter_ticket_memory(set);
 	begin_ticket(set, now, true, &ticket, NULL);
 	settle_need_name(set, set->d0 + at);
+	MemoryContextSwitchTo(old);
 	set->failing = NULL;
 	error_context_stack = context.previous;
 	return settle_decision_json(&set->decisions[at]);

@@ -185,7 +185,7 @@ recall_party(SettleSet *set, Term *term)
  * gave for each value, which saves building the code again for every ticket.
  */
 SettleParty *
-settle_term_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
+settle_term_find_party(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
 {
 	SettleParty **place = NULL;
 	SettleParty *party;
@@ -193,9 +193,11 @@ settle_term_party(SettleSet *set, Term *term, const CompiledRule *rule, const ch
 	bool		isnull;
 	text	   *code;
 
-	if (term->party_epoch == set->epoch ||
-		(term->is_const && term->party != NULL && term->memo_generation == set->party_generation))
+	if (term->is_const && term->party != NULL && term->memo_generation == set->party_generation)
+	{
+		term->party_epoch = set->epoch;
 		return term->party;
+	}
 
 	if (term->memo_position > 0 && !set->slot->tts_isnull[term->memo_position - 1])
 		place = recall_party(set, term);
@@ -205,7 +207,7 @@ settle_term_party(SettleSet *set, Term *term, const CompiledRule *rule, const ch
 	{
 		value = settle_term_value(set, term, &isnull);
 		if (isnull)
-			settle_refuse_null(psprintf("%s of rule \"%s\"", part, rule->code));
+			settle_refuse_null_part(rule, part);
 		code = DatumGetTextPP(value);
 		party = settle_party_of(set, VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
 		if (place != NULL)

@@ -5,9 +5,9 @@
  *		sums of components.
  *
  * Nothing is computed before it is asked for, and nothing twice: "epoch" is the
- * number of the ticket that a remembered value belongs to.  Values live in the
- * expression context's per-tuple memory, which is reset when the next ticket is
- * read.
+ * number of the ticket that a remembered value belongs to.  All of it runs in
+ * the expression context's per-tuple memory, which is reset when the next ticket
+ * is read.
  */
 #include "rule/compile.h"
 
@@ -62,52 +62,42 @@ settle_refuse_null(const char *what)
 			 errhint("Give it a value for every ticket that it applies to, for example with coalesce().")));
 }
 
+void
+settle_refuse_null_part(const CompiledRule *rule, const char *part)
+{
+	settle_refuse_null(psprintf("%s of rule \"%s\"", part, rule->code));
+	pg_unreachable();
+}
+
 /*
  * Computes a term as an exact decimal; integer columns are taken as they are.
  */
 bool
-settle_term_dec(SettleSet *set, Term *term, SettleDec *dec)
+settle_term_decode(SettleSet *set, Term *term)
 {
+	Oid			type = term->position > 0 ? set->scope.names[term->position - 1].type : NUMERICOID;
 	bool		isnull;
 	Datum		value = settle_term_value(set, term, &isnull);
 
 	if (isnull)
 		return false;
-	if (term->dec_epoch != set->epoch)
+	switch (type)
 	{
-		Oid			type = term->position > 0 ? set->scope.names[term->position - 1].type : NUMERICOID;
-		MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
-
-		switch (type)
-		{
-			case INT2OID:
-				term->dec = settle_dec_int(DatumGetInt16(value));
-				break;
-			case INT4OID:
-				term->dec = settle_dec_int(DatumGetInt32(value));
-				break;
-			case INT8OID:
-				term->dec = settle_dec_int(DatumGetInt64(value));
-				break;
-			default:
-				term->dec = settle_dec_from_numeric(DatumGetNumeric(value));
-				break;
-		}
-		MemoryContextSwitchTo(old);
-		term->dec_epoch = set->epoch;
+		case INT2OID:
+			term->dec = settle_dec_int(DatumGetInt16(value));
+			break;
+		case INT4OID:
+			term->dec = settle_dec_int(DatumGetInt32(value));
+			break;
+		case INT8OID:
+			term->dec = settle_dec_int(DatumGetInt64(value));
+			break;
+		default:
+			term->dec = settle_dec_from_datum(value);
+			break;
 	}
-	*dec = term->dec;
+	term->dec_epoch = set->epoch;
 	return true;
-}
-
-SettleDec
-settle_need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
-{
-	SettleDec	dec;
-
-	if (!settle_term_dec(set, term, &dec))
-		settle_refuse_null(psprintf("%s of rule \"%s\"", part, rule->rule.def->code));
-	return dec;
 }
 
 bool
@@ -130,9 +120,13 @@ settle_residual_holds(SettleSet *set, Expr *residual, ExprState **state)
 
 /* ---- decisions and facts ---- */
 
+/*
+ * The instant whose rules a ticket is priced by.
+ */
 TimestampTz
-settle_rules_at(const SettleSet *set)
+settle_rules_at(SettleSet *set)
 {
+	settle_need_name(set, set->t0 + T_RULES_AT);
 	return DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]);
 }
 
@@ -153,15 +147,12 @@ compute_decision(SettleSet *set, int at)
 	Decision   *decision = &set->decisions[at];
 	const char *failing = set->failing;
 	int			position = set->ncolumns;
-	MemoryContext old;
 
 	set->failing = decision->def->decision;
 	while ((position = bms_next_member(decision->uses, position)) >= 0)
 		settle_need_name(set, position);
-	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
 	settle_decision_compute(set, decision, settle_rules_at(set));
 	settle_put_name(set, set->d0 + at, decision->value, false);
-	MemoryContextSwitchTo(old);
 	if (set->trace != NULL)
 		settle_add_step(set, SETTLE_STEP_DECISION, decision->def->decision, settle_decision_text(decision),
 				 settle_decision_reason(decision), set->nlines);
@@ -176,7 +167,6 @@ compute_fact(SettleSet *set, int at)
 {
 	Fact	   *fact = &set->facts[at];
 	const char *failing = set->failing;
-	MemoryContext old;
 	Datum		key;
 	Datum		value = 0;
 	bool		has_key;
@@ -187,12 +177,10 @@ compute_fact(SettleSet *set, int at)
 	key = settle_term_value(set, fact->lookup, &isnull);
 	has_key = !isnull;
 	isnull |= set->slot->tts_isnull[set->t0 - 1 + T_RULES_AT];
-	old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
 	if (!isnull)
 		isnull = !settle_fact_compute(set, fact, TextDatumGetCString(key),
 									  DatumGetTimestampTz(set->slot->tts_values[set->t0 - 1 + T_RULES_AT]), &value);
 	settle_put_name(set, set->f0 + at, value, isnull);
-	MemoryContextSwitchTo(old);
 	if (set->trace != NULL)
 	{
 		Oid			out;
@@ -223,12 +211,8 @@ compute_field(SettleSet *set, TicketField field)
 		if (!isnull && field >= T_REVENUE && field <= T_TAX && term->position > 0 &&
 			set->scope.names[term->position - 1].type != NUMERICOID)
 		{
-			SettleDec	dec;
-			MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
-
-			settle_term_dec(set, term, &dec);
-			value = NumericGetDatum(settle_dec_to_numeric(dec));
-			MemoryContextSwitchTo(old);
+			(void) settle_term_decode(set, term);
+			value = NumericGetDatum(settle_dec_to_numeric(term->dec));
 		}
 	}
 	else if (field == T_RULES_AT || field == T_PERIOD_AT)
@@ -239,11 +223,8 @@ compute_field(SettleSet *set, TicketField field)
 	}
 	else if (field == T_DUPLICATE_OF && set->duplicate_of != NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
-
 		value = CStringGetTextDatum(set->duplicate_of);
 		isnull = false;
-		MemoryContextSwitchTo(old);
 	}
 	settle_put_name(set, set->t0 + field, value, isnull);
 }
@@ -255,11 +236,9 @@ static void
 compute_component(SettleSet *set, int at)
 {
 	Component  *component = &set->components[at];
-	MemoryContext old = MemoryContextSwitchTo(set->econtext->ecxt_per_tuple_memory);
 	SettleDec	sum = component->sum_epoch == set->epoch ? component->sum : settle_dec_int(0);
 
 	settle_put_name(set, set->c0 + at, NumericGetDatum(settle_dec_to_numeric(sum)), false);
-	MemoryContextSwitchTo(old);
 }
 
 void

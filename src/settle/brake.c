@@ -11,11 +11,16 @@
  * <book>.held, once, until its correction is released; then the next run makes
  * it, however it looks by then.  Tickets that settle at commit are not braked:
  * whoever changes one sees what he does.
+ *
+ * What 1 % is taken of is not counted anew: <book>.settled_total has all sheets
+ * up to a number.  Sheets are never changed, and a run has the gate to itself, so
+ * none of a lower number can come later.
  */
 #include "settle/post.h"
 #include "settle/run.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
@@ -78,19 +83,89 @@ settle_counted_before(Run *run)
 }
 
 /*
+ * Adds a sheet of this run to the count by period; what posters at commit write
+ * is counted by the run after them.
+ */
+void
+settle_count_sheet(Run *run, DateADT period, int tickets)
+{
+	int			at = 0;
+
+	if (run->at_commit)
+		return;
+	while (at < run->ncounts && run->counts[at].period != period)
+		at++;
+	if (at == run->ncounts)
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		run->counts = settle_grow(run->counts, run->ncounts, &run->counts_space, sizeof(SettledCount));
+		run->counts[run->ncounts++] = (SettledCount) {.period = period};
+		MemoryContextSwitchTo(old);
+	}
+	run->counts[at].tickets += tickets;
+}
+
+/*
+ * Finds the last sheet that settled_total counts.
+ */
+static Datum
+last_counted(Run *run)
+{
+	bool		isnull;
+
+	settle_query(psprintf("SELECT coalesce(pg_catalog.max(t.last_sheet), 0) FROM %s.settled_total AS t", run->book.name));
+	return settle_spi_datum(0, 1, &isnull);
+}
+
+/*
+ * Adds the sheets of this run to settled_total, and those that posters at commit
+ * have written since the run before: the gate keeps them out until it is done.
+ */
+void
+settle_keep_counts(Run *run)
+{
+	Oid			types[] = {get_array_type(DATEOID), INT8ARRAYOID, INT8OID, INT8OID, INT8OID};
+	Datum		values[lengthof(types)];
+	Datum	   *periods = palloc(sizeof(Datum) * Max(run->ncounts, 1));
+	Datum	   *tickets = palloc(sizeof(Datum) * Max(run->ncounts, 1));
+
+	if (run->first_sheet == 0)
+		return;
+	for (int i = 0; i < run->ncounts; i++)
+	{
+		periods[i] = DateADTGetDatum(run->counts[i].period);
+		tickets[i] = Int64GetDatum(run->counts[i].tickets);
+	}
+	values[0] = settle_array_of(DATEOID, periods, run->ncounts);
+	values[1] = settle_array_of(INT8OID, tickets, run->ncounts);
+	values[2] = last_counted(run);
+	values[3] = Int64GetDatum(run->first_sheet);
+	values[4] = Int64GetDatum(run->last_sheet);
+	settle_book_execute(psprintf("INSERT INTO %1$s.settled_total AS t (period, tickets, last_sheet) "
+								 "SELECT n.period, pg_catalog.sum(n.tickets)::pg_catalog.int8, $5 FROM (SELECT u.period, u.tickets FROM unnest($1, $2) AS u(period, tickets) "
+								 "UNION ALL SELECT s.period, s.tickets FROM %1$s.sheet AS s WHERE s.sheet_id OPERATOR(pg_catalog.>) $3 AND s.sheet_id OPERATOR(pg_catalog.<) $4) AS n "
+								 "GROUP BY n.period ON CONFLICT (period) DO UPDATE SET tickets = t.tickets OPERATOR(pg_catalog.+) excluded.tickets, last_sheet = excluded.last_sheet",
+								 run->book.name),
+						lengthof(types), types, values, NULL, SPI_OK_INSERT);
+}
+
+/*
  * Tells how many corrections a run may make: as many as the book says, or 1 %
- * of the tickets that are settled in what is open, where that is more.
+ * of the tickets that are settled in what is open before it, where that is more.
  */
 static int64
 most_corrections(Run *run)
 {
-	Oid			types[] = {DATEOID, INT8OID};
-	Datum		values[] = {DateADTGetDatum(run->open_period), Int64GetDatum(run->run_id)};
+	Oid			types[] = {DATEOID, INT8OID, INT8OID};
+	Datum		values[] = {DateADTGetDatum(run->open_period), last_counted(run), Int64GetDatum(run->first_sheet == 0 ? PG_INT64_MAX : run->first_sheet)};
 	bool		isnull;
 
-	settle_book_execute(psprintf("SELECT coalesce(pg_catalog.sum(s.tickets), 0)::pg_catalog.int8 OPERATOR(pg_catalog./) 100 FROM %s.sheet AS s "
-								 "WHERE s.period OPERATOR(pg_catalog.>=) $1 AND s.run_id OPERATOR(pg_catalog.<>) $2", run->book.name),
-						2, types, values, NULL, SPI_OK_SELECT);
+	settle_book_execute(psprintf("SELECT coalesce(pg_catalog.sum(n.tickets), 0)::pg_catalog.int8 OPERATOR(pg_catalog./) 100 FROM ("
+								 "SELECT t.tickets FROM %1$s.settled_total AS t WHERE t.period OPERATOR(pg_catalog.>=) $1 UNION ALL "
+								 "SELECT s.tickets FROM %1$s.sheet AS s WHERE s.sheet_id OPERATOR(pg_catalog.>) $2 AND s.sheet_id OPERATOR(pg_catalog.<) $3 "
+								 "AND s.period OPERATOR(pg_catalog.>=) $1) AS n", run->book.name),
+						3, types, values, NULL, SPI_OK_SELECT);
 	return Max(run->max_correction, DatumGetInt64(settle_spi_datum(0, 1, &isnull)));
 }
 

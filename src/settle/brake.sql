@@ -25,10 +25,17 @@ BEGIN
 			PRIMARY KEY (source_id, ticket_key)
 		);
 		COMMENT ON TABLE %1$I.held IS 'settled tickets whose correction the brake holds, since when and by which run; the next run takes those that are released';
+
+		CREATE TABLE %1$I.settled_total (
+			period date PRIMARY KEY,
+			tickets bigint NOT NULL,
+			last_sheet bigint NOT NULL
+		);
+		COMMENT ON TABLE %1$I.settled_total IS 'how many tickets the sheets settle by the period they stand in, up to the latest last_sheet: runs keep it, so that the brake counts only what tickets settled at commit have added since';
 	$tables$, book);
 END
 $function$;
-COMMENT ON FUNCTION settle._create_brake_tables(name) IS 'makes the tables of held and released corrections of a book';
+COMMENT ON FUNCTION settle._create_brake_tables(name) IS 'makes the tables of held and released corrections of a book, and of what the brake takes a share of';
 
 CREATE FUNCTION settle.release(book regnamespace, reason text)
 	RETURNS bigint AS 'MODULE_PATHNAME', 'settle_as_approver' LANGUAGE C STRICT;

@@ -8,7 +8,7 @@
  *		post.c		what each ticket is to become, as drafts of sheets
  *		fx.c		what corrections are worth at today's rates
  *		brake.c		corrections that are held
- *		write.c		COPY of the drafts and of the sums of parties
+ *		write.c		writes the drafts and the sums of parties
  *		states.c	problem, unpaid, waiting
  *		repeats.c	duplicates and rework
  */
@@ -101,6 +101,7 @@ extern void settle_note_states(Run *run, RunSource *source, KeyList *solved, Key
 /* ---- brake.c ---- */
 extern void settle_load_held(Run *run, RunSource *source);
 extern bool settle_brake_holds(Run *run, const RunTicket *ticket);
+extern void settle_count_sheet(Run *run, DateADT period, int tickets);
 extern void settle_note_held(Run *run, RunSource *source, KeyList *held, KeyList *freed);
 
 /* ---- plan.c ---- */

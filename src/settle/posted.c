@@ -8,7 +8,11 @@
 #include "settle/post.h"
 
 #include "common/hashfn.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
+
+/* Tickets whose sheets are looked up by one statement: few enough to be sorted in memory. */
+#define LOADED_AT_ONCE	2048
 
 bool
 settle_same_transfer(const RunLine *a, const RunLine *b)
@@ -200,42 +204,32 @@ load_posted_sides(Run *run, RunTicket **tickets, int n)
 }
 
 /*
- * Loads what is posted for the tickets that have sheets.
+ * Loads what is posted for some tickets, in the order of their keys.
  */
-void
-settle_load_posted(Run *run, RunSource *source)
+static void
+load_some(Run *run, RunSource *source, RunTicket **tickets, int n)
 {
-	RunTicket **known = palloc(sizeof(RunTicket *) * Max(run->ntickets, 1));
-	Datum	   *keys;
 	Oid			types[] = {INT2OID, TEXTARRAYOID};
-	Datum		values[2];
-	int			n = 0;
+	Datum		values[] = {Int16GetDatum(source->id), 0};
+	Datum	   *keys = palloc(sizeof(Datum) * n);
 	uint64		nrows;
 
-	for (int i = 0; i < run->ntickets; i++)
-		if (run->tickets[i].known)
-			known[n++] = &run->tickets[i];
-	if (n == 0)
-		return;
-	qsort(known, n, sizeof(RunTicket *), compare_tickets_by_key);
-	keys = palloc(sizeof(Datum) * n);
 	for (int i = 0; i < n; i++)
-		keys[i] = CStringGetTextDatum(known[i]->key);
-	values[0] = Int16GetDatum(source->id);
+		keys[i] = CStringGetTextDatum(tickets[i]->key);
 	values[1] = settle_array_of(TEXTOID, keys, n);
-	nrows = settle_book_execute(psprintf("SELECT s.ticket_key, s.revision, s.run_id, s.ticket_time, coalesce(s.corrects_period, s.period), s.project, s.region, s.currency, "
-										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id, %s, s.channel "
-										 "FROM pg_catalog.unnest($2) AS u(ticket_key) JOIN %s.sheet AS s "
-										 "ON s.source_id OPERATOR(pg_catalog.=) $1 AND s.ticket_key OPERATOR(pg_catalog.=) u.ticket_key "
-										 "ORDER BY s.revision", run->fx_party == NULL ? "NULL::pg_catalog.bytea" : "s.inputs", run->book.name),
+	/* OFFSET, or it might be planned as a hash of all sheets */
+	nrows = settle_book_execute(psprintf("SELECT u.at, s.revision, s.run_id, s.ticket_time, s.own_period, s.project, s.region, s.currency, "
+										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id, s.inputs, s.channel "
+										 "FROM pg_catalog.unnest($2) WITH ORDINALITY AS u(ticket_key, at) "
+										 "CROSS JOIN LATERAL (SELECT h.revision, h.run_id, h.ticket_time, coalesce(h.corrects_period, h.period) AS own_period, h.project, h.region, h.currency, "
+										 "h.revenue, h.cost, h.payout, h.tickets, h.lines, h.sheet_id, %s AS inputs, h.channel FROM %s.sheet AS h "
+										 "WHERE h.source_id OPERATOR(pg_catalog.=) $1 AND h.ticket_key OPERATOR(pg_catalog.=) u.ticket_key OFFSET 0) AS s "
+										 "ORDER BY u.at, s.revision", run->fx_party == NULL ? "NULL::pg_catalog.bytea" : "h.inputs", run->book.name),
 								2, types, values, NULL, SPI_OK_SELECT);
 	for (uint64 row = 0; row < nrows; row++)
 	{
 		bool		isnull;
-		RunTicket	wanted = {.key = TextDatumGetCString(settle_spi_datum((int) row, 1, &isnull))};
-		RunTicket  *key = &wanted;
-		RunTicket **found = bsearch(&key, known, n, sizeof(RunTicket *), compare_tickets_by_key);
-		RunTicket  *ticket = *found;
+		RunTicket  *ticket = tickets[DatumGetInt64(settle_spi_datum((int) row, 1, &isnull)) - 1];
 
 		if (ticket->posted == NULL)
 		{
@@ -246,6 +240,28 @@ settle_load_posted(Run *run, RunSource *source)
 		add_posted_sheet(run, source, ticket->posted, (int) row);
 	}
 	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Loads what is posted for the tickets that may have sheets.
+ */
+void
+settle_load_posted(Run *run, RunSource *source)
+{
+	RunTicket **known = palloc(sizeof(RunTicket *) * Max(run->ntickets, 1));
+	int			n = 0;
+
+	for (int i = 0; i < run->ntickets; i++)
+		if (run->tickets[i].known)
+			known[n++] = &run->tickets[i];
+	if (n == 0)
+		return;
+	qsort(known, n, sizeof(RunTicket *), compare_tickets_by_key);
+	for (int i = 0; i < n; i += LOADED_AT_ONCE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		load_some(run, source, known + i, Min(LOADED_AT_ONCE, n - i));
+	}
 	load_posted_sides(run, known, n);
 }
 

@@ -632,11 +632,12 @@ keys_query(Reader *reader)
 
 	(void) settle_set_key(source->set, &column, &type);
 	initStringInfo(&sql);
-	/* LIMIT, or it might be planned as a hash of all sheets */
-	appendStringInfo(&sql, "SELECT k.ticket_key, (SELECT true FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 "
-					 "AND h.ticket_key OPERATOR(pg_catalog.=) k.ticket_key LIMIT 1) IS NOT NULL AS known", book);
+	/* whether it has sheets is found out where they are read */
+	appendStringInfoString(&sql, "SELECT k.ticket_key, true AS known");
 	append_columns(&sql, reader, with_orders);
-	appendStringInfo(&sql, " FROM (SELECT DISTINCT u.ticket_key FROM pg_catalog.unnest($2) AS u(ticket_key)) AS k "
+	/* in the order of keys, which is that of the indexes that are read and written */
+	appendStringInfo(&sql, " FROM (SELECT d.ticket_key COLLATE pg_catalog.\"default\" AS ticket_key FROM (SELECT DISTINCT u.ticket_key COLLATE pg_catalog.\"C\" AS ticket_key "
+					 "FROM pg_catalog.unnest($2) AS u(ticket_key) ORDER BY 1) AS d) AS k "
 					 "LEFT JOIN (%s) AS s ON s.lookup OPERATOR(pg_catalog.=) %s "
 					 "AND s.source_key OPERATOR(pg_catalog.=) k.ticket_key", rows, key_as(source, "k.ticket_key", column == NULL ? TEXTOID : type));
 	if (with_orders)

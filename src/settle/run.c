@@ -281,6 +281,9 @@ settle_number_rules(Run *run)
 	run->nrule_ids = known->nrule_ids;
 }
 
+/* What a batch takes at most, most of the time; memory that is not touched is not there. */
+#define BATCH_MEMORY	((Size) 128 * 1024 * 1024)
+
 /*
  * Makes a run that knows nothing of its book yet.
  */
@@ -295,7 +298,9 @@ settle_new_run(Run *run, const SettleBook *book, bool at_commit)
 	run->now = GetCurrentTransactionStartTimestamp();
 	run->started_at = GetCurrentTimestamp();
 	run->context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle run", ALLOCSET_DEFAULT_SIZES);
-	run->batch_context = AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES);
+	/* kept from batch to batch: given back and taken again it would be cleared by the kernel each time */
+	run->batch_context = at_commit ? AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES)
+		: AllocSetContextCreate(run->context, "scrm_settle batch", BATCH_MEMORY, BATCH_MEMORY, BATCH_MEMORY);
 	run->amount = settle_dec_int(0);
 	{
 		MemoryContext old = MemoryContextSwitchTo(run->context);
@@ -550,6 +555,8 @@ settle_record_run(Run *run)
 	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
 	keep_ruleset(run, PointerGetDatum(digest));
 	settle_copy_into(run->book.schema, "run", run_columns, lengthof(run_columns), write_record, &record);
+	if (!run->at_commit)
+		settle_keep_counts(run);
 	queue_run(run, "unsealed", 1);
 	if (run->first_sheet > 0)
 		queue_run(run, "unfolded", 3);

@@ -63,6 +63,7 @@ extern void settle_span(Run *run, RunSource *source, Datum since, Datum until);
 
 /* ---- brake.c ---- */
 extern int64 settle_counted_before(Run *run);
+extern void settle_keep_counts(Run *run);
 extern void settle_run_braked(Run *run, const SettleBook *book, int64 max_tickets);
 
 #endif							/* SETTLE_RUN_H */

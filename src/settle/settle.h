@@ -9,7 +9,7 @@
  *		repeats.c	which tickets of an order are duplicates, alerts of repeats
  *		post.h		posting: comparing with what is posted, tallies, writing
  *		plan.c		looks ahead: plan, simulate
- *		copy.c		COPY into a table of the book
+ *		copy.c		rows into a table of the book
  *		period.c	what closing a period needs of C; the rest stands in period.sql
  *		capture.c	triggers on the source
  *		explain.h	the steps of one ticket, and what stands in the book for it
@@ -20,6 +20,7 @@
 #define SETTLE_SETTLE_H
 
 #include "book/fact.h"
+#include "book/rows.h"
 #include "rule/inputs.h"
 #include "rule/lines.h"
 #include "storage/itemptr.h"
@@ -104,7 +105,7 @@ typedef struct RunTicket
 	const char *key;
 	TicketState state;
 	TicketHold	hold;
-	bool		known;			/* has sheets */
+	bool		known;			/* may have sheets */
 	bool		reversed;		/* rows of the source take from it */
 	const char *order_ref;		/* as in SettleTicket */
 	const char *rework_of;
@@ -178,6 +179,13 @@ typedef struct Tally
 	int			payee_before;	/* that those rows have */
 } Tally;
 
+/* How many tickets the sheets of a run settle in one period. */
+typedef struct SettledCount
+{
+	DateADT		period;
+	int64		tickets;
+} SettledCount;
+
 typedef struct Run
 {
 	SettleBook	book;
@@ -229,6 +237,9 @@ typedef struct Run
 	int64		braked;			/* corrections that count */
 	int64		before;			/* of earlier runs of the same backlog; -1: not asked yet */
 	int64		counted;		/* those that count on in the next run */
+	int			ncounts;
+	int			counts_space;
+	SettledCount *counts;		/* of its sheets */
 
 	/* figures of the run */
 	int64		settled;
@@ -254,16 +265,11 @@ settle_dec_keep(SettleDec dec)
 }
 
 /* Tickets a batch holds at most. */
-#define SETTLE_BATCH	65536
+#define SETTLE_BATCH	32768
 
 /* ---- copy.c ---- */
 
-/*
- * Gives the values of one row, made in memory that lives as long; false when
- * there is none left.
- */
-typedef bool (*SettleCopyRow) (Datum *values, bool *nulls, void *arg);
-extern uint64 settle_copy_into(Oid schema, const char *table, const char *const *columns, int ncolumns, SettleCopyRow row, void *arg);
+extern uint64 settle_copy_into(Oid schema, const char *table, const char *const *columns, int ncolumns, SettleNextRow row, void *arg);
 
 /* ---- replay.c ---- */
 

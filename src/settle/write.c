@@ -2,15 +2,16 @@
  * write.c
  *		Writes sheets and what they change for parties.
  *
- * Both go in through COPY.  A sheet's number is its place in the order of
- * arrival, which settle.explain relies on.  What is due to a closed period is
- * posted in the oldest open one and says which it corrects.
+ * A sheet's number is its place in the order of arrival, which settle.explain
+ * relies on.  What is due to a closed period is posted in the oldest open one and
+ * says which it corrects.
  */
 #include "settle/post.h"
 
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 
 static const char *const sheet_columns[] = {
 	"sheet_id", "source_id", "ticket_key", "revision", "ticket_time", "period", "corrects_period", "project", "region", "channel", "currency",
@@ -61,7 +62,7 @@ typedef struct SheetWriter
 } SheetWriter;
 
 /*
- * Hands the next sheet to COPY.
+ * Gives the next sheet.
  */
 static bool
 write_sheet(Datum *values, bool *nulls, void *arg)
@@ -164,7 +165,7 @@ typedef struct DeltaWriter
 } DeltaWriter;
 
 /*
- * Hands the next sum of a party to COPY.
+ * Gives the next sum of a party.
  */
 static bool
 write_delta(Datum *values, bool *nulls, void *arg)
@@ -184,6 +185,27 @@ write_delta(Datum *values, bool *nulls, void *arg)
 	nulls[SHEETS] = delta->nsheets > MOST_AT_LEAST && delta->nsheets > writer->nsheets / MOST_SHEETS;
 	*values++ = nulls[SHEETS] ? (Datum) 0 : settle_array_of(INT8OID, delta->sheets, delta->nsheets);
 	return true;
+}
+
+/*
+ * Numbers the sheets.  Posters at commit number theirs beside each other; a run
+ * has the gate for itself and takes all its numbers at once.
+ */
+static void
+number_sheets(Run *run, Drafts *drafts)
+{
+	int64		next = nextval_internal(run->sheet_sequence, false);
+
+	if (run->first_sheet == 0)
+		run->first_sheet = next;
+	for (int i = 0; i < drafts->n; i++)
+	{
+		if (i > 0)
+			next = run->at_commit ? nextval_internal(run->sheet_sequence, false) : next + 1;
+		drafts->items[i].sheet_id = run->last_sheet = next;
+	}
+	if (!run->at_commit && drafts->n > 1)
+		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(run->sheet_sequence), Int64GetDatum(next));
 }
 
 /*
@@ -214,13 +236,12 @@ settle_write_drafts(Run *run, Drafts *drafts)
 	control.entrysize = sizeof(Delta);
 	sums = hash_create("scrm_settle deltas", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
+	number_sheets(run, drafts);
 	for (int i = 0; i < drafts->n; i++)
 	{
 		Draft	   *draft = &drafts->items[i];
 
-		draft->sheet_id = run->last_sheet = nextval_internal(run->sheet_sequence, false);
-		if (run->first_sheet == 0)
-			run->first_sheet = draft->sheet_id;
+		settle_count_sheet(run, draft->period, draft->tickets);
 		run->lines += draft->nlines;
 		for (int k = 0; k < draft->nlines; k++)
 		{

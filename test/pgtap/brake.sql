@@ -165,6 +165,24 @@ SELECT is((SELECT string_agg(ticket_key, ' ') FROM now.held), '2', 'a held ticke
 SELECT is((SELECT sum(amount) FROM now.line_detail), 27.00, 'by the rules as they are');
 SELECT is_empty($$ SELECT * FROM settle.check('now') $$, 'the book agrees with itself');
 
+-- what 1 % is taken of: tickets that runs have settled are counted once, those that settled at commit when they are asked for
+SELECT settle.release('now', 'yes') \g /dev/null
+INSERT INTO now.ticket (ticket_id, done_at, project, region, amount) SELECT n, '2025-11-03', 'a', 'b', n + 1000 FROM generate_series(3, 300) AS n;
+CREATE FUNCTION pg_temp.run_now() RETURNS text LANGUAGE sql AS $$ SELECT concat_ws(' ', corrections, held) FROM settle.run('now') $$;
+SELECT is(pg_temp.run_now(), '1 0', 'what was released is posted');
+SELECT is((SELECT string_agg(concat_ws(' ', period, tickets), ', ') FROM now.settled_total), '2025-11-01 300', 'every ticket is counted, by whomever it was settled');
+SELECT settle.add_rule('now', 't3', 't3', 'hq', 'q', base => '1', applies_when => 'amount <= 1003', valid => '(,)') \g /dev/null
+SELECT is(pg_temp.run_now(), '3 0', 'three of three hundred may be corrected');
+INSERT INTO now.ticket (ticket_id, done_at, project, region, amount) SELECT n, '2025-11-03', 'a', 'b', n + 1000 FROM generate_series(301, 400) AS n;
+SELECT settle.add_rule('now', 't4', 't4', 'hq', 'q', base => '1', applies_when => 'amount <= 1004', valid => '(,)') \g /dev/null
+SELECT is(pg_temp.run_now(), '4 0', 'four of four hundred, of which no run has counted a hundred');
+SELECT settle.add_rule('now', 't5', 't5', 'hq', 'q', base => '1', applies_when => 'amount <= 1005', valid => '(,)') \g /dev/null
+SELECT is(pg_temp.run_now(), '0 5', 'not five');
+SELECT is_empty($$ SELECT * FROM settle.check('now') $$, 'the book agrees with itself');
+UPDATE now.settled_total SET tickets = tickets + 1;
+SELECT results_eq($$ SELECT invariant, object, detail FROM settle.check('now') $$,
+    $$ VALUES ('tickets settled by period are those of the sheets that runs have counted', '2025-11-01', 'counted 401, sheets settle 400') $$, 'a wrong count is found');
+
 SELECT * FROM finish();
 SELECT settle.revoke_access('shop', 'brake_clerk', 'clerk'), settle.revoke_access('shop', 'brake_approver', 'approver') \g /dev/null
 DROP ROLE brake_clerk, brake_approver;

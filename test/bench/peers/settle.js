@@ -12,7 +12,7 @@ const { performance } = require('node:perf_hooks');
 const { Client } = require('pg');
 const copy = require('pg-copy-streams');
 
-const BATCH = 2000;
+const BATCH = 5000;
 
 // The number of a decimal text in units of 10^-scale.
 function scaled(text, scale) {
@@ -124,7 +124,7 @@ async function settle(makeEngine) {
 
 	const spent = { read: 0, decide: 0, price: 0, write: 0 };
 	let mark = performance.now();
-	const start = mark;
+	const start = mark, processor = process.cpuUsage();
 	const lap = part => {
 		const now = performance.now();
 		spent[part] += now - mark;
@@ -189,6 +189,8 @@ async function settle(makeEngine) {
 
 	console.log(`whole ${whole.toFixed(3)}`);
 	for (const [part, ms] of Object.entries(spent)) console.log(`${part} ${(ms / 1000).toFixed(3)}`);
+	const { user, system } = process.cpuUsage(processor);
+	console.log(`processor ${((user + system) / 1e6).toFixed(3)}`);
 	console.log(`fixed ${fixed.toFixed(3)}`);
 	console.log(`tickets ${tickets}`);
 	await Promise.all([reader.end(), writer.end()]);
