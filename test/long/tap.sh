@@ -9,7 +9,7 @@ ok() {
 		echo "ok $tap_count - $2"
 	else
 		echo "not ok $tap_count - $2"
-		printf '%s\n' "${3:-}" | sed 's/^/# /'
+		printf '%s\n' "${3:-}" | head -n 40 | cut -c1-300 | sed 's/^/# /'
 	fi
 }
 
@@ -28,7 +28,7 @@ nothing() {
 	if [ -z "$1" ]; then
 		ok 0 "$2"
 	else
-		ok 1 "$2" "$(printf '%s\n' "$1" | head -n 40 | cut -c1-300)"
+		ok 1 "$2" "$1"
 	fi
 }
 
@@ -37,7 +37,7 @@ something() {
 	if printf '%s\n' "$1" | grep -Eq -e "$2"; then
 		ok 0 "$3"
 	else
-		ok 1 "$3" "no $2 in: $(printf '%s\n' "$1" | head -n 40 | cut -c1-300)"
+		ok 1 "$3" "no $2 in: $1"
 	fi
 }
 
