@@ -63,12 +63,16 @@ static const Column columns_read[] = {
 	{"sheet", "project", .type_name = "ltree", .nullable = true}, {"sheet", "region", .type_name = "ltree", .nullable = true}, {"sheet", "channel", TEXTOID, .nullable = true},
 	{"sheet", "currency", TEXTOID}, {"sheet", "revenue", NUMERICOID}, {"sheet", "cost", NUMERICOID}, {"sheet", "payout", NUMERICOID},
 	{"sheet", "tickets", INT2OID}, {"sheet", "lines", .type_name = "lines"}, {"sheet", "inputs", BYTEAOID, .nullable = true},
-	{"run", "input_names", JSONBOID, .nullable = true},
+	{"run", "run_id", INT8OID}, {"run", "started_at", TIMESTAMPTZOID}, {"run", "finished_at", TIMESTAMPTZOID}, {"run", "settled_on", TEXTOID}, {"run", "digest", BYTEAOID},
+	{"run", "actor", TEXTOID}, {"run", "tickets", INT8OID}, {"run", "lines", INT8OID}, {"run", "amount", NUMERICOID}, {"run", "corrections", INT8OID},
+	{"run", "held", INT8OID}, {"run", "problems", INT8OID}, {"run", "unpaid", INT8OID}, {"run", "counted", INT8OID}, {"run", "input_names", JSONBOID, .nullable = true},
+	/* what it inherits from run, nobody can change */
+	{"fresh_run", "run_id", INT8OID}, {"fresh_run", "first_sheet", INT8OID}, {"fresh_run", "last_sheet", INT8OID},
 	{"order_ticket", "ticket_key", TEXTOID}, {"order_ticket", "order_ref", TEXTOID}, {"order_ticket", "project", TEXTOID},
 	{"order_ticket", "ready_at", TIMESTAMPTZOID}, {"order_ticket", "duplicate_of", TEXTOID, .nullable = true}, {"order_gate", NULL},
 	{"seal", "seal_id", INT8OID}, {"seal", "previous", BYTEAOID, .nullable = true}, {"seal", "digest", BYTEAOID},
 	{"sealed_run", "run_id", INT8OID}, {"sealed_run", "digest", BYTEAOID}, {"sealed_run", "sheets", BYTEAOID},
-	{"unsealed", "run_id", INT8OID}, {"unfolded", "run_id", INT8OID},
+	{"unsealed", "run_id", INT8OID}, {"unfolded", "run_id", INT8OID}, {"unfolded", "first_sheet", INT8OID}, {"unfolded", "last_sheet", INT8OID},
 	{"period", "period", DATEOID}, {"edit", "edit_id", INT8OID}, {"held", "ticket_key", TEXTOID}, {"held", "release_id", INT8OID, .nullable = true},
 	{"tally_state", "rule_id", INT4OID}, {"tally_state", "owner_id", INT4OID}, {"tally_state", "payer_id", INT4OID}, {"tally_state", "payee_id", INT4OID},
 	{"tally_state", "count", INT8OID}, {"tally_state", "quantity", NUMERICOID}, {"tally_state", "weighted", NUMERICOID},
@@ -204,6 +208,7 @@ settle_book_unchecked(Oid schema)
 	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
 	SettleBook	book;
 
+	settle_check_version();
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_SCHEMA),

@@ -20,6 +20,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -403,6 +404,53 @@ place_columns(TupleDesc desc, const char *const *columns, int ncolumns, int *pla
 	return placed == ncolumns;
 }
 
+static void
+place_values(const int *places, int ncolumns, const Datum *given, const bool *given_nulls, Datum *values, bool *nulls)
+{
+	for (int i = 0; i < ncolumns; i++)
+	{
+		values[places[i]] = given[i];
+		nulls[places[i]] = given_nulls[i];
+	}
+}
+
+/*
+ * Whether a row of a table is no more than its place in the heap: nothing is to
+ * be checked but nulls, found by an index or told to a trigger.
+ */
+static bool
+is_bare(Relation relation)
+{
+	TupleConstr *constraints = RelationGetDescr(relation)->constr;
+	TriggerDesc *triggers = relation->trigdesc;
+
+	return is_plain(relation, NULL) && relation->rd_rel->relam == HEAP_TABLE_AM_OID && !relation->rd_rel->relhasindex &&
+		(constraints == NULL || constraints->num_check == 0) &&
+		(triggers == NULL || !(triggers->trig_insert_after_row || triggers->trig_insert_before_statement ||
+							   triggers->trig_insert_after_statement || triggers->trig_insert_new_table));
+}
+
+/*
+ * Appends a row to such a table.
+ */
+static void
+append_row(Relation relation, const Datum *values, const bool *nulls)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+	HeapTuple	tuple;
+
+	for (int i = 0; i < desc->natts; i++)
+		if (nulls[i] && TupleDescAttr(desc, i)->attnotnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("null value in column \"%s\" of relation \"%s\" violates not-null constraint",
+							NameStr(TupleDescAttr(desc, i)->attname), RelationGetRelationName(relation)),
+					 errtablecol(relation, i + 1)));
+	tuple = heap_form_tuple(desc, unconstify(Datum *, values), unconstify(bool *, nulls));
+	heap_insert(relation, tuple, GetCurrentCommandId(true), 0, NULL);
+	heap_freetuple(tuple);
+}
+
 /*
  * Inserts the rows that "row" gives, of the named columns and nulls.  False, and
  * none is asked for, where that takes a statement.
@@ -419,9 +467,20 @@ settle_insert_values(Relation relation, const char *const *columns, int ncolumns
 	Insertion	insertion;
 	bool		more = true;
 
-	if (!place_columns(desc, columns, ncolumns, places) || !begin_insertion(&insertion, RelationGetRelid(relation)))
+	if (!place_columns(desc, columns, ncolumns, places))
 		return false;
 	memset(nulls, true, sizeof(bool) * desc->natts);
+	if (is_bare(relation))
+	{
+		for (*n = 0; row(given, given_nulls, arg); (*n)++)
+		{
+			place_values(places, ncolumns, given, given_nulls, values, nulls);
+			append_row(relation, values, nulls);
+		}
+		return true;
+	}
+	if (!begin_insertion(&insertion, RelationGetRelid(relation)))
+		return false;
 	while (more)
 	{
 		MemoryContext old = MemoryContextSwitchTo(insertion.target.scratch);
@@ -433,11 +492,7 @@ settle_insert_values(Relation relation, const char *const *columns, int ncolumns
 			HeapTuple	tuple;
 			TupleTableSlot *slot;
 
-			for (int i = 0; i < ncolumns; i++)
-			{
-				values[places[i]] = given[i];
-				nulls[places[i]] = given_nulls[i];
-			}
+			place_values(places, ncolumns, given, given_nulls, values, nulls);
 			tuple = heap_form_tuple(desc, values, nulls);
 			bytes += tuple->t_len;
 			slot = take_row(&insertion, some++, tuple);

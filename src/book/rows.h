@@ -38,12 +38,14 @@ typedef struct SettleLookup
 	SettleColumn columns[SETTLE_LOOKUP_COLUMNS];
 	const char *index;			/* NULL: any that holds all rows */
 	bool		backward;		/* the last of its order first */
+	bool		told_of_all;	/* of a row that is remembered: sessions are told of new ones, too */
 } SettleLookup;
 
 typedef struct SettleScan
 {
 	Relation	table;
 	Relation	index;
+	bool		is_empty;
 	Snapshot	snapshot;
 	IndexScanDesc index_scan;
 	TableScanDesc table_scan;
@@ -81,6 +83,16 @@ extern SettleFound settle_find_latest_row(const SettleBook *book, const SettleLo
  * snapshot of a transaction that has one.
  */
 extern SettleFound settle_lock_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, ItemPointer place, Datum *values, bool *nulls);
+
+/* ---- remember.c: knowing them from before ---- */
+
+/*
+ * The same of a table that tells sessions when its rows change; of one key at
+ * most, which is text, a name or bytes.
+ */
+extern SettleFound settle_find_known_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, Datum *values, bool *nulls);
+
+/* ---- lookup.c, again ---- */
 
 /* The sequence that numbers an identity column of one table. */
 extern Oid	settle_identity_sequence(const SettleBook *book, const char *table, const char *column);

@@ -201,6 +201,7 @@ typedef struct Run
 	TimestampTz now;
 	TimestampTz started_at;
 	bool		at_commit;
+	bool		is_fresh;		/* leaves one row of fresh_run for all but its sheets */
 	bool		prepared;		/* sources are compiled, rules numbered */
 	DateADT		open_period;	/* the oldest; what is due to one before it is posted in it */
 	Datum		edits;			/* numbers of the edits that the rules contain, of a run that takes them */

@@ -217,7 +217,7 @@ settle_write_drafts(Run *run, Drafts *drafts)
 	SheetWriter sheets = {.run = run, .drafts = drafts};
 	DeltaWriter deltas = {.run = run, .nsheets = drafts->n};
 	HASHCTL		control;
-	HTAB	   *sums;
+	HTAB	   *sums = NULL;	/* those of fresh runs are made when they are absorbed */
 	Delta	   *last_payee = NULL;
 	Delta	   *last_payer = NULL;
 
@@ -230,11 +230,14 @@ settle_write_drafts(Run *run, Drafts *drafts)
 		settle_plan_drafts(run, drafts);
 		return;
 	}
-	memset(&control, 0, sizeof(control));
-	control.hcxt = CurrentMemoryContext;
-	control.keysize = sizeof(DeltaKey);
-	control.entrysize = sizeof(Delta);
-	sums = hash_create("scrm_settle deltas", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	if (!run->is_fresh)
+	{
+		memset(&control, 0, sizeof(control));
+		control.hcxt = CurrentMemoryContext;
+		control.keysize = sizeof(DeltaKey);
+		control.entrysize = sizeof(Delta);
+		sums = hash_create("scrm_settle deltas", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
 
 	number_sheets(run, drafts);
 	for (int i = 0; i < drafts->n; i++)
@@ -247,8 +250,11 @@ settle_write_drafts(Run *run, Drafts *drafts)
 		{
 			RunLine    *line = &draft->lines[k];
 
-			add_delta(sums, &last_payee, line->payee, draft, line, true);
-			add_delta(sums, &last_payer, line->payer, draft, line, false);
+			if (sums != NULL)
+			{
+				add_delta(sums, &last_payee, line->payee, draft, line, true);
+				add_delta(sums, &last_payer, line->payer, draft, line, false);
+			}
 			if (strcmp(line->unit, run->currency) == 0)
 			{
 				MemoryContext old = MemoryContextSwitchTo(run->context);
@@ -259,6 +265,8 @@ settle_write_drafts(Run *run, Drafts *drafts)
 		}
 	}
 	settle_copy_into(run->book.schema, "sheet", sheet_columns, lengthof(sheet_columns), write_sheet, &sheets);
+	if (sums == NULL)
+		return;
 	hash_seq_init(&deltas.scan, sums);
 	settle_copy_into(run->book.schema, "party_delta", delta_columns, lengthof(delta_columns), write_delta, &deltas);
 }
