@@ -6,6 +6,9 @@ COMMENT ON FUNCTION settle.note_rule_change() IS 'statement trigger on the rule 
 CREATE FUNCTION settle.refuse_change() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_refuse_change' LANGUAGE C;
 COMMENT ON FUNCTION settle.refuse_change() IS 'statement trigger on append-only tables of a book';
 
+CREATE FUNCTION settle.forget_rows() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_forget_rows' LANGUAGE C;
+COMMENT ON FUNCTION settle.forget_rows() IS 'statement trigger on tables of a book whose rows sessions remember: has them look again';
+
 CREATE FUNCTION settle.keep_calendar() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -213,6 +216,7 @@ BEGIN
 			changed_by text NOT NULL,
 			reason text
 		);
+		CREATE INDEX period_closed ON %1$I.period (period) WHERE state = 'closed';
 		COMMENT ON TABLE %1$I.period IS 'periods that were closed, being closed or opened again, by their first day; changed_at is the moment itself, under the gate: what runs post after it stands in no closed period; every period after the last closed one is open, whether it has a row or not';
 
 		CREATE TABLE %1$I.gate ();
@@ -265,6 +269,7 @@ BEGIN
 	PERFORM settle._create_repeats_tables(book);
 	PERFORM settle._create_brake_tables(book);
 	PERFORM settle._create_seal_tables(book);
+	PERFORM settle._create_fresh_tables(book);
 	PERFORM settle._create_change_table(book);
 	PERFORM settle._create_own_tables(book);
 	PERFORM settle._create_period_tables(book);
@@ -302,6 +307,10 @@ BEGIN
 	FOREACH table_name IN ARRAY ARRAY['source', 'choice', 'decision', 'outcome', 'rule', 'pack'] LOOP
 		EXECUTE format('CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change()', book, table_name);
 		EXECUTE format('ALTER TABLE %I.%I ENABLE ALWAYS TRIGGER rules_changed', book, table_name);
+	END LOOP;
+	FOREACH table_name IN ARRAY ARRAY['book', 'period', 'source'] LOOP
+		EXECUTE format('CREATE TRIGGER rows_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION settle.forget_rows()', book, table_name);
+		EXECUTE format('ALTER TABLE %I.%I ENABLE ALWAYS TRIGGER rows_changed', book, table_name);
 	END LOOP;
 	EXECUTE format('CREATE TRIGGER rules_changed AFTER UPDATE OF time_zone, currency, period ON %1$I.book FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER rules_changed', book);
 	EXECUTE format('CREATE TRIGGER calendar_kept BEFORE UPDATE OF time_zone, period ON %1$I.book FOR EACH ROW WHEN ((OLD.time_zone, OLD.period) IS DISTINCT FROM (NEW.time_zone, NEW.period)) EXECUTE FUNCTION settle.keep_calendar(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER calendar_kept', book);

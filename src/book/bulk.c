@@ -7,6 +7,11 @@
  * statement serves (triggers before a row, any of an update, partitions,
  * generated columns, policies) is left to the caller, who has a statement that
  * does the same.
+ *
+ * Rows are written some hundred at a time, and what one of them is made of lives
+ * that long.  Unlike COPY a slot keeps the values that its row was formed from,
+ * so that constraints and indexes need not take it apart again; and an index
+ * that sums up pages (BRIN) hears of a row only where it may be news to it.
  */
 #include "book/rows.h"
 
@@ -14,17 +19,21 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-/* rows that are written at a time */
+/* rows, and bytes of them, that are written at a time */
 #define BULK_ROWS	500
+#define BULK_BYTES	(256 * 1024)
 
 /* so few go into the pages that others fill, too */
 #define FEW_ROWS	16
@@ -34,6 +43,7 @@ typedef struct Target
 	Relation	relation;
 	EState	   *estate;
 	ResultRelInfo *info;
+	ResultRelInfo *summaries;	/* the same with those of its indexes that sum up pages; NULL: none */
 	MemoryContext scratch;
 } Target;
 
@@ -99,10 +109,37 @@ is_plain(Relation relation, const Bitmapset *columns)
 	return true;
 }
 
-bool
-settle_takes_rows(Relation relation)
+static bool
+is_summary(Relation index)
 {
-	return is_plain(relation, NULL);
+	return index->rd_rel->relam == BRIN_AM_OID;
+}
+
+/*
+ * Parts the indexes of a table that sum up pages from the others.
+ */
+static void
+part_summaries(Target *target)
+{
+	ResultRelInfo *info = target->info;
+	ResultRelInfo *summaries = makeNode(ResultRelInfo);
+	int			n = info->ri_NumIndices;
+	int			kept = 0;
+
+	*summaries = *info;
+	summaries->ri_NumIndices = 0;
+	summaries->ri_IndexRelationDescs = palloc(sizeof(Relation) * Max(n, 1));
+	summaries->ri_IndexRelationInfo = palloc(sizeof(IndexInfo *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		ResultRelInfo *to = is_summary(info->ri_IndexRelationDescs[i]) ? summaries : info;
+		int			at = to == info ? kept++ : summaries->ri_NumIndices++;
+
+		to->ri_IndexRelationDescs[at] = info->ri_IndexRelationDescs[i];
+		to->ri_IndexRelationInfo[at] = info->ri_IndexRelationInfo[i];
+	}
+	info->ri_NumIndices = kept;
+	target->summaries = summaries->ri_NumIndices > 0 ? summaries : NULL;
 }
 
 /*
@@ -112,6 +149,7 @@ static bool
 open_target(Target *target, Oid relid, const Bitmapset *columns)
 {
 	target->relation = table_open(relid, RowExclusiveLock);
+	target->summaries = NULL;
 	if (!is_plain(target->relation, columns))
 	{
 		table_close(target->relation, NoLock);
@@ -134,6 +172,8 @@ close_target(Target *target)
 	PopActiveSnapshot();
 	ExecResetTupleTable(target->estate->es_tupleTable, false);
 	ExecCloseResultRelations(target->estate);
+	if (target->summaries != NULL)
+		ExecCloseIndices(target->summaries);
 	FreeExecutorState(target->estate);
 	MemoryContextDelete(target->scratch);
 	table_close(target->relation, NoLock);
@@ -162,60 +202,309 @@ add_index_entries(Target *target, TupleTableSlot *slot, SettleIndexUpdate which)
 }
 
 /*
+ * Tells whether an index that sums up pages has heard of all that a row says of
+ * its page from the row before it.
+ */
+static bool
+is_summed_up(const IndexInfo *index, TupleDesc desc, TupleTableSlot *before, TupleTableSlot *slot)
+{
+	if (index->ii_Predicate != NIL || index->ii_Expressions != NIL ||
+		ItemPointerGetBlockNumber(&before->tts_tid) != ItemPointerGetBlockNumber(&slot->tts_tid))
+		return false;
+	for (int i = 0; i < index->ii_NumIndexAttrs; i++)
+	{
+		AttrNumber	at = index->ii_IndexAttrNumbers[i];
+		Form_pg_attribute column = TupleDescAttr(desc, at - 1);
+		bool		isnull;
+		bool		was_null;
+		Datum		value = slot_getattr(slot, at, &isnull);
+		Datum		was = slot_getattr(before, at, &was_null);
+
+		if (isnull != was_null || (!isnull && !datumIsEqual(value, was, column->attbyval, column->attlen)))
+			return false;
+	}
+	return true;
+}
+
+static void
+add_to_summaries(Target *target, TupleTableSlot *before, TupleTableSlot *slot)
+{
+	ResultRelInfo *summaries = target->summaries;
+	bool		is_news = before == NULL;
+
+	for (int i = 0; i < summaries->ri_NumIndices && !is_news; i++)
+		is_news = !is_summed_up(summaries->ri_IndexRelationInfo[i], RelationGetDescr(target->relation), before, slot);
+	if (is_news)
+		(void) settle_insert_index_entries(summaries, slot, target->estate, SETTLE_ALL_INDEXES);
+	ResetPerTupleExprContext(target->estate);
+}
+
+/* An insertion under way. */
+typedef struct Insertion
+{
+	Target		target;
+	CommandId	command;
+	BulkInsertState bulk;		/* NULL: not many rows, so far */
+	TransitionCaptureState *capture;
+	int			nslots;
+	TupleTableSlot **slots;
+	uint64		written;
+} Insertion;
+
+static bool
+begin_insertion(Insertion *insertion, Oid relid)
+{
+	Target	   *target = &insertion->target;
+
+	memset(insertion, 0, sizeof(*insertion));
+	insertion->command = GetCurrentCommandId(true);
+	if (!open_target(target, relid, NULL))
+		return false;
+	part_summaries(target);
+	AfterTriggerBeginQuery();
+	insertion->capture = MakeTransitionCaptureState(target->relation->trigdesc, relid, CMD_INSERT);
+	ExecBSInsertTriggers(target->estate, target->info);
+	insertion->slots = palloc(sizeof(TupleTableSlot *) * BULK_ROWS);
+	return true;
+}
+
+/*
+ * Puts a row, which goes with it, into a slot of the batch.
+ */
+static TupleTableSlot *
+take_row(Insertion *insertion, int at, HeapTuple row)
+{
+	Target	   *target = &insertion->target;
+	TupleTableSlot *slot;
+
+	if (at == insertion->nslots)
+	{
+		MemoryContext old = MemoryContextSwitchTo(target->estate->es_query_cxt);
+
+		insertion->slots[insertion->nslots++] = MakeSingleTupleTableSlot(RelationGetDescr(target->relation), &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(old);
+	}
+	slot = insertion->slots[at];
+	/* or writing would copy it, and forget the values */
+	ExecStoreHeapTuple(row, slot, true);
+	slot->tts_tableOid = RelationGetRelid(target->relation);
+	return slot;
+}
+
+/*
+ * Writes the first n slots, and forgets what their rows were made of.
+ */
+static void
+write_batch(Insertion *insertion, int n, bool is_last)
+{
+	Target	   *target = &insertion->target;
+	MemoryContext old = MemoryContextSwitchTo(target->scratch);
+	bool		few = is_last && insertion->written == 0 && n <= FEW_ROWS;
+
+	CHECK_FOR_INTERRUPTS();
+	for (int i = 0; i < n; i++)
+		check_constraints(target, insertion->slots[i]);
+	if (few)
+	{
+		for (int i = 0; i < n; i++)
+			table_tuple_insert(target->relation, insertion->slots[i], insertion->command, 0, NULL);
+	}
+	else if (n > 0)
+	{
+		if (insertion->bulk == NULL)
+		{
+			MemoryContextSwitchTo(target->estate->es_query_cxt);
+			insertion->bulk = GetBulkInsertState();
+			MemoryContextSwitchTo(target->scratch);
+		}
+		table_multi_insert(target->relation, insertion->slots, n, insertion->command, 0, insertion->bulk);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		TupleTableSlot *slot = insertion->slots[i];
+		List	   *recheck = add_index_entries(target, slot, SETTLE_ALL_INDEXES);
+
+		if (target->summaries != NULL)
+			add_to_summaries(target, i > 0 ? insertion->slots[i - 1] : NULL, slot);
+		ExecARInsertTriggers(target->estate, target->info, slot, recheck, insertion->capture);
+	}
+	for (int i = 0; i < n; i++)
+		ExecClearTuple(insertion->slots[i]);
+	insertion->written += n;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(target->scratch);
+}
+
+static void
+end_insertion(Insertion *insertion)
+{
+	Target	   *target = &insertion->target;
+
+	for (int i = 0; i < insertion->nslots; i++)
+		ExecDropSingleTupleTableSlot(insertion->slots[i]);
+	if (insertion->bulk != NULL)
+	{
+		FreeBulkInsertState(insertion->bulk);
+		table_finish_bulk_insert(target->relation, 0);
+	}
+	ExecASInsertTriggers(target->estate, target->info, insertion->capture);
+	AfterTriggerEndQuery(target->estate);
+	close_target(target);
+}
+
+/*
  * Inserts rows that have the shape of their table.  False, and nothing done,
  * where that takes a statement.
  */
 bool
 settle_insert_rows(Oid relid, HeapTuple *rows, int n)
 {
-	Target		target;
-	BulkInsertState bulk;
-	TransitionCaptureState *capture;
-	TupleTableSlot **slots;
-	CommandId	command = GetCurrentCommandId(true);
+	Insertion	insertion;
 
-	if (!open_target(&target, relid, NULL))
+	if (!begin_insertion(&insertion, relid))
 		return false;
-	AfterTriggerBeginQuery();
-	capture = MakeTransitionCaptureState(target.relation->trigdesc, relid, CMD_INSERT);
-	ExecBSInsertTriggers(target.estate, target.info);
-	bulk = n > FEW_ROWS ? GetBulkInsertState() : NULL;
-	slots = palloc(sizeof(TupleTableSlot *) * BULK_ROWS);
-	for (int i = 0; i < Min(n, BULK_ROWS); i++)
-		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(target.relation), &TTSOpsHeapTuple);
 	for (int from = 0; from < n; from += BULK_ROWS)
 	{
 		int			some = Min(n - from, BULK_ROWS);
-		MemoryContext old = MemoryContextSwitchTo(target.scratch);
+		MemoryContext old = MemoryContextSwitchTo(insertion.target.scratch);
 
-		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < some; i++)
+			take_row(&insertion, i, heap_copytuple(rows[from + i]));
+		MemoryContextSwitchTo(old);
+		write_batch(&insertion, some, from + some == n);
+	}
+	end_insertion(&insertion);
+	return true;
+}
+
+/*
+ * Finds where the named columns are; false where another column has to be given
+ * a value.
+ */
+static bool
+place_columns(TupleDesc desc, const char *const *columns, int ncolumns, int *places)
+{
+	int			placed = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(desc, i);
+		int			at = 0;
+
+		while (at < ncolumns && (a->attisdropped || strcmp(NameStr(a->attname), columns[at]) != 0))
+			at++;
+		if (at < ncolumns)
 		{
-			ExecStoreHeapTuple(rows[from + i], slots[i], false);
-			slots[i]->tts_tableOid = relid;
-			check_constraints(&target, slots[i]);
+			places[at] = i;
+			placed++;
 		}
-		if (n > FEW_ROWS)
-			table_multi_insert(target.relation, slots, some, command, 0, bulk);
-		for (int i = 0; i < some && n <= FEW_ROWS; i++)
-			table_tuple_insert(target.relation, slots[i], command, 0, NULL);
-		for (int i = 0; i < some; i++)
-		{
-			List	   *recheck = add_index_entries(&target, slots[i], SETTLE_ALL_INDEXES);
+		else if (a->atthasdef || a->attidentity != '\0')
+			return false;
+	}
+	return placed == ncolumns;
+}
 
-			ExecARInsertTriggers(target.estate, target.info, slots[i], recheck, capture);
-			ExecClearTuple(slots[i]);
+static void
+place_values(const int *places, int ncolumns, const Datum *given, const bool *given_nulls, Datum *values, bool *nulls)
+{
+	for (int i = 0; i < ncolumns; i++)
+	{
+		values[places[i]] = given[i];
+		nulls[places[i]] = given_nulls[i];
+	}
+}
+
+/*
+ * Whether a row of a table is no more than its place in the heap: nothing is to
+ * be checked but nulls, found by an index or told to a trigger.
+ */
+static bool
+is_bare(Relation relation)
+{
+	TupleConstr *constraints = RelationGetDescr(relation)->constr;
+	TriggerDesc *triggers = relation->trigdesc;
+
+	return is_plain(relation, NULL) && relation->rd_rel->relam == HEAP_TABLE_AM_OID && !relation->rd_rel->relhasindex &&
+		(constraints == NULL || constraints->num_check == 0) &&
+		(triggers == NULL || !(triggers->trig_insert_after_row || triggers->trig_insert_before_statement ||
+							   triggers->trig_insert_after_statement || triggers->trig_insert_new_table));
+}
+
+/*
+ * Appends a row to such a table.
+ */
+static void
+append_row(Relation relation, const Datum *values, const bool *nulls)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+	HeapTuple	tuple;
+
+	for (int i = 0; i < desc->natts; i++)
+		if (nulls[i] && TupleDescAttr(desc, i)->attnotnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("null value in column \"%s\" of relation \"%s\" violates not-null constraint",
+							NameStr(TupleDescAttr(desc, i)->attname), RelationGetRelationName(relation)),
+					 errtablecol(relation, i + 1)));
+	tuple = heap_form_tuple(desc, unconstify(Datum *, values), unconstify(bool *, nulls));
+	heap_insert(relation, tuple, GetCurrentCommandId(true), 0, NULL);
+	heap_freetuple(tuple);
+}
+
+/*
+ * Inserts the rows that "row" gives, of the named columns and nulls.  False, and
+ * none is asked for, where that takes a statement.
+ */
+bool
+settle_insert_values(Relation relation, const char *const *columns, int ncolumns, SettleNextRow row, void *arg, uint64 *n)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+	int		   *places = palloc(sizeof(int) * ncolumns);
+	Datum	   *given = palloc(sizeof(Datum) * ncolumns);
+	bool	   *given_nulls = palloc(sizeof(bool) * ncolumns);
+	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	Insertion	insertion;
+	bool		more = true;
+
+	if (!place_columns(desc, columns, ncolumns, places))
+		return false;
+	memset(nulls, true, sizeof(bool) * desc->natts);
+	if (is_bare(relation))
+	{
+		for (*n = 0; row(given, given_nulls, arg); (*n)++)
+		{
+			place_values(places, ncolumns, given, given_nulls, values, nulls);
+			append_row(relation, values, nulls);
+		}
+		return true;
+	}
+	if (!begin_insertion(&insertion, RelationGetRelid(relation)))
+		return false;
+	while (more)
+	{
+		MemoryContext old = MemoryContextSwitchTo(insertion.target.scratch);
+		Size		bytes = 0;
+		int			some = 0;
+
+		while (some < BULK_ROWS && bytes < BULK_BYTES && (more = row(given, given_nulls, arg)))
+		{
+			HeapTuple	tuple;
+			TupleTableSlot *slot;
+
+			place_values(places, ncolumns, given, given_nulls, values, nulls);
+			tuple = heap_form_tuple(desc, values, nulls);
+			bytes += tuple->t_len;
+			slot = take_row(&insertion, some++, tuple);
+			memcpy(slot->tts_values, values, sizeof(Datum) * desc->natts);
+			memcpy(slot->tts_isnull, nulls, sizeof(bool) * desc->natts);
+			slot->tts_nvalid = desc->natts;
 		}
 		MemoryContextSwitchTo(old);
-		MemoryContextReset(target.scratch);
+		write_batch(&insertion, some, !more);
 	}
-	for (int i = 0; i < Min(n, BULK_ROWS); i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
-	if (bulk != NULL)
-		FreeBulkInsertState(bulk);
-	ExecASInsertTriggers(target.estate, target.info, capture);
-	AfterTriggerEndQuery(target.estate);
-	close_target(&target);
+	end_insertion(&insertion);
+	*n = insertion.written;
 	return true;
 }
 

@@ -239,7 +239,13 @@ scan_with(SettleScan *scan, Snapshot snapshot, const SettleBook *book, const Set
 	memcpy(scan_keys, known->keys, sizeof(ScanKeyData) * known->nkeys);
 	for (int i = 0; i < known->nkeys; i++)
 		scan_keys[i].sk_argument = keys[i];
-	scan->index = OidIsValid(known->index) ? index_open(known->index, AccessShareLock) : NULL;
+	scan->index = NULL;
+	/* nothing is to be found in a table without a page, which most tables of what is wrong with tickets are */
+	scan->is_empty = !IsolationIsSerializable() && RelationGetNumberOfBlocks(scan->table) == 0;
+	if (scan->is_empty)
+		return true;
+	if (OidIsValid(known->index))
+		scan->index = index_open(known->index, AccessShareLock);
 	begin_scan(scan, snapshot, scan_keys, known->nkeys);
 	return true;
 }
@@ -279,6 +285,7 @@ settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key)
 
 	scan->table = relation_open(relid, AccessShareLock);
 	scan->index = NULL;
+	scan->is_empty = false;
 	if (is_readable(scan->table))
 		scan->index = open_unique_index(scan->table, get_attnum(relid, column));
 	if (scan->index == NULL || !make_key(scan->index, 0, &scan_key))
@@ -298,7 +305,7 @@ settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key)
 bool
 settle_scan_next(SettleScan *scan)
 {
-	bool		found = scan->index != NULL
+	bool		found = scan->is_empty ? false : scan->index != NULL
 		? index_getnext_slot(scan->index_scan, scan->direction, scan->slot)
 		: table_scan_getnextslot(scan->table_scan, scan->direction, scan->slot);
 
@@ -310,6 +317,11 @@ settle_scan_next(SettleScan *scan)
 void
 settle_scan_end(SettleScan *scan)
 {
+	if (scan->is_empty)
+	{
+		table_close(scan->table, NoLock);
+		return;
+	}
 	if (scan->index != NULL)
 	{
 		index_endscan(scan->index_scan);

@@ -26,7 +26,7 @@ BEGIN
 	IF TG_OP = 'UPDATE' AND NEW.side IS DISTINCT FROM OLD.side THEN
 		-- beside runs and whoever closes a period
 		EXECUTE format('LOCK TABLE %I.gate IN ROW EXCLUSIVE MODE', TG_TABLE_SCHEMA);
-		EXECUTE format('SELECT max(p.period) FROM %1$I.period AS p WHERE p.state = ''closed'' AND EXISTS (SELECT FROM %1$I.party_delta AS d WHERE d.party_id = $1 AND d.period <= p.period)', TG_TABLE_SCHEMA)
+		EXECUTE format('SELECT max(p.period) FROM %1$I.period AS p WHERE p.state = ''closed'' AND EXISTS (SELECT FROM %1$I.party_sum AS d WHERE d.party_id = $1 AND d.period <= p.period)', TG_TABLE_SCHEMA)
 			INTO closed_until USING OLD.party_id;
 		IF closed_until IS NOT NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -38,7 +38,7 @@ BEGIN
 		EXECUTE format($sql$
 			INSERT INTO %1$I.pending (source_id, ticket_key, scanned)
 			SELECT sh.source_id, sh.ticket_key, true
-			FROM %1$I.party_delta AS d
+			FROM %1$I.party_sum AS d
 			CROSS JOIN LATERAL (
 				SELECT x.source_id, x.ticket_key, x.tickets FROM %1$I.sheet AS x WHERE d.sheets IS NOT NULL AND x.sheet_id = ANY (d.sheets)
 				UNION ALL
@@ -83,6 +83,9 @@ BEGIN
 		COMMENT ON TABLE %1$I.party IS 'whoever gives or gets; codes are surrogates, names stand elsewhere. One that a line named first accrues and is not paid until somebody confirms it; entered_by is who gave it its side and account';
 		CREATE INDEX party_account ON %1$I.party (account) WHERE account IS NOT NULL;
 		CREATE TRIGGER append_only BEFORE UPDATE OF party_id, party OR DELETE OR TRUNCATE ON %1$I.party FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
+
+		CREATE TRIGGER rows_changed AFTER UPDATE OF side OR DELETE OR TRUNCATE ON %1$I.party FOR EACH STATEMENT EXECUTE FUNCTION settle.forget_rows();
+		ALTER TABLE %1$I.party ENABLE ALWAYS TRIGGER rows_changed;
 
 		-- parties that a run meets for the first time fire none of these
 		CREATE TRIGGER entered BEFORE INSERT ON %1$I.party FOR EACH ROW

@@ -38,12 +38,14 @@ typedef struct SettleLookup
 	SettleColumn columns[SETTLE_LOOKUP_COLUMNS];
 	const char *index;			/* NULL: any that holds all rows */
 	bool		backward;		/* the last of its order first */
+	bool		told_of_all;	/* of a row that is remembered: sessions are told of new ones, too */
 } SettleLookup;
 
 typedef struct SettleScan
 {
 	Relation	table;
 	Relation	index;
+	bool		is_empty;
 	Snapshot	snapshot;
 	IndexScanDesc index_scan;
 	TableScanDesc table_scan;
@@ -82,14 +84,31 @@ extern SettleFound settle_find_latest_row(const SettleBook *book, const SettleLo
  */
 extern SettleFound settle_lock_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, ItemPointer place, Datum *values, bool *nulls);
 
+/* ---- remember.c: knowing them from before ---- */
+
+/*
+ * The same of a table that tells sessions when its rows change; of one key at
+ * most, which is text, a name or bytes.
+ */
+extern SettleFound settle_find_known_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, Datum *values, bool *nulls);
+
+/* ---- lookup.c, again ---- */
+
 /* The sequence that numbers an identity column of one table. */
 extern Oid	settle_identity_sequence(const SettleBook *book, const char *table, const char *column);
 
 /* ---- bulk.c: writing them ---- */
 
-/* Whether rows can be inserted into a table so. */
-extern bool settle_takes_rows(Relation relation);
 extern bool settle_insert_rows(Oid relid, HeapTuple *rows, int n);
+
+/*
+ * Gives the values of the next row, made in memory that lives until it is
+ * written; false when there is none left.
+ */
+typedef bool (*SettleNextRow) (Datum *values, bool *nulls, void *arg);
+
+/* The values must be of the types that the columns have. */
+extern bool settle_insert_values(Relation relation, const char *const *columns, int ncolumns, SettleNextRow row, void *arg, uint64 *n);
 
 typedef void (*SettleRowValues) (int row, ItemPointer place, Datum *values, bool *nulls, void *arg);
 

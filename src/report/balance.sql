@@ -17,14 +17,22 @@ BEGIN
 				JOIN closed AS c ON s.period <= c.until
 				GROUP BY s.party, s.unit
 			), unstated AS (
-				SELECT y.party, d.unit, sum(d.received - d.given) AS earned
-				FROM %1$I.party AS y
-				CROSS JOIN closed AS c
-				CROSS JOIN LATERAL (
-					SELECT x.unit, x.received, x.given FROM %1$I.party_delta AS x WHERE x.party_id = y.party_id AND x.period > c.until OFFSET 0
-				) AS d
-				WHERE y.side IN ('outside', 'tax')
-				GROUP BY y.party, d.unit
+				SELECT a.party, a.unit, sum(a.received - a.given) AS earned
+				FROM (
+					SELECT y.party, y.side, d.unit, d.received, d.given
+					FROM %1$I.party AS y
+					CROSS JOIN closed AS c
+					CROSS JOIN LATERAL (
+						SELECT x.unit, x.received, x.given FROM %1$I.party_delta AS x WHERE x.party_id = y.party_id AND x.period > c.until OFFSET 0
+					) AS d
+					UNION ALL
+					SELECT y.party, y.side, f.unit, f.received, f.given
+					FROM %1$I.fresh_delta AS f
+					JOIN closed AS c ON f.period > c.until
+					JOIN %1$I.party AS y ON y.party_id = f.party_id
+				) AS a
+				WHERE a.side IN ('outside', 'tax')
+				GROUP BY a.party, a.unit
 			)
 			SELECT
 				party, unit, coalesce(s.earned, 0) + coalesce(u.earned, 0) AS earned, coalesce(s.paid, 0) AS paid,

@@ -99,7 +99,7 @@ static const Invariant invariants[] = {
 	{
 		"what parties received and gave equals the lines",
 		"SELECT coalesce(p.party, '?') || ' ' || coalesce(d.period, l.period), 'sums ' || coalesce(d.received, 0) || ' and ' || coalesce(d.given, 0) || ', lines ' || coalesce(l.received, 0) || ' and ' || coalesce(l.given, 0) "
-		"FROM (SELECT x.party_id, x.period, x.unit, sum(x.received) AS received, sum(x.given) AS given FROM %1$s.party_delta AS x GROUP BY 1, 2, 3) AS d "
+		"FROM (SELECT x.party_id, x.period, x.unit, sum(x.received) AS received, sum(x.given) AS given FROM %1$s.party_sum AS x GROUP BY 1, 2, 3) AS d "
 		"FULL JOIN (SELECT y.party_id, y.period, y.unit, sum(y.received) AS received, sum(y.given) AS given FROM ("
 		"SELECT a.payee_id AS party_id, a.period, a.unit, a.amount AS received, 0 AS given FROM " ALL_LINES " AS a "
 		"UNION ALL SELECT a.payer_id, a.period, a.unit, 0, a.amount FROM " ALL_LINES " AS a) AS y GROUP BY 1, 2, 3) AS l "
@@ -350,7 +350,7 @@ static const Invariant invariants[] = {
 		"SELECT format('%%s %%s %%s', p.party, coalesce(s.period, d.period), coalesce(s.unit, d.unit)), "
 		"'statement ' || coalesce(s.amount::text, 'none') || ', lines ' || coalesce(d.amount::text, 'none') "
 		"FROM (SELECT x.party, x.period, x.unit, x.earned + x.corrections + x.withheld AS amount FROM %1$s.statement AS x) AS s "
-		"FULL JOIN (SELECT m.party, c.period, y.unit, sum(y.received - y.given) AS amount FROM %1$s.party_delta AS y "
+		"FULL JOIN (SELECT m.party, c.period, y.unit, sum(y.received - y.given) AS amount FROM %1$s.party_sum AS y "
 		"JOIN %1$s.party AS m ON m.party_id = y.party_id AND m.side IN ('outside', 'tax') "
 		"JOIN (SELECT z.period, coalesce(lag(z.period) OVER (ORDER BY z.period), '-infinity') AS since FROM %1$s.period AS z WHERE z.state = 'closed') AS c "
 		"ON y.period > c.since AND y.period <= c.period GROUP BY 1, 2, 3) AS d ON d.party = s.party AND d.period = s.period AND d.unit = s.unit "

@@ -61,17 +61,17 @@ AS $function$
 DECLARE
 	own_party text := format('(SELECT settle.own_parties(%L::regnamespace))::text[]', quote_ident(book));
 	own text := format('WITH own AS MATERIALIZED (SELECT p.party_id FROM %I.party AS p WHERE p.party = ANY (%s))', book, own_party);
-	-- the sheets that name a party of his, by what party_delta knows; as an array, which the planner supposes to be short, and a range that it supposes to be narrow
+	-- the sheets that name a party of his, by what party_sum knows; as an array, which the planner supposes to be short, and a range that it supposes to be narrow
 	own_sheets text := $sql$
 		unnest(ARRAY(
 			SELECT unnest(d.sheets)
-			FROM own JOIN %1$I.party_delta AS d ON d.party_id = own.party_id
+			FROM own JOIN %1$I.party_sum AS d ON d.party_id = own.party_id
 			WHERE d.sheets IS NOT NULL AND %2$s
 			UNION
 			SELECT s.sheet_id
 			FROM (
 				SELECT DISTINCT d.run_id, d.period
-				FROM own JOIN %1$I.party_delta AS d ON d.party_id = own.party_id
+				FROM own JOIN %1$I.party_sum AS d ON d.party_id = own.party_id
 				WHERE d.sheets IS NULL AND %2$s
 			) AS m
 			CROSS JOIN LATERAL (

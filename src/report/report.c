@@ -38,7 +38,7 @@ settle_lines_of(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	n = settle_book_execute(psprintf(
-		"WITH mine AS (SELECT d.run_id, d.sheets FROM %1$s.party AS me JOIN %1$s.party_delta AS d ON d.party_id = me.party_id "
+		"WITH mine AS (SELECT d.run_id, d.sheets FROM %1$s.party AS me JOIN %1$s.party_sum AS d ON d.party_id = me.party_id "
 		"WHERE me.party = $1 AND d.period <@ $2) "
 		"SELECT so.source::text, sh.ticket_key, sh.ticket_time, sh.period, r.component || CASE WHEN l.retier THEN '.retier' WHEN sh.source_id = 0 THEN '.fx' ELSE '' END, r.code, "
 		"payer.party, payee.party, l.base, l.factor, l.amount, coalesce(r.unit, sh.currency), sh.project::text, sh.region::text, sh.run_id "

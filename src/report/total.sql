@@ -107,17 +107,18 @@ DECLARE
 	folded bigint;
 BEGIN
 	EXECUTE format('LOCK TABLE %s.cell_total IN SHARE ROW EXCLUSIVE MODE', book);
+	PERFORM settle._absorb(book);
 	EXECUTE format($sql$
 		WITH queue AS (
 			SELECT u.*, sum(u.last_sheet - u.first_sheet + 1) OVER (ORDER BY u.run_id) - (u.last_sheet - u.first_sheet + 1) AS before
-			FROM (SELECT q.* FROM %1$s.unfolded AS q ORDER BY q.run_id LIMIT 10000) AS u
+			FROM (SELECT q.* FROM ONLY %1$s.unfolded AS q ORDER BY q.run_id LIMIT 10000) AS u
 		), taken AS MATERIALIZED (
 			SELECT q.run_id, q.first_sheet, least(q.last_sheet, q.first_sheet + $1 - q.before - 1)::bigint AS until, q.last_sheet
 			FROM queue AS q WHERE q.before < $1
 		), done AS (
-			DELETE FROM %1$s.unfolded AS u USING taken AS t WHERE u.run_id = t.run_id AND t.until = t.last_sheet
+			DELETE FROM ONLY %1$s.unfolded AS u USING taken AS t WHERE u.run_id = t.run_id AND t.until = t.last_sheet
 		), begun AS (
-			UPDATE %1$s.unfolded AS u SET first_sheet = t.until + 1 FROM taken AS t WHERE u.run_id = t.run_id AND t.until < t.last_sheet
+			UPDATE ONLY %1$s.unfolded AS u SET first_sheet = t.until + 1 FROM taken AS t WHERE u.run_id = t.run_id AND t.until < t.last_sheet
 		), sheet AS MATERIALIZED (
 			SELECT
 				s.day, s.period, s.currency, coalesce(s.project::text, '') COLLATE "C" AS project, coalesce(s.region::text, '') COLLATE "C" AS region,
@@ -193,7 +194,7 @@ DECLARE
 	folded bigint := settle._fold(book);
 	more boolean;
 BEGIN
-	EXECUTE format('SELECT EXISTS (SELECT FROM %s.unfolded)', book) INTO more;
+	EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s.unfolded)', book) INTO more;
 	RETURN CASE WHEN folded > 0 OR more THEN jsonb_build_object('sheets', folded, 'more', more) END;
 END
 $function$;

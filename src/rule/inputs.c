@@ -180,17 +180,22 @@ put_path(StringInfo out, Datum value)
 	ltree	   *path = (ltree *) PG_DETOAST_DATUM(value);
 	ltree_level *level = LTREE_FIRST(path);
 	int			length = Max(path->numlevel - 1, 0);
+	char	   *at;
 
 	for (int i = 0; i < path->numlevel; i++, level = LEVEL_NEXT(level))
 		length += level->len;
 	put_head(out, VALUE_TEXT, length);
+	enlargeStringInfo(out, length);
+	at = out->data + out->len;
 	level = LTREE_FIRST(path);
 	for (int i = 0; i < path->numlevel; i++, level = LEVEL_NEXT(level))
 	{
 		if (i > 0)
-			appendStringInfoCharMacro(out, '.');
-		appendBinaryStringInfo(out, level->name, level->len);
+			*at++ = '.';
+		memcpy(at, level->name, level->len);
+		at += level->len;
 	}
+	out->len += length;
 }
 
 static void

@@ -5,8 +5,9 @@
  * Layout after the varlena header: format byte, form byte, then varints: in
  * the portable form the dictionary (count; length and bytes of each code),
  * then the number of lines and the lines.  A line is rule, payer, payee, a
- * flag byte, base, factor where it is not 1, amount, the tally's owner and
- * period where it adds to one; portable lines also say component and unit.
+ * flag byte, base where the line before has another one, factor where it is not
+ * 1, amount, the tally's owner and period where it adds to one; portable lines
+ * also say component and unit.
  * A decimal is its scale in one byte and its coefficient as a zigzag varint,
  * or 0xFF and a length for one that only numeric holds.
  *
@@ -47,31 +48,60 @@ struct SettleLines
 #define LINE_COUNT_PLUS		0x10
 #define LINE_COUNT_MINUS	0x20
 #define LINE_HAS_QUANTITY	0x40
-#define LINE_FLAGS			0x7F
+#define LINE_BASE_AS_BEFORE	0x80
 
 #define DEC_IS_WIDE			0xFF
 
 /* ---- writing ---- */
 
+/* Room for a line but for its wide decimals: seven codes and dates, flags, four decimals. */
+#define LINE_ROOM	(7 * SETTLE_VARINT_BYTES + 1 + 4 * (1 + SETTLE_VARINT_BYTES))
+
+/* These take the room for granted. */
+
+static inline void
+add_byte(StringInfo buf, uint8 byte)
+{
+	buf->data[buf->len++] = (char) byte;
+}
+
+static inline void
+add_varint(StringInfo buf, uint128 value)
+{
+	buf->len = (int) (settle_write_varint(buf->data + buf->len, value) - buf->data);
+}
+
 static void
-put_dec(StringInfo buf, SettleDec dec)
+add_dec(StringInfo buf, SettleDec dec)
 {
 	if (dec.wide != NULL)
 	{
 		char	   *text = settle_dec_out(dec);
 
-		appendStringInfoCharMacro(buf, (char) DEC_IS_WIDE);
-		settle_put_varint(buf, strlen(text));
+		add_byte(buf, DEC_IS_WIDE);
+		add_varint(buf, strlen(text));
 		appendBinaryStringInfo(buf, text, (int) strlen(text));
+		enlargeStringInfo(buf, LINE_ROOM);
 		return;
 	}
-	appendStringInfoCharMacro(buf, (char) dec.scale);
-	settle_put_varint(buf, settle_zigzag(dec.coef));
+	add_byte(buf, (uint8) dec.scale);
+	add_varint(buf, settle_zigzag(dec.coef));
 }
 
-static bool
+/*
+ * Tells whether two decimals are written alike.
+ */
+static inline bool
+same_dec(const SettleDec *a, const SettleDec *b)
+{
+	return a->wide == NULL && b->wide == NULL && a->coef == b->coef && a->scale == b->scale;
+}
+
+static inline bool
 is_one(SettleDec dec)
 {
+	if (dec.wide == NULL && dec.scale == 0)
+		return dec.coef == 1;
 	return settle_dec_cmp(dec, settle_dec_int(1)) == 0;
 }
 
@@ -107,9 +137,11 @@ settle_lines_add(SettleLinesWriter *writer, const SettleLineData *line)
 		flags |= LINE_IN_TALLY;
 		if (line->owner == line->payee)
 			flags |= LINE_OWNER_IS_PAYEE;
-		if (settle_dec_cmp(line->quantity, line->base) != 0)
+		if (!same_dec(&line->quantity, &line->base) && settle_dec_cmp(line->quantity, line->base) != 0)
 			flags |= LINE_HAS_QUANTITY;
 	}
+	if (writer->nlines > 0 && same_dec(&line->base, &writer->base))
+		flags |= LINE_BASE_AS_BEFORE;
 	if (line->count > 0)
 		flags |= LINE_COUNT_PLUS;
 	else if (line->count < 0)
@@ -117,38 +149,40 @@ settle_lines_add(SettleLinesWriter *writer, const SettleLineData *line)
 	if (line->retier)
 		flags |= LINE_RETIER;
 
-	settle_put_varint(buf, line->rule);
-	settle_put_varint(buf, line->payer);
-	settle_put_varint(buf, line->payee);
-	appendStringInfoCharMacro(buf, (char) flags);
-	put_dec(buf, line->base);
+	enlargeStringInfo(buf, LINE_ROOM);
+	add_varint(buf, line->rule);
+	add_varint(buf, line->payer);
+	add_varint(buf, line->payee);
+	add_byte(buf, flags);
+	if (!(flags & LINE_BASE_AS_BEFORE))
+		add_dec(buf, line->base);
 	if (flags & LINE_HAS_FACTOR)
-		put_dec(buf, line->factor);
-	put_dec(buf, line->amount);
+		add_dec(buf, line->factor);
+	add_dec(buf, line->amount);
 	if (flags & LINE_IN_TALLY)
 	{
 		if (!(flags & LINE_OWNER_IS_PAYEE))
-			settle_put_varint(buf, line->owner);
-		settle_put_varint(buf, settle_zigzag(line->tally_period));
+			add_varint(buf, line->owner);
+		add_varint(buf, settle_zigzag(line->tally_period));
 		if (flags & LINE_HAS_QUANTITY)
-			put_dec(buf, line->quantity);
+			add_dec(buf, line->quantity);
 	}
 	if (!writer->packed)
 	{
-		settle_put_varint(buf, line->component);
-		settle_put_varint(buf, line->unit);
+		add_varint(buf, line->component);
+		add_varint(buf, line->unit);
 	}
+	writer->base = line->base;
 	writer->nlines++;
 }
 
 SettleLines *
 settle_lines_end(SettleLinesWriter *writer)
 {
-	StringInfoData all;
+	int			space = offsetof(SettleLines, bytes) + SETTLE_VARINT_BYTES + writer->bytes.len + 1;
+	StringInfoData all = {.data = palloc(space), .maxlen = space, .len = offsetof(SettleLines, bytes)};
 	SettleLines *lines;
 
-	initStringInfo(&all);
-	appendStringInfoSpaces(&all, offsetof(SettleLines, bytes));
 	if (!writer->packed)
 	{
 		settle_put_varint(&all, writer->ndictionary);
@@ -289,9 +323,9 @@ settle_lines_next(SettleLinesReader *r, SettleLineData *line)
 	line->payer = check_code(r, get_uint32(r));
 	line->payee = check_code(r, get_uint32(r));
 	flags = get_byte(r);
-	if (flags & ~LINE_FLAGS)
-		broken("a flag is not known");
-	line->base = get_dec(r);
+	if ((flags & LINE_BASE_AS_BEFORE) && (r->next == 0 || r->base.wide != NULL))
+		broken("a base is not said");
+	line->base = r->base = flags & LINE_BASE_AS_BEFORE ? r->base : get_dec(r);
 	line->factor = flags & LINE_HAS_FACTOR ? get_dec(r) : settle_dec_int(1);
 	line->amount = get_dec(r);
 	line->in_tally = (flags & LINE_IN_TALLY) != 0;

@@ -40,6 +40,7 @@ typedef struct SettleLinesWriter
 {
 	StringInfoData bytes;
 	int			nlines;
+	SettleDec	base;			/* of the last line */
 	bool		packed;
 	int			ndictionary;
 	char	  **dictionary;
@@ -60,6 +61,7 @@ typedef struct SettleLinesReader
 	const uint8 *end;
 	int			nlines;
 	int			next;
+	SettleDec	base;			/* of the line that was read last */
 	bool		packed;
 	int			ndictionary;
 	char	  **dictionary;

@@ -9,19 +9,33 @@
 #include "core/core.h"
 #include "lib/stringinfo.h"
 
+/* bytes that one has at most */
+#define SETTLE_VARINT_BYTES		19
+
+/*
+ * Writes one, without asking whether there is room, and returns where it ends.
+ */
+static inline char *
+settle_write_varint(char *at, uint128 value)
+{
+	uint64		rest;
+
+	while (value > PG_UINT64_MAX)
+	{
+		*at++ = (char) (0x80 | (value & 0x7F));
+		value >>= 7;
+	}
+	for (rest = (uint64) value; rest >= 0x80; rest >>= 7)
+		*at++ = (char) (0x80 | (rest & 0x7F));
+	*at++ = (char) rest;
+	return at;
+}
+
 static inline void
 settle_put_varint(StringInfo buf, uint128 value)
 {
-	char		bytes[20];
-	int			n = 0;
-
-	while (value >= 0x80)
-	{
-		bytes[n++] = (char) (0x80 | (value & 0x7F));
-		value >>= 7;
-	}
-	bytes[n++] = (char) value;
-	appendBinaryStringInfo(buf, bytes, n);
+	enlargeStringInfo(buf, SETTLE_VARINT_BYTES);
+	buf->len = (int) (settle_write_varint(buf->data + buf->len, value) - buf->data);
 }
 
 /*

@@ -74,8 +74,8 @@ settle_counted_before(Run *run)
 
 	if (run->before < 0)
 	{
-		settle_query(psprintf("SELECT coalesce((SELECT r.counted FROM %1$s.run AS r WHERE r.run_id OPERATOR(pg_catalog.=) "
-							  "(SELECT pg_catalog.max(x.run_id) FROM %1$s.run AS x WHERE x.settled_on OPERATOR(pg_catalog.=) 'schedule') "
+		settle_query(psprintf("SELECT coalesce((SELECT r.counted FROM ONLY %1$s.run AS r WHERE r.run_id OPERATOR(pg_catalog.=) "
+							  "(SELECT pg_catalog.max(x.run_id) FROM ONLY %1$s.run AS x WHERE x.settled_on OPERATOR(pg_catalog.=) 'schedule') "
 							  "AND NOT EXISTS (SELECT FROM %1$s.release AS l WHERE l.released_at OPERATOR(pg_catalog.>) r.started_at)), 0)", run->book.name));
 		run->before = DatumGetInt64(settle_spi_datum(0, 1, &isnull));
 	}

@@ -398,7 +398,7 @@ settle_run_texts(const SettleBook *book)
 					"'corrections', r.corrections, 'finished_at', settle._instant(r.finished_at), 'held', r.held, 'lines', r.lines, 'problems', r.problems, "
 					"'ruleset', encode(r.digest, 'hex'), 'settled_on', r.settled_on, 'started_at', settle._instant(r.started_at), "
 					"'tickets', r.tickets, 'unpaid', r.unpaid))::text END "
-					"FROM unnest($1) AS u(run_id) LEFT JOIN %s.run AS r ON r.run_id = u.run_id ORDER BY u.run_id", book->name);
+					"FROM unnest($1) AS u(run_id) LEFT JOIN ONLY %s.run AS r ON r.run_id = u.run_id ORDER BY u.run_id", book->name);
 }
 
 /* ---- reading ---- */
@@ -409,7 +409,7 @@ settle_seal_scan_runs(SealScan *scan, ArrayType *runs)
 	Oid			type = INT8ARRAYOID;
 	Datum		value = PointerGetDatum(runs);
 
-	scan->nkept = settle_book_execute(psprintf("SELECT r.run_id, r.input_names FROM %s.run AS r WHERE r.run_id = ANY ($1) AND r.input_names IS NOT NULL ORDER BY r.run_id", scan->book.name),
+	scan->nkept = settle_book_execute(psprintf("SELECT r.run_id, r.input_names FROM ONLY %s.run AS r WHERE r.run_id = ANY ($1) AND r.input_names IS NOT NULL ORDER BY r.run_id", scan->book.name),
 									  1, &type, &value, NULL, SPI_OK_SELECT);
 	scan->kept_names = SPI_tuptable;
 	scan->kept_at = 0;

@@ -32,7 +32,7 @@ read_settings(Run *run, const char **time_zone, const char **period)
 	Datum		values[SETTLE_LOOKUP_COLUMNS];
 	bool		nulls[SETTLE_LOOKUP_COLUMNS];
 
-	if (settle_find_row(&run->book, &lookup, NULL, values, nulls) != SETTLE_FOUND)
+	if (settle_find_known_row(&run->book, &lookup, NULL, values, nulls) != SETTLE_FOUND)
 		return false;
 	run->currency = TextDatumGetCString(values[0]);
 	*time_zone = TextDatumGetCString(values[1]);
@@ -49,22 +49,14 @@ read_settings(Run *run, const char **time_zone, const char **period)
 static bool
 read_open_period(Run *run, const char *period)
 {
-	static const SettleLookup lookup = {"period", .columns = {{"period", DATEOID}, {"state", TEXTOID}}, .index = "period_pkey", .backward = true};
-	SettleScan	scan;
+	static const SettleLookup lookup = {"period", .columns = {{"period", DATEOID}}, .index = "period_closed", .backward = true, .told_of_all = true};
+	Datum		values[SETTLE_LOOKUP_COLUMNS];
+	bool		nulls[SETTLE_LOOKUP_COLUMNS];
+	SettleFound found = settle_find_known_row(&run->book, &lookup, NULL, values, nulls);
 
-	if (!settle_scan_begin(&scan, &run->book, &lookup, NULL))
-		return false;
-	while (settle_scan_next(&scan))
-	{
-		text	   *state = DatumGetTextPP(scan.values[1]);
-
-		if (VARSIZE_ANY_EXHDR(state) != strlen("closed") || memcmp(VARDATA_ANY(state), "closed", strlen("closed")) != 0)
-			continue;
-		run->open_period = settle_span_after(settle_span_in(period), DatumGetDateADT(scan.values[0]));
-		break;
-	}
-	settle_scan_end(&scan);
-	return true;
+	if (found == SETTLE_FOUND)
+		run->open_period = settle_span_after(settle_span_in(period), DatumGetDateADT(values[0]));
+	return found != SETTLE_ASK;
 }
 
 /*
@@ -84,7 +76,7 @@ read_source(Run *run, const char *name)
 	char		kind;
 
 	namestrcpy(&key_name, name);
-	if (settle_find_row(&run->book, &lookup, &key, values, nulls) != SETTLE_FOUND || nulls[1])
+	if (settle_find_known_row(&run->book, &lookup, &key, values, nulls) != SETTLE_FOUND || nulls[1])
 		return false;
 	source->id = DatumGetInt16(values[0]);
 	source->name = pstrdup(name);
@@ -112,6 +104,7 @@ begin(Run *run, const SettleBook *book, const char *source)
 	bool		is_read;
 
 	settle_new_run(run, book, true);
+	run->is_fresh = settle_book_asks_little();
 	old = MemoryContextSwitchTo(run->context);
 	is_read = read_settings(run, &time_zone, &period) && read_open_period(run, period) && read_source(run, source);
 	MemoryContextSwitchTo(old);

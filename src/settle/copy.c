@@ -1,6 +1,7 @@
 /*
  * copy.c
- *		Writes rows into a table of the book, many through COPY's own machinery.
+ *		Writes rows into a table of the book: by bulk.c, or by COPY where
+ *		something hangs on the table that only a statement serves.
  *
  * COPY inserts in bulk and still does all that an ordinary INSERT does:
  * constraints, defaults, triggers, partition routing.  What it reads says only
@@ -9,16 +10,12 @@
  * their types, so that nothing is encoded and decoded.  They must therefore be
  * of the types that the columns have, which settle_book has checked and locked.
  *
- * COPY from a callback checks no privileges, hence the check here; the caller
- * acts as the owner of the book.
- *
- * Setting COPY up takes longer than writing a few rows.  Where the session asks
- * little of the book each time they are inserted one by one, by bulk.c.
+ * Neither way checks privileges as a statement does, hence the check here; the
+ * caller acts as the owner of the book.
  */
 #include "book/rows.h"
 #include "settle/settle.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "book/progress.h"
 #include "catalog/namespace.h"
@@ -36,7 +33,7 @@
 /* The rows being written; COPY's callback has no argument of its own. */
 typedef struct RowSource
 {
-	SettleCopyRow row;
+	SettleNextRow row;
 	void	   *arg;
 	int			ncolumns;
 	bool		begun;
@@ -88,75 +85,10 @@ copy_callback(void *outbuf, int minread, int maxread)
 }
 
 /*
- * Finds where the named columns are; false where another column has to be given
- * a value.
- */
-static bool
-place_columns(TupleDesc desc, const char *const *columns, int ncolumns, int *places)
-{
-	int			placed = 0;
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute a = TupleDescAttr(desc, i);
-		int			at = 0;
-
-		while (at < ncolumns && (a->attisdropped || strcmp(NameStr(a->attname), columns[at]) != 0))
-			at++;
-		if (at < ncolumns)
-		{
-			places[at] = i;
-			placed++;
-		}
-		else if (a->atthasdef || a->attidentity != '\0')
-			return false;
-	}
-	return placed == ncolumns;
-}
-
-/*
- * Inserts the rows one by one; false, and none is asked for, where that takes
- * more.
- */
-static bool
-insert_rows(Relation relation, const char *const *columns, int ncolumns, SettleCopyRow row, void *arg, uint64 *n)
-{
-	TupleDesc	desc = RelationGetDescr(relation);
-	int		   *places = palloc(sizeof(int) * ncolumns);
-	Datum	   *given = palloc(sizeof(Datum) * ncolumns);
-	bool	   *given_nulls = palloc(sizeof(bool) * ncolumns);
-	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-	HeapTuple  *rows = NULL;
-	int			space = 0;
-	SettleBook	book;
-
-	*n = 0;
-	book = settle_book_unchecked(RelationGetNamespace(relation));
-	settle_book_check_table(&book, RelationGetRelationName(relation));
-	if (!settle_takes_rows(relation) || !place_columns(desc, columns, ncolumns, places))
-		return false;
-	memset(nulls, true, sizeof(bool) * desc->natts);
-	while (row(given, given_nulls, arg))
-	{
-		for (int i = 0; i < ncolumns; i++)
-		{
-			values[places[i]] = given[i];
-			nulls[places[i]] = given_nulls[i];
-		}
-		rows = settle_grow(rows, (int) *n, &space, sizeof(HeapTuple));
-		rows[(*n)++] = heap_form_tuple(desc, values, nulls);
-	}
-	if (*n > 0 && !settle_insert_rows(RelationGetRelid(relation), rows, (int) *n))
-		elog(ERROR, "table \"%s\" takes rows no more", RelationGetRelationName(relation));
-	return true;
-}
-
-/*
  * Writes all rows that "row" gives into the named columns of a table.
  */
 uint64
-settle_copy_into(Oid schema, const char *table, const char *const *columns, int ncolumns, SettleCopyRow row, void *arg)
+settle_copy_into(Oid schema, const char *table, const char *const *columns, int ncolumns, SettleNextRow row, void *arg)
 {
 	RowSource	source = {.row = row, .arg = arg, .ncolumns = ncolumns};
 	RowSource *outer = row_source;
@@ -165,6 +97,7 @@ settle_copy_into(Oid schema, const char *table, const char *const *columns, int 
 	Relation	relation;
 	ParseState *pstate;
 	CopyFromState state;
+	SettleBook	book;
 	uint64		n;
 
 	if (!OidIsValid(relid))
@@ -179,7 +112,9 @@ settle_copy_into(Oid schema, const char *table, const char *const *columns, int 
 				 errmsg("row security of table \"%s\" would bind the owner of the book", table)));
 
 	relation = table_open(relid, RowExclusiveLock);
-	if (settle_book_asks_little() && insert_rows(relation, columns, ncolumns, row, arg, &n))
+	book = settle_book_unchecked(schema);
+	settle_book_check_table(&book, table);
+	if (settle_insert_values(relation, columns, ncolumns, row, arg, &n))
 	{
 		table_close(relation, NoLock);
 		return n;

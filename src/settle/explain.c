@@ -328,10 +328,10 @@ read_tally(Run *run, RunSource *source, SettleLine *line, const char *key)
 		Datum		before_values[] = {values[0], values[1], values[2], values[3], settle_spi_datum(0, 3, &isnull)};
 
 		/* sheets are numbered in the order of arrival; a party that is on most of them keeps no list */
-		settle_book_execute(psprintf("SELECT sum(l.quantity), sum(l.base * l.factor), sum(l.count), (SELECT bool_and(d.sheets IS NOT NULL) FROM %1$s.party_delta AS d WHERE d.party_id = (SELECT p.party_id FROM %1$s.party AS p WHERE p.party = $2)) "
+		settle_book_execute(psprintf("SELECT sum(l.quantity), sum(l.base * l.factor), sum(l.count), (SELECT bool_and(d.sheets IS NOT NULL) FROM %1$s.party_sum AS d WHERE d.party_id = (SELECT p.party_id FROM %1$s.party AS p WHERE p.party = $2)) "
 									 "FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
 									 "JOIN %1$s.rule AS r ON r.rule_id = l.rule_id JOIN %1$s.party AS p ON p.party_id = l.owner_id "
-									 "WHERE s.sheet_id < $5 AND s.sheet_id IN (SELECT pg_catalog.unnest(d.sheets) FROM %1$s.party_delta AS d "
+									 "WHERE s.sheet_id < $5 AND s.sheet_id IN (SELECT pg_catalog.unnest(d.sheets) FROM %1$s.party_sum AS d "
 									 "WHERE d.party_id = (SELECT p.party_id FROM %1$s.party AS p WHERE p.party = $2)) "
 									 "AND r.code = $1 AND p.party = $2 AND l.tally_period = $3 AND coalesce(r.unit, s.currency) = $4", run->book.name),
 							5, before_types, before_values, NULL, SPI_OK_SELECT);

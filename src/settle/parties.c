@@ -104,7 +104,7 @@ find_codes(Run *run, const Datum *codes, int n, int *ids)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (settle_find_row(&run->book, &lookup, &codes[i], values, nulls) != SETTLE_FOUND)
+		if (settle_find_known_row(&run->book, &lookup, &codes[i], values, nulls) != SETTLE_FOUND)
 			return false;
 		ids[i] = DatumGetInt32(values[0]);
 		remember_side(run, ids[i], TextDatumGetCString(values[1]));

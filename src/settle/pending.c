@@ -73,7 +73,7 @@ rules_are_new(Run *run)
 	SET_VARSIZE(digest, VARHDRSZ + SETTLE_DIGEST_LEN);
 	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
 	values[0] = PointerGetDatum(digest);
-	return settle_book_execute(psprintf("SELECT FROM (SELECT r.digest FROM %s.run AS r WHERE r.settled_on OPERATOR(pg_catalog.=) 'schedule' ORDER BY r.run_id DESC LIMIT 1) AS last "
+	return settle_book_execute(psprintf("SELECT FROM (SELECT r.digest FROM ONLY %s.run AS r WHERE r.settled_on OPERATOR(pg_catalog.=) 'schedule' ORDER BY r.run_id DESC LIMIT 1) AS last "
 										"WHERE last.digest OPERATOR(pg_catalog.=) $1", run->book.name),
 							   1, types, values, NULL, SPI_OK_SELECT) == 0;
 }

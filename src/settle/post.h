@@ -8,7 +8,7 @@
  *		post.c		what each ticket is to become, as drafts of sheets
  *		fx.c		what corrections are worth at today's rates
  *		brake.c		corrections that are held
- *		write.c		COPY of the drafts and of the sums of parties
+ *		write.c		writes the drafts and the sums of parties
  *		states.c	problem, unpaid, waiting
  *		repeats.c	duplicates and rework
  */

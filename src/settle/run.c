@@ -281,6 +281,9 @@ settle_number_rules(Run *run)
 	run->nrule_ids = known->nrule_ids;
 }
 
+/* What a batch takes at most, most of the time; memory that is not touched is not there. */
+#define BATCH_MEMORY	((Size) 128 * 1024 * 1024)
+
 /*
  * Makes a run that knows nothing of its book yet.
  */
@@ -295,7 +298,9 @@ settle_new_run(Run *run, const SettleBook *book, bool at_commit)
 	run->now = GetCurrentTransactionStartTimestamp();
 	run->started_at = GetCurrentTimestamp();
 	run->context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle run", ALLOCSET_DEFAULT_SIZES);
-	run->batch_context = AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES);
+	/* kept from batch to batch: given back and taken again it would be cleared by the kernel each time */
+	run->batch_context = at_commit ? AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES)
+		: AllocSetContextCreate(run->context, "scrm_settle batch", BATCH_MEMORY, BATCH_MEMORY, BATCH_MEMORY);
 	run->amount = settle_dec_int(0);
 	{
 		MemoryContext old = MemoryContextSwitchTo(run->context);
@@ -400,10 +405,13 @@ settle_find_source(const Run *run, const char *name)
 			 errmsg("book \"%s\" has no source \"%s\"", run->book.label, name)));
 }
 
-static const char *const run_columns[] = {
+/* The columns of run, and then those that fresh_run has of unfolded. */
+static const char *const fresh_columns[] = {
 	"run_id", "started_at", "finished_at", "settled_on", "digest", "actor", "tickets", "lines", "amount", "corrections", "held", "problems", "unpaid",
-	"counted", "input_names"
+	"counted", "input_names", "first_sheet", "last_sheet"
 };
+
+#define RUN_COLUMNS		(lengthof(fresh_columns) - 2)
 
 /*
  * Makes the names that the inputs of this run's sheets have values of; null
@@ -469,7 +477,7 @@ write_record(Datum *values, bool *nulls, void *arg)
 
 	if (record->written)
 		return false;
-	memset(nulls, false, sizeof(bool) * lengthof(run_columns));
+	memset(nulls, false, sizeof(bool) * record->ncolumns);
 	*values++ = Int64GetDatum(run->run_id);
 	*values++ = TimestampTzGetDatum(run->started_at);
 	*values++ = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -484,7 +492,12 @@ write_record(Datum *values, bool *nulls, void *arg)
 	*values++ = Int64GetDatum(run->problems);
 	*values++ = Int64GetDatum(run->unpaid);
 	*values++ = Int64GetDatum(run->counted);
-	*values++ = input_names(run, &nulls[lengthof(run_columns) - 1]);
+	*values++ = input_names(run, &nulls[RUN_COLUMNS - 1]);
+	if (record->ncolumns > RUN_COLUMNS)
+	{
+		*values++ = Int64GetDatum(run->first_sheet);
+		*values++ = Int64GetDatum(run->last_sheet);
+	}
 	record->written = true;
 	return true;
 }
@@ -531,25 +544,29 @@ static void
 keep_ruleset(Run *run, Datum digest)
 {
 	static const SettleLookup lookup = {"ruleset_used", {{"digest", BYTEAOID}}};
-	Oid			types[] = {BYTEAOID, GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"),
-													 ObjectIdGetDatum(get_namespace_oid("settle", false)))};
+	Oid			types[] = {BYTEAOID, InvalidOid};
 	Datum		values[] = {digest, PointerGetDatum(run->ruleset)};
 
-	if (settle_find_row(&run->book, &lookup, &digest, NULL, NULL) != SETTLE_FOUND)
-		settle_book_execute(psprintf("INSERT INTO %s.ruleset_used (digest, ruleset) VALUES ($1, $2) ON CONFLICT DO NOTHING", run->book.name),
-							2, types, values, NULL, SPI_OK_INSERT);
+	if (settle_find_known_row(&run->book, &lookup, &digest, NULL, NULL) == SETTLE_FOUND)
+		return;
+	types[1] = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("ruleset"), ObjectIdGetDatum(get_namespace_oid("settle", false)));
+	settle_book_execute(psprintf("INSERT INTO %s.ruleset_used (digest, ruleset) VALUES ($1, $2) ON CONFLICT DO NOTHING", run->book.name),
+						2, types, values, NULL, SPI_OK_INSERT);
 }
 
 void
 settle_record_run(Run *run)
 {
 	bytea	   *digest = palloc(VARHDRSZ + SETTLE_DIGEST_LEN);
-	Record		record = {.run = run, .digest = PointerGetDatum(digest)};
+	bool		is_fresh = run->is_fresh && run->first_sheet > 0;
+	Record		record = {.run = run, .digest = PointerGetDatum(digest), .ncolumns = is_fresh ? lengthof(fresh_columns) : RUN_COLUMNS};
 
 	SET_VARSIZE(digest, VARHDRSZ + SETTLE_DIGEST_LEN);
 	memcpy(VARDATA(digest), run->ruleset->digest, SETTLE_DIGEST_LEN);
 	keep_ruleset(run, PointerGetDatum(digest));
-	settle_copy_into(run->book.schema, "run", run_columns, lengthof(run_columns), write_record, &record);
+	settle_copy_into(run->book.schema, is_fresh ? "fresh_run" : "run", fresh_columns, record.ncolumns, write_record, &record);
+	if (is_fresh)
+		return;
 	if (!run->at_commit)
 		settle_keep_counts(run);
 	queue_run(run, "unsealed", 1);

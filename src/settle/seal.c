@@ -3,7 +3,7 @@
  *		Seals: a chain of digests over what runs have posted.
  *
  * Runs do not chain, or tickets that settle at commit would wait for each
- * other.  A run notes itself in <book>.unsealed; whoever seals takes what is
+ * other.  A run notes itself in <book>.unsealed; whoever seals absorbs what is fresh and takes what is
  * committed there, in order of run_id, and a run that commits later with a
  * smaller number goes into a later seal.  The digest of a seal is sha256 of the
  * one before it and, for each run, the digest of its record and those of its
@@ -71,7 +71,7 @@ seal_runs(const SettleBook *book, int64 seal_id, ArrayType *runs, pg_cryptohash_
 	pg_cryptohash_ctx *hash = settle_hash_begin();
 
 	initStringInfo(&list);
-	settle_book_execute(psprintf("SELECT coalesce(sum(r.tickets), 0)::int8 FROM %s.run AS r WHERE r.run_id = ANY ($1)", book->name), 1, &array_type, &value, NULL, SPI_OK_SELECT);
+	settle_book_execute(psprintf("SELECT coalesce(sum(r.tickets), 0)::int8 FROM ONLY %s.run AS r WHERE r.run_id = ANY ($1)", book->name), 1, &array_type, &value, NULL, SPI_OK_SELECT);
 	settle_progress_begin(book, SETTLE_SEALING, SETTLE_HASHING, DatumGetInt64(settle_spi_datum(0, 1, &isnull)));
 	*nruns = settle_book_execute(settle_run_texts(book), 1, &array_type, &value, NULL, SPI_OK_SELECT);
 	texts = SPI_tuptable;
@@ -137,7 +137,8 @@ settle_seal(PG_FUNCTION_ARGS)
 	identity = settle_book_enter(&book);
 	SPI_connect();
 	settle_book_execute(psprintf("LOCK TABLE %s.seal IN SHARE ROW EXCLUSIVE MODE", book.name), 0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	taken = settle_book_execute(psprintf("WITH taken AS (DELETE FROM %1$s.unsealed WHERE ctid = ANY (ARRAY(SELECT u.ctid FROM %1$s.unsealed AS u ORDER BY u.run_id LIMIT $1)) RETURNING run_id) "
+	settle_book_execute(psprintf("SELECT settle._absorb(%u::oid::regnamespace)", book.schema), 0, NULL, NULL, NULL, SPI_OK_SELECT);
+	taken = settle_book_execute(psprintf("WITH taken AS (DELETE FROM ONLY %1$s.unsealed WHERE ctid = ANY (ARRAY(SELECT u.ctid FROM ONLY %1$s.unsealed AS u ORDER BY u.run_id LIMIT $1)) RETURNING run_id) "
 										 "SELECT array_agg(DISTINCT t.run_id) FROM taken AS t HAVING count(*) > 0", book.name),
 								1, &limit_type, &limit, PG_ARGISNULL(1) ? "n" : " ", SPI_OK_SELECT);
 	if (taken > 0)

@@ -9,7 +9,7 @@
  *		repeats.c	which tickets of an order are duplicates, alerts of repeats
  *		post.h		posting: comparing with what is posted, tallies, writing
  *		plan.c		looks ahead: plan, simulate
- *		copy.c		COPY into a table of the book
+ *		copy.c		rows into a table of the book
  *		period.c	what closing a period needs of C; the rest stands in period.sql
  *		capture.c	triggers on the source
  *		explain.h	the steps of one ticket, and what stands in the book for it
@@ -20,6 +20,7 @@
 #define SETTLE_SETTLE_H
 
 #include "book/fact.h"
+#include "book/rows.h"
 #include "rule/inputs.h"
 #include "rule/lines.h"
 #include "storage/itemptr.h"
@@ -201,6 +202,7 @@ typedef struct Run
 	TimestampTz now;
 	TimestampTz started_at;
 	bool		at_commit;
+	bool		is_fresh;		/* leaves one row of fresh_run for all but its sheets */
 	bool		prepared;		/* sources are compiled, rules numbered */
 	DateADT		open_period;	/* the oldest; what is due to one before it is posted in it */
 	Datum		edits;			/* numbers of the edits that the rules contain, of a run that takes them */
@@ -269,12 +271,7 @@ settle_dec_keep(SettleDec dec)
 
 /* ---- copy.c ---- */
 
-/*
- * Gives the values of one row, made in memory that lives as long; false when
- * there is none left.
- */
-typedef bool (*SettleCopyRow) (Datum *values, bool *nulls, void *arg);
-extern uint64 settle_copy_into(Oid schema, const char *table, const char *const *columns, int ncolumns, SettleCopyRow row, void *arg);
+extern uint64 settle_copy_into(Oid schema, const char *table, const char *const *columns, int ncolumns, SettleNextRow row, void *arg);
 
 /* ---- replay.c ---- */
 

@@ -2,15 +2,16 @@
  * write.c
  *		Writes sheets and what they change for parties.
  *
- * Both go in through COPY.  A sheet's number is its place in the order of
- * arrival, which settle.explain relies on.  What is due to a closed period is
- * posted in the oldest open one and says which it corrects.
+ * A sheet's number is its place in the order of arrival, which settle.explain
+ * relies on.  What is due to a closed period is posted in the oldest open one and
+ * says which it corrects.
  */
 #include "settle/post.h"
 
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 
 static const char *const sheet_columns[] = {
 	"sheet_id", "source_id", "ticket_key", "revision", "ticket_time", "period", "corrects_period", "project", "region", "channel", "currency",
@@ -61,7 +62,7 @@ typedef struct SheetWriter
 } SheetWriter;
 
 /*
- * Hands the next sheet to COPY.
+ * Gives the next sheet.
  */
 static bool
 write_sheet(Datum *values, bool *nulls, void *arg)
@@ -164,7 +165,7 @@ typedef struct DeltaWriter
 } DeltaWriter;
 
 /*
- * Hands the next sum of a party to COPY.
+ * Gives the next sum of a party.
  */
 static bool
 write_delta(Datum *values, bool *nulls, void *arg)
@@ -187,6 +188,27 @@ write_delta(Datum *values, bool *nulls, void *arg)
 }
 
 /*
+ * Numbers the sheets.  Posters at commit number theirs beside each other; a run
+ * has the gate for itself and takes all its numbers at once.
+ */
+static void
+number_sheets(Run *run, Drafts *drafts)
+{
+	int64		next = nextval_internal(run->sheet_sequence, false);
+
+	if (run->first_sheet == 0)
+		run->first_sheet = next;
+	for (int i = 0; i < drafts->n; i++)
+	{
+		if (i > 0)
+			next = run->at_commit ? nextval_internal(run->sheet_sequence, false) : next + 1;
+		drafts->items[i].sheet_id = run->last_sheet = next;
+	}
+	if (!run->at_commit && drafts->n > 1)
+		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(run->sheet_sequence), Int64GetDatum(next));
+}
+
+/*
  * Writes the sheets and what they change for parties, and counts them.
  */
 void
@@ -195,7 +217,7 @@ settle_write_drafts(Run *run, Drafts *drafts)
 	SheetWriter sheets = {.run = run, .drafts = drafts};
 	DeltaWriter deltas = {.run = run, .nsheets = drafts->n};
 	HASHCTL		control;
-	HTAB	   *sums;
+	HTAB	   *sums = NULL;	/* those of fresh runs are made when they are absorbed */
 	Delta	   *last_payee = NULL;
 	Delta	   *last_payer = NULL;
 
@@ -208,27 +230,31 @@ settle_write_drafts(Run *run, Drafts *drafts)
 		settle_plan_drafts(run, drafts);
 		return;
 	}
-	memset(&control, 0, sizeof(control));
-	control.hcxt = CurrentMemoryContext;
-	control.keysize = sizeof(DeltaKey);
-	control.entrysize = sizeof(Delta);
-	sums = hash_create("scrm_settle deltas", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	if (!run->is_fresh)
+	{
+		memset(&control, 0, sizeof(control));
+		control.hcxt = CurrentMemoryContext;
+		control.keysize = sizeof(DeltaKey);
+		control.entrysize = sizeof(Delta);
+		sums = hash_create("scrm_settle deltas", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
 
+	number_sheets(run, drafts);
 	for (int i = 0; i < drafts->n; i++)
 	{
 		Draft	   *draft = &drafts->items[i];
 
-		draft->sheet_id = run->last_sheet = nextval_internal(run->sheet_sequence, false);
-		if (run->first_sheet == 0)
-			run->first_sheet = draft->sheet_id;
 		settle_count_sheet(run, draft->period, draft->tickets);
 		run->lines += draft->nlines;
 		for (int k = 0; k < draft->nlines; k++)
 		{
 			RunLine    *line = &draft->lines[k];
 
-			add_delta(sums, &last_payee, line->payee, draft, line, true);
-			add_delta(sums, &last_payer, line->payer, draft, line, false);
+			if (sums != NULL)
+			{
+				add_delta(sums, &last_payee, line->payee, draft, line, true);
+				add_delta(sums, &last_payer, line->payer, draft, line, false);
+			}
 			if (strcmp(line->unit, run->currency) == 0)
 			{
 				MemoryContext old = MemoryContextSwitchTo(run->context);
@@ -239,6 +265,8 @@ settle_write_drafts(Run *run, Drafts *drafts)
 		}
 	}
 	settle_copy_into(run->book.schema, "sheet", sheet_columns, lengthof(sheet_columns), write_sheet, &sheets);
+	if (sums == NULL)
+		return;
 	hash_seq_init(&deltas.scan, sums);
 	settle_copy_into(run->book.schema, "party_delta", delta_columns, lengthof(delta_columns), write_delta, &deltas);
 }

@@ -209,7 +209,7 @@ BEGIN
 	IF party IS NOT NULL THEN
 		EXECUTE format($sql$
 			WITH mine AS (
-				SELECT d.run_id, d.sheets FROM %1$s.party AS p JOIN %1$s.party_delta AS d ON d.party_id = p.party_id
+				SELECT d.run_id, d.sheets FROM %1$s.party AS p JOIN %1$s.party_sum AS d ON d.party_id = p.party_id
 				WHERE p.party = $1 AND d.period <@ $2
 			)
 			SELECT coalesce(array_agg(x.sheet_id), '{}') FROM (

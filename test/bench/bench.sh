@@ -5,18 +5,18 @@
 # Works in the schema bench, and books named bench_..., of the database that
 # PGHOST, PGDATABASE ... name; the role must be a superuser, who may COPY files
 # of the server and read what its own backend takes.
-#   TICKETS  number of tickets                                          (1000000)
-#   ROUNDS   measurements of each pair, alternately                     (5)
-#   PARTS    some of: match settle tiers matrix totals commit growth    (all)
-#   GROWTH   number of tickets of the larger book of growth             (5 x TICKETS)
+#   TICKETS  number of tickets                                       (1000000)
+#   ROUNDS   measurements of each pair, alternately                  (5)
+#   GROWTH   number of tickets of the larger book of growth          (5 x TICKETS)
+#   PARTS    some of the scripts in part/, in the order in which they are run
+#            (match parallel settle tiers matrix totals commit growth)
 #   PAGE     the file that gets the table between its two marks; none: it is only
-#            printed.  docs/performance.md where TICKETS, ROUNDS and PARTS are as
-#            they are here, else none
+#            printed (docs/performance.md where nothing above is set, else none)
 #
 # Both sides of a pair must give the same result, else nothing is printed and the
 # exit status is 1.  A goal that is missed is no failure.
 . "$(dirname "$0")/library.sh"
-all='match settle tiers matrix totals commit growth'
+all='match parallel settle tiers matrix totals commit growth'
 parts=${PARTS:-$all}
 page=${PAGE:-none}
 if [ -z "${PAGE:-}" ] && [ "$parts $tickets $rounds" = "$all 1000000 5" ]; then page=../../docs/performance.md; fi
@@ -46,11 +46,11 @@ for part in $parts; do "part/$part.sh"; done
 # The table, and what it was taken on.
 #
 taken=$(($(date +%s) - started))
-processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+processor=$(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)
 memory=$(awk '/^MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo)
 numbers=$(sql -c "SELECT format('%s tickets; 1,000 projects, 31 provinces, 300 sites, 6 channels, 5 levels, 3,000 staff, 300 dealers', to_char($tickets, 'FM999,999,999'))")
 server=$(sql -c "SELECT split_part(version(), ',', 1)")
-compiler=$(${CC:-cc} --version 2>/dev/null | head -n 1)
+compiler=$(${CC:-cc} --version 2>/dev/null | sed -n 1p)
 programs=$(peers/run versions 2>/dev/null || true)
 {
 	echo "Taken on $(date -u +%F) in $((taken / 60)) minutes: ${processor:-an unknown processor}, $(nproc) cores, $memory, load $load before. $server; $compiler${programs:+; $programs}."

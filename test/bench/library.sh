@@ -10,6 +10,7 @@
 #
 # The goals name work and side: goals.sql.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")"
 tickets=${TICKETS:-1000000}
 rounds=${ROUNDS:-5}
@@ -26,7 +27,7 @@ seconds() {
 	local started
 	sql -c CHECKPOINT
 	started=$EPOCHREALTIME
-	"$@" >&2
+	"$@" >/dev/null
 	awk "BEGIN { print $EPOCHREALTIME - $started }"
 }
 

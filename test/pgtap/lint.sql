@@ -63,7 +63,7 @@ SELECT is_empty($$ SELECT oid::regclass FROM of_book WHERE relkind = 'v' AND rel
 SELECT set_eq($$ SELECT relname::text FROM of_book WHERE relkind = 'r' AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = of_book.oid AND tgname = 'append_only') $$,
     ARRAY['sheet', 'run', 'ruleset_used', 'party', 'rule', 'change', 'release', 'seal', 'sealed_run', 'pack', 'order_recompute',
         'ticket_type', 'form_field', 'stage', 'move', 'move_node', 'follow_up', 'ticket_event', 'ticket_share', 'deadline_target', 'escalation_hold', 'assignment', 'check_in',
-        'statement', 'statement_log', 'approval', 'dispute', 'payment', 'leg_return', 'staging', 'customer_event', 'attribution', 'person_log'], 'what was posted is kept');
+        'fresh_run', 'statement', 'statement_log', 'approval', 'dispute', 'payment', 'leg_return', 'staging', 'customer_event', 'attribution', 'person_log'], 'what was posted is kept');
 SELECT set_eq($$ SELECT relname::text FROM of_book WHERE EXISTS (SELECT FROM pg_trigger WHERE tgrelid = of_book.oid AND tgname = 'rules_changed' AND tgenabled = 'A') $$,
     ARRAY['book', 'source', 'fact', 'choice', 'decision', 'outcome', 'rule', 'pack'], 'whatever changes the rules gives them a new revision');
 SELECT is_empty($$ SELECT attname FROM pg_attribute, pg_trigger AS t WHERE attrelid = 'lint.rule'::regclass AND attnum > 0 AND t.tgrelid = attrelid AND tgname = 'used_rules_can_be_ended'

@@ -48,21 +48,21 @@ ALTER TABLE first.run ALTER COLUMN lines TYPE numeric;
 SELECT object, found IS NULL AS is_missing INTO public.differences FROM settle.upgrade_book('first');
 SELECT string_agg(object || CASE WHEN is_missing THEN ' -' ELSE '' END, ', ' ORDER BY object COLLATE "C") AS differences FROM public.differences \gset
 ROLLBACK;
-SELECT is(:'differences'::text, 'column book.place_days -, column run.lines, column ticket.cost, column ticket.region, constraint book_place_days_check of book -, constraint rate_rate_check of rate -, '
+SELECT is(:'differences'::text, 'column book.place_days -, column fresh_run.lines, column run.lines, column ticket.cost, column ticket.region, constraint book_place_days_check of book -, constraint rate_rate_check of rate -, '
     'index change_object of change -, sequence rule_revision, table gate, trigger append_only of change, trigger append_only of sheet -', 'every difference is named');
 
 -- a step: the book of the version before had no check-ins to keep, a table that is gone and counted in another way
 CREATE TABLE public.before AS SELECT s::text AS sheet FROM first.sheet AS s;
 ALTER TABLE first.book DROP COLUMN place_days;
-ALTER TABLE first.run RENAME COLUMN lines TO moves;
-CREATE TABLE first.forgotten AS SELECT run_id, moves AS lines FROM first.run;
+ALTER TABLE first.job_run RENAME COLUMN what TO step;
+CREATE TABLE first.forgotten AS SELECT job_run_id, step AS what FROM first.job_run;
 DROP INDEX first.change_object;
 UPDATE first.book SET version = '0.0.9', staging_days = 17;
 SELECT results_eq($$ SELECT version FROM settle._upgrade_steps('first') $$, ARRAY[]::text[], 'no version has had another shape');
 CREATE FUNCTION settle._upgrade_0_0_9(book regnamespace) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'a step of the past'; END $$;
 CREATE FUNCTION settle._upgrade_0_0_10(book regnamespace) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('ALTER TABLE %s.run RENAME COLUMN moves TO lines', book);
+    EXECUTE format('ALTER TABLE %s.job_run RENAME COLUMN step TO what', book);
     EXECUTE format('DROP TABLE %s.forgotten', book);
 END $$;
 CREATE FUNCTION settle._upgrade_0_0_11(book regnamespace) RETURNS void LANGUAGE plpgsql AS $$

@@ -9,16 +9,17 @@ book=bench_grown
 measure() {
 	local taken seconds memory round
 	say "growth, $3 tickets"
-	sql -c "CALL bench.make_book('$book', 200, '$2')" -c "SELECT settle.rescan('$book')" -c CHECKPOINT >/dev/null
+	sql -c "CALL bench.make_book('$book', 200, '$2')" -c CHECKPOINT
 	taken=$(sql <<-SQL
 		\timing on
+		SELECT settle.rescan('$book') \g /dev/null
 		CALL settle.run_all('$book');
 		\timing off
 		-- the most that the backend held in memory, but for the buffers that it shares
 		SELECT (substring(s FROM 'VmHWM:\s*(\d+)')::numeric - substring(s FROM 'RssShmem:\s*(\d+)')::numeric) / 1024 FROM pg_read_file('/proc/self/status') AS s;
 	SQL
 	)
-	seconds=$(awk '/^Time: / { print $2 / 1000 }' <<<"$taken")
+	seconds=$(awk '/^Time: / { total += $2 } END { print total / 1000 }' <<<"$taken")
 	memory=$(tail -n 1 <<<"$taken")
 	for round in "${@:4}"; do
 		note growth "$1" "$round" "$seconds"

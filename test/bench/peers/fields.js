@@ -5,24 +5,24 @@
 // 'cn.a1' in the field r2.
 'use strict';
 
-const subtree = (depth, leaf, path, list) => r =>
-	r[path] !== null && r[path].split('.').length === depth ? [r[path]] : depth === leaf ? r[list] : null;
-const single = name => r => r[name] === null ? null : [r[name]];
+// The fields of a tree: a subtree is asked for at its level, a list of leaves at the last.
+const tree = (letter, path, list, leaf) => Array.from({ length: leaf }, (_, i) => i + 1).map(depth => ({
+	name: letter + depth, path, list, depth,
+	of: t => t[path][depth - 1],
+	asked: r => r[path] !== null && r[path].split('.').length === depth ? [r[path]] : depth === leaf ? r[list] : null,
+}));
 
 const fields = [
-	...[1, 2, 3].map(n => ({ name: `p${n}`, of: t => t.project[n - 1], asked: subtree(n, 3, 'project', 'projects') })),
-	...[1, 2, 3, 4].map(n => ({ name: `r${n}`, of: t => t.region[n - 1], asked: subtree(n, 4, 'region', 'regions') })),
-	...['dealer', 'channel', 'level', 'rush', 'night'].map(name => ({ name, of: t => t[name], asked: single(name) })),
+	...tree('p', 'project', 'projects', 3), ...tree('r', 'region', 'regions', 4),
+	...['dealer', 'channel', 'level', 'rush', 'night'].map(name => ({ name, of: t => t[name], asked: r => r[name] === null ? null : [r[name]] })),
 ];
 
 // The values of a field that tickets under a rule can have, null where they can have any.
 function possible(rule, field) {
-	const own = field.asked(rule);
-	if (own !== null || !/^[pr]/.test(field.name) || field.name === 'rush') return own;
-	const below = fields.filter(f => f.name[0] === field.name[0] && f.name.length === 2 && f.name > field.name)
-		.map(f => f.asked(rule)).find(values => values !== null);
-	const depth = Number(field.name[1]);
-	return below === undefined ? null : [...new Set(below.map(path => path.split('.').slice(0, depth).join('.')))];
+	if (field.depth === undefined) return field.asked(rule);
+	const paths = (rule[field.path] === null ? rule[field.list] ?? [] : [rule[field.path]]).map(path => path.split('.'));
+	return paths.length === 0 || paths.some(labels => labels.length < field.depth) ? null
+		: [...new Set(paths.map(labels => labels.slice(0, field.depth).join('.')))];
 }
 
 // The rules of each component under the values of one field, which each of them

@@ -26,7 +26,7 @@ function scaled(text, scale) {
 const places = texts => Math.max(0, ...texts.map(t => (t && t.split('.')[1] || '').replace(/0+$/, '').length));
 
 function exact(value) {
-	if (value > Number.MAX_SAFE_INTEGER) throw new Error(`${value} is beyond 2^53`);
+	if (!Number.isSafeInteger(value)) throw new Error(`${value} is beyond 2^53`);
 	return value;
 }
 
