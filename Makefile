@@ -11,7 +11,14 @@ EXTVERSION   = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION
 MODULE_big   = $(EXTENSION)
 OBJS         = $(sort $(patsubst %.c,%.o,$(wildcard $(ROOMS:%=src/%/*.c))))
 INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
-DATA_built   = $(INSTALL_SQL)
+
+# Versions that were released: their install scripts, and from each the upgrade
+# script to the next.  The one to the version in work is assembled.
+LAST         = $(shell ls versions/$(EXTENSION)--*.sql 2>/dev/null | sed 's/.*$(EXTENSION)--//; s/\.sql$$//' | grep -vx -e '.*--.*' -e '$(EXTVERSION)' | sort -V | tail -n 1)
+FROZEN       = $(wildcard versions/$(EXTENSION)--*--*.sql)
+UPGRADE_SQL  = $(if $(LAST),$(filter-out $(notdir $(FROZEN)),$(EXTENSION)--$(LAST)--$(EXTVERSION).sql))
+DATA         = $(FROZEN)
+DATA_built   = $(INSTALL_SQL) $(UPGRADE_SQL)
 
 # Golden transcripts: the README's statements on a bare database, then one a room.
 REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart start repair school clinic $(ROOMS))
@@ -23,13 +30,14 @@ ISOLATION      := $(notdir $(basename $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation \
 	--load-extension=ltree --load-extension=btree_gist --load-extension=$(EXTENSION)
 
-PG_CPPFLAGS  = -Isrc
+PG_CPPFLAGS  = -Isrc -DSETTLE_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 
 #: make                build against the PostgreSQL of PG_CONFIG
 #: make install        install there
 #: make installcheck   golden and isolation tests on a server that has it installed
 #: make check          the whole test suite on a private server, see test/README.md
+#: make check-long     what takes longer: copies and upgrades; TESTS=backup names some
 #: make check-report   the page of a private server's books, in a browser
 #: make check-bi       books in BI tools' drivers and in a spreadsheet, see docs/bi.md
 #: make demo           a chain's quarter of tickets, settled on a private server
@@ -45,10 +53,11 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make vectors        numeric facts of others: DIR=folder, see test/vectors/README.md
 #: make payloads       payloads of platforms: DIR=folder, see test/payloads/README.md
 #: make fuzz           random input of the types of tiers: SECONDS=60, see test/fuzz/run
+#: make freeze         keeps the scripts of this version in versions/, for its release
 #: make dist           build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean          remove everything built; a running demo stays
 #: make help           this list
-PRIVATE      = check demo demo-stop bench-instructions bench bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
+PRIVATE      = check check-long demo demo-stop bench-instructions bench bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -57,6 +66,8 @@ ifneq ($(filter $(PRIVATE),$(MAKECMDGOALS)),)
 # itself: they are read without PGXS, which has a "check" that only refuses.
 .PHONY: $(PRIVATE)
 
+check-long: stage
+	@test/long/run $(TESTS)
 check: stage
 	@test/packages check
 	@test/check
@@ -112,6 +123,15 @@ include $(PGXS)
 
 $(INSTALL_SQL): $(wildcard $(ROOMS:%=src/%/*.sql)) $(EXTENSION).control Makefile
 	cat $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.sql)) > $@
+
+$(EXTENSION)--$(LAST)--$(EXTVERSION).sql: $(INSTALL_SQL) $(wildcard versions/*)
+	versions/edge versions/$(EXTENSION)--$(LAST).sql $(INSTALL_SQL) $(wildcard versions/$(LAST)--$(EXTVERSION).sql) > $@
+
+.PHONY: freeze
+freeze: $(INSTALL_SQL) $(UPGRADE_SQL)
+	cp $^ versions/
+
+src/core/version.o src/core/version.bc: $(EXTENSION).control
 
 # PGXS knows no header dependencies; every object is rebuilt when a header changes.
 $(OBJS): $(wildcard src/*/*.h)

@@ -209,6 +209,7 @@ settle_book_unchecked(Oid schema)
 	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
 	SettleBook	book;
 
+	settle_check_version();
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_SCHEMA),

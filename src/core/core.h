@@ -48,6 +48,12 @@ settle_grow(void *items, int n, int *space, Size size)
 	return items == NULL ? palloc(size * *space) : repalloc(items, size * *space);
 }
 
+/*
+ * Tells, once a session, of a library that is not of the version of the
+ * extension: an earlier one is refused (55000), a later one warns.
+ */
+extern void settle_check_version(void);
+
 /* Symbols are hidden by default; SQL entry points are exported by PG_FUNCTION_INFO_V1. */
 
 #endif							/* SETTLE_CORE_H */
