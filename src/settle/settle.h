@@ -77,6 +77,7 @@ typedef struct RunLine
 	SettleDec	amount;
 	bool		in_tally;
 	bool		by_posting;		/* its tally is that of the posting time */
+	struct Tally *tally;		/* of a ticket that moves */
 	DateADT		tally_period;
 	int			count;
 	/* of a posted line by_posting that is taken back: in which period, at what price */
