@@ -5,6 +5,7 @@
  *		run.c		gate, setting a run up, its record, entry points
  *		commit.c	tickets that settle at the commit of their transaction
  *		read.c		reading rows of a source and evaluating them
+ *		receive.h	rows of a query as they come from the executor
  *		pending.c	taking tickets, rescan
  *		repeats.c	which tickets of an order are duplicates, alerts of repeats
  *		post.h		posting: comparing with what is posted, tallies, writing
