@@ -20,7 +20,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -452,8 +451,8 @@ append_row(Relation relation, const Datum *values, const bool *nulls)
 }
 
 /*
- * Inserts the rows that "row" gives, of the named columns and nulls.  False, and
- * none is asked for, where that takes a statement.
+ * Inserts the rows that "row" gives: the named columns have its values, all
+ * others are null.  False, and none is asked for, where that takes a statement.
  */
 bool
 settle_insert_values(Relation relation, const char *const *columns, int ncolumns, SettleNextRow row, void *arg, uint64 *n)
