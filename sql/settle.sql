@@ -244,5 +244,6 @@ UPDATE versions.tally_state SET amount = amount + 1 WHERE period = '2025-11-01' 
 SELECT * FROM settle.check('versions') ORDER BY invariant COLLATE "C";
 
 SET client_min_messages = warning;
-DROP SCHEMA shop, desk, versions, abroad, counter CASCADE;
+DROP SCHEMA shop, desk CASCADE;
+DROP SCHEMA versions, abroad, counter CASCADE;
 DROP TABLE staffing;

@@ -124,7 +124,32 @@ settle_dec_sign(SettleDec a)
 	return settle_dec_sign_wide(a);
 }
 
-extern SettleDec settle_round(SettleDec value, const SettleRounding *how);	/* scale of the result = scale of the step */
+/* 10^n as far as it fits 64 bits. */
+extern const int64 settle_small_power[19];
+
+extern SettleDec settle_round_any(SettleDec value, const SettleRounding *how);
+
+/* Rounds to a multiple of the step, whose scale the result has; here what nearly every price is: places cut off a number of 64 bits. */
+static inline SettleDec
+settle_round(SettleDec value, const SettleRounding *how)
+{
+	int			cut = value.scale - how->step.scale;
+
+	if (likely(how->mode == SETTLE_HALF_UP && value.wide == NULL && how->step.wide == NULL && how->step.coef == 1 &&
+			   cut >= 0 && cut <= 18 && value.coef == (int64) value.coef))
+	{
+		int64		unit = settle_small_power[cut];
+		int64		quotient = (int64) value.coef / unit;
+		int64		rest = (int64) value.coef % unit;
+
+		/* twice a rest of less than 10^18 fits */
+		quotient += 2 * rest >= unit;
+		quotient -= 2 * rest <= -unit;
+		return (SettleDec) {.coef = quotient, .scale = how->step.scale, .wide = NULL};
+	}
+	return settle_round_any(value, how);
+}
+
 extern SettleRatio settle_ratio_add(SettleRatio a, SettleRatio b);
 extern SettleDec settle_ratio_round(SettleRatio value, const SettleRounding *how);
 

@@ -17,9 +17,6 @@ settle_fits_int64(int128 value)
 	return value == (int64) value;
 }
 
-/* 10^n as far as it fits 64 bits. */
-extern const int64 settle_small_power[19];
-
 /* 10^n, for n from 0 to 38. */
 extern int128 settle_power_of_ten(int n);
 

@@ -150,10 +150,10 @@ settle_ratio_round(SettleRatio value, const SettleRounding *how)
 }
 
 /*
- * Rounds to a multiple of the step.
+ * Rounds to a multiple of the step, whatever both are.
  */
 SettleDec
-settle_round(SettleDec value, const SettleRounding *how)
+settle_round_any(SettleDec value, const SettleRounding *how)
 {
 	if (likely(!value.wide && !how->step.wide && how->step.coef == 1))
 	{

@@ -80,6 +80,7 @@ settle_amount_selftest(PG_FUNCTION_ARGS)
 											 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 		Datum		nb = DirectFunctionCall3(numeric_in, CStringGetDatum(settle_dec_out(b)),
 											 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+		Numeric		written = settle_dec_to_numeric(a);
 		SettleDec	read = settle_dec_from_numeric(DatumGetNumeric(na));
 		SettleDec	sum = settle_dec_add(a, b);
 		SettleDec	product = settle_dec_mul(a, b);
@@ -93,8 +94,10 @@ settle_amount_selftest(PG_FUNCTION_ARGS)
 		if (!read.wide && read.scale > a.scale)
 			elog(ERROR, "reading %s gave %d places", settle_dec_out(a), read.scale);
 		if (strcmp(settle_dec_out(a), DatumGetCString(DirectFunctionCall1(numeric_out,
-																		  NumericGetDatum(settle_dec_to_numeric(a))))) != 0)
+																		  NumericGetDatum(written)))) != 0)
 			elog(ERROR, "writing %s as numeric changed it", settle_dec_out(a));
+		if (VARSIZE(written) != VARSIZE(DatumGetPointer(na)) || memcmp(written, DatumGetPointer(na), VARSIZE(written)) != 0)
+			elog(ERROR, "%s is not written as numeric writes it", settle_dec_out(a));
 		require_equal("trim", a, a, settle_dec_trim(a), na);
 		require_equal("sum", a, b, sum, DirectFunctionCall2(numeric_add, na, nb));
 		require_equal("difference", a, b, settle_dec_sub(a, b), DirectFunctionCall2(numeric_sub, na, nb));

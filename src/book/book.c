@@ -19,6 +19,7 @@
 #include "commands/trigger.h"
 #include "expr/expr.h"
 #include "fmgr.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -255,7 +256,7 @@ settle_book_owner(Oid schema)
 /* ---- acting as its owner ---- */
 
 SettleIdentity
-settle_book_enter(const SettleBook *book)
+settle_book_become(const SettleBook *book)
 {
 	SettleIdentity identity;
 
@@ -263,12 +264,28 @@ settle_book_enter(const SettleBook *book)
 	identity.unchecked = settle_book_check_later(NULL);
 	GetUserIdAndSecContext(&identity.user, &identity.security_context);
 	SetUserIdAndSecContext(book->owner, identity.security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	identity.nestlevel = 0;
+	return identity;
+}
+
+void
+settle_book_pin(SettleIdentity *identity, const char *time_zone)
+{
 	/* row_security and search_path are part of the pinned environment */
-	identity.nestlevel = settle_env_enter("UTC");
+	identity->nestlevel = settle_env_enter(time_zone);
+	/* tables of a book are guessed too large until they are analyzed: then compiling takes a second for what runs in a tenth */
+	if (jit_enabled)
+		(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
+}
+
+SettleIdentity
+settle_book_enter(const SettleBook *book)
+{
+	SettleIdentity identity = settle_book_become(book);
+
+	settle_book_pin(&identity, "UTC");
 	/* the schema of ltree is for texts of rules, whose operators are vetted; our own statements do without it */
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
-	/* tables of a book are guessed too large until they are analyzed: then compiling takes a second for what runs in a tenth */
-	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
 	return identity;
 }
 
@@ -283,7 +300,8 @@ void
 settle_book_leave(SettleIdentity identity)
 {
 	settle_book_ask_as_before(identity);
-	settle_env_leave(identity.nestlevel);
+	if (identity.nestlevel > 0)
+		settle_env_leave(identity.nestlevel);
 	SetUserIdAndSecContext(identity.user, identity.security_context);
 }
 

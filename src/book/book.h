@@ -92,6 +92,13 @@ extern void settle_end_reason(int depth);
  * settle_book_ask_as_before is the part of leave that forgets it.
  */
 extern SettleIdentity settle_book_enter(const SettleBook *book);
+
+/*
+ * The same in two steps, for code that finds book time in rows of the book
+ * first: becoming the owner, and the environment, before any statement runs.
+ */
+extern SettleIdentity settle_book_become(const SettleBook *book);
+extern void settle_book_pin(SettleIdentity *identity, const char *time_zone);
 extern void settle_book_leave(SettleIdentity identity);
 extern void settle_book_ask_as_before(SettleIdentity identity);
 

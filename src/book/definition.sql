@@ -199,6 +199,6 @@ CREATE FUNCTION settle._instant(at timestamptz) RETURNS text
 COMMENT ON FUNCTION settle._instant(timestamptz) IS 'an instant as rulesets spell it, in UTC; null where unbounded';
 
 CREATE FUNCTION settle.rules(book regnamespace, during tstzrange DEFAULT '(,)', packs text[] DEFAULT NULL)
-	RETURNS settle.ruleset AS 'MODULE_PATHNAME', 'settle_rules' LANGUAGE C STABLE;
+	RETURNS settle.ruleset AS 'MODULE_PATHNAME', 'settle_rules' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION settle.rules(regnamespace, tstzrange, text[]) IS
 	'the rules of a book in force at any time of a range, as one value; packs that are named are in it as if they had always been enabled';

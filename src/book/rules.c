@@ -13,6 +13,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "expr/expr.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -259,8 +260,15 @@ const SettleRuleset *
 settle_book_ruleset_of(const SettleBook *book, int64 revision)
 {
 	const SettleRuleset *read = find_read(book, revision);
+	int			nestlevel;
 
-	return read != NULL ? read : settle_book_ruleset(book);
+	if (read != NULL)
+		return read;
+	/* whatever book time is pinned: times in rules are spelt in UTC */
+	nestlevel = settle_env_enter("UTC");
+	read = settle_book_ruleset(book);
+	settle_env_leave(nestlevel);
+	return read;
 }
 
 const SettleRuleset *

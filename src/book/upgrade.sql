@@ -25,7 +25,7 @@ BEGIN
 	FROM pg_namespace AS n WHERE n.oid = book
 	UNION ALL
 	SELECT concat_ws(' ', CASE r.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' ELSE 'table' END, r.name),
-		concat_ws(' ', 'owner ' || r.owner::text, a.amname, CASE WHEN r.relpersistence <> 'p' THEN 'not logged' END, 'replica identity ' || nullif(r.relreplident, 'n')::text, r.reloptions, t.reloptions,
+		concat_ws(' ', 'owner ' || r.owner::text, a.amname, CASE WHEN r.relpersistence <> 'p' THEN 'not logged' END, r.reloptions, t.reloptions,
 			s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmax, s.seqmin, s.seqcache, s.seqcycle,
 			CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END, 'comment ' || obj_description(r.oid, 'pg_class'))
 	FROM relation AS r
@@ -56,6 +56,9 @@ BEGIN
 	UNION ALL
 	SELECT format('rule %I of %s', w.rulename, r.name), concat_ws(' ', pg_get_ruledef(w.oid), 'enabled ' || w.ev_enabled::text)
 	FROM relation AS r JOIN pg_rewrite AS w ON w.ev_class = r.oid AND w.rulename <> '_RETURN'
+	UNION ALL
+	SELECT format('replica identity of %s', r.name), r.relreplident::text
+	FROM relation AS r WHERE r.relreplident NOT IN ('d', 'n')
 	UNION ALL
 	SELECT format('row security of %s', r.name), CASE WHEN r.relforcerowsecurity THEN 'forced' ELSE '' END
 	FROM relation AS r WHERE r.relrowsecurity

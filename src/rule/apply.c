@@ -56,14 +56,14 @@ find_rounding(SettleSet *set, const char *text, const char *unit)
  * is as long as parties are kept, so the pointer tells it.
  */
 static inline const SettleRounding *
-rounding_of(SettleSet *set, CompiledRule *rule, const char *unit)
+rounding_of(SettleSet *set, Pricing *pricing, const char *unit)
 {
-	if (rule->rounding_unit != unit)
+	if (pricing->rounding_unit != unit)
 	{
-		rule->rounding = find_rounding(set, rule->rule.def->rounding, unit);
-		rule->rounding_unit = unit;
+		pricing->rounding = find_rounding(set, pricing->rounding_text, unit);
+		pricing->rounding_unit = unit;
 	}
-	return rule->rounding;
+	return pricing->rounding;
 }
 
 const SettleRounding *
@@ -134,12 +134,12 @@ read_payees(SettleSet *set, CompiledRule *rule)
 {
 	Payees		payees = {0};
 	bool		isnull;
-	Datum		value = settle_term_value(set, rule->payees, &isnull);
+	Datum		value = settle_term_value(set, rule->pricing->payees, &isnull);
 	const char *what = psprintf("payees of rule \"%s\"", rule->rule.def->code);
 
 	if (isnull)
 		settle_refuse_null(what);
-	if (rule->payees->expr->type == TEXTARRAYOID)
+	if (rule->pricing->payees->expr->type == TEXTARRAYOID)
 	{
 		Datum	   *items;
 		bool	   *nulls;
@@ -194,25 +194,25 @@ read_payees(SettleSet *set, CompiledRule *rule)
 /*
  * Prices one base: tiers, factor, floor and cap.  Not rounded.
  */
-static SettleDec
-price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
+static pg_attribute_always_inline SettleDec
+price(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, SettleDec base, SettleDec factor)
 {
-	SettleDec	amount = rule->is_rate ? settle_dec_mul(base, rule->rate) : settle_price(rule->rule.pricer, base);
+	SettleDec	amount = pricing->is_rate ? settle_dec_mul(base, pricing->rate) : settle_price(pricing->pricer, base);
 
-	if (rule->nfactors > 0 || rule->converts)
+	if (pricing->nfactors > 0 || pricing->converts)
 		amount = settle_dec_mul(amount, factor);
-	if (!rule->has_bounds)
+	if (!pricing->has_bounds)
 		return amount;
-	if (rule->at_least != NULL)
+	if (pricing->at_least != NULL)
 	{
-		SettleDec	bound = settle_need_dec(set, rule->at_least, rule, "at_least");
+		SettleDec	bound = settle_need_dec(set, pricing->at_least, rule, "at_least");
 
 		if (settle_dec_cmp(amount, bound) < 0)
 			amount = bound;
 	}
-	if (rule->at_most != NULL)
+	if (pricing->at_most != NULL)
 	{
-		SettleDec	bound = settle_need_dec(set, rule->at_most, rule, "at_most");
+		SettleDec	bound = settle_need_dec(set, pricing->at_most, rule, "at_most");
 
 		if (settle_dec_cmp(amount, bound) > 0)
 			amount = bound;
@@ -224,22 +224,22 @@ price(SettleSet *set, CompiledRule *rule, SettleDec base, SettleDec factor)
  * Gives what the fee of a rule is multiplied with: its decisions, and the rate
  * to its unit.
  */
-static inline SettleDec
-factor_of(SettleSet *set, CompiledRule *rule, const char *unit, const SettleTicket *ticket)
+static pg_attribute_always_inline SettleDec
+factor_of(SettleSet *set, const Pricing *pricing, const char *unit, const SettleTicket *ticket)
 {
 	SettleDec	factor = settle_dec_int(1);
 
-	if (rule->nfactors > 0)
+	if (pricing->nfactors > 0)
 	{
-		settle_need_name(set, set->d0 + rule->factor);
-		factor = set->decisions[rule->factor].dec;
+		settle_need_name(set, set->d0 + pricing->factor);
+		factor = set->decisions[pricing->factor].dec;
 	}
-	for (int i = 1; i < rule->nfactors; i++)
+	for (int i = 1; i < pricing->nfactors; i++)
 	{
-		settle_need_name(set, set->d0 + rule->factors[i]);
-		factor = settle_dec_mul(factor, set->decisions[rule->factors[i]].dec);
+		settle_need_name(set, set->d0 + pricing->factors[i]);
+		factor = settle_dec_mul(factor, set->decisions[pricing->factors[i]].dec);
 	}
-	if (rule->converts && strcmp(unit, ticket->currency) != 0)
+	if (pricing->converts && strcmp(unit, ticket->currency) != 0)
 		factor = settle_dec_mul(factor, settle_rate_of(set, ticket->currency, unit, ticket->rules_at));
 	return factor;
 }
@@ -247,8 +247,8 @@ factor_of(SettleSet *set, CompiledRule *rule, const char *unit, const SettleTick
 /*
  * Appends a line; one that adds to a tally has no amount yet.
  */
-static inline void
-add_line(SettleSet *set, CompiledRule *rule, const SettleTicket *ticket, SettleParty *payer, SettleParty *payee,
+static pg_attribute_always_inline void
+add_line(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, const SettleTicket *ticket, SettleParty *payer, SettleParty *payee,
 		 const char *unit, SettleDec base, SettleDec factor, SettleDec amount)
 {
 	SettleLine *line;
@@ -271,19 +271,19 @@ add_line(SettleSet *set, CompiledRule *rule, const SettleTicket *ticket, SettleP
 	settle_check_size(base, "base");
 	settle_check_size(factor, "factor");
 	settle_check_size(amount, "amount");
-	if (rule->accumulate != SETTLE_SPAN_NONE)
+	if (pricing->accumulate != SETTLE_SPAN_NONE)
 	{
-		line->owner = rule->tally_by != NULL ? settle_term_party(set, rule->tally_by, rule, "tally_by") : payee;
-		line->tally_period = settle_ticket_span_start(set, rule->accumulate, ticket->period_at);
-		if (rule->measure != NULL)
+		line->owner = pricing->tally_by != NULL ? settle_term_party(set, pricing->tally_by, rule, "tally_by") : payee;
+		line->tally_period = settle_ticket_span_start(set, pricing->accumulate, ticket->period_at);
+		if (pricing->measure != NULL)
 		{
-			line->quantity = settle_need_dec(set, rule->measure, rule, "measure");
+			line->quantity = settle_need_dec(set, pricing->measure, rule, "measure");
 			settle_check_size(line->quantity, "measure");
 		}
 	}
 	else
 	{
-		Component  *component = &set->components[rule->rule.component];
+		Component  *component = &set->components[pricing->component];
 
 		component->sum = component->sum_epoch == set->epoch ? settle_dec_add(component->sum, amount) : amount;
 		component->sum_epoch = set->epoch;
@@ -294,28 +294,28 @@ add_line(SettleSet *set, CompiledRule *rule, const SettleTicket *ticket, SettleP
  * Divides what a rule pays, or its base, among several payees.
  */
 static void
-pay_several(SettleSet *set, CompiledRule *rule, const SettleTicket *ticket, SettleParty *payer, const Payees *payees,
+pay_several(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, const SettleTicket *ticket, SettleParty *payer, const Payees *payees,
 			const char *unit, const SettleRounding *rounding, SettleDec base, SettleDec factor)
 {
-	bool		accumulates = rule->accumulate != SETTLE_SPAN_NONE;
+	bool		accumulates = pricing->accumulate != SETTLE_SPAN_NONE;
 	SettleDec  *parts = palloc(sizeof(SettleDec) * payees->n);
 	SettleDec	none = settle_dec_int(0);
 
 	/* accumulating rules price each party's part of the base in his own tally */
-	if (rule->rule.def->share == SETTLE_SHARE_BASE || accumulates)
+	if (pricing->share == SETTLE_SHARE_BASE || accumulates)
 	{
 		settle_allocate_parts(base, payees->weights, payees->n, rounding->step, parts);
 		for (int i = 0; i < payees->n; i++)
 			if (settle_dec_sign(payees->weights[i]) != 0)
-				add_line(set, rule, ticket, payer, payees->parties[i], unit, parts[i], factor,
-						 accumulates ? none : settle_round(price(set, rule, parts[i], factor), rounding));
+				add_line(set, rule, pricing, ticket, payer, payees->parties[i], unit, parts[i], factor,
+						 accumulates ? none : settle_round(price(set, rule, pricing, parts[i], factor), rounding));
 	}
 	else
 	{
-		settle_allocate_parts(settle_round(price(set, rule, base, factor), rounding), payees->weights, payees->n, rounding->step, parts);
+		settle_allocate_parts(settle_round(price(set, rule, pricing, base, factor), rounding), payees->weights, payees->n, rounding->step, parts);
 		for (int i = 0; i < payees->n; i++)
 			if (settle_dec_sign(payees->weights[i]) != 0)
-				add_line(set, rule, ticket, payer, payees->parties[i], unit, base, factor, parts[i]);
+				add_line(set, rule, pricing, ticket, payer, payees->parties[i], unit, base, factor, parts[i]);
 	}
 }
 
@@ -323,36 +323,36 @@ pay_several(SettleSet *set, CompiledRule *rule, const SettleTicket *ticket, Sett
  * Applies a rule to the ticket: its lines are appended.
  */
 void
-settle_apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket)
+settle_apply_rule(SettleSet *set, CompiledRule *rule, Pricing *pricing, SettleTicket *ticket)
 {
-	const char *unit = rule->unit != NULL ? rule->unit : ticket->currency;
-	SettleParty *payer = settle_term_party(set, rule->payer, rule, "payer");
+	const char *unit = pricing->unit != NULL ? pricing->unit : ticket->currency;
+	SettleParty *payer = settle_term_party(set, pricing->payer, rule, "payer");
 	SettleParty *payee = NULL;
 	Payees		payees = {0};
-	const SettleRounding *rounding = rounding_of(set, rule, unit);
+	const SettleRounding *rounding = rounding_of(set, pricing, unit);
 	SettleDec	base;
 	SettleDec	factor;
 	int			first = set->nlines;
 
-	if (rule->payee != NULL)
-		payee = settle_term_party(set, rule->payee, rule, "payee");
+	if (pricing->payee != NULL)
+		payee = settle_term_party(set, pricing->payee, rule, "payee");
 	else
 		payees = read_payees(set, rule);
 
-	base = rule->remainder ? balance_of(set, payer, unit, rule) : settle_need_dec(set, rule->base, rule, "base");
+	base = pricing->remainder ? balance_of(set, payer, unit, rule) : settle_need_dec(set, pricing->base, rule, "base");
 	/* a remainder of nothing is no line */
-	if (rule->remainder && settle_dec_sign(base) == 0)
+	if (pricing->remainder && settle_dec_sign(base) == 0)
 		return;
-	factor = factor_of(set, rule, unit, ticket);
+	factor = factor_of(set, pricing, unit, ticket);
 
 	/* a single payee of no weight is refused as several are */
 	if (payee == NULL && payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)
 		payee = payees.parties[0];
 	if (payee != NULL)
-		add_line(set, rule, ticket, payer, payee, unit, base, factor,
-				 rule->accumulate != SETTLE_SPAN_NONE ? settle_dec_int(0) : settle_round(price(set, rule, base, factor), rounding));
+		add_line(set, rule, pricing, ticket, payer, payee, unit, base, factor,
+				 pricing->accumulate != SETTLE_SPAN_NONE ? settle_dec_int(0) : settle_round(price(set, rule, pricing, base, factor), rounding));
 	else
-		pay_several(set, rule, ticket, payer, &payees, unit, rounding, base, factor);
+		pay_several(set, rule, pricing, ticket, payer, &payees, unit, rounding, base, factor);
 	if (set->trace != NULL)
 		settle_add_step(set, SETTLE_STEP_APPLIED, rule->code, NULL, NULL, first);
 }

@@ -96,7 +96,10 @@ make_term(SettleSet *set, const SettleExpr *expr, bool is_name, const char *what
 	else if (IsA(node, Const))
 		term->is_const = true;
 	else if (bms_num_members(expr->uses) == 1 && term->nneeds == 0)
+	{
 		term->memo_position = bms_singleton_member(expr->uses);
+		get_typlenbyval(set->scope.names[term->memo_position - 1].type, &term->memo_length, &term->memo_by_number);
+	}
 	return term;
 }
 
@@ -418,6 +421,57 @@ shared_pricer(SettleSet *set, const SettleTiers *tiers)
 }
 
 /*
+ * Gives the one copy of a text, so that its pointer tells it.
+ */
+static const char *
+shared_text(SettleSet *set, const char *text)
+{
+	ListCell   *lc;
+
+	if (text == NULL)
+		return NULL;
+	foreach(lc, set->shared_texts)
+		if (strcmp(lfirst(lc), text) == 0)
+			return lfirst(lc);
+	set->shared_texts = lappend(set->shared_texts, unconstify(char *, text));
+	return text;
+}
+
+/* Pricings of one hash. */
+typedef struct PricingBucket
+{
+	uint32		hash;
+	List	   *pricings;
+} PricingBucket;
+
+/*
+ * Finds the same pricing of another rule, or keeps this one.
+ */
+static Pricing *
+shared_pricing(SettleSet *set, const Pricing *pricing)
+{
+	uint32		hash = hash_bytes((const unsigned char *) pricing, PRICING_KEY);
+	PricingBucket *bucket;
+	Pricing    *kept;
+	ListCell   *lc;
+	bool		found;
+
+	bucket = hash_search(set->pricing_buckets, &hash, HASH_ENTER, &found);
+	if (!found)
+		bucket->pricings = NIL;
+	foreach(lc, bucket->pricings)
+		if (memcmp(lfirst(lc), pricing, PRICING_KEY) == 0)
+			return lfirst(lc);
+	kept = palloc(sizeof(Pricing));
+	*kept = *pricing;
+	if (kept->nfactors == 1)
+		kept->factors = &kept->factor;
+	bucket->pricings = lappend(bucket->pricings, kept);
+	set->pricings = lappend(set->pricings, kept);
+	return kept;
+}
+
+/*
  * Compiles one rule.
  */
 static void
@@ -427,6 +481,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	Bitmapset  *reads = NULL;
 	Pack	   *pack;
 	Choice	   *choice;
+	Pricing		pricing;
 	int			component;
 
 #define OF_RULE(part) psprintf("%s of rule \"%s\"", part, def->code)
@@ -437,20 +492,23 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 		settle_refuse_rule(def, def->remainder ? "has both a base and the remainder" : "has no base",
 					"Give base, an expression, or say remainder => true.");
 
+	memset(&pricing, 0, sizeof(pricing));
 	rule->rule.def = def;
-	rule->rule.pricer = shared_pricer(set, def->tiers);
+	rule->rule.pricer = pricing.pricer = shared_pricer(set, def->tiers);
 	rule->code = def->code;
-	rule->unit = def->unit;
-	rule->converts = def->unit != NULL && !def->remainder && settle_is_currency(def->unit);
-	rule->accumulate = def->accumulate;
-	rule->remainder = def->remainder;
-	rule->has_bounds = def->at_least != NULL || def->at_most != NULL;
+	pricing.unit = shared_text(set, def->unit);
+	pricing.converts = def->unit != NULL && !def->remainder && settle_is_currency(def->unit);
+	pricing.accumulate = def->accumulate;
+	pricing.remainder = def->remainder;
+	pricing.has_bounds = def->at_least != NULL || def->at_most != NULL;
+	pricing.share = def->share;
+	pricing.rounding_text = shared_text(set, def->rounding);
 	rule->repeats = def->repeats;
-	rule->is_rate = settle_pricer_is_rate(rule->rule.pricer, &rule->rate);
-	rule->rule.component = find_component(set, def->component);
+	pricing.is_rate = settle_pricer_is_rate(rule->rule.pricer, &pricing.rate);
+	rule->rule.component = pricing.component = find_component(set, def->component);
 	(void) settle_rounding_in(def->rounding, 2);
 
-	if (def->remainder && (!rule->is_rate || settle_dec_cmp(rule->rate, settle_dec_int(1)) != 0 ||
+	if (def->remainder && (!pricing.is_rate || settle_dec_cmp(pricing.rate, settle_dec_int(1)) != 0 ||
 						   def->nfactors > 0 || def->at_least || def->at_most || def->accumulate != SETTLE_SPAN_NONE))
 		settle_refuse_rule(def, "takes the remainder and changes it",
 					"A remainder is what is left, whole: leave out tiers, factors, at_least, at_most and accumulate.");
@@ -483,31 +541,37 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 		set->matched = bms_add_members(set->matched, pack->uses);
 	reads = components_behind(set, when->uses);
 
-	rule->base = read_amount(set, def->base, OF_RULE("base"));
-	rule->payer = read_term(set, def->payer, true, InvalidOid, OF_RULE("payer"));
-	rule->payee = read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
-	rule->payees = read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
-	if (rule->payees != NULL && rule->payees->expr->type != JSONBOID && rule->payees->expr->type != TEXTARRAYOID)
-		settle_refuse_rule(def, psprintf("has payees of type %s", format_type_be(rule->payees->expr->type)),
+	pricing.base = read_amount(set, def->base, OF_RULE("base"));
+	pricing.payer = read_term(set, def->payer, true, InvalidOid, OF_RULE("payer"));
+	pricing.payee = read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
+	pricing.payees = read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
+	if (pricing.payees != NULL && pricing.payees->expr->type != JSONBOID && pricing.payees->expr->type != TEXTARRAYOID)
+		settle_refuse_rule(def, psprintf("has payees of type %s", format_type_be(pricing.payees->expr->type)),
 					"payees is a text array (equal parts) or a jsonb object of party and weight.");
-	if (rule->payees != NULL)
-		set->names = bms_add_members(set->names, rule->payees->expr->uses);
-	rule->tally_by = read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
-	rule->measure = read_amount(set, def->measure, OF_RULE("measure"));
-	rule->at_least = read_amount(set, def->at_least, OF_RULE("at_least"));
-	rule->at_most = read_amount(set, def->at_most, OF_RULE("at_most"));
-	rule->nfactors = def->nfactors;
-	rule->factors = palloc(sizeof(int) * Max(def->nfactors, 1));
+	if (pricing.payees != NULL)
+		set->names = bms_add_members(set->names, pricing.payees->expr->uses);
+	pricing.tally_by = read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
+	pricing.measure = read_amount(set, def->measure, OF_RULE("measure"));
+	pricing.at_least = read_amount(set, def->at_least, OF_RULE("at_least"));
+	pricing.at_most = read_amount(set, def->at_most, OF_RULE("at_most"));
+	pricing.nfactors = def->nfactors;
+	if (def->nfactors > 1)
+		pricing.factors = palloc(sizeof(int) * def->nfactors);
 	for (int i = 0; i < def->nfactors; i++)
 	{
-		rule->factors[i] = settle_decision_find(set, def->factors[i], psprintf("rule \"%s\"", def->code));
-		if (!set->decisions[rule->factors[i]].is_numeric)
+		int			decision = settle_decision_find(set, def->factors[i], psprintf("rule \"%s\"", def->code));
+
+		if (i == 0)
+			pricing.factor = decision;
+		if (def->nfactors > 1)
+			pricing.factors[i] = decision;
+		if (!set->decisions[decision].is_numeric)
 			settle_refuse_rule(def, psprintf("has the factor \"%s\", which is not numeric", def->factors[i]),
 						"A factor is a decision that returns numeric.");
 	}
 
 	{
-		Term	   *terms[] = {rule->base, rule->payer, rule->payee, rule->payees, rule->tally_by, rule->measure, rule->at_least, rule->at_most};
+		Term	   *terms[] = {pricing.base, pricing.payer, pricing.payee, pricing.payees, pricing.tally_by, pricing.measure, pricing.at_least, pricing.at_most};
 
 		for (int i = 0; i < lengthof(terms); i++)
 			if (terms[i] != NULL)
@@ -523,8 +587,7 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 		settle_refuse_rule(def, psprintf("accumulates and stands in the choice \"%s\", which compares amounts", choice->name),
 					"The amount of an accumulating rule is known only with its tally; use the policy first.");
 
-	if (rule->nfactors > 0)
-		rule->factor = rule->factors[0];
+	rule->pricing = shared_pricing(set, &pricing);
 
 	/* what the rule reads must be complete before its choice; noted by component until all choices are known */
 	component = -1;
@@ -550,6 +613,22 @@ compare_rules(const ListCell *a, const ListCell *b)
 	if (cmp != 0)
 		return cmp;
 	return ra->from < rb->from ? -1 : ra->from > rb->from;
+}
+
+/*
+ * Makes what matching looks at of a rule.
+ */
+static RuleFront
+front_of(CompiledRule *rule, bool has_residual)
+{
+	RuleFront	front = {.rule = rule, .pricing = rule->pricing, .choice = rule->choice};
+
+	front.has_residual = has_residual;
+	front.has_repeats = rule->repeats != SETTLE_REPEATS_PAY;
+	front.has_pack = rule->pack != NULL;
+	front.has_overrides = rule->noverrides > 0 || rule->can_be_overridden;
+	front.is_plain = !front.has_residual && !front.has_repeats && !front.has_pack && !front.has_overrides;
+	return front;
 }
 
 /*
@@ -600,7 +679,8 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 		};
 	set->matcher = settle_matcher(conditions, n, indexable);
 	set->candidates = palloc(sizeof(int) * Max(n, 1));
-	set->hits = palloc(sizeof(CompiledRule *) * Max(n, 1));
+	set->hits = palloc(sizeof(RuleFront *) * Max(n, 1));
+	set->fronts = palloc(sizeof(RuleFront) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
 		Expr	   *residual = settle_residual(set->matcher, i);
@@ -608,7 +688,7 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 		List	   *vars;
 
 		set->rules[i]->rule.ordinal = i;
-		set->rules[i]->has_residual = residual != NULL;
+		set->fronts[i] = front_of(set->rules[i], residual != NULL);
 		if (residual == NULL)
 			continue;
 		vars = pull_var_clause((Node *) residual, 0);
@@ -744,6 +824,8 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	hash_control.entrysize = sizeof(ReadTextBucket);
 	hash_control.hcxt = CurrentMemoryContext;
 	set->texts = hash_create("scrm_settle texts", 256, &hash_control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	hash_control.entrysize = sizeof(PricingBucket);
+	set->pricing_buckets = hash_create("scrm_settle pricings", 64, &hash_control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	nestlevel = settle_env_enter(set->def->time_zone);
 
 	settle_fact_types(set, ltree_type());

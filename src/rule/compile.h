@@ -62,8 +62,12 @@ typedef struct Term
 	SettleParty *party;
 
 	int			memo_position;	/* > 0: the one column of the source that a party template reads */
+	bool		memo_by_number; /* it is a number */
+	int16		memo_length;	/* -1: bytes */
 	struct codes_hash *memo;	/* what it gave, by the column's bytes */
 	struct numbers_hash *numbers;	/* or by its number */
+	SettleParty **small_numbers;	/* those from 0 on, in place */
+	uint32		nsmall_numbers;
 	uint64		memo_generation;	/* of the parties that the memo points to */
 } Term;
 
@@ -165,48 +169,80 @@ typedef struct Choice
 } Choice;
 
 /*
- * A rule ready for use.  What every use reads stands together at the front, and
- * what rules have alike is shared: of 10,000 rules a ticket meets three, and
- * each stretch of memory that it has to fetch for them costs more than pricing.
+ * What a rule pays and to whom.  Rules that differ in nothing but their
+ * conditions share one: of 10,000 rules there are a few dozen, and they stay in
+ * the processor's cache.
  */
-typedef struct CompiledRule
+typedef struct Pricing
 {
-	SettleRule	rule;			/* must be first */
-	const char *code;
+	/* what makes two of them alike */
+	SettlePricer *pricer;
 	const char *unit;			/* NULL: the ticket's currency */
-	bool		converts;		/* the unit is a currency: another one is converted to it */
-	int			choice;
-	int			nfactors;
-	int			factor;			/* the first decision */
-	SettleSpan	accumulate;
-	bool		remainder;
-	bool		has_residual;
-	bool		is_rate;
-	bool		has_bounds;		/* at_least or at_most */
-	SettleRepeats repeats;
-	const Pack *pack;			/* NULL: the base, or a pack that stands in no choice */
-	int			noverrides;
-	uint64		overridden_epoch;
+	const char *rounding_text;
 	Term	   *base;			/* NULL: the remainder */
 	Term	   *payer;
 	Term	   *payee;
-	const char *rounding_unit;
-	const SettleRounding *rounding; /* for that unit; shared */
-	SettleDec	rate;
-
-	Expr	   *when;
-	ExprState  *residual;
-	int			nneeds;			/* of the residual */
-	int		   *needs;
 	Term	   *payees;
 	Term	   *tally_by;
 	Term	   *measure;
 	Term	   *at_least;
 	Term	   *at_most;
-	int		   *factors;		/* decisions */
+	int		   *factors;		/* decisions, of more than one */
+	int			nfactors;
+	int			factor;			/* the first decision */
+	int			component;
+	SettleSpan	accumulate;
+	SettleShare share;
+	bool		remainder;
+	bool		converts;		/* the unit is a currency: another one is converted to it */
+
+	/* what follows from that */
+	bool		has_bounds;		/* at_least or at_most */
+	bool		is_rate;
+	SettleDec	rate;
+	const char *rounding_unit;
+	const SettleRounding *rounding; /* for that unit; shared */
+} Pricing;
+
+#define PRICING_KEY		offsetof(Pricing, has_bounds)
+
+/* A rule ready for use. */
+typedef struct CompiledRule
+{
+	SettleRule	rule;			/* must be first */
+	const char *code;
+	Pricing    *pricing;
+	int			choice;
+	SettleRepeats repeats;
+	const Pack *pack;			/* NULL: the base, or a pack that stands in no choice */
+	Expr	   *when;
+	ExprState  *residual;
+	int			nneeds;			/* of the residual */
+	int		   *needs;
+	int			noverrides;
 	struct CompiledRule **overrides;
+	bool		can_be_overridden;
+	uint64		overridden_epoch;
 	struct CompiledRule *overridden_by;
 } CompiledRule;
+
+/*
+ * What matching looks at of a rule, in order of evaluation.  Most rules are
+ * plain, and pricing a ticket needs no more of them than this: of 10,000 rules
+ * it meets a few, and each stretch of memory that it has to fetch costs more
+ * than pricing does.
+ */
+typedef struct RuleFront
+{
+	CompiledRule *rule;
+	Pricing    *pricing;
+	int			choice;
+	bool		is_plain;		/* nothing of the following */
+	bool		has_residual;
+	bool		has_repeats;	/* repeats are not paid as other tickets are */
+	bool		has_pack;
+	bool		has_overrides;	/* or is overridden by others */
+} RuleFront;
 
 /* A way of rounding that rules share. */
 typedef struct SharedRounding
@@ -284,10 +320,14 @@ struct SettleSet
 	Choice	   *choices;
 	int			nrules;
 	CompiledRule **rules;		/* in order of evaluation */
+	RuleFront  *fronts;			/* in the same order */
 	SettleMatcher *matcher;
 	int		   *candidates;
 	HTAB	   *texts;			/* texts that were read already */
 	List	   *scales;			/* of SharedScale */
+	List	   *pricings;		/* of Pricing */
+	HTAB	   *pricing_buckets;
+	List	   *shared_texts;
 	List	   *roundings;		/* of SharedRounding */
 
 	MemoryContext party_context;
@@ -299,8 +339,9 @@ struct SettleSet
 	SettleLine *lines;
 	int			nlines;
 	int			lines_space;
-	CompiledRule **hits;
-	const char *failing;
+	const RuleFront **hits;
+	const char *failing;		/* what is at work, for messages */
+	const CompiledRule *failing_rule;	/* it is this rule, where failing is NULL */
 	List	  **trace;
 };
 
@@ -416,7 +457,7 @@ extern DateADT settle_ticket_span_start(SettleSet *set, SettleSpan span, Timesta
 /* ---- apply.c ---- */
 
 /* Applies a rule to the current ticket: its lines are appended. */
-extern void settle_apply_rule(SettleSet *set, CompiledRule *rule, SettleTicket *ticket);
+extern void settle_apply_rule(SettleSet *set, CompiledRule *rule, Pricing *pricing, SettleTicket *ticket);
 
 /* What a value is held against that a word alone does not show to be small. */
 extern void settle_refuse_size(SettleDec value, const char *part);

@@ -11,9 +11,9 @@
 
 #include "access/detoast.h"
 #include "catalog/pg_operator.h"
-#include "extension/ltree/ltree.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "rule/path.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -62,41 +62,30 @@ settle_value_kind(Oid type)
 }
 
 /*
- * A value with a short header is read where it lies: its levels
- * stand at the same distances as after a header of four bytes, but unaligned.
+ * Spells a path, labels joined by dots.
  */
-void
-settle_path_text(struct varlena *path, MemoryContext context, char **buffer, Size *space, SettleValue *value)
+static void
+spell_path(struct varlena *path, SettleValue *value)
 {
-	const char *start;
-	const char *level;
-	uint16		nlevels;
-	Size		len = 0;
+	SettlePathReader reader;
+	const char *label;
+	char	   *text;
+	Size		label_len;
 
 	if (VARATT_IS_EXTERNAL(path) || VARATT_IS_COMPRESSED(path))
 		path = detoast_attr(path);
-	start = VARDATA_ANY(path) - VARHDRSZ;
-	memcpy(&nlevels, start + offsetof(ltree, numlevel), sizeof(nlevels));
 	/* the text is never longer than the value */
-	if (VARSIZE_ANY(path) > *space)
+	text = palloc(VARSIZE_ANY(path));
+	value->bytes = text;
+	value->len = 0;
+	settle_path_begin(&reader, path);
+	while (settle_path_next(&reader, &label, &label_len))
 	{
-		*space = VARSIZE_ANY(path) * 2;
-		*buffer = *buffer == NULL ? MemoryContextAlloc(context, *space) : repalloc(*buffer, *space);
+		if (value->len > 0)
+			text[value->len++] = '.';
+		memcpy(text + value->len, label, label_len);
+		value->len += label_len;
 	}
-	level = start + LTREE_HDRSIZE;
-	for (int i = 0; i < nlevels; i++)
-	{
-		uint16		level_len;
-
-		memcpy(&level_len, level, sizeof(level_len));
-		if (i > 0)
-			(*buffer)[len++] = '.';
-		memcpy(*buffer + len, level + LEVEL_HDRSIZE, level_len);
-		len += level_len;
-		level += MAXALIGN(level_len + LEVEL_HDRSIZE);
-	}
-	value->bytes = *buffer;
-	value->len = len;
 }
 
 bool
@@ -136,21 +125,16 @@ settle_read_value(SettleValueKind kind, Oid type, Datum datum, SettleValue *valu
 			}
 		case SETTLE_VALUE_NUMERIC:
 			{
-				Numeric		n = DatumGetNumeric(datum);
+				Numeric		n = (Numeric) PG_DETOAST_DATUM_PACKED(datum);
 
-				if (numeric_is_nan(n) || numeric_is_inf(n))
+				if (settle_numeric_is_special(n))
 					return false;
 				value->dec = settle_dec_from_numeric(n);
 				return true;
 			}
 		case SETTLE_VALUE_PATH:
-			{
-				char	   *buffer = NULL;
-				Size		space = 0;
-
-				settle_path_text((struct varlena *) DatumGetPointer(datum), CurrentMemoryContext, &buffer, &space, value);
-				return true;
-			}
+			spell_path((struct varlena *) DatumGetPointer(datum), value);
+			return true;
 		default:
 			return false;
 	}

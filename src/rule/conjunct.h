@@ -65,12 +65,6 @@ extern List *settle_and_terms(Node *node);
 /* How values of a type are compared, SETTLE_VALUE_NONE where they must not be. */
 extern SettleValueKind settle_value_kind(Oid type);
 
-/*
- * Spells an ltree's labels, joined by dots, into a buffer that is kept from
- * call to call and grown in a memory context.
- */
-extern void settle_path_text(struct varlena *path, MemoryContext context, char **buffer, Size *space, SettleValue *value);
-
 /* Reads a value as it is compared; false for a number that is none, or infinite. */
 extern bool settle_read_value(SettleValueKind kind, Oid type, Datum datum, SettleValue *value);
 

@@ -140,6 +140,9 @@ typedef struct SettleReader
 extern SettleSet *settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
 extern void settle_set_release(SettleSet *set);
 
+/* The same by the digest of the ruleset; NULL where it is not compiled yet. */
+extern SettleSet *settle_set_find(const uint8 *digest, const char *source, TupleDesc row_type);
+
 /* The same for the type of a row, which is read into the set's slot and must outlive its evaluation. */
 extern SettleSet *settle_set_of_row(const SettleRuleset *ruleset, const char *source, HeapTupleHeader row);
 

@@ -53,29 +53,31 @@ mark_overridden(SettleSet *set, CompiledRule *rule)
  * priority first.
  */
 static void
-settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, SettleTicket *ticket)
+settle_choice(SettleSet *set, Choice *choice, const RuleFront **hits, int nhits, SettleTicket *ticket)
 {
 	int			n = 0;
 
 	for (int i = 0; i < nhits; i++)
-		if (hits[i]->noverrides > 0)
-			mark_overridden(set, hits[i]);
+		if (hits[i]->has_overrides)
+			mark_overridden(set, hits[i]->rule);
 	for (int i = 0; i < nhits; i++)
 	{
-		if (hits[i]->overridden_epoch == set->epoch)
-			settle_add_step(set, SETTLE_STEP_OVERRIDDEN, hits[i]->code, NULL, hits[i]->overridden_by->rule.def->code, set->nlines);
+		CompiledRule *rule = hits[i]->rule;
+
+		if (rule->overridden_epoch == set->epoch)
+			settle_add_step(set, SETTLE_STEP_OVERRIDDEN, rule->code, NULL, rule->overridden_by->code, set->nlines);
 		else
 			hits[n++] = hits[i];
 	}
 	if (n == 0)
 		return;
 
-	set->failing = hits[0]->code;
+	set->failing = hits[0]->rule->code;
 	if (n > 1 && (choice->policy == SETTLE_CHOICE_UNIQUE ||
-				  (choice->policy == SETTLE_CHOICE_FIRST && hits[0]->rule.def->priority == hits[1]->rule.def->priority)))
+				  (choice->policy == SETTLE_CHOICE_FIRST && hits[0]->rule->rule.def->priority == hits[1]->rule->rule.def->priority)))
 		ereport(ERROR,
 				(errcode(ERRCODE_SETTLE_RULE_CONFLICT),
-				 errmsg("rules \"%s\" and \"%s\" both apply", hits[0]->code, hits[1]->code),
+				 errmsg("rules \"%s\" and \"%s\" both apply", hits[0]->rule->code, hits[1]->rule->code),
 				 choice->policy == SETTLE_CHOICE_UNIQUE
 				 ? errdetail("They stand in the choice \"%s\", in which one rule may apply to a ticket.", choice->name)
 				 : errdetail("They have the same priority in the choice \"%s\".", choice->name),
@@ -91,15 +93,15 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 		for (int i = 0; i < n; i++)
 		{
 			int			first = set->nlines;
-			Component  *component = &set->components[hits[i]->rule.component];
+			Component  *component = &set->components[hits[i]->pricing->component];
 			Component	saved = *component;
 			List	  **trace = set->trace;
 			SettleDec	sum = settle_dec_int(0);
 			int			cmp;
 
-			set->failing = hits[i]->code;
+			set->failing = hits[i]->rule->code;
 			set->trace = NULL;
-			settle_apply_rule(set, hits[i], ticket);
+			settle_apply_rule(set, hits[i]->rule, hits[i]->pricing, ticket);
 			set->trace = trace;
 			for (int k = first; k < set->nlines; k++)
 				sum = settle_dec_add(sum, set->lines[k].amount);
@@ -119,12 +121,12 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 	{
 		if (i > 0 && choice->policy != SETTLE_CHOICE_ALL)
 			break;
-		set->failing = hits[i]->code;
-		settle_apply_rule(set, hits[i], ticket);
+		set->failing = hits[i]->rule->code;
+		settle_apply_rule(set, hits[i]->rule, hits[i]->pricing, ticket);
 	}
 	if (set->trace != NULL && choice->policy != SETTLE_CHOICE_ALL)
 		for (int i = 1; i < n; i++)
-			settle_add_step(set, SETTLE_STEP_BEATEN, hits[i]->code, NULL, hits[0]->code, set->nlines);
+			settle_add_step(set, SETTLE_STEP_BEATEN, hits[i]->rule->code, NULL, hits[0]->rule->code, set->nlines);
 }
 
 /*
@@ -133,15 +135,52 @@ settle_choice(SettleSet *set, Choice *choice, CompiledRule **hits, int nhits, Se
 static inline void
 settle_hits(SettleSet *set, int choice, int nhits, SettleTicket *ticket)
 {
-	CompiledRule *rule = set->hits[0];
+	const RuleFront *front = set->hits[0];
 
-	if (nhits == 1 && rule->noverrides == 0 && rule->overridden_epoch != set->epoch)
+	if (nhits == 1 && !front->has_overrides)
 	{
-		set->failing = rule->code;
-		settle_apply_rule(set, rule, ticket);
+		set->failing = NULL;
+		set->failing_rule = front->rule;
+		settle_apply_rule(set, front->rule, front->pricing, ticket);
 	}
 	else
 		settle_choice(set, &set->choices[choice], set->hits, nhits, ticket);
+}
+
+/*
+ * Tells whether a rule that matches applies to the ticket as far as it can be
+ * told without the others of its choice.
+ */
+static bool
+rule_applies(SettleSet *set, int ordinal, CompiledRule *rule, bool is_repeat)
+{
+	if (rule->repeats != SETTLE_REPEATS_PAY && (rule->repeats == SETTLE_REPEATS_ONLY) != is_repeat)
+		return false;
+	set->failing = rule->code;
+	if (set->fronts[ordinal].has_residual)
+	{
+		settle_need_names(set, rule->needs, rule->nneeds);
+		if (!settle_residual_holds(set, settle_residual(set->matcher, ordinal), &rule->residual))
+			return false;
+	}
+	if (rule->pack != NULL)
+	{
+		const Pack *winner = settle_pack_winner(set, rule->pack);
+
+		if (winner != rule->pack)
+		{
+			settle_add_step(set, SETTLE_STEP_PACK_BEATEN, rule->code, rule->pack->def->pack, winner->def->pack, set->nlines);
+			return false;
+		}
+	}
+	if (rule->overridden_epoch == set->epoch)
+	{
+		/* what overrides what depends on conditions alone, not on the order of choices */
+		mark_overridden(set, rule);
+		settle_add_step(set, SETTLE_STEP_OVERRIDDEN, rule->code, NULL, rule->overridden_by->code, set->nlines);
+		return false;
+	}
+	return true;
 }
 
 /*
@@ -158,44 +197,17 @@ price_ticket(SettleSet *set, SettleTicket *ticket)
 	for (int c = 0; c < ncandidates; c++)
 	{
 		int			i = set->candidates[c];
-		CompiledRule *rule = set->rules[i];
+		const RuleFront *front = &set->fronts[i];
 
-		if (rule->repeats != SETTLE_REPEATS_PAY && (rule->repeats == SETTLE_REPEATS_ONLY) != is_repeat)
-			continue;
-		if (rule->choice != choice)
+		if (front->choice != choice)
 		{
 			if (nhits > 0)
 				settle_hits(set, choice, nhits, ticket);
-			choice = rule->choice;
+			choice = front->choice;
 			nhits = 0;
 		}
-		if (rule->has_residual)
-		{
-			set->failing = rule->code;
-			settle_need_names(set, rule->needs, rule->nneeds);
-			if (!settle_residual_holds(set, settle_residual(set->matcher, i), &rule->residual))
-				continue;
-		}
-		if (rule->pack != NULL)
-		{
-			const Pack *winner;
-
-			set->failing = rule->code;
-			winner = settle_pack_winner(set, rule->pack);
-			if (winner != rule->pack)
-			{
-				settle_add_step(set, SETTLE_STEP_PACK_BEATEN, rule->code, rule->pack->def->pack, winner->def->pack, set->nlines);
-				continue;
-			}
-		}
-		if (rule->overridden_epoch == set->epoch)
-		{
-			/* what overrides what depends on conditions alone, not on the order of choices */
-			mark_overridden(set, rule);
-			settle_add_step(set, SETTLE_STEP_OVERRIDDEN, rule->rule.def->code, NULL, rule->overridden_by->rule.def->code, set->nlines);
-			continue;
-		}
-		set->hits[nhits++] = rule;
+		if (front->is_plain || rule_applies(set, i, front->rule, is_repeat))
+			set->hits[nhits++] = front;
 	}
 	if (nhits > 0)
 		settle_hits(set, choice, nhits, ticket);
@@ -350,6 +362,7 @@ begin_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *ticket,
 	Datum		value;
 
 	set->epoch++;
+	set->failing_rule = NULL;
 	set->nlines = 0;
 	set->trace = trace;
 	memset(ticket, 0, sizeof(*ticket));
@@ -403,6 +416,7 @@ evaluate_ticket(SettleSet *set, TimestampTz now, bool always, SettleTicket *tick
 	set->failing = NULL;
 	price_ticket(set, ticket);
 	set->failing = NULL;
+	set->failing_rule = NULL;
 	ticket->lines = set->lines;
 	ticket->nlines = set->nlines;
 	return true;

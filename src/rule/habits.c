@@ -23,9 +23,9 @@ settle_lint_cliffs(Lint *lint, LintSource *source)
 	for (int i = 0; i < set->nrules; i++)
 	{
 		const CompiledRule *rule = set->rules[i];
-		bool		by_rate = rule->measure != NULL;
+		bool		by_rate = rule->pricing->measure != NULL;
 		SettleCliff *cliffs;
-		int			n = rule->is_rate || source->rules[i] == NIL ? 0 : settle_tiers_cliffs(rule->rule.def->tiers, by_rate, &cliffs);
+		int			n = rule->pricing->is_rate || source->rules[i] == NIL ? 0 : settle_tiers_cliffs(rule->rule.def->tiers, by_rate, &cliffs);
 
 		for (int k = 0; k < n; k++)
 			settle_lint_report(lint, SETTLE_LINT_WARNING, "cliff", settle_lint_rule(rule),
@@ -61,7 +61,7 @@ settle_lint_bounds(Lint *lint, LintSource *source)
 		SettleDec	least;
 		SettleDec	most;
 
-		if (constant_of(rule->at_least, &least) && constant_of(rule->at_most, &most) && settle_dec_cmp(least, most) > 0)
+		if (constant_of(rule->pricing->at_least, &least) && constant_of(rule->pricing->at_most, &most) && settle_dec_cmp(least, most) > 0)
 			settle_lint_report(lint, SETTLE_LINT_WARNING, "bounds", settle_lint_rule(rule),
 							   psprintf("at_least %s is more than at_most %s, so every ticket gives %s.", settle_dec_out(least), settle_dec_out(most), settle_dec_out(most)),
 							   "Exchange the two, or write the amount as the base.");
@@ -76,15 +76,15 @@ settle_lint_bounds(Lint *lint, LintSource *source)
 static Bitmapset *
 names_read(const SettleSet *set, const CompiledRule *rule)
 {
-	const Term *terms[] = {rule->base, rule->payer, rule->payee, rule->payees, rule->tally_by, rule->measure, rule->at_least, rule->at_most};
+	const Term *terms[] = {rule->pricing->base, rule->pricing->payer, rule->pricing->payee, rule->pricing->payees, rule->pricing->tally_by, rule->pricing->measure, rule->pricing->at_least, rule->pricing->at_most};
 	Bitmapset  *names = NULL;
 	ListCell   *lc;
 
 	for (int i = 0; i < lengthof(terms); i++)
 		if (terms[i] != NULL)
 			names = bms_add_members(names, terms[i]->expr->uses);
-	for (int i = 0; i < rule->nfactors; i++)
-		names = bms_add_member(names, set->d0 + rule->factors[i]);
+	for (int i = 0; i < rule->pricing->nfactors; i++)
+		names = bms_add_member(names, set->d0 + rule->pricing->factors[i]);
 	foreach(lc, pull_var_clause((Node *) rule->when, 0))
 		names = bms_add_member(names, ((Var *) lfirst(lc))->varattno);
 	return names;
@@ -126,14 +126,14 @@ settle_lint_remainders(Lint *lint, LintSource *source)
 	{
 		const CompiledRule *remainder = set->rules[r];
 
-		for (int a = 0; a < set->nrules && remainder->remainder; a++)
+		for (int a = 0; a < set->nrules && remainder->pricing->remainder; a++)
 		{
 			const CompiledRule *rule = set->rules[a];
-			bool		pays = equal(rule->payer->expr->node, remainder->payer->expr->node);
-			bool		same_unit = rule->unit == NULL ? remainder->unit == NULL : remainder->unit != NULL && strcmp(rule->unit, remainder->unit) == 0;
+			bool		pays = equal(rule->pricing->payer->expr->node, remainder->pricing->payer->expr->node);
+			bool		same_unit = rule->pricing->unit == NULL ? remainder->pricing->unit == NULL : remainder->pricing->unit != NULL && strcmp(rule->pricing->unit, remainder->pricing->unit) == 0;
 
-			if (rule->accumulate == SETTLE_SPAN_NONE || !same_unit ||
-				(!pays && (rule->payee == NULL || !equal(rule->payee->expr->node, remainder->payer->expr->node))) ||
+			if (rule->pricing->accumulate == SETTLE_SPAN_NONE || !same_unit ||
+				(!pays && (rule->pricing->payee == NULL || !equal(rule->pricing->payee->expr->node, remainder->pricing->payer->expr->node))) ||
 				!settle_lists_meet(source->rules[r], source->rules[a]))
 				continue;
 			settle_lint_report(lint, SETTLE_LINT_WARNING, "remainder", settle_lint_rule(rule),
@@ -179,7 +179,7 @@ typedef struct Chain
 static void
 find_chain(SettleSet *set, Chain *chains, int at)
 {
-	const Term *base = set->rules[at]->base;
+	const Term *base = set->rules[at]->pricing->base;
 	Chain	   *chain = &chains[at];
 
 	if (chain->known)
@@ -236,12 +236,12 @@ settle_lint_hot_tallies(Lint *lint, LintSource *source)
 	for (int i = 0; i < set->nrules; i++)
 	{
 		const CompiledRule *rule = set->rules[i];
-		const Term *owner = rule->tally_by != NULL ? rule->tally_by : rule->payee;
+		const Term *owner = rule->pricing->tally_by != NULL ? rule->pricing->tally_by : rule->pricing->payee;
 
-		if (rule->accumulate != SETTLE_SPAN_NONE && owner != NULL && owner->is_const)
+		if (rule->pricing->accumulate != SETTLE_SPAN_NONE && owner != NULL && owner->is_const)
 			settle_lint_report(lint, SETTLE_LINT_NOTE, "hot tally", settle_lint_rule(rule),
 							   psprintf("All its tickets of a period add to one tally, that of \"%s\", and the book settles at commit: they wait for each other.",
-										rule->tally_by != NULL ? rule->rule.def->tally_by : rule->rule.def->payee),
+										rule->pricing->tally_by != NULL ? rule->rule.def->tally_by : rule->rule.def->payee),
 							   "Let a schedule settle the book, or give the tally more owners.");
 	}
 }

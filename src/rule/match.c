@@ -9,15 +9,18 @@
  * expression.  Indexed are the top-level AND terms that conjunct.c reads, but
  * for lists of numbers.
  *
- * Sets are bitmaps of two levels, so that an intersection that is nearly empty
- * costs a few words however many conditions there are.
+ * A value is found with one look at a small table: what costs with many
+ * conditions is not counting but fetching memory.
  */
 #include "rule/match.h"
 
+#include "access/detoast.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "rule/bits.h"
 #include "rule/conjunct.h"
+#include "rule/path.h"
 #include "utils/builtins.h"
 
 typedef struct Range
@@ -42,45 +45,48 @@ typedef struct Demand
 } Demand;
 
 /*
- * A set of conditions: a bitmap of two levels, bit w of the summary telling
- * whether word w is not zero.  It is one run of words:
- *
- *		number of extras, or WHOLE
- *		the summary
- *		WHOLE: all words; else pairs of a word's number and the word
- *
- * Most sets differ from "those that do not mention the column" by a few
- * conditions and keep only the words that differ, so that the tables of 10,000
- * conditions stay in the processor's cache.
+ * What a value is compared by.  Bytes, up to eight of them, are all in the word;
+ * of longer ones it is their hash.
  */
-typedef uint64 *Set;
-
-#define WHOLE		PG_UINT64_MAX
-/* More words than this are kept as a whole bitmap. */
-#define MAX_EXTRAS	16
-
-/* A point; the conditions that ask for it are kept beside while building. */
-typedef struct PointEntry
+typedef struct Key
 {
-	union
-	{
-		const char *bytes;
-		int64		i;
-	}			key;
-	uint32		len;
-	uint32		hash;
-	Set			set;			/* conditions that a value here leaves standing; NULL: the entry is free */
-	Set			below;			/* of a path: that a value below here leaves standing */
-} PointEntry;
+	uint64		word;			/* or the number itself */
+	uint32		len;			/* 0 of a number */
+	const char *bytes;
+} Key;
 
-typedef struct PointDemand
+/* A point. */
+typedef struct Point
 {
-	PointEntry *entry;
-	List	   *conditions;
-	List	   *conditions_below;
-} PointDemand;
+	Key			key;
+	SettleBits	set;			/* conditions that a value here leaves standing; NULL: the place is free */
+} Point;
 
-/* One column's table: either points in a hash, or elementary intervals in order. */
+/*
+ * One label of the paths that conditions ask for, below another one.  A value is
+ * followed from its first label on, and not beyond the last that is here.
+ */
+typedef struct Label
+{
+	Key			key;
+	uint32		above;			/* number of the label above, 0 for the first of a path */
+	bool		is_last;		/* nobody asks for anything below */
+	SettleBits	set;			/* conditions that a value which ends here leaves standing */
+	SettleBits	below;			/* and one that goes on, to where nobody asks */
+} Label;
+
+/* Where a label is found: all that a look takes, in half a line of the cache. */
+typedef struct LabelPlace
+{
+	uint64		word;			/* of the key */
+	SettleBits	set;
+	uint32		above;
+	uint32		number;			/* 0: the place is free */
+	uint32		len;			/* of the key */
+	bool		is_last;
+} LabelPlace;
+
+/* One column's table: points in a hash, labels of paths in another, or elementary intervals in order. */
 typedef struct Column
 {
 	int			position;		/* in the slot, from 1; 0 for the instant */
@@ -89,32 +95,36 @@ typedef struct Column
 	Oid			type;
 	List	   *demands;		/* while building */
 
-	Set			otherwise;		/* conditions that do not mention the column; whole */
+	SettleBits	otherwise;		/* conditions that do not mention the column; whole */
 
-	/* points: open addressing, a power of two of entries */
+	/* points and labels: open addressing, a power of two of places */
 	uint32		mask;
-	PointEntry *entries;
+	Point	   *points;
+	LabelPlace *places;
+	uint32		nlabels;
+	Label	   *labels;			/* by number; the first stands for no label at all */
+
+	/* points that are numbers close to each other: the sets from the lowest on */
+	int64		lowest;
+	uint64		ndirect;
+	SettleBits *direct;
 
 	/* intervals: sets[2 * k] lies strictly between bounds k - 1 and k, sets[2 * k + 1] is bound k */
 	int			nbounds;
 	SettleValue *bounds;
 	int64	   *scaled;			/* the bounds as integers of 10^-scale, where all fit */
 	int			scale;
-	Set		   *sets;
+	SettleBits *sets;
 } Column;
 
 struct SettleMatcher
 {
-	MemoryContext context;
 	int			n;
-	int			nwords;
-	int			nsummary;
+	SettleBitsSpace space;
 	int			ncolumns;
 	Column	   *columns;
 	Expr	  **residuals;
-	Set		   *found;			/* scratch, one a column */
-	char	   *path;			/* scratch, the labels of a path */
-	Size		path_space;
+	SettleBits *found;			/* scratch, one a column */
 };
 
 /* ---- demands ---- */
@@ -245,191 +255,232 @@ take_term(List **columns, int condition, Node *term, const Bitmapset *indexable)
 		demand_points(column, condition, asked.values, asked.nvalues, asked.below);
 }
 
-/* ---- sets ---- */
+/* ---- keys ---- */
 
-static inline uint64 *
-summary_of(Set set)
-{
-	return set + 1;
-}
-
-static inline uint64 *
-words_of(const SettleMatcher *m, Set set)
-{
-	return set + 1 + m->nsummary;
-}
+#define HASH_FACTOR		UINT64CONST(0x9E3779B97F4A7C15)
 
 /*
- * Makes a whole set, empty or a copy.
+ * Makes the key of bytes.  Of most values a few bytes are all; to call a hash
+ * function and memcmp for them takes longer than to find them.
  */
-static Set
-new_set(const SettleMatcher *m, Set copy_of)
+static inline Key
+key_of_bytes(const char *bytes, Size len)
 {
-	Size		size = sizeof(uint64) * ((Size) 1 + m->nsummary + m->nwords);
-	Set			set = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	Key			key = {.len = (uint32) len, .bytes = bytes};
 
-	if (copy_of != NULL)
-		memcpy(set, copy_of, size);
-	else
-		memset(set, 0, size);
-	set[0] = WHOLE;
-	return set;
+	if (len > 8)
+		key.word = hash_bytes_extended((const unsigned char *) bytes, (int) len, 0);
+	else if (len >= 4)
+	{
+		uint32		first;
+		uint32		last;
+
+		memcpy(&first, bytes, 4);
+		memcpy(&last, bytes + len - 4, 4);
+		key.word = (uint64) last << 32 | first;
+	}
+	else if (len > 0)
+		key.word = (uint64) (uint8) bytes[len - 1] << 16 | (uint64) (uint8) bytes[len / 2] << 8 | (uint8) bytes[0];
+	return key;
 }
 
-static inline void
-set_bit(const SettleMatcher *m, Set set, int bit)
+static inline Key
+key_of_value(SettleValueKind kind, const SettleValue *value)
 {
-	words_of(m, set)[bit / 64] |= UINT64CONST(1) << (bit % 64);
-	summary_of(set)[bit / 4096] |= UINT64CONST(1) << ((bit / 64) % 64);
-}
-
-static inline uint64
-word_of(const SettleMatcher *m, Set set, Set otherwise, int w)
-{
-	uint64	   *words = words_of(m, set);
-
-	if (set[0] == WHOLE)
-		return words[w];
-	for (uint64 i = 0; i < set[0]; i++)
-		if (words[2 * i] == (uint64) w)
-			return words[2 * i + 1];
-	return words_of(m, otherwise)[w];
-}
-
-/*
- * Copies a set into a whole one.
- */
-static void
-load_set(const SettleMatcher *m, Set into, Set from, Set otherwise)
-{
-	memcpy(summary_of(into), summary_of(from), sizeof(uint64) * m->nsummary);
-	for (int w = 0; w < m->nwords; w++)
-		words_of(m, into)[w] = word_of(m, from, otherwise, w);
-}
-
-/*
- * Keeps a whole set as its difference to "otherwise" where that is smaller.
- */
-static Set
-keep_set(const SettleMatcher *m, Set whole, Set otherwise)
-{
-	const uint64 *words = words_of(m, whole);
-	const uint64 *others = words_of(m, otherwise);
-	Set			set;
-	int			n = 0;
-
-	for (int w = 0; w < m->nwords; w++)
-		n += words[w] != others[w];
-	if (n > MAX_EXTRAS || 2 * n >= m->nwords)
-		return new_set(m, whole);
-	set = palloc(sizeof(uint64) * (1 + m->nsummary + 2 * n));
-	set[0] = n;
-	memcpy(summary_of(set), summary_of(whole), sizeof(uint64) * m->nsummary);
-	n = 0;
-	for (int w = 0; w < m->nwords; w++)
-		if (words[w] != others[w])
-		{
-			words_of(m, set)[n++] = w;
-			words_of(m, set)[n++] = words[w];
-		}
-	return set;
-}
-
-/* ---- building ---- */
-
-static inline uint32
-hash_int64(int64 value)
-{
-	return murmurhash32((uint32) value ^ murmurhash32((uint32) ((uint64) value >> 32)));
-}
-
-static inline uint32
-hash_point(SettleValueKind kind, const SettleValue *value)
-{
-	if (kind == SETTLE_VALUE_INT)
-		return hash_int64(value->i);
-	return hash_bytes((const unsigned char *) value->bytes, (int) value->len);
+	return kind == SETTLE_VALUE_INT ? (Key) {.word = (uint64) value->i} : key_of_bytes(value->bytes, value->len);
 }
 
 static inline bool
-same_point(SettleValueKind kind, const PointEntry *entry, const SettleValue *value, uint32 hash)
+same_key(const Key *a, const Key *b)
 {
-	if (entry->hash != hash)
-		return false;
-	if (kind == SETTLE_VALUE_INT)
-		return entry->key.i == value->i;
-	return entry->len == value->len && memcmp(entry->key.bytes, value->bytes, value->len) == 0;
+	return a->word == b->word && a->len == b->len && (a->len <= 8 || memcmp(a->bytes, b->bytes, a->len) == 0);
 }
 
-/*
- * Looks a point up; an entry without a set is the free place for it.
- */
-static inline PointEntry *
-find_point(const Column *column, const SettleValue *value, uint32 hash)
+static inline uint32
+hash_key(const Key *key, uint32 above)
 {
-	uint32		at = hash & column->mask;
+	uint64		hash = (key->word ^ ((uint64) above << 32 | key->len) * HASH_FACTOR) * HASH_FACTOR;
 
-	while (column->entries[at].set != NULL && !same_point(column->kind, &column->entries[at], value, hash))
+	return (uint32) (hash >> 32);
+}
+
+/* ---- points ---- */
+
+/*
+ * Looks a point up; one without a set is the free place for it.
+ */
+static inline Point *
+find_point(const Column *column, const Key *key)
+{
+	uint32		at = hash_key(key, 0) & column->mask;
+
+	while (column->points[at].set != NULL && !same_key(&column->points[at].key, key))
 		at = (at + 1) & column->mask;
-	return &column->entries[at];
-}
-
-static int
-compare_path_length(const void *a, const void *b)
-{
-	uint32		la = ((const PointDemand *) a)->entry->len;
-	uint32		lb = ((const PointDemand *) b)->entry->len;
-
-	return la < lb ? -1 : la > lb;
+	return &column->points[at];
 }
 
 /*
- * Finds the longest proper prefix, whole labels only, that has an entry.
+ * Lists the sets of points that are numbers close to each other, such as a
+ * boolean's, so that they are found without a hash.
  */
-static PointEntry *
-nearest_ancestor(const Column *column, const char *path, Size len)
+static void
+list_direct(Column *column, uint64 npoints)
 {
-	while (len > 0)
-	{
-		SettleValue value = {0};
-		PointEntry *entry;
+	int64		lowest = PG_INT64_MAX;
+	int64		highest = PG_INT64_MIN;
 
-		while (len > 0 && path[len - 1] != '.')
-			len--;
-		if (len > 0)
-			len--;
-		value.bytes = path;
-		value.len = len;
-		entry = find_point(column, &value, hash_point(SETTLE_VALUE_PATH, &value));
-		if (entry->set != NULL)
-			return entry;
-	}
-	return NULL;
+	for (uint32 at = 0; at <= column->mask; at++)
+		if (column->points[at].set != NULL)
+		{
+			lowest = Min(lowest, (int64) column->points[at].key.word);
+			highest = Max(highest, (int64) column->points[at].key.word);
+		}
+	/* unsigned, because two numbers may lie further apart than a signed one can say */
+	if (npoints == 0 || (uint64) highest - (uint64) lowest >= 4 * npoints + 64)
+		return;
+	column->lowest = lowest;
+	column->ndirect = (uint64) highest - (uint64) lowest + 1;
+	column->direct = palloc(sizeof(SettleBits) * column->ndirect);
+	for (uint64 i = 0; i < column->ndirect; i++)
+		column->direct[i] = column->otherwise;
+	for (uint32 at = 0; at <= column->mask; at++)
+		if (column->points[at].set != NULL)
+			column->direct[column->points[at].key.word - (uint64) lowest] = column->points[at].set;
 }
 
 /*
- * Builds the hash of a column whose conditions ask for points.  An entry's set
- * is those that do not mention the column and those that ask for it; a path's
- * also what its nearest ancestor hands down.
+ * Builds the hash of a column whose conditions ask for points.  The set of one
+ * is those that do not mention the column and those that ask for it.
  */
 static void
 build_points(SettleMatcher *m, Column *column)
 {
 	ListCell   *lc;
 	ListCell   *lc2;
-	Size		npoints = 0;
+	Size		nvalues = 0;
 	Size		size = 16;
-	PointDemand *points;
-	int			n = 0;
-	Set			whole = new_set(m, NULL);
+	List	  **asking;			/* conditions, by place */
+	SettleBits	whole = settle_bits_make(&m->space, NULL);
+	uint64		npoints = 0;
 
 	foreach(lc, column->demands)
-		npoints += ((Demand *) lfirst(lc))->npoints;
-	while (size < npoints * 2)
+		nvalues += ((Demand *) lfirst(lc))->npoints;
+	while (size < nvalues * 2)
 		size *= 2;
 	column->mask = (uint32) (size - 1);
-	column->entries = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(PointEntry) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	points = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(PointDemand) * Max(npoints, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	column->points = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(Point) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	asking = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(List *) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	foreach(lc, column->demands)
+	{
+		Demand	   *demand = lfirst(lc);
+
+		for (int i = 0; i < demand->npoints; i++)
+		{
+			Key			key = key_of_value(column->kind, &demand->points[i]);
+			Point	   *point = find_point(column, &key);
+
+			point->key = key;
+			/* marks the place as taken */
+			point->set = column->otherwise;
+			asking[point - column->points] = lappend_int(asking[point - column->points], demand->condition);
+		}
+	}
+	for (Size at = 0; at < size; at++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (asking[at] == NIL)
+			continue;
+		settle_bits_load(&m->space, whole, column->otherwise, column->otherwise);
+		foreach(lc2, asking[at])
+			settle_bits_set(&m->space, whole, lfirst_int(lc2));
+		column->points[at].set = settle_bits_keep(&m->space, whole, column->otherwise);
+		npoints++;
+	}
+	pfree(asking);
+	if (column->kind == SETTLE_VALUE_INT)
+		list_direct(column, npoints);
+}
+
+/* ---- paths ---- */
+
+/*
+ * Looks a label up below another one; a place without a number is the free one
+ * for it.
+ */
+static inline LabelPlace *
+find_label(const Column *column, uint32 above, const Key *key)
+{
+	uint32		at = hash_key(key, above) & column->mask;
+	LabelPlace *place = &column->places[at];
+
+	while (place->number != 0 &&
+		   (place->word != key->word || place->above != above || place->len != key->len ||
+			(key->len > 8 && memcmp(column->labels[place->number].key.bytes, key->bytes, key->len) != 0)))
+	{
+		at = (at + 1) & column->mask;
+		place = &column->places[at];
+	}
+	return place;
+}
+
+/* Who asks for a path, while building. */
+typedef struct Asking
+{
+	List	   *conditions;
+	List	   *conditions_below;
+} Asking;
+
+/*
+ * Enters the labels of a path that a condition asks for, into tables with room
+ * for them; returns the number of its last one, 0 where it has none.
+ */
+static uint32
+enter_path(Column *column, const SettleValue *path)
+{
+	const char *end = path->bytes + path->len;
+	uint32		above = 0;
+
+	for (const char *label = path->bytes; label < end;)
+	{
+		const char *dot = memchr(label, '.', end - label);
+		Key			key = key_of_bytes(label, (dot == NULL ? end : dot) - label);
+		LabelPlace *place = find_label(column, above, &key);
+
+		if (place->number == 0)
+		{
+			*place = (LabelPlace) {.word = key.word, .len = key.len, .above = above, .number = ++column->nlabels};
+			column->labels[place->number] = (Label) {.key = key, .above = above, .is_last = true};
+			column->labels[above].is_last = false;
+		}
+		above = place->number;
+		label = dot == NULL ? end : dot + 1;
+	}
+	return above;
+}
+
+/*
+ * Makes room for a number of labels.
+ */
+static void
+make_places(Column *column, Size nlabels)
+{
+	Size		size = 16;
+
+	while (size < nlabels * 2)
+		size *= 2;
+	column->mask = (uint32) (size - 1);
+	column->places = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(LabelPlace) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+/*
+ * Counts the labels of all paths that conditions ask for, each as often as it
+ * is asked for.
+ */
+static Size
+count_labels(const Column *column)
+{
+	Size		n = 0;
+	ListCell   *lc;
 
 	foreach(lc, column->demands)
 	{
@@ -437,52 +488,115 @@ build_points(SettleMatcher *m, Column *column)
 
 		for (int i = 0; i < demand->npoints; i++)
 		{
-			SettleValue *value = &demand->points[i];
-			uint32		hash = hash_point(column->kind, value);
-			PointEntry *entry = find_point(column, value, hash);
-			PointDemand *point;
-
-			if (entry->set == NULL)
-			{
-				entry->hash = hash;
-				entry->len = (uint32) value->len;
-				if (column->kind == SETTLE_VALUE_INT)
-					entry->key.i = value->i;
-				else
-					entry->key.bytes = value->bytes;
-				/* marks the entry as taken, and remembers its demand by number */
-				entry->set = column->otherwise;
-				entry->below = (Set) (uintptr_t) n;
-				points[n++].entry = entry;
-			}
-			point = &points[(uintptr_t) entry->below];
-			if (demand->below)
-				point->conditions_below = lappend_int(point->conditions_below, demand->condition);
-			else
-				point->conditions = lappend_int(point->conditions, demand->condition);
+			n++;
+			for (Size at = 0; at < demand->points[i].len; at++)
+				n += demand->points[i].bytes[at] == '.';
 		}
 	}
+	return n;
+}
 
-	/* ancestors first: they are shorter */
-	if (column->kind == SETTLE_VALUE_PATH)
-		qsort(points, n, sizeof(PointDemand), compare_path_length);
-	for (int i = 0; i < n; i++)
+/*
+ * Builds the table of a column whose conditions ask for paths.  The set of one
+ * is those that do not mention the column, those that ask for it, and what the
+ * one above hands down.
+ */
+static void
+build_paths(SettleMatcher *m, Column *column)
+{
+	Size		most = count_labels(column);
+	Asking	   *asking = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(Asking) * (most + 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	SettleBits	whole = settle_bits_make(&m->space, NULL);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	column->labels = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Label) * (most + 1));
+	column->labels[0] = (Label) {.is_last = true};
+	make_places(column, most);
+	foreach(lc, column->demands)
 	{
-		PointEntry *entry = points[i].entry;
-		PointEntry *above = column->kind == SETTLE_VALUE_PATH ? nearest_ancestor(column, entry->key.bytes, entry->len) : NULL;
-		Set			inherited = above == NULL ? column->otherwise : above->below;
+		Demand	   *demand = lfirst(lc);
+
+		for (int i = 0; i < demand->npoints; i++)
+		{
+			Asking	   *ask = &asking[enter_path(column, &demand->points[i])];
+
+			if (demand->below)
+				ask->conditions_below = lappend_int(ask->conditions_below, demand->condition);
+			else
+				ask->conditions = lappend_int(ask->conditions, demand->condition);
+		}
+	}
+	column->labels = repalloc_huge(column->labels, sizeof(Label) * (column->nlabels + 1));
+
+	/* a label has a larger number than the one above it */
+	for (uint32 i = 0; i <= column->nlabels; i++)
+	{
+		Label	   *label = &column->labels[i];
+		SettleBits	inherited = i == 0 ? column->otherwise : column->labels[label->above].below;
 
 		CHECK_FOR_INTERRUPTS();
-		load_set(m, whole, inherited, column->otherwise);
-		foreach(lc2, points[i].conditions_below)
-			set_bit(m, whole, lfirst_int(lc2));
-		entry->below = points[i].conditions_below == NIL ? inherited : keep_set(m, whole, column->otherwise);
-		foreach(lc2, points[i].conditions)
-			set_bit(m, whole, lfirst_int(lc2));
-		entry->set = points[i].conditions == NIL ? entry->below : keep_set(m, whole, column->otherwise);
+		settle_bits_load(&m->space, whole, inherited, column->otherwise);
+		foreach(lc2, asking[i].conditions_below)
+			settle_bits_set(&m->space, whole, lfirst_int(lc2));
+		label->below = asking[i].conditions_below == NIL ? inherited : settle_bits_keep(&m->space, whole, column->otherwise);
+		foreach(lc2, asking[i].conditions)
+			settle_bits_set(&m->space, whole, lfirst_int(lc2));
+		label->set = asking[i].conditions == NIL ? label->below : settle_bits_keep(&m->space, whole, column->otherwise);
 	}
-	pfree(points);
+	pfree(asking);
+
+	/* paths share most of their labels: the table is made anew, of those that there are */
+	pfree(column->places);
+	make_places(column, column->nlabels);
+	for (uint32 i = 1; i <= column->nlabels; i++)
+	{
+		const Label *label = &column->labels[i];
+
+		*find_label(column, label->above, &label->key) = (LabelPlace)
+		{
+			.word = label->key.word, .len = label->key.len, .set = label->set, .above = label->above, .number = i, .is_last = label->is_last
+		};
+	}
 }
+
+/*
+ * Follows a path of a row label by label.  A value with a short header is read
+ * where it lies: its levels stand at the same distances as after a header of
+ * four bytes, but unaligned.
+ */
+static inline SettleBits
+follow_path(const Column *column, struct varlena *path)
+{
+	uint32		number = 0;
+	bool		is_last = column->labels[0].is_last;
+	SettleBits	set = column->labels[0].set;
+	SettlePathReader reader;
+	const char *bytes;
+	Size		len;
+
+	if (unlikely(VARATT_IS_EXTERNAL(path) || VARATT_IS_COMPRESSED(path)))
+		path = detoast_attr(path);
+	settle_path_begin(&reader, path);
+	while (settle_path_next(&reader, &bytes, &len))
+	{
+		const LabelPlace *place;
+		Key			key;
+
+		if (is_last)
+			return column->labels[number].below;
+		key = key_of_bytes(bytes, len);
+		place = find_label(column, number, &key);
+		if (place->number == 0)
+			return column->labels[number].below;
+		number = place->number;
+		is_last = place->is_last;
+		set = place->set;
+	}
+	return set;
+}
+
+/* ---- intervals ---- */
 
 /* Decimals of up to MAX_SCALE places and MAX_SCALED units of their last place fit 64 bits at any scale up to it. */
 #define MAX_SCALE	6
@@ -609,9 +723,9 @@ build_intervals(SettleMatcher *m, Column *column)
 			column->bounds[column->nbounds++] = column->bounds[i];
 
 	scale_bounds(column);
-	column->sets = palloc(sizeof(Set) * (2 * (Size) column->nbounds + 1));
+	column->sets = palloc(sizeof(SettleBits) * (2 * (Size) column->nbounds + 1));
 	for (int i = 0; i <= 2 * column->nbounds; i++)
-		column->sets[i] = new_set(m, column->otherwise);
+		column->sets[i] = settle_bits_make(&m->space, column->otherwise);
 	foreach(lc, column->demands)
 	{
 		Demand	   *demand = lfirst(lc);
@@ -628,11 +742,11 @@ build_intervals(SettleMatcher *m, Column *column)
 			if (interval->has_upper)
 				last = find_interval(column, &interval->upper) - (interval->upper_inclusive ? 0 : 1);
 			for (int i = first; i <= last; i++)
-				set_bit(m, column->sets[i], demand->condition);
+				settle_bits_set(&m->space, column->sets[i], demand->condition);
 		}
 		else
 			for (int i = 0; i < demand->npoints; i++)
-				set_bit(m, column->sets[find_interval(column, &demand->points[i])], demand->condition);
+				settle_bits_set(&m->space, column->sets[find_interval(column, &demand->points[i])], demand->condition);
 	}
 }
 
@@ -647,10 +761,8 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 	List	   *columns = NIL;
 	ListCell   *lc;
 
-	m->context = CurrentMemoryContext;
 	m->n = n;
-	m->nwords = Max((n + 63) / 64, 1);
-	m->nsummary = (m->nwords + 63) / 64;
+	m->space = settle_bits_space(n);
 	m->residuals = palloc0(sizeof(Expr *) * Max(n, 1));
 
 	for (int i = 0; i < n; i++)
@@ -678,7 +790,7 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 	}
 
 	m->columns = palloc0(sizeof(Column) * Max(list_length(columns), 1));
-	m->found = palloc0(sizeof(Set) * Max(list_length(columns), 1));
+	m->found = palloc0(sizeof(SettleBits) * Max(list_length(columns), 1));
 	foreach(lc, columns)
 	{
 		Column	   *column = lfirst(lc);
@@ -690,15 +802,17 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 		mentioned = palloc0(sizeof(bool) * n);
 		foreach(lc2, column->demands)
 			mentioned[((Demand *) lfirst(lc2))->condition] = true;
-		column->otherwise = new_set(m, NULL);
+		column->otherwise = settle_bits_make(&m->space, NULL);
 		for (int i = 0; i < n; i++)
 			if (!mentioned[i])
-				set_bit(m, column->otherwise, i);
+				settle_bits_set(&m->space, column->otherwise, i);
 		pfree(mentioned);
 		if (column->kind == SETTLE_VALUE_NUMERIC)
 			column->ordered = true;
 		if (column->ordered)
 			build_intervals(m, column);
+		else if (column->kind == SETTLE_VALUE_PATH)
+			build_paths(m, column);
 		else
 			build_points(m, column);
 		m->columns[m->ncolumns++] = *column;
@@ -717,23 +831,24 @@ settle_residual(const SettleMatcher *matcher, int condition)
 /*
  * Finds the set that one column leaves standing for the row.
  */
-static inline Set
-lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
+static inline SettleBits
+lookup(const Column *column, TupleTableSlot *slot, TimestampTz at)
 {
-	SettleValue value = {0};
-	PointEntry *entry;
-	Datum		datum;
+	SettleValue value;
+	Key			key;
+	Point	   *point;
 
 	if (column->position == 0)
 		value.i = at;
 	else
 	{
+		Datum		datum = slot->tts_values[column->position - 1];
+
 		if (slot->tts_isnull[column->position - 1])
 			return column->otherwise;
-		datum = slot->tts_values[column->position - 1];
 		if (column->kind == SETTLE_VALUE_PATH)
-			settle_path_text((struct varlena *) DatumGetPointer(datum), m->context, &m->path, &m->path_space, &value);
-		else if (!settle_read_value(column->kind, column->type, datum, &value))
+			return follow_path(column, (struct varlena *) DatumGetPointer(datum));
+		if (!settle_read_value(column->kind, column->type, datum, &value))
 		{
 			/* NaN and infinity stand above all numbers, minus infinity below */
 			Numeric		n = DatumGetNumeric(datum);
@@ -744,19 +859,21 @@ lookup(SettleMatcher *m, Column *column, TupleTableSlot *slot, TimestampTz at)
 	}
 	if (column->ordered)
 		return column->sets[find_interval(column, &value)];
+	if (column->direct != NULL)
+	{
+		uint64		place = (uint64) value.i - (uint64) column->lowest;
 
-	entry = find_point(column, &value, hash_point(column->kind, &value));
-	if (entry->set != NULL)
-		return entry->set;
-	if (column->kind != SETTLE_VALUE_PATH)
-		return column->otherwise;
-	entry = nearest_ancestor(column, value.bytes, value.len);
-	return entry == NULL ? column->otherwise : entry->below;
+		return place < column->ndirect ? column->direct[place] : column->otherwise;
+	}
+	key = key_of_value(column->kind, &value);
+	point = find_point(column, &key);
+	return point->set != NULL ? point->set : column->otherwise;
 }
 
 int
 settle_candidates(SettleMatcher *m, TupleTableSlot *slot, TimestampTz at, int *candidates)
 {
+	const SettleBitsSpace *space = &m->space;
 	int			ncolumns = m->ncolumns;
 	int			n = 0;
 
@@ -767,20 +884,20 @@ settle_candidates(SettleMatcher *m, TupleTableSlot *slot, TimestampTz at, int *c
 		return m->n;
 	}
 	for (int i = 0; i < ncolumns; i++)
-		m->found[i] = lookup(m, &m->columns[i], slot, at);
-	for (int s = 0; s < m->nsummary; s++)
+		m->found[i] = lookup(&m->columns[i], slot, at);
+	for (int s = 0; s < space->nsummary; s++)
 	{
-		uint64		alive = summary_of(m->found[0])[s];
+		uint64		alive = settle_bits_summary(m->found[0])[s];
 
 		for (int i = 1; i < ncolumns; i++)
-			alive &= summary_of(m->found[i])[s];
+			alive &= settle_bits_summary(m->found[i])[s];
 		for (; alive != 0; alive &= alive - 1)
 		{
 			int			w = s * 64 + pg_rightmost_one_pos64(alive);
-			uint64		word = word_of(m, m->found[0], m->columns[0].otherwise, w);
+			uint64		word = settle_bits_word(space, m->found[0], m->columns[0].otherwise, w);
 
 			for (int i = 1; i < ncolumns && word != 0; i++)
-				word &= word_of(m, m->found[i], m->columns[i].otherwise, w);
+				word &= settle_bits_word(space, m->found[i], m->columns[i].otherwise, w);
 			for (; word != 0; word &= word - 1)
 				candidates[n++] = w * 64 + pg_rightmost_one_pos64(word);
 		}

@@ -380,7 +380,10 @@ settle_link_codes(SettleSet *set, CompiledRule **rules, int n)
 					known = true;
 					/* a code may be named twice */
 					if (!overrides_already(rule, sorted[m]))
+					{
 						rule->overrides[rule->noverrides++] = sorted[m];
+						sorted[m]->can_be_overridden = true;
+					}
 				}
 			if (!known)
 				ereport(ERROR,

@@ -9,6 +9,7 @@
 #include "rule/compile.h"
 
 #include "common/hashfn.h"
+#include "port/pg_bitutils.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -39,7 +40,9 @@ typedef struct CodeEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* Most party codes are built of one number; its table keeps the number in place. */
+/* Most party codes are built of one number, and most numbers are small: they are places of an array. */
+#define SMALL_NUMBERS	65536
+
 typedef struct NumberEntry
 {
 	int64		number;
@@ -80,11 +83,13 @@ settle_set_nparties(const SettleSet *set)
 void
 settle_set_forget_parties(SettleSet *set)
 {
+	ListCell   *lc;
+
 	MemoryContextDelete(set->party_context);
 	settle_set_init_parties(set);
 	/* currencies are codes of that table, too */
-	for (int i = 0; i < set->nrules; i++)
-		set->rules[i]->rounding_unit = NULL;
+	foreach(lc, set->pricings)
+		((Pricing *) lfirst(lc))->rounding_unit = NULL;
 }
 
 void
@@ -129,13 +134,30 @@ settle_party_of(SettleSet *set, const char *code, Size len)
 }
 
 /*
+ * Makes room for a small number.
+ */
+static void
+grow_small_numbers(SettleSet *set, Term *term, uint32 number)
+{
+	uint32		n = Max(pg_nextpower2_32(number + 1), 256);
+	SettleParty **places = MemoryContextAllocZero(set->party_context, sizeof(SettleParty *) * n);
+
+	if (term->small_numbers != NULL)
+	{
+		memcpy(places, term->small_numbers, sizeof(SettleParty *) * term->nsmall_numbers);
+		pfree(term->small_numbers);
+	}
+	term->small_numbers = places;
+	term->nsmall_numbers = n;
+}
+
+/*
  * Finds what a template gave before for the value of the one column it reads.
  * A place that is returned without a party is to be filled.
  */
 static SettleParty **
 recall_party(SettleSet *set, Term *term)
 {
-	Form_pg_attribute a = TupleDescAttr(set->slot->tts_tupleDescriptor, term->memo_position - 1);
 	Datum		value = set->slot->tts_values[term->memo_position - 1];
 	CodeKey		key;
 	CodeEntry  *entry;
@@ -148,12 +170,20 @@ recall_party(SettleSet *set, Term *term)
 		/* the tables went with the parties */
 		term->memo = NULL;
 		term->numbers = NULL;
+		term->small_numbers = NULL;
+		term->nsmall_numbers = 0;
 		term->memo_generation = set->party_generation;
 	}
-	if (a->attbyval)
+	if (term->memo_by_number)
 	{
 		NumberEntry *number;
 
+		if (value < SMALL_NUMBERS)
+		{
+			if (value >= term->nsmall_numbers)
+				grow_small_numbers(set, term, (uint32) value);
+			return &term->small_numbers[value];
+		}
 		if (term->numbers == NULL)
 			term->numbers = numbers_create(set->party_context, 256, NULL);
 		number = numbers_insert(term->numbers, (int64) value, &found);
@@ -161,7 +191,7 @@ recall_party(SettleSet *set, Term *term)
 			number->party = NULL;
 		return &number->party;
 	}
-	if (a->attlen != -1 || VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value)))
+	if (term->memo_length != -1 || VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value)))
 		return NULL;
 	if (term->memo == NULL)
 		term->memo = codes_create(set->party_context, 256, NULL);

@@ -13,11 +13,12 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-SettleSet *
-settle_set_of_row(const SettleRuleset *ruleset, const char *source, HeapTupleHeader row)
+/*
+ * Reads a row into the slot of a set.
+ */
+static void
+read_row(SettleSet *set, HeapTupleHeader row, TupleDesc desc)
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
-	SettleSet  *set = settle_set_get(ruleset, source, desc);
 	TupleTableSlot *slot = settle_set_slot(set);
 	HeapTupleData tuple;
 
@@ -26,18 +27,60 @@ settle_set_of_row(const SettleRuleset *ruleset, const char *source, HeapTupleHea
 	tuple.t_tableOid = InvalidOid;
 	tuple.t_data = row;
 	heap_deform_tuple(&tuple, desc, slot->tts_values, slot->tts_isnull);
+}
+
+SettleSet *
+settle_set_of_row(const SettleRuleset *ruleset, const char *source, HeapTupleHeader row)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+	SettleSet  *set = settle_set_get(ruleset, source, desc);
+
+	read_row(set, row, desc);
 	ReleaseTupleDesc(desc);
 	return set;
 }
 
 /*
- * Names the source that a ticket is evaluated as: the one given, or the only
- * one that the ruleset has.
+ * Gives the digest of a ruleset that is compressed or out of line, from its
+ * first bytes.
  */
-static const char *
-pick_source(const SettleRuleset *ruleset, FunctionCallInfo fcinfo, int arg)
+static const uint8 *
+digest_of(Datum ruleset)
 {
-	return PG_ARGISNULL(arg) ? settle_ruleset_only_source(ruleset) : NameStr(*PG_GETARG_NAME(arg));
+	struct varlena *front = PG_DETOAST_DATUM_SLICE(ruleset, 0, offsetof(SettleRuleset, document) - VARHDRSZ);
+
+	if (VARSIZE_ANY_EXHDR(front) < offsetof(SettleRuleset, document) - VARHDRSZ)
+		elog(ERROR, "a ruleset is cut off");
+	return (const uint8 *) VARDATA_ANY(front) + offsetof(SettleRuleset, digest) - VARHDRSZ;
+}
+
+/*
+ * Finds the compiled rules of a call, reading its row into their slot.  The
+ * ticket is evaluated as of the source that is given, or of the only one that
+ * the ruleset has.  A large ruleset that comes from a table is read in whole
+ * only where it is not compiled yet.
+ */
+static SettleSet *
+set_of_call(FunctionCallInfo fcinfo, int row_arg, int source_arg)
+{
+	Datum		value = PG_GETARG_DATUM(0);
+	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(row_arg);
+	const char *source = PG_ARGISNULL(source_arg) ? NULL : NameStr(*PG_GETARG_NAME(source_arg));
+	SettleRuleset *ruleset;
+
+	if (source != NULL && (VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value))))
+	{
+		TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+		SettleSet  *set = settle_set_find(digest_of(value), source, desc);
+
+		if (set != NULL)
+			read_row(set, row, desc);
+		ReleaseTupleDesc(desc);
+		if (set != NULL)
+			return set;
+	}
+	ruleset = DatumGetSettleRuleset(value);
+	return settle_set_of_row(ruleset, source != NULL ? source : settle_ruleset_only_source(ruleset), row);
 }
 
 static SettleDec
@@ -135,7 +178,6 @@ PG_FUNCTION_INFO_V1(settle_evaluate);
 Datum
 settle_evaluate(PG_FUNCTION_ARGS)
 {
-	SettleRuleset *ruleset;
 	Jsonb	   *before;
 	SettleSet  *set;
 	SettleLines *lines;
@@ -143,10 +185,8 @@ settle_evaluate(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	ruleset = DatumGetSettleRuleset(PG_GETARG_DATUM(0));
 	before = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
-	set = settle_set_of_row(ruleset, pick_source(ruleset, fcinfo, 3), PG_GETARG_HEAPTUPLEHEADER(1));
-
+	set = set_of_call(fcinfo, 1, 3);
 	settle_set_ask(set, settle_given_facts(PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4)));
 
 	nestlevel = settle_env_enter(settle_set_time_zone(set));
@@ -168,15 +208,13 @@ PG_FUNCTION_INFO_V1(settle_evaluate_decision);
 Datum
 settle_evaluate_decision(PG_FUNCTION_ARGS)
 {
-	SettleRuleset *ruleset;
 	SettleSet  *set;
 	Jsonb	   *value;
 	int			nestlevel;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
-	ruleset = DatumGetSettleRuleset(PG_GETARG_DATUM(0));
-	set = settle_set_of_row(ruleset, pick_source(ruleset, fcinfo, 3), PG_GETARG_HEAPTUPLEHEADER(2));
+	set = set_of_call(fcinfo, 2, 3);
 	settle_set_ask(set, settle_given_facts(PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4)));
 	nestlevel = settle_env_enter(settle_set_time_zone(set));
 	value = settle_decide_ticket(set, NameStr(*PG_GETARG_NAME(1)), DT_NOBEGIN);

@@ -46,39 +46,48 @@ release_all(XactEvent event, void *arg)
 }
 
 SettleSet *
+settle_set_find(const uint8 *digest, const char *source, TupleDesc row_type)
+{
+	uint64		type;
+
+	if (row_type->tdtypeid == RECORDOID && row_type->tdtypmod < 0)
+		assign_record_type_typmod(row_type);
+	type = identify_row_type(row_type);
+	for (int i = 0; i < nsets; i++)
+	{
+		SettleSet  *set = sets[i];
+
+		if (set == NULL || set->row_type != type || memcmp(set->digest, digest, SETTLE_DIGEST_LEN) != 0 || strcmp(set->source, source) != 0)
+			continue;
+		set->pins++;
+		set->last_use = ++use_counter;
+		set->duplicate_of = NULL;
+		/* whoever answered before may be gone */
+		set->reader = settle_given_facts(NULL);
+		return set;
+	}
+	return NULL;
+}
+
+SettleSet *
 settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_type)
 {
 	static bool registered = false;
-	uint64		type;
 	int			place = -1;
 	MemoryContext context;
 	MemoryContext old;
-	SettleSet  *set;
+	SettleSet  *set = settle_set_find(ruleset->digest, source, row_type);
 
+	if (set != NULL)
+		return set;
 	if (!registered)
 	{
 		RegisterXactCallback(release_all, NULL);
 		registered = true;
 	}
-	if (row_type->tdtypeid == RECORDOID && row_type->tdtypmod < 0)
-		assign_record_type_typmod(row_type);
-	type = identify_row_type(row_type);
-
 	for (int i = 0; i < nsets; i++)
-	{
 		if (sets[i] == NULL)
 			place = i;
-		else if (sets[i]->row_type == type && memcmp(sets[i]->digest, ruleset->digest, SETTLE_DIGEST_LEN) == 0 &&
-				 strcmp(sets[i]->source, source) == 0)
-		{
-			sets[i]->pins++;
-			sets[i]->last_use = ++use_counter;
-			sets[i]->duplicate_of = NULL;
-			/* whoever answered before may be gone */
-			sets[i]->reader = settle_given_facts(NULL);
-			return sets[i];
-		}
-	}
 	/* those that were not used for longest make room: several, where a transaction that failed has held many */
 	for (int kept = nsets; kept >= KEEP_SETS;)
 	{
@@ -113,7 +122,7 @@ settle_set_get(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	old = MemoryContextSwitchTo(context);
 	set = settle_compile(ruleset, source, row_type);
 	MemoryContextSwitchTo(old);
-	set->row_type = type;
+	set->row_type = identify_row_type(row_type);
 	set->pins = 1;
 	set->reader = settle_given_facts(NULL);
 	set->last_use = ++use_counter;
@@ -321,5 +330,5 @@ settle_set_duplicate_of(SettleSet *set, const char *key)
 const char *
 settle_set_failing(const SettleSet *set)
 {
-	return set->failing;
+	return set->failing == NULL && set->failing_rule != NULL ? set->failing_rule->code : set->failing;
 }

@@ -14,14 +14,14 @@ settle_rule_factors(SettleSet *set, const SettleRule *rule, SettleFactor **facto
 {
 	const CompiledRule *compiled = (const CompiledRule *) rule;
 
-	*factors = palloc(sizeof(SettleFactor) * Max(compiled->nfactors, 1));
-	for (int i = 0; i < compiled->nfactors; i++)
+	*factors = palloc(sizeof(SettleFactor) * Max(compiled->pricing->nfactors, 1));
+	for (int i = 0; i < compiled->pricing->nfactors; i++)
 	{
-		const Decision *decision = &set->decisions[compiled->factors[i]];
+		const Decision *decision = &set->decisions[compiled->pricing->factors[i]];
 
 		(*factors)[i] = (SettleFactor) {decision->def->decision, decision->dec, settle_decision_reason(decision)};
 	}
-	return compiled->nfactors;
+	return compiled->pricing->nfactors;
 }
 
 /*
@@ -45,12 +45,12 @@ settle_line_price(SettleSet *set, const SettleLine *line)
 
 	price.fee = settle_price(line->rule->pricer, line->base);
 	price.exact = price.unbounded = settle_dec_mul(price.fee, line->factor);
-	if (bound_of(set, compiled->at_least, &bound) && settle_dec_cmp(price.exact, bound) < 0)
+	if (bound_of(set, compiled->pricing->at_least, &bound) && settle_dec_cmp(price.exact, bound) < 0)
 	{
 		price.exact = bound;
 		price.bound = "at_least";
 	}
-	if (bound_of(set, compiled->at_most, &bound) && settle_dec_cmp(price.exact, bound) > 0)
+	if (bound_of(set, compiled->pricing->at_most, &bound) && settle_dec_cmp(price.exact, bound) > 0)
 	{
 		price.exact = bound;
 		price.bound = "at_most";

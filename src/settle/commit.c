@@ -96,7 +96,7 @@ read_source(Run *run, const char *name)
  * Begins a run of tickets of one source.
  */
 static void
-begin(Run *run, const SettleBook *book, const char *source)
+begin(Run *run, const SettleBook *book, const char *source, SettleIdentity *identity)
 {
 	const char *time_zone;
 	const char *period;
@@ -108,6 +108,8 @@ begin(Run *run, const SettleBook *book, const char *source)
 	old = MemoryContextSwitchTo(run->context);
 	is_read = read_settings(run, &time_zone, &period) && read_open_period(run, period) && read_source(run, source);
 	MemoryContextSwitchTo(old);
+	/* book time for all that follows; settle_book_leave ends it */
+	settle_book_pin(identity, is_read ? time_zone : "UTC");
 	if (!is_read)
 	{
 		settle_begin_run(run, book, true);
@@ -119,22 +121,20 @@ begin(Run *run, const SettleBook *book, const char *source)
 	/* corrections are asked whether they are held; of anything else it is known that they are not */
 	run->any_held = true;
 	run->ruleset = settle_book_ruleset_of(book, run->rule_revision);
-	/* book time for all that follows; settle_book_leave ends this one with its own */
-	(void) settle_env_enter(time_zone);
 }
 
 /*
  * Settles tickets of one source, inside enter and leave.
  */
 static void
-run_keys(const SettleBook *book, const char *source, Datum *keys, int n)
+run_keys(const SettleBook *book, const char *source, Datum *keys, int n, SettleIdentity *identity)
 {
 	Run			run;
 	ArrayType  *array;
 
 	SPI_connect();
 	settle_pass_gate(book, true);
-	begin(&run, book, source);
+	begin(&run, book, source, identity);
 	settle_prepare_run(&run);
 	array = construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
 	if (IsolationUsesXactSnapshot())
@@ -155,7 +155,7 @@ settle_run_keys(Oid schema, const char *source, List *keys)
 	Datum	   *datums = palloc(sizeof(Datum) * Max(list_length(keys), 1));
 	int			n = 0;
 	ListCell   *lc;
-	SettleIdentity identity = settle_book_enter(&book);
+	SettleIdentity identity = settle_book_become(&book);
 
 	foreach(lc, keys)
 		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
@@ -164,7 +164,7 @@ settle_run_keys(Oid schema, const char *source, List *keys)
 		(void) settle_book_check_later(&book);
 		if (n <= FEW_KEYS)
 			settle_book_keep_plans();
-		run_keys(&book, source, datums, n);
+		run_keys(&book, source, datums, n, &identity);
 	}
 	PG_CATCH();
 	{

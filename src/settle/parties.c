@@ -11,8 +11,14 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-static void
-remember_side(Run *run, int party, const char *side)
+/* A party whose side is being asked for. */
+#define ASKED	'?'
+
+/*
+ * Finds where the side of a party is kept; 0 stands for one that is not known.
+ */
+static char *
+side_place(Run *run, int party)
 {
 	if (party >= run->sides_space)
 	{
@@ -22,8 +28,14 @@ remember_side(Run *run, int party, const char *side)
 		memset(run->sides + run->sides_space, 0, space - run->sides_space);
 		run->sides_space = space;
 	}
+	return &run->sides[party];
+}
+
+static void
+remember_side(Run *run, int party, const char *side)
+{
 	/* own, outside, customer, tax and transit differ in their first two letters */
-	run->sides[party] = side[0] == 't' ? (side[1] == 'a' ? 't' : 'r') : side[0] == 'o' ? (side[1] == 'w' ? 'w' : 'o') : 'c';
+	*side_place(run, party) = side[0] == 't' ? (side[1] == 'a' ? 't' : 'r') : side[0] == 'o' ? (side[1] == 'w' ? 'w' : 'o') : 'c';
 }
 
 /*
@@ -39,8 +51,15 @@ settle_load_sides(Run *run, const int *parties, int n)
 	bool		isnull;
 
 	for (int i = 0; i < n; i++)
-		if (parties[i] >= run->sides_space || run->sides[parties[i]] == 0)
-			unknown[nunknown++] = Int32GetDatum(parties[i]);
+	{
+		char	   *side = side_place(run, parties[i]);
+
+		if (*side != 0)
+			continue;
+		/* listed once, however many lines it has */
+		*side = ASKED;
+		unknown[nunknown++] = Int32GetDatum(parties[i]);
+	}
 	if (nunknown > 0)
 	{
 		value = settle_array_of(INT4OID, unknown, nunknown);
@@ -50,6 +69,9 @@ settle_load_sides(Run *run, const int *parties, int n)
 			remember_side(run, DatumGetInt32(settle_spi_datum((int) row, 1, &isnull)),
 						  TextDatumGetCString(settle_spi_datum((int) row, 2, &isnull)));
 		SPI_freetuptable(SPI_tuptable);
+		for (int i = 0; i < nunknown; i++)
+			if (run->sides[DatumGetInt32(unknown[i])] == ASKED)
+				run->sides[DatumGetInt32(unknown[i])] = 0;
 	}
 	pfree(unknown);
 }

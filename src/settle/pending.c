@@ -15,7 +15,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-/* Keys of pending tickets taken at a time. */
+/* Keys of pending tickets settled at a time. */
 #define WINDOW			500000
 
 /*
@@ -202,37 +202,6 @@ scan_is_thin(Run *run, RunSource *source, ArrayType *keys)
 }
 
 /*
- * Takes keys of one source out of pending, those that a scan queued or those
- * that changes queued, at most "limit", and settles them.  Returns how many
- * rows it took.
- */
-static uint64
-take_keys(Run *run, RunSource *source, bool scanned, uint64 limit)
-{
-	Oid			types[] = {INT2OID, INT8OID, BOOLOID};
-	Datum		values[] = {Int16GetDatum(source->id), Int64GetDatum((int64) limit), BoolGetDatum(scanned)};
-	MemoryContext context;
-	ArrayType  *keys;
-	uint64		n;
-
-	n = settle_book_execute(psprintf("DELETE FROM %1$s.pending AS p WHERE p.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-									 "SELECT q.ctid FROM %1$s.pending AS q WHERE q.source_id OPERATOR(pg_catalog.=) $1 "
-									 "AND q.scanned OPERATOR(pg_catalog.=) $3 AND q.ticket_key IS NOT NULL LIMIT $2)) RETURNING p.ticket_key", run->book.name),
-							3, types, values, NULL, SPI_OK_DELETE_RETURNING);
-	if (n == 0)
-		return 0;
-	context = AllocSetContextCreate(run->context, "scrm_settle keys", ALLOCSET_DEFAULT_SIZES);
-	keys = keys_of_result(context);
-	SPI_freetuptable(SPI_tuptable);
-	if (!run->prepared)
-		settle_prepare_run(run);
-	run->hold_vanished = scanned && (source->is_captured || scan_is_thin(run, source, keys));
-	settle_keys(run, source, keys);
-	MemoryContextDelete(context);
-	return n;
-}
-
-/*
  * Takes the marks that stand for all tickets of a source: those of scans, or
  * those of a TRUNCATE.
  */
@@ -284,23 +253,46 @@ spell_out_marks(Run *run, RunSource *source)
 }
 
 /*
- * Takes keys, at most "limit", a window at a time.  Returns how many.
+ * Takes keys of one source out of pending, those that a scan queued or those
+ * that changes queued, at most "limit", and settles them a window at a time.
+ * Returns how many rows it took.
  */
 static int64
-take_all_keys(Run *run, RunSource *source, bool scanned, int64 limit)
+take_keys(Run *run, RunSource *source, bool scanned, int64 limit)
 {
+	Oid			types[] = {INT2OID, BOOLOID, INT8OID};
+	Datum		values[] = {Int16GetDatum(source->id), BoolGetDatum(scanned), Int64GetDatum(limit)};
+	const char *book = run->book.name;
+	const char *those = "p.source_id OPERATOR(pg_catalog.=) $1 AND p.scanned OPERATOR(pg_catalog.=) $2 AND p.ticket_key IS NOT NULL";
 	int64		taken = 0;
+	Portal		portal;
 
-	while (taken < limit)
+	if (limit <= 0)
+		return 0;
+	if (limit < PG_INT64_MAX)
+		those = psprintf("p.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p.ctid FROM %s.pending AS p WHERE %s LIMIT $3))", book, those);
+	/* the first fetch takes all of them; the portal keeps what is not asked for yet */
+	portal = settle_book_open(psprintf("DELETE FROM %s.pending AS p WHERE %s RETURNING p.ticket_key", book, those), lengthof(types), types, values);
+	for (;;)
 	{
-		int64		window = Min(limit - taken, WINDOW);
-		int64		n = (int64) take_keys(run, source, scanned, (uint64) window);
+		MemoryContext context;
+		ArrayType  *keys;
 
 		CHECK_FOR_INTERRUPTS();
-		taken += n;
-		if (n < window)
+		SPI_cursor_fetch(portal, true, WINDOW);
+		if (SPI_processed == 0)
 			break;
+		taken += (int64) SPI_processed;
+		context = AllocSetContextCreate(run->context, "scrm_settle keys", ALLOCSET_DEFAULT_SIZES);
+		keys = keys_of_result(context);
+		SPI_freetuptable(SPI_tuptable);
+		if (!run->prepared)
+			settle_prepare_run(run);
+		run->hold_vanished = scanned && (source->is_captured || scan_is_thin(run, source, keys));
+		settle_keys(run, source, keys);
+		MemoryContextDelete(context);
 	}
+	SPI_cursor_close(portal);
 	return taken;
 }
 
@@ -357,12 +349,12 @@ settle_run_pending(Run *run, int64 max_tickets)
 		if (max_tickets > 0)
 		{
 			spell_out_marks(run, source);
-			left -= take_all_keys(run, source, false, left);
-			left -= take_all_keys(run, source, true, left);
+			left -= take_keys(run, source, false, left);
+			left -= take_keys(run, source, true, left);
 			continue;
 		}
-		take_all_keys(run, source, false, PG_INT64_MAX);
-		take_all_keys(run, source, true, PG_INT64_MAX);
+		take_keys(run, source, false, PG_INT64_MAX);
+		take_keys(run, source, true, PG_INT64_MAX);
 		if (take_marks(run, source, true))
 			settle_source(run, source, false);
 	}

@@ -70,7 +70,6 @@ extern SettleDec settle_payout_of(Run *run, const RunSource *source, const RunLi
 /* ---- posted.c ---- */
 extern bool settle_same_transfer(const RunLine *a, const RunLine *b);
 extern bool settle_same_line(const RunLine *now, const RunLine *posted);
-extern SettleDec settle_numeric_column(int row, int column);
 extern void settle_load_posted(Run *run, RunSource *source);
 extern void settle_check_keys(Run *run, RunSource *source);
 extern bool settle_stays(const RunTicket *ticket, const RunLine *posted);

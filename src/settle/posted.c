@@ -9,6 +9,7 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "settle/receive.h"
 #include "utils/builtins.h"
 
 /* Tickets whose sheets are looked up by one statement: few enough to be sorted in memory. */
@@ -68,21 +69,23 @@ add_posted_line(Posted *posted, const RunLine *line)
 	posted->lines[posted->nlines++] = *line;
 }
 
-SettleDec
-settle_numeric_column(int row, int column)
+/*
+ * The columns of a sheet, in the order in which they are read.
+ */
+enum
 {
-	bool		isnull;
-	Datum		value = settle_spi_datum(row, column, &isnull);
+	AT, REVISION, RUN_ID, TICKET_TIME, OWN_PERIOD, PROJECT, REGION, CHANNEL, CURRENCY, REVENUE, COST, PAYOUT, TICKETS, LINES, SHEET_ID, INPUTS
+};
 
+static SettleDec
+keep_numeric(Datum value)
+{
 	return settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(value)));
 }
 
 static struct varlena *
-varlena_column(int row, int column)
+keep_varlena(Datum value, bool isnull)
 {
-	bool		isnull;
-	Datum		value = settle_spi_datum(row, column, &isnull);
-
 	return isnull ? NULL : (struct varlena *) PG_DETOAST_DATUM_COPY(value);
 }
 
@@ -118,31 +121,28 @@ add_payout(Posted *posted, SettleDec amount)
 }
 
 static void
-add_posted_sheet(Run *run, RunSource *source, Posted *posted, int row)
+add_posted_sheet(Run *run, const RunSource *source, Posted *posted, const Datum *values, const bool *nulls)
 {
-	bool		isnull;
-	Datum		inputs;
 	SettleLinesReader reader;
 	SettleLineData data;
 
-	posted->revision = DatumGetInt32(settle_spi_datum(row, 2, &isnull));
-	posted->run_id = DatumGetInt64(settle_spi_datum(row, 3, &isnull));
-	posted->ticket_time = DatumGetTimestampTz(settle_spi_datum(row, 4, &isnull));
-	posted->period = DatumGetDateADT(settle_spi_datum(row, 5, &isnull));
-	posted->project = varlena_column(row, 6);
-	posted->region = varlena_column(row, 7);
-	posted->channel = varlena_column(row, 16);
-	posted->currency = TextDatumGetCString(settle_spi_datum(row, 8, &isnull));
-	posted->revenue = settle_dec_add(posted->revenue, settle_numeric_column(row, 9));
-	posted->cost = settle_dec_add(posted->cost, settle_numeric_column(row, 10));
-	add_payout(posted, settle_numeric_column(row, 11));
-	posted->tickets += DatumGetInt16(settle_spi_datum(row, 12, &isnull));
+	posted->revision = DatumGetInt32(values[REVISION]);
+	posted->run_id = DatumGetInt64(values[RUN_ID]);
+	posted->ticket_time = DatumGetTimestampTz(values[TICKET_TIME]);
+	posted->period = DatumGetDateADT(values[OWN_PERIOD]);
+	posted->project = keep_varlena(values[PROJECT], nulls[PROJECT]);
+	posted->region = keep_varlena(values[REGION], nulls[REGION]);
+	posted->channel = keep_varlena(values[CHANNEL], nulls[CHANNEL]);
+	posted->currency = TextDatumGetCString(values[CURRENCY]);
+	posted->revenue = settle_dec_add(posted->revenue, keep_numeric(values[REVENUE]));
+	posted->cost = settle_dec_add(posted->cost, keep_numeric(values[COST]));
+	add_payout(posted, keep_numeric(values[PAYOUT]));
+	posted->tickets += DatumGetInt16(values[TICKETS]);
 
-	posted->sheet_id = DatumGetInt64(settle_spi_datum(row, 14, &isnull));
-	inputs = settle_spi_datum(row, 15, &isnull);
-	if (!isnull)
-		posted->inputs = DatumGetByteaPCopy(inputs);
-	settle_lines_open(&reader, DatumGetSettleLines(settle_spi_datum(row, 13, &isnull)));
+	posted->sheet_id = DatumGetInt64(values[SHEET_ID]);
+	if (!nulls[INPUTS])
+		posted->inputs = DatumGetByteaPCopy(values[INPUTS]);
+	settle_lines_open(&reader, DatumGetSettleLines(values[LINES]));
 	if (!reader.packed)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -203,43 +203,60 @@ load_posted_sides(Run *run, RunTicket **tickets, int n)
 	settle_load_sides(run, parties, nparties);
 }
 
+/* Tickets whose sheets are being read. */
+typedef struct Loading
+{
+	Run		   *run;
+	const RunSource *source;
+	RunTicket **tickets;
+} Loading;
+
+static void
+take_sheet(void *arg, Datum *values, bool *nulls)
+{
+	Loading    *loading = arg;
+	RunTicket  *ticket = loading->tickets[DatumGetInt64(values[AT]) - 1];
+	MemoryContext old = MemoryContextSwitchTo(loading->run->batch_context);
+
+	if (ticket->posted == NULL)
+	{
+		ticket->posted = palloc0(sizeof(Posted));
+		ticket->posted->key = ticket->key;
+		ticket->posted->revenue = ticket->posted->cost = ticket->posted->payout = settle_dec_int(0);
+	}
+	add_posted_sheet(loading->run, loading->source, ticket->posted, values, nulls);
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * Loads what is posted for some tickets, in the order of their keys.
  */
 static void
-load_some(Run *run, RunSource *source, RunTicket **tickets, int n)
+load_some(Run *run, const RunSource *source, RunTicket **tickets, int n)
 {
+	Loading		loading = {run, source, tickets};
 	Oid			types[] = {INT2OID, TEXTARRAYOID};
 	Datum		values[] = {Int16GetDatum(source->id), 0};
 	Datum	   *keys = palloc(sizeof(Datum) * n);
-	uint64		nrows;
+	const char *sql;
+	Portal		portal;
 
 	for (int i = 0; i < n; i++)
 		keys[i] = CStringGetTextDatum(tickets[i]->key);
 	values[1] = settle_array_of(TEXTOID, keys, n);
 	/* OFFSET, or it might be planned as a hash of all sheets */
-	nrows = settle_book_execute(psprintf("SELECT u.at, s.revision, s.run_id, s.ticket_time, s.own_period, s.project, s.region, s.currency, "
-										 "s.revenue, s.cost, s.payout, s.tickets, s.lines, s.sheet_id, s.inputs, s.channel "
-										 "FROM pg_catalog.unnest($2) WITH ORDINALITY AS u(ticket_key, at) "
-										 "CROSS JOIN LATERAL (SELECT h.revision, h.run_id, h.ticket_time, coalesce(h.corrects_period, h.period) AS own_period, h.project, h.region, h.currency, "
-										 "h.revenue, h.cost, h.payout, h.tickets, h.lines, h.sheet_id, %s AS inputs, h.channel FROM %s.sheet AS h "
-										 "WHERE h.source_id OPERATOR(pg_catalog.=) $1 AND h.ticket_key OPERATOR(pg_catalog.=) u.ticket_key OFFSET 0) AS s "
-										 "ORDER BY u.at, s.revision", run->fx_party == NULL ? "NULL::pg_catalog.bytea" : "h.inputs", run->book.name),
-								2, types, values, NULL, SPI_OK_SELECT);
-	for (uint64 row = 0; row < nrows; row++)
-	{
-		bool		isnull;
-		RunTicket  *ticket = tickets[DatumGetInt64(settle_spi_datum((int) row, 1, &isnull)) - 1];
-
-		if (ticket->posted == NULL)
-		{
-			ticket->posted = palloc0(sizeof(Posted));
-			ticket->posted->key = ticket->key;
-			ticket->posted->revenue = ticket->posted->cost = ticket->posted->payout = settle_dec_int(0);
-		}
-		add_posted_sheet(run, source, ticket->posted, (int) row);
-	}
-	SPI_freetuptable(SPI_tuptable);
+	sql = psprintf("SELECT u.at, s.* FROM pg_catalog.unnest($2) WITH ORDINALITY AS u(ticket_key, at) "
+				   "CROSS JOIN LATERAL (SELECT h.revision, h.run_id, h.ticket_time, coalesce(h.corrects_period, h.period), h.project, h.region, h.channel, h.currency, "
+				   "h.revenue, h.cost, h.payout, h.tickets, h.lines, h.sheet_id, %s FROM %s.sheet AS h "
+				   "WHERE h.source_id OPERATOR(pg_catalog.=) $1 AND h.ticket_key OPERATOR(pg_catalog.=) u.ticket_key OFFSET 0) AS s "
+				   "ORDER BY u.at, s.revision", run->fx_party == NULL ? "NULL::pg_catalog.bytea" : "h.inputs", run->book.name);
+	/* SPI plans a cursor in the memory of its level, which would grow with every statement */
+	SPI_connect();
+	portal = settle_book_open(sql, lengthof(types), types, values);
+	while (settle_receive(portal, LOADED_AT_ONCE, take_sheet, &loading) > 0)
+		CHECK_FOR_INTERRUPTS();
+	SPI_cursor_close(portal);
+	SPI_finish();
 }
 
 /*

@@ -79,7 +79,7 @@ keep_ticket(RunTicket *into, const SettleTicket *ticket, TimestampTz now)
 }
 
 /*
- * How rows of a source come in: the ticket's key, whether it has sheets, the
+ * How rows of a source come in: the ticket's key, whether it may have sheets, the
  * key again as the source gives it (null: vanished), where it stands in its
  * order, whether rows take from it, then the columns in use and what is taken
  * from them.
@@ -616,6 +616,16 @@ append_reversals(StringInfo sql, Reader *reader, bool of_keys)
 }
 
 /*
+ * Makes the column that tells whether a ticket may have sheets: where any of its
+ * source has.  Which ones do is found out where sheets are read.
+ */
+static const char *
+known_column(const Run *run)
+{
+	return psprintf("(SELECT true FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1 LIMIT 1) IS NOT NULL", run->book.name);
+}
+
+/*
  * Makes the query that gives the tickets of the keys in $2 of the source in $1.
  */
 static char *
@@ -632,8 +642,7 @@ keys_query(Reader *reader)
 
 	(void) settle_set_key(source->set, &column, &type);
 	initStringInfo(&sql);
-	/* whether it has sheets is found out where they are read */
-	appendStringInfoString(&sql, "SELECT k.ticket_key, true AS known");
+	appendStringInfo(&sql, "SELECT k.ticket_key, %s", known_column(reader->run));
 	append_columns(&sql, reader, with_orders);
 	/* in the order of keys, which is that of the indexes that are read and written */
 	appendStringInfo(&sql, " FROM (SELECT d.ticket_key COLLATE pg_catalog.\"default\" AS ticket_key FROM (SELECT DISTINCT u.ticket_key COLLATE pg_catalog.\"C\" AS ticket_key "
@@ -805,8 +814,26 @@ settle_keys(Run *run, RunSource *source, ArrayType *keys)
 }
 
 /*
- * Settles all tickets of a source: every row it has, and every ticket that has
- * sheets or is taken from and has no row.
+ * Appends what is read of a ticket beside its row, which is found by its key.
+ */
+static void
+append_joins(StringInfo sql, Reader *reader, bool with_orders, const char *key)
+{
+	if (reader->has_reversals)
+	{
+		appendStringInfoString(sql, " LEFT JOIN ");
+		append_reversals(sql, reader, false);
+		appendStringInfo(sql, " ON x.reversed OPERATOR(pg_catalog.=) %s", key);
+	}
+	if (with_orders)
+		appendStringInfo(sql, " LEFT JOIN %s.order_ticket AS o ON o.source_id OPERATOR(pg_catalog.=) $1 "
+						 "AND o.ticket_key OPERATOR(pg_catalog.=) %s", reader->run->book.name, key);
+}
+
+/*
+ * Settles all tickets of a source: every row it has, as they lie there and thus
+ * much as their sheets do, then every ticket that has sheets or is taken from
+ * and has no row.
  */
 void
 settle_all(Run *run, RunSource *source)
@@ -816,24 +843,26 @@ settle_all(Run *run, RunSource *source)
 	Datum		values[] = {Int16GetDatum(source->id)};
 	bool		with_orders = settle_source_has_orders(run, source);
 	const char *lookup_type;
-	const char *rows = settle_source_query(&reader, &lookup_type);
+	/* a row without a key is no ticket; settle.check tells of it */
+	const char *rows = psprintf("(SELECT * FROM (%s) AS a WHERE a.source_key IS NOT NULL)", settle_source_query(&reader, &lookup_type));
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s, k.ticket_key IS NOT NULL AS known", reader.has_reversals ? "coalesce(k.ticket_key, x.reversed)" : "k.ticket_key");
+	appendStringInfo(&sql, "SELECT NULL::pg_catalog.text, %s", known_column(run));
 	append_columns(&sql, &reader, with_orders);
-	/* a row without a key is no ticket; settle.check tells of it */
-	appendStringInfo(&sql, " FROM (SELECT DISTINCT h.ticket_key FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1) AS k "
-					 "FULL JOIN (SELECT * FROM (%s) AS a WHERE a.source_key IS NOT NULL) AS s ON s.source_key OPERATOR(pg_catalog.=) k.ticket_key", run->book.name, rows);
+	appendStringInfo(&sql, " FROM %s AS s", rows);
+	append_joins(&sql, &reader, with_orders, "s.source_key");
+
+	appendStringInfoString(&sql, " UNION ALL SELECT k.ticket_key, true");
+	append_columns(&sql, &reader, with_orders);
+	appendStringInfo(&sql, " FROM (SELECT DISTINCT v.ticket_key FROM (SELECT h.ticket_key FROM %s.sheet AS h WHERE h.source_id OPERATOR(pg_catalog.=) $1", run->book.name);
 	if (reader.has_reversals)
 	{
-		appendStringInfoString(&sql, " FULL JOIN ");
+		appendStringInfoString(&sql, " UNION ALL SELECT x.reversed FROM ");
 		append_reversals(&sql, &reader, false);
-		appendStringInfoString(&sql, " ON x.reversed OPERATOR(pg_catalog.=) coalesce(k.ticket_key, s.source_key)");
 	}
-	if (with_orders)
-		appendStringInfo(&sql, " LEFT JOIN %s.order_ticket AS o ON o.source_id OPERATOR(pg_catalog.=) $1 "
-						 "AND o.ticket_key OPERATOR(pg_catalog.=) coalesce(k.ticket_key, s.source_key)", run->book.name);
+	appendStringInfo(&sql, ") AS v LEFT JOIN %1$s AS g ON g.source_key OPERATOR(pg_catalog.=) v.ticket_key WHERE g.source_key IS NULL) AS k LEFT JOIN %1$s AS s ON false", rows);
+	append_joins(&sql, &reader, with_orders, "k.ticket_key");
 	settle_rows(run, source, &reader, sql.data, 1, types, values);
 }
 

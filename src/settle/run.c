@@ -282,7 +282,7 @@ settle_number_rules(Run *run)
 }
 
 /* What a batch takes at most, most of the time; memory that is not touched is not there. */
-#define BATCH_MEMORY	((Size) 128 * 1024 * 1024)
+#define BATCH_MEMORY	((Size) 64 * 1024 * 1024)
 
 /*
  * Makes a run that knows nothing of its book yet.

@@ -5,6 +5,7 @@
  *		run.c		gate, setting a run up, its record, entry points
  *		commit.c	tickets that settle at the commit of their transaction
  *		read.c		reading rows of a source and evaluating them
+ *		receive.h	rows of a query as they come from the executor
  *		pending.c	taking tickets, rescan
  *		repeats.c	which tickets of an order are duplicates, alerts of repeats
  *		post.h		posting: comparing with what is posted, tallies, writing
@@ -77,6 +78,7 @@ typedef struct RunLine
 	SettleDec	amount;
 	bool		in_tally;
 	bool		by_posting;		/* its tally is that of the posting time */
+	struct Tally *tally;		/* of a ticket that moves */
 	DateADT		tally_period;
 	int			count;
 	/* of a posted line by_posting that is taken back: in which period, at what price */

@@ -270,9 +270,9 @@ keep_part(Run *run, Tally *tally, int v)
 }
 
 static void
-leave_tally(Run *run, RunSource *source, const RunLine *line, DateADT period)
+leave_tally(Run *run, const RunLine *line, DateADT period)
 {
-	Tally	   *tally = find_tally(run, source, line);
+	Tally	   *tally = line->tally;
 	int			v = version_of(line->rule);
 	SettleTallyPart *part = &tally->parts[v];
 
@@ -287,7 +287,7 @@ leave_tally(Run *run, RunSource *source, const RunLine *line, DateADT period)
 static void
 arrive_at_tally(Run *run, RunSource *source, RunLine *line, DateADT period)
 {
-	Tally	   *tally = find_tally(run, source, line);
+	Tally	   *tally = line->tally;
 	int			v = version_of(line->rule);
 	const SettleRounding *rounding = settle_rule_rounding(source->set, line->rule, tally->key.unit);
 
@@ -324,14 +324,14 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 
 		for (int k = 0; k < ticket->nlines; k++)
 			if (ticket->lines[k].in_tally)
-				find_tally(run, source, &ticket->lines[k]);
+				ticket->lines[k].tally = find_tally(run, source, &ticket->lines[k]);
 		for (int k = 0; ticket->posted != NULL && k < ticket->posted->nlines; k++)
 		{
 			RunLine    *posted = &ticket->posted->lines[k];
 
 			if (!posted->in_tally)
 				continue;
-			find_tally(run, source, posted);
+			posted->tally = find_tally(run, source, posted);
 			if (posted->by_posting)
 			{
 				RunLine		back = *posted;
@@ -365,11 +365,12 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 
 				settle_negate_line(&back);
 				back.tally_period = posted->back_period = settle_span_start(posted->rule->def->accumulate, run->now);
+				back.tally = find_tally(run, source, &back);
 				arrive_at_tally(run, source, &back, ticket->posted->period);
 				posted->back_amount = back.amount;
 			}
 			else
-				leave_tally(run, source, posted, ticket->posted->period);
+				leave_tally(run, posted, ticket->posted->period);
 		}
 	}
 	qsort(moving, nmoving, sizeof(RunTicket *), compare_arrival);

@@ -19,7 +19,11 @@
 all='match parallel settle tiers matrix totals commit growth'
 parts=${PARTS:-$all}
 page=${PAGE:-none}
-if [ -z "${PAGE:-}" ] && [ "$parts $tickets $rounds" = "$all 1000000 5" ]; then page=../../docs/performance.md; fi
+if [ -z "${PAGE:-}" ] && [ "$parts $tickets $rounds" = "$all 1000000 5" ]; then page=docs/performance.md; fi
+case $page in
+none | /*) ;;
+*) page=$PWD/../../$page ;;
+esac
 
 for setting in fsync synchronous_commit full_page_writes; do
 	[ "$(sql -c "SHOW $setting")" = on ] || die "$setting is off: figures are taken on a durable server"

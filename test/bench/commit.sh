@@ -1,10 +1,12 @@
 #!/bin/bash
 # What settling costs whoever writes a ticket: inserts by pgbench into a table
-# of tickets that nobody settles, into one whose changes are queued, and into
-# one that is settled at commit, in turn; then the same from one backend, by its
-# processor time and WAL.
+# of tickets that nobody settles, into the same table as the source of a book,
+# into the own tickets of a book whose changes are queued, and into those of one
+# that settles at commit, in turn; then the same from one backend, by its
+# processor time and WAL, and what the tick takes for them later.
 #
-# Works in the schema bench_bare and the books bench_queue and bench_commit of
+# Works in the schemas bench_bare and bench_table and the books bench_queue and
+# bench_commit of
 # the database that PGHOST, PGDATABASE ... name; the role must be a superuser,
 # who may read its own processor time.
 #   CLIENTS  of pgbench                     (8)
@@ -27,7 +29,7 @@ trap 'rm -rf "$work"' EXIT
 sql() { psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
-schemas='bench_bare bench_queue bench_commit'
+schemas='bench_bare bench_table bench_queue bench_commit'
 for book in bench_queue bench_commit; do
 	sql >/dev/null <<-SQL
 		DROP SCHEMA IF EXISTS $book CASCADE;
@@ -36,10 +38,13 @@ for book in bench_queue bench_commit; do
 		SELECT settle.add_rule('$book', 'bonus', 'bonus', 'hq', 'staff:{worker}', base => 'amount', tiers => '5% to 1000, 8%', accumulate => 'month');
 	SQL
 done
-sql <<-SQL
-	DROP SCHEMA IF EXISTS bench_bare CASCADE;
+sql >/dev/null <<-SQL
+	DROP SCHEMA IF EXISTS bench_bare, bench_table CASCADE;
 	CREATE SCHEMA bench_bare;
+	CREATE SCHEMA bench_table;
 	CREATE TABLE bench_bare.ticket (LIKE bench_queue.ticket INCLUDING ALL);
+	CREATE TABLE bench_table.ticket (LIKE bench_queue.ticket INCLUDING ALL);
+	SELECT settle.add_source('bench_queue', 'company', 'bench_table.ticket', key => 'ticket_id', ready_at => 'done_at', revenue => 'amount');
 SQL
 for schema in $schemas; do
 	insert="INSERT INTO $schema.ticket (ticket_id, done_at, project, region, worker, amount) VALUES"
@@ -79,8 +84,14 @@ for schema in $schemas; do
 	SQL
 done
 
+sql <<-SQL
+	SELECT split_part(s, ' ', 1) AS spent FROM pg_read_file('/proc/self/schedstat') AS s \gset
+	SELECT settle._absorb('bench_commit') AS absorbed \gset
+	SELECT format('absorbed later  %s us of processor time a ticket', round((split_part(s, ' ', 1)::numeric - :spent) / 1000 / :absorbed, 1)) FROM pg_read_file('/proc/self/schedstat') AS s;
+SQL
+
 # the same tickets, settled later and together
-sql -c "DELETE FROM bench_queue.ticket WHERE ticket_id LIKE 'p%'" -c "SELECT 1 FROM settle.run('bench_queue')" >/dev/null
+sql -c "DELETE FROM bench_queue.ticket WHERE ticket_id LIKE 'p%'" -c "TRUNCATE bench_table.ticket" -c "SELECT 1 FROM settle.run('bench_queue')" >/dev/null
 paid() {
 	sql -c "SELECT md5(string_agg(format('%s %s %s', payee, component, amount), ',' ORDER BY payee, component)) FROM (
 		SELECT payee, split_part(component, '.', 1) AS component, trim_scale(sum(amount)) AS amount FROM $1.line_detail
@@ -88,4 +99,4 @@ paid() {
 }
 [ "$(paid bench_queue)" = "$(paid bench_commit)" ] || die 'the two books have paid something else'
 [ "$(sql -c "SELECT count(*) FROM settle.check('bench_commit')")" = 0 ] || die 'settle.check finds what is wrong'
-sql -c 'DROP SCHEMA bench_commit, bench_queue, bench_bare CASCADE'
+sql -c 'DROP SCHEMA bench_commit, bench_queue, bench_table, bench_bare CASCADE'

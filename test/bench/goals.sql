@@ -26,7 +26,7 @@ INSERT INTO bench.goal (work, figure, ours, peer, side, unit, at_most, goal) VAL
 	('match and price, 10,000 rules', 'match', '10000', 'itself, 10 rules', '10', 's', true, 2),
 	('match and price, 2,000 rules', 'match', '2000', 'itself, 10 rules', '10', 's', true, NULL),
 	('match and price, 20 rules', 'match', '20', 'itself, 10 rules', '10', 's', true, NULL),
-	('the same with two workers', 'parallel', 'two', 'one backend', 'one', 's', false, 1.6),
+	('`settle.evaluate` of each ticket, two workers', 'parallel', 'two', 'one backend', 'one', 's', false, 1.6),
 	('`settle.run_all`, 200 rules', 'run 200', 'ours', 'COPY of its lines, two indexes', 'copy', 's', true, 0.5),
 	('`settle.run_all`, 200 rules', 'run 200', 'ours', 'SQL by sets, rule columns joined *', 'join', 's', false, 5),
 	('`settle.run_all`, 2,000 rules', 'run 2000', 'ours', 'SQL by sets, rule columns joined *', 'join', 's', false, 20),

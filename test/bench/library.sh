@@ -66,6 +66,6 @@ alternate() {
 	} | sql -f -
 }
 
-same() { [ "$2" = "$3" ] || die "$1 differ: $2 and $3"; }
+same() { [ -n "$2" ] && [ "$2" = "$3" ] || die "$1 differ: $2 and $3"; }
 
 digest() { sql -c "SELECT bench.digest('$1', '${2:-bench.ticket}')"; }

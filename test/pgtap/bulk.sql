@@ -138,4 +138,12 @@ SELECT results_eq($$ SELECT p::date, (SELECT count(*) FROM plain.sheet AS s WHER
     $$ VALUES (date '2024-01-01', 29::bigint), ('2024-02-01', 29), ('2024-03-01', 31), ('2024-04-01', 30), ('2024-05-01', 1) $$, 'sheets are found by their period');
 RESET enable_seqscan;
 
+-- A line whose base is that of the line before does not say it again, and reads the same
+SELECT is(l::settle.lines::text, l, 'bases in a row read as they were given')
+FROM (VALUES ('{"packed": [{"rule_id": 1, "payer_id": 2, "payee_id": 3, "base": "100.50", "amount": "5.03"}, {"rule_id": 2, "payer_id": 2, "payee_id": 4, "base": "100.50", "amount": "1.00"}, {"rule_id": 2, "payer_id": 2, "payee_id": 4, "base": "100.5", "amount": "1.00"}, {"rule_id": 2, "payer_id": 2, "payee_id": 4, "base": "100.5", "amount": "1.00", "owner_id": 4, "tally_period": "2025-11-01", "count": 1, "quantity": "1"}]}'),
+    ('{"packed": [{"rule_id": 1, "payer_id": 2, "payee_id": 3, "base": "1' || repeat('0', 60) || '", "amount": "1"}, {"rule_id": 1, "payer_id": 2, "payee_id": 3, "base": "1' || repeat('0', 60) || '", "amount": "1"}]}')) AS v (l);
+SELECT is((SELECT pg_column_size(('{"packed": [' || string_agg(format('{"rule_id": 1, "payer_id": 2, "payee_id": 3, "base": "%s", "amount": "1"}', i * 1000000 + 1234567), ', ') || ']}')::settle.lines) FROM generate_series(1, 5) AS i)
+    - (SELECT pg_column_size(('{"packed": [' || string_agg('{"rule_id": 1, "payer_id": 2, "payee_id": 3, "base": "1234567", "amount": "1"}', ', ') || ']}')::settle.lines) FROM generate_series(1, 5) AS i),
+    4 * 5, 'and takes no bytes again');
+
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- Price scales: fees against plain SQL, the aggregate in all its ways, forms, errors.
 BEGIN;
-SELECT plan(63);
+SELECT plan(65);
 
 SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS seed \gset
 SELECT diag('seed ' || :seed);
@@ -217,6 +217,8 @@ SELECT is_empty($$
     WHERE running::text IS DISTINCT FROM plain::text $$,
     'a growing frame too');
 SELECT is((SELECT settle.tiered_fee(amount, '5%') FROM sale WHERE false), NULL, 'no row, no fee');
+SELECT is((SELECT settle.tiered_fee(x * 10::numeric ^ 38 + 0.25, '5%') FROM generate_series(1, 9) x), 0.05 * (45 * 10::numeric ^ 38 + 2.25), 'a sum grows beyond 128 bits');
+SELECT is((SELECT settle.tiered_fee(x, '1 each') FROM unnest('{170141183460469231731687303715884105727,1,-2,0.5}'::numeric[]) x), 170141183460469231731687303715884105726.5, 'and comes back');
 SELECT is((SELECT settle.tiered_fee(NULL, '5%') FROM sale WHERE i < 10), NULL, 'nulls are skipped');
 SELECT is((SELECT settle.tiered_fee(x, '5%; min 3') FROM unnest('{0,NULL}'::numeric[]) x), 3::numeric, 'a row of zero is a row');
 SELECT throws_ok($$ SELECT settle.tiered_fee(amount, plan) FROM sale $$, '22023', 'settle.tiered_fee met different tiers in one group');

@@ -29,10 +29,12 @@ ALTER TABLE first.ticket ADD COLUMN colour text;
 CREATE INDEX by_colour ON first.ticket (colour);
 CREATE POLICY p ON first.ticket USING (true);
 ALTER TABLE first.ticket ENABLE ROW LEVEL SECURITY;
+ALTER TABLE first.pending REPLICA IDENTITY FULL;
 GRANT SELECT ON first.ticket TO pg_monitor;
 SELECT is_empty($$ SELECT * FROM settle.upgrade_book('first') $$, 'what its owner added is no difference');
 DROP POLICY p ON first.ticket;
 ALTER TABLE first.ticket DISABLE ROW LEVEL SECURITY;
+ALTER TABLE first.pending REPLICA IDENTITY DEFAULT;
 REVOKE SELECT ON first.ticket FROM pg_monitor;
 ALTER TABLE first.ticket DROP COLUMN colour;
 

@@ -1,0 +1,79 @@
+/*
+ * bits.h
+ *		Sets of conditions, for the index over them.
+ *
+ * A set is a bitmap of two levels, bit w of the summary telling whether word w
+ * is not zero.  It is one run of words:
+ *
+ *		number of extras, or SETTLE_WHOLE
+ *		the summary
+ *		SETTLE_WHOLE: all words; else pairs of a word's number and the word
+ *
+ * Most sets differ from another one that is at hand anyway, "otherwise", by a
+ * few conditions.  They keep only the words that differ, so that the tables of
+ * 10,000 conditions stay in the processor's cache; and a set that fits a line
+ * of the cache does not lie on two.
+ */
+#ifndef SETTLE_BITS_H
+#define SETTLE_BITS_H
+
+#include "core/core.h"
+
+typedef uint64 *SettleBits;
+
+#define SETTLE_WHOLE	PG_UINT64_MAX
+
+/* The sets of one index, all of the same number of conditions. */
+typedef struct SettleBitsSpace
+{
+	MemoryContext context;
+	int			nwords;
+	int			nsummary;		/* words of the summary */
+	char	   *next;			/* where the next set goes, and how much room there is */
+	Size		room;
+} SettleBitsSpace;
+
+extern SettleBitsSpace settle_bits_space(int nconditions);
+
+/* Makes a whole set, empty or a copy of one. */
+extern SettleBits settle_bits_make(SettleBitsSpace *space, SettleBits copy_of);
+
+/* Copies a set into a whole one. */
+extern void settle_bits_load(const SettleBitsSpace *space, SettleBits into, SettleBits from, SettleBits otherwise);
+
+/* Keeps a whole set as its difference to "otherwise" where that is smaller. */
+extern SettleBits settle_bits_keep(SettleBitsSpace *space, SettleBits whole, SettleBits otherwise);
+
+static inline uint64 *
+settle_bits_summary(SettleBits set)
+{
+	return set + 1;
+}
+
+static inline uint64 *
+settle_bits_words(const SettleBitsSpace *space, SettleBits set)
+{
+	return set + 1 + space->nsummary;
+}
+
+static inline void
+settle_bits_set(const SettleBitsSpace *space, SettleBits set, int bit)
+{
+	settle_bits_words(space, set)[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	settle_bits_summary(set)[bit / 4096] |= UINT64CONST(1) << ((bit / 64) % 64);
+}
+
+static inline uint64
+settle_bits_word(const SettleBitsSpace *space, SettleBits set, SettleBits otherwise, int w)
+{
+	uint64	   *words = settle_bits_words(space, set);
+
+	if (set[0] == SETTLE_WHOLE)
+		return words[w];
+	for (uint64 i = 0; i < set[0]; i++)
+		if (words[2 * i] == (uint64) w)
+			return words[2 * i + 1];
+	return settle_bits_words(space, otherwise)[w];
+}
+
+#endif							/* SETTLE_BITS_H */
