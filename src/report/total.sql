@@ -20,11 +20,11 @@ COMMENT ON FUNCTION settle._line_figures(settle.lines) IS
 CREATE FUNCTION settle._sides(payer_id integer, payee_id integer, owner_id integer, amount numeric, OUT party_id integer, OUT tally_of integer, OUT received numeric)
 	RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 2
 	BEGIN ATOMIC
-		SELECT s.party_id, s.tally_of, s.received
-		FROM (VALUES
-			(payee_id, owner_id, amount),
-			(payer_id, CASE WHEN owner_id OPERATOR(pg_catalog.=) payer_id THEN owner_id END, OPERATOR(pg_catalog.-) amount)
-		) AS s (party_id, tally_of, received)
+		SELECT
+			CASE WHEN s.receives THEN payee_id ELSE payer_id END,
+			CASE WHEN s.receives OR owner_id OPERATOR(pg_catalog.=) payer_id THEN owner_id END,
+			CASE WHEN s.receives THEN amount ELSE OPERATOR(pg_catalog.-) amount END
+		FROM (VALUES (true), (false)) AS s (receives)
 		WHERE payer_id OPERATOR(pg_catalog.<>) payee_id;
 	END;
 COMMENT ON FUNCTION settle._sides(integer, integer, integer, numeric) IS
