@@ -456,8 +456,8 @@ append_row(Relation relation, const Datum *values, const bool *nulls)
 }
 
 /*
- * Inserts the rows that "row" gives, of the named columns and nulls.  False, and
- * none is asked for, where that takes a statement.
+ * Inserts the rows that "row" gives: the named columns have its values, all
+ * others are null.  False, and none is asked for, where that takes a statement.
  */
 bool
 settle_insert_values(Relation relation, const char *const *columns, int ncolumns, SettleNextRow row, void *arg, uint64 *n)
