@@ -240,6 +240,47 @@ build_paths(SettleBitsSpace *space, Column *column)
 
 /* ---- intervals ---- */
 
+/* Decimals of up to MAX_SCALE places and MAX_SCALED units of their last place fit 64 bits at any scale up to it. */
+#define MAX_SCALE	6
+#define MAX_SCALED	INT64CONST(1000000000000)
+
+int
+settle_column_interval(const Column *column, const SettleValue *value)
+{
+	int			low = 0;
+	int			high = column->nbounds;
+
+	if (column->scaled != NULL && value->dec.wide == NULL && value->dec.scale <= column->scale &&
+		value->dec.coef >= -MAX_SCALED && value->dec.coef <= MAX_SCALED)
+	{
+		int64		scaled = (int64) value->dec.coef * settle_small_power[column->scale - value->dec.scale];
+
+		while (low < high)
+		{
+			int			middle = (low + high) / 2;
+
+			if (column->scaled[middle] < scaled)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		return 2 * low + (low < column->nbounds && column->scaled[low] == scaled);
+	}
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		int			cmp = settle_compare_values(column->kind, &column->bounds[middle], value);
+
+		if (cmp == 0)
+			return 2 * middle + 1;
+		if (cmp < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return 2 * low;
+}
+
 static SettleValueKind sort_kind;
 
 static int
@@ -264,7 +305,7 @@ scale_bounds(Column *column)
 	{
 		SettleDec	bound = settle_dec_trim(column->bounds[i].dec);
 
-		if (bound.wide != NULL || bound.scale > COLUMN_MAX_SCALE || bound.coef < -COLUMN_MAX_SCALED || bound.coef > COLUMN_MAX_SCALED)
+		if (bound.wide != NULL || bound.scale > MAX_SCALE || bound.coef < -MAX_SCALED || bound.coef > MAX_SCALED)
 			return;
 		scale = Max(scale, bound.scale);
 	}

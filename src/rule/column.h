@@ -119,6 +119,12 @@ typedef struct Column
 /* Builds the table of a column from its demands; which conditions do not mention it is known. */
 extern void settle_column_build(SettleBitsSpace *space, Column *column);
 
+/*
+ * Finds the elementary interval of a value: 2k + 1 where it is bound k, else
+ * 2k for the gap before bound k.
+ */
+extern int	settle_column_interval(const Column *column, const SettleValue *value);
+
 /* ---- keys ---- */
 
 /* 2^64 by the golden ratio, which spreads numbers that follow each other. */
@@ -238,53 +244,6 @@ settle_column_path(const Column *column, struct varlena *path)
 		set = place->set;
 	}
 	return set;
-}
-
-/* ---- intervals ---- */
-
-/* Decimals of up to COLUMN_MAX_SCALE places and COLUMN_MAX_SCALED units of their last place fit 64 bits at any scale up to it. */
-#define COLUMN_MAX_SCALE	6
-#define COLUMN_MAX_SCALED	INT64CONST(1000000000000)
-
-/*
- * Finds the elementary interval of a value: 2k + 1 where it is bound k, else
- * 2k for the gap before bound k.
- */
-static inline int
-settle_column_interval(const Column *column, const SettleValue *value)
-{
-	int			low = 0;
-	int			high = column->nbounds;
-
-	if (column->scaled != NULL && value->dec.wide == NULL && value->dec.scale <= column->scale &&
-		value->dec.coef >= -COLUMN_MAX_SCALED && value->dec.coef <= COLUMN_MAX_SCALED)
-	{
-		int64		scaled = (int64) value->dec.coef * settle_small_power[column->scale - value->dec.scale];
-
-		while (low < high)
-		{
-			int			middle = (low + high) / 2;
-
-			if (column->scaled[middle] < scaled)
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		return 2 * low + (low < column->nbounds && column->scaled[low] == scaled);
-	}
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-		int			cmp = settle_compare_values(column->kind, &column->bounds[middle], value);
-
-		if (cmp == 0)
-			return 2 * middle + 1;
-		if (cmp < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return 2 * low;
 }
 
 /* ---- any of them ---- */
