@@ -130,7 +130,7 @@ struct SettleMatcher
 /* ---- demands ---- */
 
 /*
- * Finds the demand that a condition has on a column, making it where wanted.
+ * Finds the table of a column among those that are being built, or adds it.
  */
 static Column *
 column_of(List **columns, int position, Oid type)
@@ -319,6 +319,9 @@ find_point(const Column *column, const Key *key)
 	return &column->points[at];
 }
 
+/* Places that such a list may have: few enough of them empty, or so few at all that it does not matter. */
+#define DIRECT_PLACES(npoints)	(4 * (npoints) + 64)
+
 /*
  * Lists the sets of points that are numbers close to each other, such as a
  * boolean's, so that they are found without a hash.
@@ -336,7 +339,7 @@ list_direct(Column *column, uint64 npoints)
 			highest = Max(highest, (int64) column->points[at].key.word);
 		}
 	/* unsigned, because two numbers may lie further apart than a signed one can say */
-	if (npoints == 0 || (uint64) highest - (uint64) lowest >= 4 * npoints + 64)
+	if (npoints == 0 || (uint64) highest - (uint64) lowest >= DIRECT_PLACES(npoints))
 		return;
 	column->lowest = lowest;
 	column->ndirect = (uint64) highest - (uint64) lowest + 1;
@@ -561,9 +564,7 @@ build_paths(SettleMatcher *m, Column *column)
 }
 
 /*
- * Follows a path of a row label by label.  A value with a short header is read
- * where it lies: its levels stand at the same distances as after a header of
- * four bytes, but unaligned.
+ * Follows a path of a row label by label.
  */
 static inline SettleBits
 follow_path(const Column *column, struct varlena *path)
