@@ -4,9 +4,9 @@
  *
  * This is how COPY writes: constraints are checked, indexes kept, and triggers
  * fired that come after the rows.  A table on which something hangs that only a
- * statement serves (triggers before a row, any of an update, partitions,
- * generated columns, policies) is left to the caller, who has a statement that
- * does the same.
+ * statement serves (triggers before a row, any of an update, rules, partitions,
+ * generated columns, policies, defaults) is left to the caller, who has a
+ * statement that does the same.
  *
  * Rows are written some hundred at a time, and what one of them is made of lives
  * that long.  Unlike COPY a slot keeps the values that its row was formed from,
@@ -20,15 +20,17 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 /* rows, and bytes of them, that are written at a time */
@@ -95,8 +97,10 @@ is_plain(Relation relation, const Bitmapset *columns)
 	TupleConstr *constraints = RelationGetDescr(relation)->constr;
 	TriggerDesc *triggers = relation->trigdesc;
 
-	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition || relation->rd_rel->relforcerowsecurity ||
+	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition || relation->rd_rules != NULL ||
+		(columns != NULL && relation->rd_rel->relhassubclass) ||	/* places may be those of a child */
 		(constraints != NULL && constraints->has_generated_stored) ||
+		check_enable_rls(RelationGetRelid(relation), InvalidOid, true) == RLS_ENABLED ||
 		pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), columns != NULL ? ACL_UPDATE : ACL_INSERT) != ACLCHECK_OK)
 		return false;
 	if (triggers == NULL)
@@ -379,7 +383,7 @@ settle_insert_rows(Oid relid, HeapTuple *rows, int n)
 
 /*
  * Finds where the named columns are; false where another column has to be given
- * a value.
+ * a value, which a domain may have, too.
  */
 static bool
 place_columns(TupleDesc desc, const char *const *columns, int ncolumns, int *places)
@@ -398,7 +402,7 @@ place_columns(TupleDesc desc, const char *const *columns, int ncolumns, int *pla
 			places[at] = i;
 			placed++;
 		}
-		else if (a->atthasdef || a->attidentity != '\0')
+		else if (a->atthasdef || a->attidentity != '\0' || (!a->attisdropped && get_typtype(a->atttypid) == TYPTYPE_DOMAIN))
 			return false;
 	}
 	return placed == ncolumns;
@@ -452,8 +456,8 @@ append_row(Relation relation, const Datum *values, const bool *nulls)
 }
 
 /*
- * Inserts the rows that "row" gives, of the named columns and nulls.  False, and
- * none is asked for, where that takes a statement.
+ * Inserts the rows that "row" gives: the named columns have its values, all
+ * others are null.  False, and none is asked for, where that takes a statement.
  */
 bool
 settle_insert_values(Relation relation, const char *const *columns, int ncolumns, SettleNextRow row, void *arg, uint64 *n)
@@ -530,6 +534,7 @@ settle_update_rows(Oid relid, const int *columns, int ncolumns, SettleRowValues 
 		changed = bms_add_member(changed, columns[i]);
 	if (!open_target(&target, relid, changed))
 		return -1;
+	CheckCmdReplicaIdentity(target.relation, CMD_UPDATE);
 	old_row = table_slot_create(target.relation, NULL);
 	new_row = MakeSingleTupleTableSlot(RelationGetDescr(target.relation), &TTSOpsHeapTuple);
 	for (int i = 0; i < n; i++)

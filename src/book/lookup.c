@@ -315,6 +315,18 @@ settle_scan_next(SettleScan *scan)
 }
 
 void
+settle_scan_copy(const SettleScan *scan, Datum *values, bool *nulls)
+{
+	for (int i = 0; i < scan->ncolumns; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(scan->slot->tts_tupleDescriptor, scan->columns[i] - 1);
+
+		nulls[i] = scan->nulls[i];
+		values[i] = nulls[i] ? (Datum) 0 : datumCopy(scan->values[i], a->attbyval, a->attlen);
+	}
+}
+
+void
 settle_scan_end(SettleScan *scan)
 {
 	if (scan->is_empty)
@@ -343,13 +355,8 @@ find_with(Snapshot snapshot, const SettleBook *book, const SettleLookup *lookup,
 	if (!scan_with(&scan, snapshot, book, lookup, keys))
 		return SETTLE_ASK;
 	found = settle_scan_next(&scan);
-	for (int i = 0; found && i < scan.ncolumns; i++)
-	{
-		Form_pg_attribute a = TupleDescAttr(scan.slot->tts_tupleDescriptor, scan.columns[i] - 1);
-
-		nulls[i] = scan.nulls[i];
-		values[i] = nulls[i] ? (Datum) 0 : datumCopy(scan.values[i], a->attbyval, a->attlen);
-	}
+	if (found)
+		settle_scan_copy(&scan, values, nulls);
 	settle_scan_end(&scan);
 	return found ? SETTLE_FOUND : SETTLE_NOT_FOUND;
 }

@@ -28,7 +28,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+/* Bytes of a key; a row of a longer one is looked up each time. */
 #define LONGEST_KEY			64
+
+/* Rows; with so many the session begins anew, some megabytes later. */
 #define MOST_REMEMBERED		20000
 
 typedef struct RememberedKey
@@ -141,14 +144,14 @@ remember(const RememberedKey *key, const SettleScan *scan, bool found)
 
 	/* nothing is found should memory run out */
 	row->found = false;
+	if (found)
+		settle_scan_copy(scan, row->values, row->nulls);
 	for (int i = 0; found && i < scan->ncolumns; i++)
 	{
 		Form_pg_attribute a = TupleDescAttr(scan->slot->tts_tupleDescriptor, scan->columns[i] - 1);
 
 		row->byval[i] = a->attbyval;
 		row->len[i] = a->attlen;
-		row->nulls[i] = scan->nulls[i];
-		row->values[i] = scan->nulls[i] ? (Datum) 0 : datumCopy(scan->values[i], a->attbyval, a->attlen);
 	}
 	row->found = found;
 	MemoryContextSwitchTo(old);
@@ -173,13 +176,8 @@ look(const RememberedKey *key, const SettleBook *book, const SettleLookup *looku
 	if (!settle_scan_begin(&scan, book, lookup, keys))
 		return SETTLE_ASK;
 	found = settle_scan_next(&scan);
-	for (int i = 0; found && i < scan.ncolumns; i++)
-	{
-		Form_pg_attribute a = TupleDescAttr(scan.slot->tts_tupleDescriptor, scan.columns[i] - 1);
-
-		nulls[i] = scan.nulls[i];
-		values[i] = nulls[i] ? (Datum) 0 : datumCopy(scan.values[i], a->attbyval, a->attlen);
-	}
+	if (found)
+		settle_scan_copy(&scan, values, nulls);
 	if (before == changes && rows_as_of == changes && RelationGetRelid(scan.table) == relid && (found ? !is_own(&scan) : lookup->told_of_all))
 		remember(key, &scan, found);
 	settle_scan_end(&scan);

@@ -62,6 +62,8 @@ extern bool settle_scan_begin(SettleScan *scan, const SettleBook *book, const Se
 /* The same of any relation, by a column whose values tell its rows apart; slot has the row. */
 extern bool settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key);
 extern bool settle_scan_next(SettleScan *scan);
+/* Copies what is read of the row into the current memory context. */
+extern void settle_scan_copy(const SettleScan *scan, Datum *values, bool *nulls);
 extern void settle_scan_end(SettleScan *scan);
 
 typedef enum SettleFound
@@ -84,21 +86,21 @@ extern SettleFound settle_find_latest_row(const SettleBook *book, const SettleLo
  */
 extern SettleFound settle_lock_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, ItemPointer place, Datum *values, bool *nulls);
 
+/* The sequence that numbers an identity column of one table. */
+extern Oid	settle_identity_sequence(const SettleBook *book, const char *table, const char *column);
+
 /* ---- remember.c: knowing them from before ---- */
 
 /*
- * The same of a table that tells sessions when its rows change; of one key at
+ * Finds one row as settle_find_row does, and knows it the next time.  Its table
+ * tells sessions when rows change (settle.forget_rows); it is found by one key at
  * most, which is text, a name or bytes.
  */
 extern SettleFound settle_find_known_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, Datum *values, bool *nulls);
 
-/* ---- lookup.c, again ---- */
-
-/* The sequence that numbers an identity column of one table. */
-extern Oid	settle_identity_sequence(const SettleBook *book, const char *table, const char *column);
-
 /* ---- bulk.c: writing them ---- */
 
+/* Inserts rows that have the shape of their table; false where this takes a statement. */
 extern bool settle_insert_rows(Oid relid, HeapTuple *rows, int n);
 
 /*

@@ -831,9 +831,9 @@ append_joins(StringInfo sql, Reader *reader, bool with_orders, const char *key)
 }
 
 /*
- * Settles all tickets of a source: every row it has, as they lie there and thus
- * much as their sheets do, then every ticket that has sheets or is taken from
- * and has no row.
+ * Settles all tickets of a source: every row as it lies there, which is much the
+ * order of its sheets, then every ticket that has sheets or is taken from and
+ * has no row.
  */
 void
 settle_all(Run *run, RunSource *source)

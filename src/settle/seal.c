@@ -3,12 +3,12 @@
  *		Seals: a chain of digests over what runs have posted.
  *
  * Runs do not chain, or tickets that settle at commit would wait for each
- * other.  A run notes itself in <book>.unsealed; whoever seals absorbs what is fresh and takes what is
- * committed there, in order of run_id, and a run that commits later with a
- * smaller number goes into a later seal.  The digest of a seal is sha256 of the
- * one before it and, for each run, the digest of its record and those of its
- * sheets.  <book>.sealed_run keeps a part of each sheet's digest, so that
- * settle.verify can say where something differs.
+ * other.  A run notes itself in <book>.unsealed; whoever seals absorbs fresh runs
+ * and takes what is committed there, in order of run_id, and a run that commits
+ * later with a smaller number goes into a later seal.  The digest of a seal is
+ * sha256 of the one before it and, for each run, the digest of its record and
+ * those of its sheets.  <book>.sealed_run keeps a part of each sheet's digest, so
+ * that settle.verify can say where something differs.
  *
  * Sealers exclude each other by a lock on <book>.seal; nobody else waits for it.
  */

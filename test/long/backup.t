@@ -1,17 +1,15 @@
 #!/bin/sh
-# Every way to copy books, and a server that is upgraded, or takes over from
-# another: whatever comes out is the same, and settles on as the first would have.
+# Every way to copy books by pg_dump: whatever comes out is the same, and settles
+# on as the first would have.
 set -eu
 cd "$(dirname "$0")/../.."
 . test/long/tap.sh
 rm -rf build/backup
-trap 'test/cluster stop backups; test/cluster stop upgraded' EXIT
+trap 'test/cluster stop backups' EXIT
 trap 'exit 130' INT TERM HUP
 test/cluster start backups fsync=off synchronous_commit=off full_page_writes=off
 eval "$(test/cluster env backups)"
 sql() { psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
-
-# ---- pg_dump ----
 
 # pg_cron sits in the database that is called as the cluster, and nobody may in one that is copied
 createdb books

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Servers that stand in for another: one that pg_upgrade made, a hot standby that
-# is read and promoted, a subscriber.  Each has what the first has, and the first
-# two settle on as it would have.
+# Servers that take over from another: one that pg_upgrade made, and a hot standby
+# that is read and promoted.  Each has what the first has, and settles on as it
+# would have.
 set -eu
 cd "$(dirname "$0")/../.."
 . test/long/tap.sh

@@ -58,6 +58,16 @@ ROLLBACK;
 SELECT is(:'wider'::text, :'plain', 'a further column with a default: the same sheets');
 SELECT is(:written_by::bigint, 1544::bigint, 'each with its value');
 
+CREATE DOMAIN pg_temp.remark AS text DEFAULT 'as it came';
+BEGIN;
+ALTER TABLE other.sheet ADD written_by pg_temp.remark;
+CALL pg_temp.settle('other');
+SELECT pg_temp.sheets('other') AS remarked \gset
+SELECT count(*) AS remarks FROM other.sheet WHERE written_by = 'as it came' \gset
+ROLLBACK;
+SELECT is(:'remarked'::text, :'plain', 'a further column whose domain has a default: the same sheets');
+SELECT is(:remarks::bigint, 1544::bigint, 'each with its value');
+
 BEGIN;
 ALTER TABLE other.sheet RENAME TO sheet_whole;
 CREATE TABLE other.sheet (LIKE other.sheet_whole INCLUDING IDENTITY) PARTITION BY RANGE (period);
@@ -127,6 +137,43 @@ ALTER TABLE other.sheet DROP CONSTRAINT once_later;
 UPDATE other.ticket SET amount = 1180.5 WHERE ticket_id = 'T1180';
 SELECT is(tickets, 1200::bigint, 'without anything in the way all are written') FROM settle.run('other');
 SELECT is_empty($$ SELECT * FROM settle.check('other') $$, 'and the book agrees with itself');
+
+-- Rows are updated where they stand, and by a statement where only that serves them
+SELECT settle.create_book('shop') \g /dev/null
+INSERT INTO shop.mapping (platform, kind, marker) VALUES ('corner', 'sale', '$.no');
+INSERT INTO shop.mapping_part (platform, kind, part, entity, rows) VALUES ('corner', 'sale', 'order', 'shop_order', '{$}');
+INSERT INTO shop.mapping_field (platform, kind, part, field, form, path, place) VALUES ('corner', 'sale', 'order', 'order_no', 'id', '{$.no}', 1);
+INSERT INTO shop.mapping_field (platform, kind, part, field, form, expression, place) VALUES ('corner', 'sale', 'order', 'lifecycle', 'text', '''created''', 2);
+CREATE PROCEDURE pg_temp.land(first int, last int) LANGUAGE sql AS $$
+    INSERT INTO shop.staging (platform, payload) SELECT 'corner', jsonb_build_object('no', i::text) FROM generate_series(first, last) AS i
+$$;
+CREATE TABLE told (what text);
+BEGIN;
+CREATE RULE tell AS ON UPDATE TO shop.staging DO ALSO INSERT INTO told VALUES (NEW.external_key);
+CREATE RULE tell AS ON INSERT TO shop.shop_order DO ALSO INSERT INTO told VALUES (NEW.order_no);
+CALL pg_temp.land(1, 5);
+SELECT applied FROM settle.ingest('shop') \gset
+SELECT coalesce(string_agg(what, ' ' ORDER BY what), '') AS told FROM told \gset
+ROLLBACK;
+SELECT is(:'told'::text, '1 1 2 2 3 3 4 4 5 5', 'rules hear of rows that are inserted and updated');
+
+BEGIN;
+CREATE TABLE shop.staging_aside () INHERITS (shop.staging);
+CALL pg_temp.land(1, 3);
+INSERT INTO shop.staging_aside (staging_id, platform, payload) SELECT 100 + i, 'corner', jsonb_build_object('no', i::text) FROM generate_series(4, 5) AS i;
+SELECT applied FROM settle.ingest('shop') \gset
+SELECT string_agg(format('%s %s', external_key, state), ', ' ORDER BY external_key) AS states FROM shop.staging \gset
+ROLLBACK;
+SELECT is(:'states'::text, '1 applied, 2 applied, 3 applied, 4 applied, 5 applied', 'rows of a child are updated in the child');
+
+CALL pg_temp.land(1, 5);
+CREATE PUBLICATION told FOR TABLE shop.staging;
+ALTER TABLE shop.staging REPLICA IDENTITY NOTHING;
+SELECT throws_ok($$ SELECT settle.ingest('shop') $$, '55000', 'cannot update table "staging" because it does not have a replica identity and publishes updates',
+    'a subscriber misses no update');
+ALTER TABLE shop.staging REPLICA IDENTITY DEFAULT;
+SELECT is(applied, 5::bigint, 'and gets those of rows that it can find') FROM settle.ingest('shop');
+DROP PUBLICATION told;
 
 -- An index that sums up pages knows of all that stands in them
 SELECT brin_summarize_new_values('plain.sheet_period') \g /dev/null
