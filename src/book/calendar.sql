@@ -6,8 +6,10 @@ CREATE FUNCTION settle._period_start(kind text, at timestamp) RETURNS date
 COMMENT ON FUNCTION settle._period_start(text, timestamp) IS 'first day of the day, week, month, quarter or year that a local time falls in';
 
 CREATE FUNCTION settle._period_after(kind text, period date) RETURNS date
-	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-	RETURN (period OPERATOR(pg_catalog.+) CASE kind WHEN 'quarter' THEN '3 months' ELSE '1 ' OPERATOR(pg_catalog.||) kind END::interval)::date;
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN (period OPERATOR(pg_catalog.+) CASE kind
+		WHEN 'day' THEN interval '1 day' WHEN 'week' THEN interval '7 days' WHEN 'month' THEN interval '1 month' WHEN 'quarter' THEN interval '3 months' WHEN 'year' THEN interval '1 year'
+	END)::date;
 COMMENT ON FUNCTION settle._period_after(text, date) IS 'first day of the period that follows one';
 
 CREATE FUNCTION settle.period_of(book regnamespace, at timestamptz DEFAULT now()) RETURNS date

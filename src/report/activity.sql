@@ -21,26 +21,13 @@ BEGIN
 		COMMENT ON TABLE %1$I.rule_total IS 'sums of the lines of folded sheets by rule and payer; the rule 0 counts the tickets of a source. Read <book>.rule_activity and <book>.cost_share, which add what is not folded yet';
 
 		-- a rule hits a ticket while the ticket has a line of it that says something; what a further revision changes of that is told by all of them together
-		CREATE VIEW %1$I.rule_figure AS
+		CREATE VIEW %1$I.hit_change AS
 			SELECT
-				sh.sheet_id, sh.run_id, sh.source_id, sh.period, l.rule_id, l.retier, l.payer_id, coalesce(r.unit, sh.currency) COLLATE "C" AS unit,
-				CASE WHEN sh.source_id <> 0 THEN l.says::integer ELSE 0 END AS hits, l.lines, l.amount
+				sh.sheet_id, sh.run_id, sh.source_id, sh.period, l.rule_id, l.retier, l.payer_id,
+				coalesce((SELECT r.unit FROM %1$I.rule AS r WHERE r.rule_id = l.rule_id), sh.currency) COLLATE "C" AS unit,
+				coalesce(t.says, false)::integer - coalesce(t.said, false)::integer AS hits
 			FROM %1$I.sheet AS sh
-			CROSS JOIN LATERAL (
-				SELECT u.rule_id, u.retier, u.payer_id, bool_or(u.base <> 0 OR u.amount <> 0 OR u.owner_id IS NOT NULL) AS says, count(*) AS lines, sum(u.amount) AS amount
-				FROM settle._unpack(sh.lines) AS u GROUP BY 1, 2, 3
-			) AS l
-			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
-			WHERE sh.revision = 1
-			UNION ALL
-			SELECT
-				sh.sheet_id, sh.run_id, sh.source_id, sh.period, l.rule_id, l.retier, l.payer_id, coalesce(r.unit, sh.currency) COLLATE "C",
-				CASE WHEN sh.source_id <> 0 THEN coalesce(t.says, false)::integer - coalesce(t.said, false)::integer ELSE 0 END, l.lines, l.amount
-			FROM %1$I.sheet AS sh
-			CROSS JOIN LATERAL (
-				SELECT u.rule_id, u.retier, u.payer_id, count(*) AS lines, sum(u.amount) AS amount FROM settle._unpack(sh.lines) AS u GROUP BY 1, 2, 3
-			) AS l
-			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
+			CROSS JOIN LATERAL (SELECT DISTINCT u.rule_id, u.retier, u.payer_id FROM settle._unpack(sh.lines) AS u) AS l
 			CROSS JOIN LATERAL (
 				SELECT bool_or(g.says) AS says, bool_or(g.said) AS said
 				FROM (
@@ -54,11 +41,16 @@ BEGIN
 					GROUP BY x.payee_id, x.factor, x.owner_id
 				) AS g
 			) AS t
-			WHERE sh.revision > 1
+			WHERE sh.revision > 1 AND sh.source_id <> 0;
+		COMMENT ON VIEW %1$I.hit_change IS 'one row a further revision of a ticket, rule and payer: what it changes of the hits of the rule';
+
+		CREATE VIEW %1$I.rule_figure AS
+			SELECT l.sheet_id, l.run_id, l.source_id, l.period, l.rule_id, l.retier, l.payer_id, l.unit, l.hits, 1 AS lines, l.amount FROM %1$I.line_figure AS l
 			UNION ALL
-			SELECT sh.sheet_id, sh.run_id, sh.source_id, sh.period, 0, false, 0, '', sh.tickets, 0, 0
-			FROM %1$I.sheet AS sh;
-		COMMENT ON VIEW %1$I.rule_figure IS 'one row a sheet, rule and payer: what the sheet adds to rule_total; and one row a sheet, of rule 0';
+			SELECT c.sheet_id, c.run_id, c.source_id, c.period, c.rule_id, c.retier, c.payer_id, c.unit, c.hits, 0, 0 FROM %1$I.hit_change AS c
+			UNION ALL
+			SELECT sh.sheet_id, sh.run_id, sh.source_id, sh.period, 0, false, 0, '', sh.tickets, 0, 0 FROM %1$I.sheet AS sh;
+		COMMENT ON VIEW %1$I.rule_figure IS 'rows that sum to what sheets add to rule_total: one a line, one a hit that a revision changes, and one a sheet, of rule 0';
 
 		CREATE VIEW %1$I.rule_sum AS
 			SELECT a.source_id, a.rule_id, a.retier, a.payer_id, a.period, a.unit, sum(a.hits) AS hits, sum(a.lines) AS lines, sum(a.amount) AS amount
@@ -66,14 +58,11 @@ BEGIN
 				SELECT t.source_id, t.rule_id, t.retier, t.payer_id, t.period, t.unit, t.hits, t.lines, t.amount FROM %1$I.rule_total AS t
 				UNION ALL
 				SELECT f.source_id, f.rule_id, f.retier, f.payer_id, f.period, f.unit, f.hits, f.lines, f.amount
-				FROM unnest(ARRAY(SELECT q FROM %1$I.unfolded AS q)) AS u
-				CROSS JOIN LATERAL (
-					SELECT x.* FROM %1$I.rule_figure AS x WHERE x.sheet_id BETWEEN u.first_sheet AND u.last_sheet AND x.run_id = u.run_id OFFSET 0
-				) AS f
+				FROM %2$s AS f
 			) AS a
 			GROUP BY a.source_id, a.rule_id, a.retier, a.payer_id, a.period, a.unit;
 		COMMENT ON VIEW %1$I.rule_sum IS 'rule_total with what is not folded yet';
-	$tables$, book);
+	$tables$, book, settle._rows_of_runs(quote_ident(book), 'rule_figure'));
 END
 $function$;
 COMMENT ON FUNCTION settle._create_activity_tables(name) IS 'makes the table of the sums of rules of a book, and the views of what they are summed from';

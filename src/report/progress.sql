@@ -24,23 +24,14 @@ BEGIN
 		COMMENT ON TABLE %1$I.party_total IS 'sums of the folded sheets by party, period, rule version and the tally that the lines add to; read <book>.progress, which adds what is not folded yet';
 
 		CREATE VIEW %1$I.party_figure AS
-			SELECT
-				sh.sheet_id, sh.run_id,
-				CASE WHEN side.receives THEN l.payee_id ELSE l.payer_id END AS party_id,
-				sh.period, l.rule_id,
-				CASE WHEN side.receives OR l.owner_id = l.payer_id THEN l.owner_id END AS owner_id,
-				coalesce(r.unit, sh.currency) AS unit, l.count AS tickets,
-				CASE WHEN side.receives THEN l.amount ELSE -l.amount END AS amount
-			FROM %1$I.sheet AS sh
-			CROSS JOIN LATERAL settle._unpack(sh.lines) AS l
-			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
-			CROSS JOIN (VALUES (true), (false)) AS side (receives)
-			WHERE l.payer_id <> l.payee_id;
+			SELECT l.sheet_id, l.run_id, s.party_id, l.period, l.rule_id, s.tally_of AS owner_id, l.unit COLLATE "default" AS unit, l.tickets, s.received AS amount
+			FROM %1$I.line_figure AS l
+			CROSS JOIN LATERAL settle._sides(l.payer_id, l.payee_id, l.owner_id, l.amount) AS s;
 		COMMENT ON COLUMN %1$I.party_figure.party_id IS 'number of the party';
 		COMMENT ON COLUMN %1$I.party_figure.owner_id IS 'number of the owner of the tally that the line adds to; null: to none, or to one that the party only pays into';
 		COMMENT ON COLUMN %1$I.party_figure.tickets IS '1, 0 or -1: whether a ticket comes to have the line';
 		COMMENT ON COLUMN %1$I.party_figure.amount IS 'what the party receives, negative for what it gives';
-		COMMENT ON VIEW %1$I.party_figure IS 'one row a side of a line: what it adds to the sums of its party; tickets is 1 where a ticket comes to have the line, -1 where it has it no more. Whoever receives has the owner of the tally, who pays only if it is he';
+		COMMENT ON VIEW %1$I.party_figure IS 'one row a side of a line: what it adds to the sums of its party; tickets is 1 where a ticket comes to have the line, -1 where it has it no more';
 	$tables$, book);
 END
 $function$;
@@ -96,11 +87,8 @@ DECLARE
 		FROM %1$I.party_total AS t
 		UNION ALL
 		SELECT f.party_id, f.period, f.rule_id, f.owner_id, f.unit, f.tickets, f.amount
-		FROM unnest(ARRAY(SELECT q FROM %1$I.unfolded AS q)) AS u
-		CROSS JOIN LATERAL (
-			SELECT x.* FROM %1$I.party_figure AS x WHERE x.sheet_id BETWEEN u.first_sheet AND u.last_sheet AND x.run_id = u.run_id OFFSET 0
-		) AS f
-	$sql$, book);
+		FROM %2$s AS f
+	$sql$, book, settle._rows_of_runs(quote_ident(book), 'party_figure'));
 	-- by component, with the tally that most of it comes of, and where that stands
 	progress text := $sql$
 		SELECT

@@ -18,15 +18,10 @@ BEGIN
 		COMMENT ON TABLE %1$I.fresh_run IS 'runs of tickets that settled at their commit, not absorbed yet: a row is the record of the run and waits to be sealed and folded. Keep it free of indexes: each commit appends to it';
 		CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON %1$I.fresh_run FOR EACH STATEMENT EXECUTE FUNCTION settle.refuse_change();
 
-		-- the queue as an array, which the planner supposes to be short: each run is found by the numbers of its sheets
 		CREATE VIEW %1$I.fresh_delta AS
-			SELECT x.party_id, s.period, coalesce(r.unit, s.currency) AS unit, s.run_id, sum(x.received) AS received, sum(x.given) AS given, array_agg(DISTINCT s.sheet_id) AS sheets
-			FROM unnest(ARRAY(SELECT f FROM %1$I.fresh_run AS f)) AS q
-			CROSS JOIN LATERAL (
-				SELECT h.sheet_id, h.run_id, h.period, h.currency, h.lines FROM %1$I.sheet AS h WHERE h.sheet_id BETWEEN q.first_sheet AND q.last_sheet AND h.run_id = q.run_id OFFSET 0
-			) AS s
+			SELECT x.party_id, s.period, coalesce((SELECT r.unit FROM %1$I.rule AS r WHERE r.rule_id = l.rule_id), s.currency) AS unit, s.run_id, sum(x.received) AS received, sum(x.given) AS given, array_agg(DISTINCT s.sheet_id) AS sheets
+			FROM %2$s AS s
 			CROSS JOIN LATERAL settle._unpack(s.lines) AS l
-			JOIN %1$I.rule AS r ON r.rule_id = l.rule_id
 			CROSS JOIN LATERAL (VALUES (l.payee_id, l.amount, 0::numeric), (l.payer_id, 0::numeric, l.amount)) AS x (party_id, received, given)
 			GROUP BY 1, 2, 3, 4;
 		COMMENT ON VIEW %1$I.fresh_delta IS 'the rows that fresh runs will have in party_delta';
@@ -44,7 +39,7 @@ BEGIN
 		COMMENT ON COLUMN %1$I.party_sum.received IS 'what lines give to the party';
 		COMMENT ON COLUMN %1$I.party_sum.given IS 'what lines take from it';
 		COMMENT ON COLUMN %1$I.party_sum.sheets IS 'numbers of the sheets that have those lines; null for a party that is on most of the run';
-	$tables$, book);
+	$tables$, book, settle._rows_of_runs(quote_ident(book), 'sheet', format('unnest(ARRAY(SELECT f FROM %I.fresh_run AS f))', book)));
 END
 $function$;
 COMMENT ON FUNCTION settle._create_fresh_tables(name) IS 'makes the queue of runs that settled at commit, and the views of what they gave to parties';

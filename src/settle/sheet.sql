@@ -1,5 +1,17 @@
 -- sheet: what was posted, and what waits to be
 
+-- Each run is found by the numbers of its sheets, whatever is known of them; a queue is read as an array, which the planner supposes to be short.
+CREATE FUNCTION settle._rows_of_runs(book text, relation text, runs text DEFAULT NULL) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN pg_catalog.format($sql$(
+		SELECT s.*
+		FROM %3$s AS q
+		CROSS JOIN LATERAL (
+			SELECT x.* FROM %1$s.%2$s AS x WHERE x.sheet_id BETWEEN q.first_sheet AND q.last_sheet AND x.run_id = q.run_id OFFSET 0
+		) AS s
+	)$sql$, book, relation, coalesce(runs, pg_catalog.format('unnest(ARRAY(SELECT u FROM %s.unfolded AS u))', book)));
+COMMENT ON FUNCTION settle._rows_of_runs(text, text, text) IS 'a subquery for what a table or view by sheet says of runs: of those that are not folded, unless others are given';
+
 CREATE FUNCTION settle._create_sheet_tables(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp

@@ -4,7 +4,7 @@ INSERT INTO exception
 SELECT unnest(names), reason FROM (VALUES
 	('{sold,order_sold,refund_sold,ticket_figure,special_customer,special_project,service_person,service_team}'::name[],
 		'conditions of rules read it: paths, arrays and ranges have the types that conditions compare'),
-	('{balance_figure,sheet_figure,unfolded_figure,party_figure,fresh_delta,party_sum,cell_figure,day_figure,rule_figure,rule_sum,service_measure,service_open,check_in_verdict,campaign_match,campaign_verdict,order_goods,order_refund,order_store,order_staff}',
+	('{balance_figure,sheet_figure,line_figure,unfolded_figure,party_figure,fresh_delta,party_sum,cell_figure,day_figure,rule_figure,rule_sum,service_measure,service_open,check_in_verdict,campaign_match,campaign_verdict,order_goods,order_refund,order_store,order_staff}',
 		'other views read it: rounding before the last sum would be wrong, and a path is compared as one'),
 	('{order_status,order_campaign,campaign_share,unknown_alias}', 'what platforms say is summed up, which has no bound: one payload must not make the view fail'),
 	('{campaign_review,customer_conflict,unlinked_ticket}', 'a list of what somebody decides by hand: what it could be is a set of its own'),

@@ -102,6 +102,27 @@ SELECT bag_eq($$ SELECT rule_code, unit, sum(hits) FROM shop.rule_activity GROUP
 SELECT is_empty($$ SELECT * FROM settle.check('shop') $$, 'all is well');
 
 ----------------------------------------------------------------------------------------------------
+-- Many rules of which the planner knows nothing
+----------------------------------------------------------------------------------------------------
+SELECT settle.create_book('many') \g /dev/null
+ALTER TABLE many.rule SET (autovacuum_enabled = false);
+INSERT INTO many.rule (code, component, source, payer, payee, base, applies_when, valid)
+SELECT 'r' || n, 'fee' || n / 100, 'ticket', 'hq', 'staff:{worker}', 'amount', format('amount %% 100 = %s', n % 100), '(,)' FROM generate_series(1, 300) AS n;
+INSERT INTO many.ticket (ticket_id, done_at, project, region, worker, amount) SELECT n, '2025-01-01', 'a', 'cn', 'w' || n % 3, n FROM generate_series(1, 400) AS n;
+SELECT settle.run('many') \g /dev/null
+CREATE VIEW public.look AS SELECT seq_tup_read + idx_tup_fetch AS looks FROM pg_stat_xact_user_tables WHERE relid = 'many.rule'::regclass;
+BEGIN;
+SELECT looks AS before FROM public.look \gset
+SELECT sum(length(unit)) FROM many.party_figure \g /dev/null
+SELECT looks - :before AS waiting, looks AS before FROM public.look \gset
+SELECT settle._fold('many') \g /dev/null
+SELECT looks - :before AS folded FROM public.look \gset
+COMMIT;
+SELECT cmp_ok(:waiting::integer, '<=', 2400, 'what waits is read with a look at the rules for each side of a line');
+SELECT cmp_ok(:folded::integer, '<=', 900, 'and folded with one for each rule and party');
+SELECT is((SELECT (sum(lines)::bigint, sum(amount)) FROM many.rule_total), (1200::bigint, 240600.00), 'which sums up all of them');
+
+----------------------------------------------------------------------------------------------------
 -- For BI tools
 ----------------------------------------------------------------------------------------------------
 SELECT is_empty($$ SELECT table_name, column_name, data_type FROM information_schema.columns AS c
