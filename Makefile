@@ -43,8 +43,8 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make demo           a chain's quarter of tickets, settled on a private server
 #: make demo-stop      end that server and remove its files
 #: make report         the page of a book of your database: BOOK=name FILE=page.html, see docs/report/README.md
-#: make bench          figures on a million tickets against peers, into docs/performance.md: PARTS='match settle', TICKETS=, see test/bench/bench.sh
-#: make bench-instructions   counts the instructions of the hot paths and writes them to test/bench/instructions
+#: make bench          figures on a million tickets against peers, into docs/performance.md: PARTS='match settle' names some, see test/bench/bench.sh
+#: make bench-instructions   instructions of the hot paths, counted anew into test/bench/instructions
 #: make bench-close    figures of seals, closing periods, statements, looking ahead
 #: make bench-connect  what ingesting payloads costs, against an INSERT by hand
 #: make bench-commit   what settling costs whoever writes a ticket

@@ -9,6 +9,22 @@ COMMENT ON FUNCTION settle.refuse_change() IS 'statement trigger on append-only 
 CREATE FUNCTION settle.forget_rows() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_forget_rows' LANGUAGE C;
 COMMENT ON FUNCTION settle.forget_rows() IS 'statement trigger on tables of a book whose rows sessions remember: has them look again';
 
+CREATE FUNCTION settle._lock_gate(book name) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+	IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+		RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction',
+			MESSAGE = format('what is settled cannot be asked for in isolation level %s', current_setting('transaction_isolation')),
+			DETAIL = 'All that others have posted must be seen, and the snapshot of this transaction may be older.',
+			HINT = 'Use read committed.';
+	END IF;
+	EXECUTE format('LOCK TABLE %I.gate IN SHARE ROW EXCLUSIVE MODE', book);
+END
+$function$;
+COMMENT ON FUNCTION settle._lock_gate(name) IS 'locks the gate of a book as a run does, for a trigger that asks what is settled: its next statement sees all that others have posted, and nobody posts before it commits';
+
 CREATE FUNCTION settle.keep_calendar() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -16,8 +32,7 @@ AS $function$
 DECLARE
 	is_settled boolean;
 BEGIN
-	-- beside nobody who posts
-	EXECUTE format('LOCK TABLE %I.gate IN SHARE ROW EXCLUSIVE MODE', TG_TABLE_SCHEMA);
+	PERFORM settle._lock_gate(TG_TABLE_SCHEMA);
 	EXECUTE format('SELECT EXISTS (SELECT FROM %I.sheet)', TG_TABLE_SCHEMA) INTO is_settled;
 	IF is_settled THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',

@@ -24,8 +24,8 @@ DECLARE
 	closed_until date;
 BEGIN
 	IF TG_OP = 'UPDATE' AND NEW.side IS DISTINCT FROM OLD.side THEN
-		-- beside runs and whoever closes a period
-		EXECUTE format('LOCK TABLE %I.gate IN ROW EXCLUSIVE MODE', TG_TABLE_SCHEMA);
+		-- who posts beside it would count the party on the old side, and nobody would look at his tickets again
+		PERFORM settle._lock_gate(TG_TABLE_SCHEMA);
 		EXECUTE format('SELECT max(p.period) FROM %1$I.period AS p WHERE p.state = ''closed'' AND EXISTS (SELECT FROM %1$I.party_sum AS d WHERE d.party_id = $1 AND d.period <= p.period)', TG_TABLE_SCHEMA)
 			INTO closed_until USING OLD.party_id;
 		IF closed_until IS NOT NULL THEN

@@ -126,7 +126,8 @@ hash_key(MatrixKey key)
 }
 
 /*
- * Hashes the labels of a path, eight bytes at a time.
+ * Hashes the labels of a path, eight bytes at a time.  The factors are odd and
+ * their bits without a pattern, so each bit of a word reaches the upper half.
  */
 static inline uint32
 hash_labels(const char *labels, Size len)

@@ -124,8 +124,8 @@ typedef struct ReadTextBucket
  * Reads an expression or template, once for all places that spell it alike.
  * Returns NULL for no text.
  */
-static Term *
-read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what)
+Term *
+settle_read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what)
 {
 	ReadTextBucket *bucket;
 	ReadText   *entry;
@@ -160,21 +160,21 @@ read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const 
 /*
  * Reads an amount.  Binary floating point is refused: 0.1 is not 0.1 there.
  */
-static Term *
-read_amount(SettleSet *set, const char *text, const char *what)
+Term *
+settle_read_amount(SettleSet *set, const char *text, const char *what)
 {
 	Oid			type;
 
 	if (text == NULL)
 		return NULL;
-	type = read_term(set, text, false, InvalidOid, what)->expr->type;
+	type = settle_read_term(set, text, false, InvalidOid, what)->expr->type;
 	if (type == FLOAT4OID || type == FLOAT8OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s is of type %s", what, format_type_be(type)),
 				 errdetail("Amounts are exact decimals, and a binary floating-point number is not one."),
 				 errhint("Cast it where its digits are known to be right, for example (%s)::numeric(12,2).", text)));
-	return read_term(set, text, false, NUMERICOID, what);
+	return settle_read_term(set, text, false, NUMERICOID, what);
 }
 
 /*
@@ -184,11 +184,11 @@ read_amount(SettleSet *set, const char *text, const char *what)
 Term *
 settle_read_as(SettleSet *set, const char *text, Oid type, const char *type_name, const char *what)
 {
-	Term	   *term = read_term(set, text, false, InvalidOid, what);
+	Term	   *term = settle_read_term(set, text, false, InvalidOid, what);
 
 	if (term == NULL || term->expr->type == type)
 		return term;
-	return read_term(set, psprintf("(%s\n)::%s", text, type_name), false, type, what);
+	return settle_read_term(set, psprintf("(%s\n)::%s", text, type_name), false, type, what);
 }
 
 /* ---- scope ---- */
@@ -307,6 +307,21 @@ components_behind(SettleSet *set, const Bitmapset *uses)
 	return components;
 }
 
+/*
+ * Finds the components that a rule reads, in its condition or to price.
+ */
+static Bitmapset *
+components_read(SettleSet *set, const CompiledRule *rule, const Bitmapset *condition)
+{
+	Bitmapset  *components = components_behind(set, condition);
+	const Term *terms[] = PRICING_TERMS(rule->pricing);
+
+	for (int i = 0; i < lengthof(terms); i++)
+		if (terms[i] != NULL)
+			components = bms_add_members(components, components_behind(set, terms[i]->expr->uses));
+	return components;
+}
+
 /* ---- rules ---- */
 
 static int
@@ -394,83 +409,6 @@ settle_refuse_rule(const SettleRuleDef *def, const char *problem, const char *hi
 			 errhint("%s", hint)));
 }
 
-/* Scales beyond so many different ones are not looked for again. */
-#define MAX_SHARED_SCALES	256
-
-/*
- * Decodes a scale, once for the rules that spell it alike.
- */
-static SettlePricer *
-shared_pricer(SettleSet *set, const SettleTiers *tiers)
-{
-	SharedScale *scale;
-	ListCell   *lc;
-
-	foreach(lc, set->scales)
-	{
-		scale = lfirst(lc);
-		if (VARSIZE(scale->tiers) == VARSIZE(tiers) && memcmp(scale->tiers, tiers, VARSIZE(tiers)) == 0)
-			return scale->pricer;
-	}
-	scale = palloc(sizeof(SharedScale));
-	scale->tiers = tiers;
-	scale->pricer = settle_pricer(tiers);
-	if (list_length(set->scales) < MAX_SHARED_SCALES)
-		set->scales = lappend(set->scales, scale);
-	return scale->pricer;
-}
-
-/*
- * Gives the one copy of a text, so that its pointer tells it.
- */
-static const char *
-shared_text(SettleSet *set, const char *text)
-{
-	ListCell   *lc;
-
-	if (text == NULL)
-		return NULL;
-	foreach(lc, set->shared_texts)
-		if (strcmp(lfirst(lc), text) == 0)
-			return lfirst(lc);
-	set->shared_texts = lappend(set->shared_texts, unconstify(char *, text));
-	return text;
-}
-
-/* Pricings of one hash. */
-typedef struct PricingBucket
-{
-	uint32		hash;
-	List	   *pricings;
-} PricingBucket;
-
-/*
- * Finds the same pricing of another rule, or keeps this one.
- */
-static Pricing *
-shared_pricing(SettleSet *set, const Pricing *pricing)
-{
-	uint32		hash = hash_bytes((const unsigned char *) pricing, PRICING_KEY);
-	PricingBucket *bucket;
-	Pricing    *kept;
-	ListCell   *lc;
-	bool		found;
-
-	bucket = hash_search(set->pricing_buckets, &hash, HASH_ENTER, &found);
-	if (!found)
-		bucket->pricings = NIL;
-	foreach(lc, bucket->pricings)
-		if (memcmp(lfirst(lc), pricing, PRICING_KEY) == 0)
-			return lfirst(lc);
-	kept = palloc(sizeof(Pricing));
-	*kept = *pricing;
-	if (kept->nfactors == 1)
-		kept->factors = &kept->factor;
-	bucket->pricings = lappend(bucket->pricings, kept);
-	set->pricings = lappend(set->pricings, kept);
-	return kept;
-}
-
 /*
  * Compiles one rule.
  */
@@ -478,59 +416,18 @@ static void
 build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 {
 	SettleExpr *when;
-	Bitmapset  *reads = NULL;
+	Bitmapset  *reads;
 	Pack	   *pack;
 	Choice	   *choice;
-	Pricing		pricing;
 	int			component;
 
-#define OF_RULE(part) psprintf("%s of rule \"%s\"", part, def->code)
-	if ((def->payee == NULL) == (def->payees == NULL))
-		settle_refuse_rule(def, def->payee == NULL ? "has no payee" : "has both payee and payees",
-					"Give payee, a template of one party, or payees, an expression for several.");
-	if (def->remainder == (def->base != NULL))
-		settle_refuse_rule(def, def->remainder ? "has both a base and the remainder" : "has no base",
-					"Give base, an expression, or say remainder => true.");
-
-	memset(&pricing, 0, sizeof(pricing));
+	settle_pricing_check(def);
 	rule->rule.def = def;
-	rule->rule.pricer = pricing.pricer = shared_pricer(set, def->tiers);
 	rule->code = def->code;
-	pricing.unit = shared_text(set, def->unit);
-	pricing.converts = def->unit != NULL && !def->remainder && settle_is_currency(def->unit);
-	pricing.accumulate = def->accumulate;
-	pricing.remainder = def->remainder;
-	pricing.has_bounds = def->at_least != NULL || def->at_most != NULL;
-	pricing.share = def->share;
-	pricing.rounding_text = shared_text(set, def->rounding);
 	rule->repeats = def->repeats;
-	pricing.is_rate = settle_pricer_is_rate(rule->rule.pricer, &pricing.rate);
-	rule->rule.component = pricing.component = find_component(set, def->component);
-	(void) settle_rounding_in(def->rounding, 2);
+	rule->rule.component = find_component(set, def->component);
 
-	if (def->remainder && (!pricing.is_rate || settle_dec_cmp(pricing.rate, settle_dec_int(1)) != 0 ||
-						   def->nfactors > 0 || def->at_least || def->at_most || def->accumulate != SETTLE_SPAN_NONE))
-		settle_refuse_rule(def, "takes the remainder and changes it",
-					"A remainder is what is left, whole: leave out tiers, factors, at_least, at_most and accumulate.");
-	if (def->accumulate != SETTLE_SPAN_NONE && (def->at_least || def->at_most))
-		settle_refuse_rule(def, "accumulates and has at_least or at_most",
-					"These bound the amount of one ticket; a total has its bounds in its tiers: '5%; min 30; max 2000'.");
-	if (def->accumulate == SETTLE_SPAN_NONE && def->tally_by)
-		settle_refuse_rule(def, "has tally_by and does not accumulate", "Say accumulate => 'month', or leave tally_by out.");
-	if (def->unit != NULL && (def->unit[0] == '\0' || strlen(def->unit) > SETTLE_MAX_UNIT))
-		settle_refuse_rule(def, psprintf("has the unit \"%s\"", def->unit), psprintf("A unit is a code of 1 to %d bytes, such as USD or POINTS.", SETTLE_MAX_UNIT));
-	if (def->accumulate == SETTLE_SPAN_NONE && (def->measure || def->clock != SETTLE_CLOCK_TICKET))
-		settle_refuse_rule(def, psprintf("has %s and does not accumulate", def->measure ? "measure" : "clock"),
-					"Say accumulate => 'month', or leave it out.");
-	if (def->measure && !settle_pricer_is_volume(rule->rule.pricer))
-		settle_refuse_rule(def, "has a measure and tiers that are not volume rates",
-					"What moves along the tiers chooses one rate for the whole base: 'volume 10% to 50, 12%'.");
-	if (def->measure && def->payees)
-		settle_refuse_rule(def, "has a measure and several payees", "Nobody can say which of them the measure belongs to; write a rule for each.");
-	if (def->share == SETTLE_SHARE_BASE && def->payees == NULL)
-		settle_refuse_rule(def, "shares its base among one payee", "Give payees, or leave share out.");
-
-	when = settle_expr_read(def->applies_when, &set->scope, BOOLOID, OF_RULE("condition"));
+	when = settle_expr_read(def->applies_when, &set->scope, BOOLOID, psprintf("condition of rule \"%s\"", def->code));
 	pack = settle_pack_find(set, def->pack, def->source, psprintf("rule \"%s\"", def->code));
 	rule->when = settle_pack_narrow(pack, when->node);
 	if (pack != NULL && pack->choice != NULL)
@@ -539,44 +436,9 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	set->matched = bms_add_members(set->matched, when->uses);
 	if (pack != NULL)
 		set->matched = bms_add_members(set->matched, pack->uses);
-	reads = components_behind(set, when->uses);
 
-	pricing.base = read_amount(set, def->base, OF_RULE("base"));
-	pricing.payer = read_term(set, def->payer, true, InvalidOid, OF_RULE("payer"));
-	pricing.payee = read_term(set, def->payee, true, InvalidOid, OF_RULE("payee"));
-	pricing.payees = read_term(set, def->payees, false, InvalidOid, OF_RULE("payees"));
-	if (pricing.payees != NULL && pricing.payees->expr->type != JSONBOID && pricing.payees->expr->type != TEXTARRAYOID)
-		settle_refuse_rule(def, psprintf("has payees of type %s", format_type_be(pricing.payees->expr->type)),
-					"payees is a text array (equal parts) or a jsonb object of party and weight.");
-	if (pricing.payees != NULL)
-		set->names = bms_add_members(set->names, pricing.payees->expr->uses);
-	pricing.tally_by = read_term(set, def->tally_by, true, InvalidOid, OF_RULE("tally_by"));
-	pricing.measure = read_amount(set, def->measure, OF_RULE("measure"));
-	pricing.at_least = read_amount(set, def->at_least, OF_RULE("at_least"));
-	pricing.at_most = read_amount(set, def->at_most, OF_RULE("at_most"));
-	pricing.nfactors = def->nfactors;
-	if (def->nfactors > 1)
-		pricing.factors = palloc(sizeof(int) * def->nfactors);
-	for (int i = 0; i < def->nfactors; i++)
-	{
-		int			decision = settle_decision_find(set, def->factors[i], psprintf("rule \"%s\"", def->code));
-
-		if (i == 0)
-			pricing.factor = decision;
-		if (def->nfactors > 1)
-			pricing.factors[i] = decision;
-		if (!set->decisions[decision].is_numeric)
-			settle_refuse_rule(def, psprintf("has the factor \"%s\", which is not numeric", def->factors[i]),
-						"A factor is a decision that returns numeric.");
-	}
-
-	{
-		Term	   *terms[] = {pricing.base, pricing.payer, pricing.payee, pricing.payees, pricing.tally_by, pricing.measure, pricing.at_least, pricing.at_most};
-
-		for (int i = 0; i < lengthof(terms); i++)
-			if (terms[i] != NULL)
-				reads = bms_add_members(reads, components_behind(set, terms[i]->expr->uses));
-	}
+	rule->pricing = settle_pricing_read(set, def, rule->rule.component);
+	rule->rule.pricer = rule->pricing->pricer;
 
 	rule->choice = choice_of_rule(set, def);
 	choice = &set->choices[rule->choice];
@@ -587,9 +449,8 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 		settle_refuse_rule(def, psprintf("accumulates and stands in the choice \"%s\", which compares amounts", choice->name),
 					"The amount of an accumulating rule is known only with its tally; use the policy first.");
 
-	rule->pricing = shared_pricing(set, &pricing);
-
 	/* what the rule reads must be complete before its choice; noted by component until all choices are known */
+	reads = components_read(set, rule, when->uses);
 	component = -1;
 	while ((component = bms_next_member(reads, component)) >= 0)
 	{
@@ -718,15 +579,15 @@ build_fields(SettleSet *set)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key of source \"%s\" uses more than its columns", set->source)));
-	set->fields[T_READY_AT] = read_term(set, def->ready_at, false, TIMESTAMPTZOID, OF_SOURCE("ready_at"));
-	set->fields[T_RULES_AT] = read_term(set, def->rules_at, false, TIMESTAMPTZOID, OF_SOURCE("rules_at"));
-	set->fields[T_PERIOD_AT] = read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
+	set->fields[T_READY_AT] = settle_read_term(set, def->ready_at, false, TIMESTAMPTZOID, OF_SOURCE("ready_at"));
+	set->fields[T_RULES_AT] = settle_read_term(set, def->rules_at, false, TIMESTAMPTZOID, OF_SOURCE("rules_at"));
+	set->fields[T_PERIOD_AT] = settle_read_term(set, def->period_at, false, TIMESTAMPTZOID, OF_SOURCE("period_at"));
 	set->fields[T_PROJECT] = settle_read_as(set, def->project, set->scope.names[set->t0 - 1 + T_PROJECT].type, "ltree", OF_SOURCE("project"));
 	set->fields[T_REGION] = settle_read_as(set, def->region, set->scope.names[set->t0 - 1 + T_REGION].type, "ltree", OF_SOURCE("region"));
 	set->fields[T_CHANNEL] = settle_read_as(set, def->channel, TEXTOID, "text", OF_SOURCE("channel"));
-	set->fields[T_REVENUE] = read_amount(set, def->revenue, OF_SOURCE("revenue"));
-	set->fields[T_COST] = read_amount(set, def->cost, OF_SOURCE("cost"));
-	set->fields[T_TAX] = read_amount(set, def->tax, OF_SOURCE("tax"));
+	set->fields[T_REVENUE] = settle_read_amount(set, def->revenue, OF_SOURCE("revenue"));
+	set->fields[T_COST] = settle_read_amount(set, def->cost, OF_SOURCE("cost"));
+	set->fields[T_TAX] = settle_read_amount(set, def->tax, OF_SOURCE("tax"));
 	set->fields[T_CURRENCY] = settle_read_as(set, def->currency, TEXTOID, "text", OF_SOURCE("currency"));
 	set->fields[T_ORDER_REF] = settle_read_as(set, def->order_ref, TEXTOID, "text", OF_SOURCE("order_ref"));
 	set->fields[T_REWORK_OF] = settle_read_as(set, def->rework_of, TEXTOID, "text", OF_SOURCE("rework_of"));
@@ -824,8 +685,6 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	hash_control.entrysize = sizeof(ReadTextBucket);
 	hash_control.hcxt = CurrentMemoryContext;
 	set->texts = hash_create("scrm_settle texts", 256, &hash_control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	hash_control.entrysize = sizeof(PricingBucket);
-	set->pricing_buckets = hash_create("scrm_settle pricings", 64, &hash_control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	nestlevel = settle_env_enter(set->def->time_zone);
 
 	settle_fact_types(set, ltree_type());

@@ -206,6 +206,10 @@ typedef struct Pricing
 
 #define PRICING_KEY		offsetof(Pricing, has_bounds)
 
+/* All terms of one, as the values of an array; NULL for those it has not. */
+#define PRICING_TERMS(p) \
+	{(p)->base, (p)->payer, (p)->payee, (p)->payees, (p)->tally_by, (p)->measure, (p)->at_least, (p)->at_most}
+
 /* A rule ready for use. */
 typedef struct CompiledRule
 {
@@ -251,13 +255,6 @@ typedef struct SharedRounding
 	const char *unit;
 	SettleRounding rounding;
 } SharedRounding;
-
-/* A scale that rules share. */
-typedef struct SharedScale
-{
-	const SettleTiers *tiers;
-	SettlePricer *pricer;
-} SharedScale;
 
 /* The day of the last ticket whose span was asked for. */
 typedef struct LastDay
@@ -351,8 +348,22 @@ struct SettleSet
 extern SettleSet *settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
 extern void settle_refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint);
 
-/* Reads an expression once for all places that spell it alike, as the given type. */
+/* Reads an expression or a template once for all places that spell it alike; NULL for no text. */
+extern Term *settle_read_term(SettleSet *set, const char *text, bool is_template, Oid wanted, const char *what);
+
+/* The same of an amount, which must be an exact decimal. */
+extern Term *settle_read_amount(SettleSet *set, const char *text, const char *what);
+
+/* The same as the given type. */
 extern Term *settle_read_as(SettleSet *set, const char *text, Oid type, const char *type_name, const char *what);
+
+/* ---- pricing.c ---- */
+
+/* Refuses a rule whose parts do not say what is paid to whom, before any of them is read. */
+extern void settle_pricing_check(const SettleRuleDef *def);
+
+/* Reads what a rule pays and to whom: the pricing of another rule where both are alike. */
+extern Pricing *settle_pricing_read(SettleSet *set, const SettleRuleDef *def, int component);
 
 /* ---- facts.c ---- */
 

@@ -58,10 +58,11 @@ settle_lint_bounds(Lint *lint, LintSource *source)
 	for (int i = 0; i < set->nrules; i++)
 	{
 		const CompiledRule *rule = set->rules[i];
+		const Pricing *pricing = rule->pricing;
 		SettleDec	least;
 		SettleDec	most;
 
-		if (constant_of(rule->pricing->at_least, &least) && constant_of(rule->pricing->at_most, &most) && settle_dec_cmp(least, most) > 0)
+		if (constant_of(pricing->at_least, &least) && constant_of(pricing->at_most, &most) && settle_dec_cmp(least, most) > 0)
 			settle_lint_report(lint, SETTLE_LINT_WARNING, "bounds", settle_lint_rule(rule),
 							   psprintf("at_least %s is more than at_most %s, so every ticket gives %s.", settle_dec_out(least), settle_dec_out(most), settle_dec_out(most)),
 							   "Exchange the two, or write the amount as the base.");
@@ -76,7 +77,7 @@ settle_lint_bounds(Lint *lint, LintSource *source)
 static Bitmapset *
 names_read(const SettleSet *set, const CompiledRule *rule)
 {
-	const Term *terms[] = {rule->pricing->base, rule->pricing->payer, rule->pricing->payee, rule->pricing->payees, rule->pricing->tally_by, rule->pricing->measure, rule->pricing->at_least, rule->pricing->at_most};
+	const Term *terms[] = PRICING_TERMS(rule->pricing);
 	Bitmapset  *names = NULL;
 	ListCell   *lc;
 
@@ -129,11 +130,13 @@ settle_lint_remainders(Lint *lint, LintSource *source)
 		for (int a = 0; a < set->nrules && remainder->pricing->remainder; a++)
 		{
 			const CompiledRule *rule = set->rules[a];
-			bool		pays = equal(rule->pricing->payer->expr->node, remainder->pricing->payer->expr->node);
-			bool		same_unit = rule->pricing->unit == NULL ? remainder->pricing->unit == NULL : remainder->pricing->unit != NULL && strcmp(rule->pricing->unit, remainder->pricing->unit) == 0;
+			const Pricing *pricing = rule->pricing;
+			const Node *emptied = (const Node *) remainder->pricing->payer->expr->node;
+			bool		pays = equal(pricing->payer->expr->node, emptied);
 
-			if (rule->pricing->accumulate == SETTLE_SPAN_NONE || !same_unit ||
-				(!pays && (rule->pricing->payee == NULL || !equal(rule->pricing->payee->expr->node, remainder->pricing->payer->expr->node))) ||
+			/* a text of the rules stands once in memory */
+			if (pricing->accumulate == SETTLE_SPAN_NONE || pricing->unit != remainder->pricing->unit ||
+				(!pays && (pricing->payee == NULL || !equal(pricing->payee->expr->node, emptied))) ||
 				!settle_lists_meet(source->rules[r], source->rules[a]))
 				continue;
 			settle_lint_report(lint, SETTLE_LINT_WARNING, "remainder", settle_lint_rule(rule),
@@ -236,12 +239,13 @@ settle_lint_hot_tallies(Lint *lint, LintSource *source)
 	for (int i = 0; i < set->nrules; i++)
 	{
 		const CompiledRule *rule = set->rules[i];
-		const Term *owner = rule->pricing->tally_by != NULL ? rule->pricing->tally_by : rule->pricing->payee;
+		const Pricing *pricing = rule->pricing;
+		const Term *owner = pricing->tally_by != NULL ? pricing->tally_by : pricing->payee;
 
-		if (rule->pricing->accumulate != SETTLE_SPAN_NONE && owner != NULL && owner->is_const)
+		if (pricing->accumulate != SETTLE_SPAN_NONE && owner != NULL && owner->is_const)
 			settle_lint_report(lint, SETTLE_LINT_NOTE, "hot tally", settle_lint_rule(rule),
 							   psprintf("All its tickets of a period add to one tally, that of \"%s\", and the book settles at commit: they wait for each other.",
-										rule->pricing->tally_by != NULL ? rule->rule.def->tally_by : rule->rule.def->payee),
+										pricing->tally_by != NULL ? rule->rule.def->tally_by : rule->rule.def->payee),
 							   "Let a schedule settle the book, or give the tally more owners.");
 	}
 }

@@ -116,7 +116,7 @@ settle_lint_private(Lint *lint, LintSource *source)
 	for (int i = 0; i < set->nrules; i++)
 	{
 		const CompiledRule *rule = set->rules[i];
-		const Term *terms[] = {rule->pricing->base, rule->pricing->payer, rule->pricing->payee, rule->pricing->payees, rule->pricing->tally_by, rule->pricing->measure, rule->pricing->at_least, rule->pricing->at_most};
+		const Term *terms[] = PRICING_TERMS(rule->pricing);
 
 		look(lint, details, (Node *) rule->when, settle_lint_rule(rule));
 		for (int t = 0; t < lengthof(terms); t++)

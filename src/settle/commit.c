@@ -141,6 +141,8 @@ run_keys(const SettleBook *book, const char *source, Datum *keys, int n, SettleI
 		settle_check_snapshot(&run, run.sources[0], array);
 	settle_keys(&run, run.sources[0], array);
 	settle_post_tallies(&run);
+	if (IsolationUsesXactSnapshot())
+		settle_run_check_sides(&run);
 	/* of a ticket that is not ready, or stays as it is, there is nothing to record */
 	if (run.first_sheet > 0 || run.problems > 0 || run.held > 0 || run.unpaid > 0)
 		settle_record_run(&run);

@@ -10,6 +10,7 @@
 #include "book/rows.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 
 /* A party whose side is being asked for. */
 #define ASKED	'?'
@@ -74,6 +75,42 @@ settle_load_sides(Run *run, const int *parties, int n)
 				run->sides[DatumGetInt32(unknown[i])] = 0;
 	}
 	pfree(unknown);
+}
+
+/*
+ * Raises 40001 where a party has changed its side since the snapshot of a poster
+ * at commit was taken: he would count it on the old one, and nobody would look at
+ * his tickets again.  A side changes under the gate, which he has passed.
+ */
+void
+settle_run_check_sides(Run *run)
+{
+	Oid			type = INT4ARRAYOID;
+	Datum	   *parties = palloc(sizeof(Datum) * Max(run->sides_space, 1));
+	Datum		value;
+	int			n = 0;
+
+	for (int i = 0; i < run->sides_space; i++)
+		if (run->sides[i] != 0)
+			parties[n++] = Int32GetDatum(i);
+	value = settle_array_of(INT4OID, parties, n);
+	PushActiveSnapshot(GetLatestSnapshot());
+	settle_book_query(psprintf("SELECT p.party_id, p.side FROM %s.party AS p WHERE p.party_id OPERATOR(pg_catalog.=) ANY ($1)", run->book.name),
+					  1, &type, &value, true);
+	PopActiveSnapshot();
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool		isnull;
+		int			party = DatumGetInt32(settle_spi_datum((int) row, 1, &isnull));
+		char		side = *side_place(run, party);
+
+		remember_side(run, party, TextDatumGetCString(settle_spi_datum((int) row, 2, &isnull)));
+		if (*side_place(run, party) != side)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access: a party of book \"%s\" has changed its side", run->book.label),
+					 errhint("Repeat the transaction.")));
+	}
 }
 
 static char

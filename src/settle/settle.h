@@ -292,6 +292,7 @@ extern void settle_run_check_rules(Run *run);
 
 /* Raises 40001 where a poster at commit does not know of a period that was closed or opened again. */
 extern void settle_run_check_periods(Run *run);
+extern void settle_run_check_sides(Run *run);
 
 /* Makes an array of values of one type. */
 extern Datum settle_array_of(Oid type, Datum *datums, int n);

@@ -312,35 +312,40 @@ compare_arrival(const void *a, const void *b)
 }
 
 /*
+ * Meets the tallies that a ticket comes to or leaves.
+ */
+static void
+meet_tallies(Run *run, RunSource *source, RunTicket *ticket)
+{
+	for (int k = 0; k < ticket->nlines; k++)
+		if (ticket->lines[k].in_tally)
+			ticket->lines[k].tally = find_tally(run, source, &ticket->lines[k]);
+	for (int k = 0; ticket->posted != NULL && k < ticket->posted->nlines; k++)
+	{
+		RunLine    *posted = &ticket->posted->lines[k];
+
+		if (!posted->in_tally)
+			continue;
+		posted->tally = find_tally(run, source, posted);
+		if (posted->by_posting)
+		{
+			RunLine		back = *posted;
+
+			back.tally_period = settle_span_start(posted->rule->def->accumulate, run->now);
+			find_tally(run, source, &back);
+		}
+	}
+}
+
+/*
  * Prices the lines of the batch that add to tallies.
  */
 void
 settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmoving)
 {
-	/* meet all tallies, then load them at once, in order */
+	/* all are met, then loaded at once, in order */
 	for (int i = 0; i < nmoving; i++)
-	{
-		RunTicket  *ticket = moving[i];
-
-		for (int k = 0; k < ticket->nlines; k++)
-			if (ticket->lines[k].in_tally)
-				ticket->lines[k].tally = find_tally(run, source, &ticket->lines[k]);
-		for (int k = 0; ticket->posted != NULL && k < ticket->posted->nlines; k++)
-		{
-			RunLine    *posted = &ticket->posted->lines[k];
-
-			if (!posted->in_tally)
-				continue;
-			posted->tally = find_tally(run, source, posted);
-			if (posted->by_posting)
-			{
-				RunLine		back = *posted;
-
-				back.tally_period = settle_span_start(posted->rule->def->accumulate, run->now);
-				find_tally(run, source, &back);
-			}
-		}
-	}
+		meet_tallies(run, source, moving[i]);
 	load_tallies(run);
 
 	for (int i = 0; i < nmoving; i++)
