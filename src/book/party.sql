@@ -37,16 +37,20 @@ BEGIN
 		-- what is settled counts otherwise now: tickets that name the party are looked at again
 		EXECUTE format($sql$
 			INSERT INTO %1$I.pending (source_id, ticket_key, scanned)
-			SELECT sh.source_id, sh.ticket_key, true
-			FROM %1$I.party_sum AS d
-			CROSS JOIN LATERAL (
-				SELECT x.source_id, x.ticket_key, x.tickets FROM %1$I.sheet AS x WHERE d.sheets IS NOT NULL AND x.sheet_id = ANY (d.sheets)
-				UNION ALL
-				SELECT x.source_id, x.ticket_key, x.tickets FROM %1$I.sheet AS x WHERE d.sheets IS NULL AND x.run_id = d.run_id AND x.period = d.period
-			) AS sh
-			WHERE d.party_id = $1 AND sh.source_id <> 0
-			GROUP BY sh.source_id, sh.ticket_key
-			HAVING sum(sh.tickets) > 0
+			SELECT n.source_id, n.ticket_key, true
+			FROM (
+				SELECT sh.source_id, sh.ticket_key
+				FROM %1$I.party_sum AS d
+				CROSS JOIN LATERAL (
+					SELECT x.source_id, x.ticket_key FROM %1$I.sheet AS x WHERE d.sheets IS NOT NULL AND x.sheet_id = ANY (d.sheets)
+					UNION ALL
+					SELECT x.source_id, x.ticket_key FROM %1$I.sheet AS x WHERE d.sheets IS NULL AND x.run_id = d.run_id AND x.period = d.period
+				) AS sh
+				WHERE d.party_id = $1 AND sh.source_id <> 0
+				GROUP BY sh.source_id, sh.ticket_key
+			) AS n
+			-- of all its sheets: a correction that names the party first counts no ticket
+			WHERE (SELECT sum(s.tickets) FROM %1$I.sheet AS s WHERE s.source_id = n.source_id AND s.ticket_key = n.ticket_key) > 0
 		$sql$, TG_TABLE_SCHEMA) USING OLD.party_id;
 	END IF;
 	NEW.entered_by := settle.actor(quote_ident(TG_TABLE_SCHEMA)::regnamespace);

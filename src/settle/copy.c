@@ -36,6 +36,7 @@ typedef struct RowSource
 	SettleNextRow row;
 	void	   *arg;
 	int			ncolumns;
+	uint64		given;			/* rows so far */
 	bool		begun;
 	bool		finished;
 	Datum	   *values;			/* of the row that COPY is about to read */
@@ -69,6 +70,7 @@ copy_callback(void *outbuf, int minread, int maxread)
 		appendBinaryStringInfo(&c->buf, header, 19);
 	else if (!c->finished && c->row(c->values, c->nulls, c->arg))
 	{
+		c->given++;
 		pq_sendint16(&c->buf, (uint16) c->ncolumns);
 		for (int i = 0; i < c->ncolumns; i++)
 			pq_sendint32(&c->buf, c->nulls[i] ? (uint32) -1 : 0);
@@ -145,6 +147,13 @@ settle_copy_into(Oid schema, const char *table, const char *const *columns, int 
 		row_source = outer;
 	}
 	PG_END_TRY();
+	/* sheets and tallies, and the record of both, stand or fall together */
+	if (n != source.given)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("%llu rows of table \"%s\" were not written", (unsigned long long) (source.given - n), table),
+				 errdetail("A trigger before them gave null."),
+				 errhint("Use a trigger that raises an error, or none.")));
 	table_close(relation, NoLock);
 	return n;
 }

@@ -381,24 +381,73 @@ finish_batch(Run *run, RunSource *source)
 }
 
 /*
- * Marks the keys of a batch that another one follows.  A ticket whose mark is
- * set already may have come in an earlier batch of this pass, after the query
- * told which tickets have sheets: then it has some now.
+ * Finds the two bits that a key is known by.
+ */
+static void
+find_marks(const char *key, uint32 marks[2])
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) key, (int) strlen(key), 0);
+
+	marks[0] = (uint32) hash % KEY_MARKS;
+	marks[1] = (uint32) (hash >> 32) % KEY_MARKS;
+}
+
+static bool
+is_marked(const Run *run, const char *key)
+{
+	uint32		marks[2];
+
+	find_marks(key, marks);
+	return (run->marks[marks[0] / 8] & (1 << marks[0] % 8)) && (run->marks[marks[1] / 8] & (1 << marks[1] % 8));
+}
+
+static void
+mark_key(Run *run, const char *key)
+{
+	uint32		marks[2];
+
+	find_marks(key, marks);
+	run->marks[marks[0] / 8] |= 1 << marks[0] % 8;
+	run->marks[marks[1] / 8] |= 1 << marks[1] % 8;
+}
+
+/*
+ * Marks the keys of a batch where a pass has several.  A ticket whose key may
+ * have come in an earlier one leaves the batch: after the pass all rows of its
+ * key are looked at together, for two of them are a problem.  Where that is done
+ * already, it may have sheets now that the query did not know of.
  */
 static void
 mark_keys(Run *run)
 {
+	bool	   *may_repeat = palloc(sizeof(bool) * Max(run->ntickets, 1));
+	int			kept = 0;
+
 	if (run->marks == NULL)
 		run->marks = MemoryContextAllocZero(run->context, KEY_MARKS / 8);
+	/* rows of one key in one batch are compared there */
+	for (int i = 0; i < run->ntickets; i++)
+		may_repeat[i] = is_marked(run, run->tickets[i].key);
 	for (int i = 0; i < run->ntickets; i++)
 	{
-		const char *key = run->tickets[i].key;
-		uint32		mark = hash_bytes((const unsigned char *) key, (int) strlen(key)) % KEY_MARKS;
+		RunTicket  *ticket = &run->tickets[i];
 
-		if (run->marks[mark / 8] & (1 << mark % 8))
-			run->tickets[i].known = true;
-		run->marks[mark / 8] |= 1 << mark % 8;
+		mark_key(run, ticket->key);
+		if (may_repeat[i] && !run->settling_again && strlen(ticket->key) <= SETTLE_MAX_KEY)
+		{
+			MemoryContext old = MemoryContextSwitchTo(run->context);
+
+			run->again = lappend(run->again, pstrdup(ticket->key));
+			MemoryContextSwitchTo(old);
+			continue;
+		}
+		ticket->known |= may_repeat[i];
+		if (kept < i)
+			run->tickets[kept] = *ticket;
+		kept++;
 	}
+	run->ntickets = kept;
+	pfree(may_repeat);
 }
 
 static int
@@ -407,10 +456,15 @@ compare_keys(const ListCell *a, const ListCell *b)
 	return strcmp(lfirst(a), lfirst(b));
 }
 
+/*
+ * Settles what is to be settled once more, so few keys at a time that all rows
+ * of one come in the same batch.
+ */
 static void
 settle_again(Run *run, RunSource *source)
 {
 	List	   *keys = run->again;
+	bool		outer = run->settling_again;
 	Datum	   *datums;
 	const char *last = NULL;
 	int			n = 0;
@@ -427,7 +481,10 @@ settle_again(Run *run, RunSource *source)
 			datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
 		last = lfirst(lc);
 	}
-	settle_keys(run, source, construct_array(datums, n, TEXTOID, -1, false, TYPALIGN_INT));
+	run->settling_again = true;
+	for (int from = 0; from < n; from += SETTLE_BATCH / 4)
+		settle_keys(run, source, construct_array(datums + from, Min(n - from, SETTLE_BATCH / 4), TEXTOID, -1, false, TYPALIGN_INT));
+	run->settling_again = outer;
 	list_free_deep(keys);
 }
 

@@ -229,6 +229,7 @@ typedef struct Run
 	uint8	   *marks;			/* bits of keys that came in this pass, where it has several batches */
 	int64		pass_after;		/* sheets beyond this one were written by this pass over a source */
 	List	   *again;			/* keys of the source to be settled once more, in the run's memory */
+	bool		settling_again; /* that is being done */
 
 	/* the brake */
 	bool		any_held;		/* the book holds corrections */

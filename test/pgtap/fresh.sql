@@ -2,7 +2,7 @@
 -- sees no difference.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
-SELECT plan(20);
+SELECT plan(23);
 
 SELECT settle.create_book('till', settle_on => 'commit') \g /dev/null
 SELECT settle.add_rule('till', 'wage', 'wage', 'hq', 'staff:{worker}', base => 'amount', tiers => '10%') \g /dev/null
@@ -74,6 +74,16 @@ SELECT is((SELECT count(*) FROM till.fresh_run), 0::bigint, 'and gone');
 SELECT is(settle._absorb('till'), 0::bigint, 'once');
 SELECT results_eq('SELECT unnest(public.seen())', format('SELECT unnest(%L::text[])', :'before'), 'whoever reads sees what he saw before');
 SELECT is_empty($$ SELECT * FROM settle.check('till') WHERE invariant NOT LIKE 'every settled%' $$, 'all agrees');
+
+-- a trigger of somebody that keeps a row out: sheets without their record, or a record without its sheets
+CREATE FUNCTION public.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER swallow BEFORE INSERT ON till.fresh_run FOR EACH ROW EXECUTE FUNCTION public.swallow();
+SELECT throws_ok($$ SELECT public.sell('{42}'); SET CONSTRAINTS ALL IMMEDIATE $$, '09000', '1 rows of table "fresh_run" were not written', 'no sheets without a record');
+DROP TRIGGER swallow ON till.fresh_run;
+CREATE TRIGGER swallow BEFORE INSERT ON till.sheet FOR EACH ROW EXECUTE FUNCTION public.swallow();
+SELECT throws_ok($$ SELECT public.sell('{42}'); SET CONSTRAINTS ALL IMMEDIATE $$, '09000', '1 rows of table "sheet" were not written', 'and no tallies without sheets');
+DROP TRIGGER swallow ON till.sheet;
+SELECT is_empty($$ SELECT * FROM settle.check('till') WHERE invariant NOT LIKE 'every settled%' $$, 'nothing is half done');
 
 -- sealed and folded as they stand
 SELECT public.sell('{41}') \g /dev/null

@@ -54,15 +54,22 @@ SELECT is(pg_temp.standing('shops'), 'S1-20 200.00, S1-3 300.00', 'old rows that
 SELECT is_empty($$ SELECT * FROM settle.check('shops') $$, 'all figures agree');
 
 -- Two rows of one key, in batches that are far apart
-CREATE TABLE piece (id integer, at timestamptz);
-INSERT INTO piece SELECT CASE WHEN i = 100000 THEN 1 ELSE i END, '2025-11-03' FROM generate_series(1, 100000) AS i;
+CREATE TABLE piece (id integer, at timestamptz, amount numeric);
+INSERT INTO piece SELECT CASE WHEN i = 100000 THEN 1 ELSE i END, '2025-11-03', i FROM generate_series(1, 100000) AS i;
 SELECT settle.create_book('pieces') \g /dev/null
 SELECT settle.add_source('pieces', 'piece', 'piece', key => 'id', ready_at => 'at') \g /dev/null
-SELECT settle.add_rule('pieces', 'r', 'c', 'hq', 'p', base => '1', source => 'piece') \g /dev/null
+SELECT settle.add_rule('pieces', 'r', 'c', 'hq', 'p', base => 'amount', source => 'piece') \g /dev/null
 SELECT settle.rescan('pieces') \g /dev/null
 SELECT is(tickets, 99999::bigint, 'all others are settled') FROM settle.run('pieces');
 SELECT results_eq($$ SELECT ticket_key, sqlstate, message FROM pieces.problem $$,
     $$ VALUES ('1', 'ST006', 'two rows of source "piece" have the key "1"') $$, 'the two are a problem');
+SELECT settle.rescan('pieces') \g /dev/null
+SELECT is(ROW(tickets, corrections, problems)::text, '(0,0,1)', 'a scan says the same again') FROM settle.run('pieces');
+SELECT is((SELECT sum(amount) FROM pieces.line_detail WHERE ticket_key = '1'), 1.00, 'and the first, which was settled before the second came, stays');
+DELETE FROM piece WHERE id = 1 AND amount = 1;
+SELECT settle.rescan('pieces') \g /dev/null
+SELECT is(ROW(tickets, corrections, problems)::text, '(1,1,0)', 'once there is one row, it is the ticket') FROM settle.run('pieces');
+SELECT is_empty($$ SELECT * FROM settle.check('pieces') $$, 'all figures agree');
 
 -- Keys, paths and times that no book can hold
 CREATE TABLE odd (id integer PRIMARY KEY, code text, at timestamptz, path text);
