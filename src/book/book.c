@@ -268,11 +268,21 @@ settle_book_become(const SettleBook *book)
 	return identity;
 }
 
+int
+settle_book_env(void)
+{
+	int			nestlevel = settle_env_enter("UTC");
+
+	/* the schema of ltree is for texts of rules, whose operators are vetted; our own statements do without it */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
+	return nestlevel;
+}
+
 void
 settle_book_pin(SettleIdentity *identity, const char *time_zone)
 {
 	/* row_security and search_path are part of the pinned environment */
-	identity->nestlevel = settle_env_enter(time_zone);
+	identity->nestlevel = time_zone == NULL ? settle_book_env() : settle_env_enter(time_zone);
 	/* tables of a book are guessed too large until they are analyzed: then compiling takes a second for what runs in a tenth */
 	if (jit_enabled)
 		(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
@@ -283,9 +293,7 @@ settle_book_enter(const SettleBook *book)
 {
 	SettleIdentity identity = settle_book_become(book);
 
-	settle_book_pin(&identity, "UTC");
-	/* the schema of ltree is for texts of rules, whose operators are vetted; our own statements do without it */
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
+	settle_book_pin(&identity, NULL);
 	return identity;
 }
 

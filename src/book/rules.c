@@ -264,8 +264,8 @@ settle_book_ruleset_of(const SettleBook *book, int64 revision)
 
 	if (read != NULL)
 		return read;
-	/* whatever book time is pinned: times in rules are spelt in UTC */
-	nestlevel = settle_env_enter("UTC");
+	/* what is pinned may be book time and the path of rules' texts */
+	nestlevel = settle_book_env();
 	read = settle_book_ruleset(book);
 	settle_env_leave(nestlevel);
 	return read;

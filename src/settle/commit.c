@@ -109,7 +109,7 @@ begin(Run *run, const SettleBook *book, const char *source, SettleIdentity *iden
 	is_read = read_settings(run, &time_zone, &period) && read_open_period(run, period) && read_source(run, source);
 	MemoryContextSwitchTo(old);
 	/* book time for all that follows; settle_book_leave ends it */
-	settle_book_pin(identity, is_read ? time_zone : "UTC");
+	settle_book_pin(identity, is_read ? time_zone : NULL);
 	if (!is_read)
 	{
 		settle_begin_run(run, book, true);
