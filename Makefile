@@ -38,7 +38,6 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make installcheck   golden and isolation tests on a server that has it installed
 #: make check          the whole test suite on a private server, see test/README.md
 #: make check-long     what takes longer: copies and upgrades; TESTS=backup names some
-#: make check-static   the C code under warnings of gcc and cppcheck, and its symbols, see test/static/run
 #: make check-report   the page of a private server's books, in a browser
 #: make check-bi       books in BI tools' drivers and in a spreadsheet, see docs/bi.md
 #: make demo           a chain's quarter of tickets, settled on a private server
@@ -58,7 +57,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make dist           build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean          remove everything built; a running demo stays
 #: make help           this list
-PRIVATE      = check check-long check-static demo demo-stop bench-instructions bench bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
+PRIVATE      = check check-long demo demo-stop bench-instructions bench bench-close bench-connect bench-commit bench-desk bench-report report check-report check-bi vectors payloads fuzz stage dist help
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -72,9 +71,6 @@ check-long: stage
 check: stage
 	@test/packages check
 	@test/check
-check-static:
-	@test/packages check-static
-	@test/static/run
 demo: stage
 	@test/demo/run
 demo-stop:

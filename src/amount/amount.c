@@ -143,7 +143,6 @@ settle_dec_from_numeric(Numeric value)
 		ndigits = (size - 2 * (int) sizeof(uint16)) / (int) sizeof(int16);
 	}
 
-	/* cppcheck-suppress legacyUninitvar -- the branch that sets nothing raises an error */
 	if (ndigits <= 0)
 		return settle_dec_int(0);
 

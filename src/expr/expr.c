@@ -897,7 +897,6 @@ read_text(Reading (*read) (Reader *, const char *, Oid), const char *text,
 	MemoryContext scratch;
 	Reader		reader = {.scope = scope, .what = what, .text = text};
 	ErrorContextCallback callback = {
-		/* cppcheck-suppress legacyUninitvar -- it takes the name of the member for the variable */
 		.previous = error_context_stack, .callback = place_error, .arg = &reader
 	};
 	SettleExpr *result;
