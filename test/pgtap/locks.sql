@@ -41,6 +41,9 @@ SELECT pg_temp.waits(what, held, call) FROM (VALUES
     ('a book is dropped after whoever reads its gate', 'LOCK TABLE own.gate IN ACCESS SHARE MODE', $$ SELECT settle.drop_book('own', 'at the end', true) $$),
     ('and after whoever writes its tickets', 'LOCK TABLE own.ticket IN ACCESS SHARE MODE', $$ SELECT settle.drop_book('own', 'at the end', true) $$)
 ) AS v(what, held, call);
+CREATE FUNCTION settle._upgrade_0_0_2(book regnamespace) RETURNS void LANGUAGE sql BEGIN ATOMIC END;
+UPDATE fast.book SET version = '0.0.1';
+SELECT pg_temp.waits('a book is upgraded after whoever reads its gate', 'LOCK TABLE fast.gate IN ACCESS SHARE MODE', $$ SELECT settle.upgrade_book('fast') $$);
 
 ----------------------------------------------------------------------------------------------------
 -- Statements, parties, legs
