@@ -95,6 +95,8 @@ SELECT pg_temp.waits(what, held, call) FROM (VALUES
     ('customers are placed one after the other', 'LOCK TABLE own.customer IN ROW EXCLUSIVE MODE', $$ SELECT settle._tick_customers('own') $$),
     ('merged', 'LOCK TABLE own.customer IN ROW EXCLUSIVE MODE', $$ SELECT settle.merge_customers('own', 1, 2, 'the same') $$),
     ('split', 'LOCK TABLE own.customer IN ROW EXCLUSIVE MODE', $$ SELECT settle.split_customer('own', '{taobao:order:1}', 'another') $$),
+    ('their keys cut', 'LOCK TABLE own.customer IN ROW EXCLUSIVE MODE', $$ SELECT settle.cut_key('own', 'taobao:order:1', 'phone', '1', 'not his') $$),
+    ('suggestions decided', 'LOCK TABLE own.customer IN ROW EXCLUSIVE MODE', $$ SELECT settle.refuse_suggestion('own', 1, 'not the same') $$),
     ('and looked at again when a type of keys changes', 'LOCK TABLE own.customer IN ROW EXCLUSIVE MODE', $$ INSERT INTO own.key_type (key_type, strength) VALUES ('badge', 'strong') $$),
     ('who followed whom is derived one after the other', 'LOCK TABLE own.follow_period IN ROW EXCLUSIVE MODE', $$ INSERT INTO own.follow_event (customer_no, staff_ref, event_no, shop, platform, what, happened_at, version, precedence, tied, flags, staging_id) VALUES ('c', 's', '1', '', 'wecom', 'added', now(), now(), '1', false, '{}', 1) $$),
     ('aliases of staff are cut one after the other', 'LOCK TABLE own.staff_alias IN ROW EXCLUSIVE MODE', $$ SELECT settle._cut_alias('own', 'staff_alias', 'taobao', '', 'person', 'x', now()) $$),
