@@ -26,6 +26,7 @@
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
 #include "expr/expr.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -556,6 +557,8 @@ settle_capture(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settle.capture is not called as an AFTER trigger")));
+	/* the server fires the triggers of a statement's rows one after the other, and looks for a cancel at none */
+	CHECK_FOR_INTERRUPTS();
 	capture = find_capture(trigger);
 	if (capture == NULL)
 		return PointerGetDatum(NULL);
@@ -616,6 +619,7 @@ settle_at_commit(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settle.settle_at_commit is not called as a trigger")));
+	CHECK_FOR_INTERRUPTS();
 	all = take_changes();
 	list_sort(all, compare_changes);
 	foreach(lc, all)
