@@ -241,6 +241,7 @@ SELECT throws_ok(call, state, message, message) FROM (VALUES
     ($$ SELECT settle.allocate(1, '{1}', -1, 'proportional_with_caps') $$, '22023', 'step -1 is not positive'),
     ((SELECT format('SELECT %L::settle.tiers', string_agg(format('1%% to %s', i), ', ') || ', 2%') FROM generate_series(1, 1000) AS i), '54000', 'invalid tiers: there are more than 1000 tiers'),
     ((SELECT format('SELECT %L::jsonb::settle.tiers', '{"tiers": [' || string_agg('{"unit": "1"}', ', ') || ']}') FROM generate_series(1, 1001)), '54000', 'invalid tiers: 1001 tiers are more than 1000'),
+    ($$ SELECT settle.fee('0.0000000000001 each', ('0.' || repeat('0', 16370) || '1')::numeric) $$, '22003', 'a product would have more than 16383 decimal places'),
     (errors.rule($$ base => 't' $$), '0A000', 'the whole row "t" cannot be used in an expression')) AS v(call, state, message);
 
 -- every function of a book that takes no null book says so
@@ -274,6 +275,17 @@ RETURN damage || $$; UPDATE spoilt.ticket SET amount = 7; SET CONSTRAINTS ALL IM
 CREATE CAST (bytea AS settle.tiers) WITHOUT FUNCTION;
 CREATE CAST (bytea AS settle.lines) WITHOUT FUNCTION;
 CREATE CAST (bytea AS settle.ruleset) WITHOUT FUNCTION;
+-- bytes that stand where a type aligned to four or to eight is read
+CREATE TYPE errors.by_four;
+CREATE TYPE errors.by_eight;
+CREATE FUNCTION errors.by_four_in(cstring) RETURNS errors.by_four AS 'byteain' LANGUAGE internal IMMUTABLE STRICT;
+CREATE FUNCTION errors.by_four_out(errors.by_four) RETURNS cstring AS 'byteaout' LANGUAGE internal IMMUTABLE STRICT;
+CREATE FUNCTION errors.by_eight_in(cstring) RETURNS errors.by_eight AS 'byteain' LANGUAGE internal IMMUTABLE STRICT;
+CREATE FUNCTION errors.by_eight_out(errors.by_eight) RETURNS cstring AS 'byteaout' LANGUAGE internal IMMUTABLE STRICT;
+CREATE TYPE errors.by_four (INPUT = errors.by_four_in, OUTPUT = errors.by_four_out, ALIGNMENT = int4, STORAGE = extended);
+CREATE TYPE errors.by_eight (INPUT = errors.by_eight_in, OUTPUT = errors.by_eight_out, ALIGNMENT = double, STORAGE = extended);
+CREATE CAST (errors.by_four AS ltree) WITHOUT FUNCTION;
+CREATE CAST (errors.by_eight AS settle.tiered_fee_state) WITHOUT FUNCTION;
 SELECT throws_ok(call, state, message, message) FROM (VALUES
     (errors.after('DROP TABLE spoilt.gate CASCADE'), '42P01', 'table "gate" of book "spoilt" is missing'),
     (errors.after('DROP TABLE errors.price'), '42P01', 'the relation of fact "price" is gone'),
@@ -291,10 +303,27 @@ SELECT throws_ok(call, state, message, message) FROM (VALUES
     ($$ ALTER TABLE spoilt.ticket DROP COLUMN details CASCADE; SELECT settle.open_ticket('spoilt', 'job', region => 'a') $$, '42703', 'table "ticket" of the book has no column "details" as settle.create_book makes it'),
     ($$ DROP TABLE spoilt.promotion CASCADE; SELECT settle.map_payload('spoilt', 'taobao', payload => '{}') $$, '42P01', 'table "promotion" does not exist in book "spoilt"'),
     ($$ UPDATE spoilt.pack SET state = 'disabled', valid = '(,)', digest = '\x00', submitted_by = 'a' WHERE pack = 'base' $$, '55000', 'pack "base" cannot go from enabled to disabled'),
+    ($$ DELETE FROM spoilt.book; SELECT settle.legal_moves('spoilt', 'T') $$, '55000', 'book "spoilt" has lost its settings'),
+    ($$ DROP TABLE spoilt.ticket CASCADE; SELECT settle.legal_moves('spoilt', 'T') $$, '42704', 'schema "spoilt" is not a book'),
+    ($$ SELECT settle._tiered_fee_final('\x00'::errors.by_eight::settle.tiered_fee_state) $$, 'XX001', 'state of settle.tiered_fee is damaged'),
+    ($$ SELECT settle.revenue_matrix('\x05000000'::errors.by_four::ltree, 'a', '2025-01-01', 1, 1) $$, 'XX001', 'ltree value of 4 bytes is damaged'),
+    ($$ SELECT settle.evaluate(replace(settle.rules('spoilt')::text, '"code": "fee"', '"pack": "none", "code": "fee"')::settle.ruleset, t) FROM spoilt.ticket AS t $$, '42704', 'rule "fee" belongs to the pack "none", which the ruleset does not have'),
     ($$ SELECT settle.fee('\x00'::bytea::settle.tiers, 1) $$, '22P03', 'invalid binary form of tiers: it ends too early'),
     ($$ SELECT settle.unnest('\x00'::bytea::settle.lines) $$, '22P03', 'malformed settle.lines value: its format is not known'),
     ($$ SELECT settle.unnest(s.lines) FROM spoilt.sheet AS s $$, '22023', 'lines of a sheet hold numbers of their book, not codes'),
     ($$ SELECT settle._unpack(settle.evaluate(settle.rules('spoilt'), t, facts => '{"price": 1}')) FROM spoilt.ticket AS t $$, '22023', 'lines hold codes, not numbers of a book'),
     ($$ SELECT settle.evaluate('\x0000000000000000'::bytea::settle.ruleset, t) FROM spoilt.ticket AS t $$, 'XX001', 'settle.ruleset value has unknown format 0')) AS v(call, state, message);
+
+----------------------------------------------------------------------------------------------------
+-- A source that the owner of the book cannot read
+----------------------------------------------------------------------------------------------------
+CREATE ROLE errors_owner;
+SELECT format('GRANT CREATE ON DATABASE %I TO errors_owner', :'DBNAME') \gexec
+SET ROLE errors_owner;
+SELECT settle.create_book('poor') \g /dev/null
+RESET ROLE;
+SELECT throws_ok($$ SELECT settle.add_source('poor', 'price', 'errors.price', key => 'k', ready_at => 'now_is') $$, '42501', 'the owner of book "poor" cannot read "price"', 'a source that the owner of its book cannot read');
+DROP OWNED BY errors_owner CASCADE;
+DROP ROLE errors_owner;
 
 SELECT * FROM finish();
