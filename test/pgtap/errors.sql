@@ -237,6 +237,7 @@ SELECT throws_ok(call, state, message, message) FROM (VALUES
     ($$ SELECT settle.add_fact('repairs', 's', 4000000000::oid::regclass, 'k') $$, '42P01', 'relation with OID 4000000000 does not exist'),
     ($$ SELECT settle.check_expression('x', 4000000000::oid::regclass) $$, '42P01', 'relation with OID 4000000000 does not exist'),
     ($$ SELECT settle.check_expression('worker ~ region::text', 'repairs.ticket') $$, '0A000', 'a pattern in an expression must be a constant'),
+    ($$ SELECT settle.check_expression('substring(worker, ''a'', ''#'')', 'repairs.ticket') $$, '0A000', 'function "substring"(text,text,text) cannot be used in an expression'),
     ($$ SELECT settle._inputs(NULL, NULL, '\xff') $$, '22P03', 'inputs are not what a run has kept'),
     ($$ SELECT settle.allocate(1, '{1}', -1, 'proportional_with_caps') $$, '22023', 'step -1 is not positive'),
     ((SELECT format('SELECT %L::settle.tiers', string_agg(format('1%% to %s', i), ', ') || ', 2%') FROM generate_series(1, 1000) AS i), '54000', 'invalid tiers: there are more than 1000 tiers'),
