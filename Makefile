@@ -21,7 +21,7 @@ DATA         = $(FROZEN)
 DATA_built   = $(INSTALL_SQL) $(UPGRADE_SQL)
 
 # Golden transcripts: the README's statements on a bare database, then one a room.
-REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart start repair school clinic $(ROOMS))
+REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart start repair school clinic tables $(ROOMS))
 REGRESS_OPTS = --encoding=UTF8 --outputdir=build/regress
 REGRESS_PREP = build
 

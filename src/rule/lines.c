@@ -429,6 +429,7 @@ json_get(JsonbContainer *object, const char *key)
 	return getKeyJsonValueFromContainer(object, key, (int) strlen(key), NULL);
 }
 
+pg_attribute_noreturn()
 static void
 not_lines(const char *problem)
 {

@@ -145,7 +145,7 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key, c
 	if (found)
 	{
 		Datum		time_zone = 0;
-		bool		isnull;
+		bool		isnull = true;
 
 		relation = table_open(book, AccessShareLock);
 		columns[0] = book_column(relation, "time_zone", TEXTOID);
@@ -154,7 +154,7 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key, c
 		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 		if (found)
 			time_zone = slot_getattr(slot, columns[0], &isnull);
-		found = found && !isnull;
+		found = !isnull;
 		if (found)
 			capture->time_zone = TextDatumGetCString(time_zone);
 		table_endscan(scan);

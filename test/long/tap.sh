@@ -41,6 +41,12 @@ something() {
 	fi
 }
 
+# skip REASON NAME
+skip() {
+	tap_count=$((tap_count + 1))
+	echo "ok $tap_count - $2 # SKIP $1"
+}
+
 done_testing() {
 	echo "1..$tap_count"
 }
