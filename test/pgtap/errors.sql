@@ -276,6 +276,8 @@ RETURN damage || $$; UPDATE spoilt.ticket SET amount = 7; SET CONSTRAINTS ALL IM
 CREATE CAST (bytea AS settle.tiers) WITHOUT FUNCTION;
 CREATE CAST (bytea AS settle.lines) WITHOUT FUNCTION;
 CREATE CAST (bytea AS settle.ruleset) WITHOUT FUNCTION;
+CREATE CAST (settle.lines AS bytea) WITHOUT FUNCTION;
+SELECT is(settle.lines_send(s.lines), s.lines::bytea, 'lines are sent as they are stored') FROM spoilt.sheet AS s;
 -- bytes that stand where a type aligned to four or to eight is read
 CREATE TYPE errors.by_four;
 CREATE TYPE errors.by_eight;
