@@ -38,8 +38,8 @@ SELECT pg_temp.waits(what, held, call) FROM (VALUES
     ('seals are made one after the other', 'LOCK TABLE own.seal IN ROW EXCLUSIVE MODE', $$ SELECT settle._seal('own', NULL) $$),
     ('sums are folded one after the other', 'LOCK TABLE own.cell_total IN ROW EXCLUSIVE MODE', $$ SELECT settle._fold('own') $$),
     ('edits of rules wait for each other', 'FROM own.book FOR SHARE', $$ SELECT settle._lock_rules('own') $$),
-    ('a book is dropped after whoever reads its gate', 'LOCK TABLE own.gate IN ACCESS SHARE MODE', $$ SELECT settle.drop_book('own', 'at the end', true) $$),
-    ('and after whoever writes its tickets', 'LOCK TABLE own.ticket IN ACCESS SHARE MODE', $$ SELECT settle.drop_book('own', 'at the end', true) $$)
+    ('a book is dropped after whoever reads its gate', 'LOCK TABLE own.gate IN ACCESS SHARE MODE', $$ SELECT settle.drop_book('own', 'at the end', false) $$),
+    ('and after whoever writes its tickets', 'LOCK TABLE own.ticket IN ACCESS SHARE MODE', $$ SELECT settle.drop_book('own', 'at the end', false) $$)
 ) AS v(what, held, call);
 CREATE FUNCTION settle._upgrade_0_0_2(book regnamespace) RETURNS void LANGUAGE sql BEGIN ATOMIC END;
 UPDATE fast.book SET version = '0.0.1';
