@@ -14,6 +14,8 @@ SELECT is((SELECT report FROM payloads.report() WITH ORDINALITY AS r (report, n)
 SELECT is((SELECT array_agg(format('%s %s %s %s', kind, field, reason, sqlstate) ORDER BY staging_id) FROM payload_book.quarantine),
     '{"order id_precision_lost id_precision_lost 23514","order payable_amount amount_type 22P02","order payable_amount negative_amount 22003","order lifecycle status 22023","order created_at timestamp 22007","  nul_char 22P05","order created_at timestamp 22007","order payable_amount amount_type 22P02"}'::text[],
     'quarantine names field, reason and SQLSTATE');
+SELECT is((SELECT array_agg(external_key ORDER BY external_key) FROM payload_book.staging WHERE kind IN ('bill', 'contact')),
+    '{"7301000000000000001 6930000000000000101 settled","external_userid wm2 wecom:contact:wm2"}'::text[], 'a key of several parts is told as a whole');
 SELECT is((SELECT flags FROM payload_book.platform_ticket WHERE platform = 'kf5'), '{amount:amount_type}', 'a lenient field is left out and flagged');
 SELECT ok((SELECT tied FROM payload_book.shop_order WHERE order_no = '4400000000000000017'), 'an order with two contents of one second says so');
 SELECT is((SELECT count(*) FROM payload_book.staging WHERE state = 'new'), 0::bigint, 'nothing is left new');
