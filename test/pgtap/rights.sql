@@ -162,10 +162,10 @@ SELECT string_agg(DISTINCT who || ' ' || action || ' ' || name, ', ' ORDER BY wh
 ROLLBACK;
 SELECT is(:'found'::text, 'staff UPDATE payment, staff USAGE rule_revision, stranger UPDATE payment', 'a column, a sequence');
 BEGIN;
-GRANT EXECUTE ON FUNCTION settle._add_party TO PUBLIC;
-SELECT count(*) AS as_caller FROM fault WHERE function = '_add_party' \gset
-ALTER FUNCTION settle._add_party SECURITY DEFINER;
-SELECT string_agg(who || ' ' || touched, ', ' ORDER BY who) FILTER (WHERE who IN ('stranger', 'reader')) AS as_definer FROM fault WHERE function = '_add_party' \gset
+GRANT EXECUTE ON FUNCTION settle._add_to_roster TO PUBLIC;
+SELECT count(*) AS as_caller FROM fault WHERE function = '_add_to_roster' \gset
+ALTER FUNCTION settle._add_to_roster SECURITY DEFINER;
+SELECT string_agg(who || ' ' || touched, ', ' ORDER BY who) FILTER (WHERE who IN ('stranger', 'reader')) AS as_definer FROM fault WHERE function = '_add_to_roster' \gset
 ROLLBACK;
 SELECT is(:'as_caller' || ' ' || :'as_definer', '0 reader written, stranger written', 'a body that runs with the rights of its owner');
 BEGIN;
