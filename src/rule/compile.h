@@ -140,6 +140,8 @@ typedef struct Decision
 	SettleMatcher *matcher;
 	int		   *candidates;
 	Bitmapset  *uses;
+	int			nneeds;
+	int		   *needs;			/* names that its conditions read */
 	bool		has_fallback;
 	Datum		fallback;
 	SettleDec	fallback_dec;
@@ -346,6 +348,7 @@ struct SettleSet
 
 /* Compiles into the current memory context. */
 extern SettleSet *settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
+extern int	settle_list_needs(const SettleSet *set, const Bitmapset *uses, int **needs);	/* names beyond the source's columns; returns how many */
 extern void settle_refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint);
 
 /* Reads an expression or a template once for all places that spell it alike; NULL for no text. */
@@ -480,7 +483,8 @@ extern void settle_refuse_size(SettleDec value, const char *part);
 static inline void
 settle_check_size(SettleDec value, const char *part)
 {
-	if (value.wide != NULL || value.coef >= SETTLE_MAX_AMOUNT || value.coef <= -SETTLE_MAX_AMOUNT)
+	/* one comparison for both bounds: what lies below the lower one becomes very large */
+	if (value.wide != NULL || (uint128) value.coef + (SETTLE_MAX_AMOUNT - 1) > 2 * (SETTLE_MAX_AMOUNT - 1))
 		settle_refuse_size(value, part);
 }
 
