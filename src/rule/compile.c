@@ -62,7 +62,7 @@ settle_list_needs(const SettleSet *set, const Bitmapset *uses, int **needs)
 }
 
 /*
- * Remembers which columns of the source and which facts an expression reads.
+ * Remembers which columns of the source, facts and components an expression reads.
  */
 static void
 note_uses(SettleSet *set, const Bitmapset *uses)
@@ -74,6 +74,9 @@ note_uses(SettleSet *set, const Bitmapset *uses)
 	position = set->f0 - 1;
 	while ((position = bms_next_member(uses, position)) >= 0 && position < set->d0)
 		set->facts[position - set->f0].used = true;
+	position = set->c0 - 1;
+	while ((position = bms_next_member(uses, position)) >= 0)
+		set->components[position - set->c0].is_read = true;
 }
 
 /*

@@ -157,6 +157,7 @@ typedef struct Component
 {
 	const char *name;
 	bool		accumulates;	/* some rule of it does */
+	bool		is_read;		/* some expression asks for the sum */
 	SettleDec	sum;			/* of the current ticket's lines so far */
 	uint64		sum_epoch;
 } Component;
@@ -204,6 +205,7 @@ typedef struct Pricing
 	SettleDec	rate;
 	const char *rounding_unit;
 	const SettleRounding *rounding; /* for that unit; shared */
+	int			places;			/* that it rounds half up to; -1: it is not as simple */
 } Pricing;
 
 #define PRICING_KEY		offsetof(Pricing, has_bounds)
@@ -432,13 +434,13 @@ settle_term_dec(SettleSet *set, Term *term, SettleDec *dec)
 	return true;
 }
 
-/* The same of a part of a rule, which must have a value. */
-static inline SettleDec
+/* The same of a part of a rule, which must have a value; it stays in the term. */
+static inline const SettleDec *
 settle_need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
 {
 	if (term->dec_epoch != set->epoch && !settle_term_decode(set, term))
 		settle_refuse_null_part(rule, part);
-	return term->dec;
+	return &term->dec;
 }
 
 /* Evaluates what the index left open of a condition; the state is made at first use. */
@@ -481,11 +483,11 @@ extern void settle_refuse_size(SettleDec value, const char *part);
  * show it, nor any row beside it.
  */
 static inline void
-settle_check_size(SettleDec value, const char *part)
+settle_check_size(const SettleDec *value, const char *part)
 {
 	/* one comparison for both bounds: what lies below the lower one becomes very large */
-	if (value.wide != NULL || (uint128) value.coef + (SETTLE_MAX_AMOUNT - 1) > 2 * (SETTLE_MAX_AMOUNT - 1))
-		settle_refuse_size(value, part);
+	if (value->wide != NULL || (uint128) value->coef + (SETTLE_MAX_AMOUNT - 1) > 2 * (SETTLE_MAX_AMOUNT - 1))
+		settle_refuse_size(*value, part);
 }
 
 /* ---- evaluate.c ---- */
