@@ -137,6 +137,7 @@ run_keys(const SettleBook *book, const char *source, Datum *keys, int n, SettleI
 	begin(&run, book, source, identity);
 	settle_prepare_run(&run);
 	array = construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
+	settle_lock_reversed(&run, run.sources[0], array);
 	if (IsolationUsesXactSnapshot())
 		settle_check_snapshot(&run, run.sources[0], array);
 	settle_keys(&run, run.sources[0], array);
