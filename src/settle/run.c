@@ -201,12 +201,12 @@ compare_version(const void *a, const void *b)
 static void
 number_rules(Run *run)
 {
-	/* a version that ended before its pack began is in no ruleset; the base is always in force, as in book/rules.c */
+	/* a version that ended before its pack began is in no ruleset */
 	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
 	Datum		values[] = {run->with_pack == NULL ? (Datum) 0 : CStringGetTextDatum(run->with_pack), TimestampTzGetDatum(run->with_since)};
 	const char	nulls[] = {run->with_pack == NULL ? 'n' : ' ', TIMESTAMP_IS_NOBEGIN(run->with_since) ? 'n' : ' ', '\0'};
 	uint64		n = settle_book_execute(psprintf("SELECT r.rule_id, r.code, greatest(pg_catalog.lower(r.valid), k.starts), nullif(r.pack, 'base') "
-												 "FROM %1$s.rule AS r JOIN (SELECT p.pack, CASE WHEN p.pack OPERATOR(pg_catalog.=) $1 AND p.pack OPERATOR(pg_catalog.<>) 'base' THEN $2 ELSE pg_catalog.lower(p.valid) END AS starts "
+												 "FROM %1$s.rule AS r JOIN (SELECT p.pack, CASE WHEN p.pack OPERATOR(pg_catalog.=) $1 THEN $2 ELSE pg_catalog.lower(p.valid) END AS starts "
 												 "FROM %1$s.pack AS p) AS k ON k.pack OPERATOR(pg_catalog.=) r.pack "
 												 "WHERE (pg_catalog.upper(r.valid) OPERATOR(pg_catalog.<=) k.starts) IS NOT TRUE "
 												 "ORDER BY r.rule_id DESC", run->book.name),
