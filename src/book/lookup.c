@@ -80,7 +80,7 @@ column_number(Relation table, const SettleColumn *column)
 	{
 		Form_pg_attribute a = TupleDescAttr(desc, i);
 
-		if (!a->attisdropped && a->atttypid == column->type && strcmp(NameStr(a->attname), column->name) == 0)
+		if (!a->attisdropped && (a->atttypid == column->type || !OidIsValid(column->type)) && strcmp(NameStr(a->attname), column->name) == 0)
 			return i + 1;
 	}
 	return InvalidAttrNumber;
@@ -165,9 +165,14 @@ static const KnownLookup *
 know(const SettleBook *book, Relation table, const SettleLookup *lookup)
 {
 	uint64		row_type = assign_record_type_identifier(RelationGetDescr(table)->tdtypeid, -1);
-	KnownKey	key = {lookup, RelationGetRelid(table)};
+	KnownKey	key;
 	KnownLookup *known;
 	bool		found;
+
+	/* it is hashed as bytes, those between and behind its fields too */
+	memset(&key, 0, sizeof(key));
+	key.lookup = lookup;
+	key.table = RelationGetRelid(table);
 
 	if (known_lookups == NULL)
 	{
@@ -201,7 +206,7 @@ is_readable(Relation table)
 }
 
 static void
-begin_scan(SettleScan *scan, Snapshot snapshot, ScanKey keys, int nkeys)
+begin_scan(SettleScan *scan, Snapshot snapshot)
 {
 	scan->snapshot = RegisterSnapshot(snapshot);
 	scan->slot = table_slot_create(scan->table, NULL);
@@ -210,8 +215,15 @@ begin_scan(SettleScan *scan, Snapshot snapshot, ScanKey keys, int nkeys)
 		scan->table_scan = table_beginscan(scan->table, scan->snapshot, 0, NULL);
 		return;
 	}
-	scan->index_scan = settle_index_beginscan(scan->table, scan->index, scan->snapshot, nkeys);
-	index_rescan(scan->index_scan, keys, nkeys, NULL, 0);
+	scan->index_scan = settle_index_beginscan(scan->table, scan->index, scan->snapshot, scan->nkeys);
+	index_rescan(scan->index_scan, scan->keys, scan->nkeys, NULL, 0);
+}
+
+static void
+set_keys(SettleScan *scan, const Datum *keys)
+{
+	for (int i = 0; i < scan->nkeys; i++)
+		scan->keys[i].sk_argument = keys[i];
 }
 
 /*
@@ -232,7 +244,6 @@ scan_with(SettleScan *scan, Snapshot snapshot, const SettleBook *book, const Set
 {
 	Oid			relid = get_relname_relid(lookup->table, book->schema);
 	const KnownLookup *known;
-	ScanKeyData scan_keys[SETTLE_LOOKUP_KEYS];
 
 	if (!OidIsValid(relid))
 		return false;
@@ -246,9 +257,9 @@ scan_with(SettleScan *scan, Snapshot snapshot, const SettleBook *book, const Set
 	scan->ncolumns = known->ncolumns;
 	memcpy(scan->columns, known->columns, sizeof(known->columns));
 	scan->direction = lookup->backward ? BackwardScanDirection : ForwardScanDirection;
-	memcpy(scan_keys, known->keys, sizeof(ScanKeyData) * known->nkeys);
-	for (int i = 0; i < known->nkeys; i++)
-		scan_keys[i].sk_argument = keys[i];
+	scan->nkeys = known->nkeys;
+	memcpy(scan->keys, known->keys, sizeof(ScanKeyData) * known->nkeys);
+	set_keys(scan, keys);
 	scan->index = NULL;
 	/* nothing is to be found in a table without a page, which most tables of what is wrong with tickets are */
 	scan->is_empty = !IsolationIsSerializable() && RelationGetNumberOfBlocks(scan->table) == 0;
@@ -256,7 +267,7 @@ scan_with(SettleScan *scan, Snapshot snapshot, const SettleBook *book, const Set
 		return true;
 	if (OidIsValid(known->index))
 		scan->index = index_open(known->index, AccessShareLock);
-	begin_scan(scan, snapshot, scan_keys, known->nkeys);
+	begin_scan(scan, snapshot);
 	return true;
 }
 
@@ -291,25 +302,31 @@ open_unique_index(Relation table, AttrNumber column)
 bool
 settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key)
 {
-	ScanKeyData scan_key;
-
 	scan->table = relation_open(relid, AccessShareLock);
 	scan->index = NULL;
 	scan->is_empty = false;
 	if (is_readable(scan->table))
 		scan->index = open_unique_index(scan->table, get_attnum(relid, column));
-	if (scan->index == NULL || !make_key(scan->index, 0, &scan_key))
+	if (scan->index == NULL || !make_key(scan->index, 0, &scan->keys[0]))
 	{
 		if (scan->index != NULL)
 			index_close(scan->index, NoLock);
 		relation_close(scan->table, NoLock);
 		return false;
 	}
-	scan_key.sk_argument = key;
+	scan->nkeys = 1;
+	set_keys(scan, &key);
 	scan->ncolumns = 0;
 	scan->direction = ForwardScanDirection;
-	begin_scan(scan, own_snapshot(), &scan_key, 1);
+	begin_scan(scan, own_snapshot());
 	return true;
+}
+
+static void
+read_columns(SettleScan *scan)
+{
+	for (int i = 0; i < scan->ncolumns; i++)
+		scan->values[i] = slot_getattr(scan->slot, scan->columns[i], &scan->nulls[i]);
 }
 
 bool
@@ -319,9 +336,17 @@ settle_scan_next(SettleScan *scan)
 		? index_getnext_slot(scan->index_scan, scan->direction, scan->slot)
 		: table_scan_getnextslot(scan->table_scan, scan->direction, scan->slot);
 
-	for (int i = 0; found && i < scan->ncolumns; i++)
-		scan->values[i] = slot_getattr(scan->slot, scan->columns[i], &scan->nulls[i]);
+	if (found)
+		read_columns(scan);
 	return found;
+}
+
+void
+settle_scan_again(SettleScan *scan, const Datum *keys)
+{
+	set_keys(scan, keys);
+	if (!scan->is_empty)
+		index_rescan(scan->index_scan, scan->keys, scan->nkeys, NULL, 0);
 }
 
 void
@@ -383,12 +408,8 @@ settle_find_latest_row(const SettleBook *book, const SettleLookup *lookup, const
 	return find_with(GetLatestSnapshot(), book, lookup, keys, values, nulls);
 }
 
-/*
- * Locks a row that was found, as whoever changes it does, and reads it as it is
- * then.
- */
-static void
-lock_row(SettleScan *scan, ItemPointer place)
+void
+settle_scan_lock(SettleScan *scan, ItemPointer place)
 {
 	TM_FailureData failure;
 	uint8		flags = IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
@@ -402,28 +423,7 @@ lock_row(SettleScan *scan, ItemPointer place)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update")));
 	*place = scan->slot->tts_tid;
-}
-
-SettleFound
-settle_lock_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, ItemPointer place, Datum *values, bool *nulls)
-{
-	SettleScan	scan;
-	bool		found;
-
-	if (!settle_scan_begin(&scan, book, lookup, keys))
-		return SETTLE_ASK;
-	found = settle_scan_next(&scan);
-	if (found)
-		lock_row(&scan, place);
-	for (int i = 0; found && i < scan.ncolumns; i++)
-	{
-		Form_pg_attribute a = TupleDescAttr(scan.slot->tts_tupleDescriptor, scan.columns[i] - 1);
-		Datum		value = slot_getattr(scan.slot, scan.columns[i], &nulls[i]);
-
-		values[i] = nulls[i] ? (Datum) 0 : datumCopy(value, a->attbyval, a->attlen);
-	}
-	settle_scan_end(&scan);
-	return found ? SETTLE_FOUND : SETTLE_NOT_FOUND;
+	read_columns(scan);
 }
 
 /* A column that is an identity, and its sequence. */
