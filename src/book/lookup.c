@@ -19,6 +19,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/dependency.h"
@@ -71,7 +72,7 @@ column_number(Relation table, const SettleColumn *column)
 
 /*
  * Makes the key of a scan by one column of an index; false where its values
- * have no equality.
+ * have no equality, or one that is not PostgreSQL's own: that is for a statement.
  */
 static bool
 make_key(Relation index, int column, ScanKey key)
@@ -79,9 +80,10 @@ make_key(Relation index, int column, ScanKey key)
 	Oid			type = index->rd_opcintype[column];
 	Oid			operator = get_opfamily_member(index->rd_opfamily[column], type, type, BTEqualStrategyNumber);
 
-	if (OidIsValid(operator))
-		ScanKeyEntryInitialize(key, 0, column + 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[column], get_opcode(operator), (Datum) 0);
-	return OidIsValid(operator);
+	if (!OidIsValid(operator) || index->rd_opfamily[column] >= FirstNormalObjectId)
+		return false;
+	ScanKeyEntryInitialize(key, 0, column + 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[column], get_opcode(operator), (Datum) 0);
+	return true;
 }
 
 /*

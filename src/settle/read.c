@@ -304,6 +304,8 @@ evaluate_some(Reader *reader, const SettleRows *rows, int from, int to)
 static void
 evaluate_rows(Reader *reader, const SettleRows *rows)
 {
+	if (settle_set_needs_settings(reader->source->set))
+		settle_env_need();
 	for (int from = 0; from < rows->n; from += CHUNK)
 	{
 		int			to = Min(from + CHUNK, rows->n);
