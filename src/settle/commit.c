@@ -129,7 +129,7 @@ begin(Run *run, const SettleBook *book, const char *source, SettleIdentity *iden
  * Settles tickets of one source, inside enter and leave.
  */
 static void
-run_keys(const SettleBook *book, const char *source, Datum *keys, int n, SettleIdentity *identity, SettleLateEnv *env)
+run_keys(const SettleBook *book, const char *source, Datum *keys, int n, TupleTableSlot *row, SettleIdentity *identity, SettleLateEnv *env)
 {
 	Run			run;
 	ArrayType  *array;
@@ -137,6 +137,7 @@ run_keys(const SettleBook *book, const char *source, Datum *keys, int n, SettleI
 	SPI_connect();
 	settle_pass_gate(book, true);
 	begin(&run, book, source, identity, env);
+	run.row = row;
 	settle_prepare_run(&run);
 	array = construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
 	if (IsolationUsesXactSnapshot())
@@ -154,7 +155,7 @@ run_keys(const SettleBook *book, const char *source, Datum *keys, int n, SettleI
 }
 
 void
-settle_run_keys(Oid schema, const char *source, List *keys)
+settle_run_keys(Oid schema, const char *source, List *keys, TupleTableSlot *row)
 {
 	SettleBook	book = settle_book_unchecked(schema);
 	Datum	   *datums = palloc(sizeof(Datum) * Max(list_length(keys), 1));
@@ -170,7 +171,7 @@ settle_run_keys(Oid schema, const char *source, List *keys)
 		(void) settle_book_check_later(&book);
 		if (n <= FEW_KEYS)
 			settle_book_keep_plans();
-		run_keys(&book, source, datums, n, &identity, &env);
+		run_keys(&book, source, datums, n, row, &identity, &env);
 	}
 	PG_CATCH();
 	{
