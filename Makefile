@@ -21,7 +21,7 @@ DATA         = $(FROZEN)
 DATA_built   = $(INSTALL_SQL) $(UPGRADE_SQL)
 
 # Golden transcripts: the README's statements on a bare database, then one a room.
-REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart start repair school clinic $(ROOMS))
+REGRESS      := $(filter $(notdir $(basename $(wildcard sql/*.sql))),quickstart start repair school clinic tables $(ROOMS))
 REGRESS_OPTS = --encoding=UTF8 --outputdir=build/regress
 REGRESS_PREP = build
 
@@ -52,7 +52,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make bench-report   what reports cost, whatever the number of tickets
 #: make vectors        numeric facts of others: DIR=folder, see test/vectors/README.md
 #: make payloads       payloads of platforms: DIR=folder, see test/payloads/README.md
-#: make fuzz           random input of the types of tiers: SECONDS=60, see test/fuzz/run
+#: make fuzz           hostile input, each part for SECONDS=60; PARTS='calls parsers' names some, see test/fuzz/run
 #: make freeze         keeps the scripts of this version in versions/, for its release
 #: make dist           build/scrm_settle-VERSION.zip of HEAD, its META.json with the version
 #: make clean          remove everything built; a running demo stays
@@ -152,5 +152,6 @@ vectors: stage
 payloads: stage
 	@test/payloads/run '$(DIR)'
 fuzz: stage
-	@test/fuzz/run '$(SECONDS)'
+	@test/packages fuzz
+	@test/fuzz/run '$(or $(SECONDS),60)' $(PARTS)
 endif

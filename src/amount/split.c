@@ -227,7 +227,7 @@ split_in_sequence(Split *split, Leg *legs, int n, SettleDec amount)
 	{
 		SettleDec	take = left;
 
-		if (legs[i].kind == LEG_REMAINING && i < n - 1)
+		if (i < n - 1 && legs[i].kind == LEG_REMAINING)
 			settle_json_refuse(&in, "\"remaining\" is not the last leg of a sequence", "What comes after it could never get anything.");
 		if (legs[i].kind != LEG_REMAINING)
 		{

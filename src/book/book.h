@@ -178,8 +178,8 @@ extern void settle_book_check_rules(const SettleBook *book, const SettleRuleset 
 /* Raises an alert, once for each kind and object that nobody has settled.  For use inside enter and leave. */
 extern void settle_raise_alert(const SettleBook *book, const char *kind, const char *object, const char *message);
 
-/* Makes triggers that tell the book of changes of one table of a source: of its rows, of a TRUNCATE. */
-extern void settle_create_capture(const SettleBook *book, const char *source, Oid relid, bool of_rows, bool of_truncate, bool at_commit);
+/* Makes the triggers that a source lacks, of each of its tables; of all sources where it is null.  Returns on how many tables.  Needs SPI. */
+extern int settle_create_captures(const SettleBook *book, const char *source);
 
 /* One column of a row of the last SPI result. */
 extern Datum settle_spi_datum(int row, int column, bool *isnull);

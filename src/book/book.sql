@@ -110,7 +110,7 @@ BEGIN
 			time_zone text NOT NULL,
 			currency text NOT NULL,
 			period text NOT NULL,
-			settle_on text NOT NULL,
+			settle_on text NOT NULL CHECK (settle_on IN ('schedule', 'commit')),
 			rule_revision bigint NOT NULL,
 			keep_inputs boolean NOT NULL DEFAULT true,
 			fx_party text CHECK (fx_party <> ''),
@@ -329,6 +329,7 @@ BEGIN
 	END LOOP;
 	EXECUTE format('CREATE TRIGGER rules_changed AFTER UPDATE OF time_zone, currency, period ON %1$I.book FOR EACH STATEMENT EXECUTE FUNCTION settle.note_rule_change(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER rules_changed', book);
 	EXECUTE format('CREATE TRIGGER calendar_kept BEFORE UPDATE OF time_zone, period ON %1$I.book FOR EACH ROW WHEN ((OLD.time_zone, OLD.period) IS DISTINCT FROM (NEW.time_zone, NEW.period)) EXECUTE FUNCTION settle.keep_calendar(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER calendar_kept', book);
+	EXECUTE format('CREATE TRIGGER capture_changed AFTER UPDATE OF settle_on ON %1$I.book FOR EACH ROW WHEN (OLD.settle_on <> NEW.settle_on) EXECUTE FUNCTION settle.change_capture(); ALTER TABLE %1$I.book ENABLE ALWAYS TRIGGER capture_changed', book);
 
 	PERFORM settle.add_source(quote_ident(book)::regnamespace, 'ticket', format('%I.ticket', book)::regclass,
 		key => 'ticket_id', ready_at => 'done_at', project => 'project', region => 'region', channel => 'channel',

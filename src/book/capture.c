@@ -32,8 +32,11 @@ trigger_name(const SettleBook *book, const char *source, const char *label)
 	return base;
 }
 
-void
-settle_create_capture(const SettleBook *book, const char *source, Oid relid, bool of_rows, bool of_truncate, bool at_commit)
+/*
+ * Makes triggers of a source on one of its tables.
+ */
+static void
+create_capture(const SettleBook *book, const char *source, Oid relid, bool of_rows, bool of_truncate, bool at_commit)
 {
 	const char *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 	const char *arguments = psprintf("%s, %s%s", quote_literal_cstr(book->label), quote_literal_cstr(source), at_commit ? ", 'commit'" : "");
@@ -63,17 +66,15 @@ settle_create_capture(const SettleBook *book, const char *source, Oid relid, boo
 }
 
 /*
- * settle.complete_capture(book regnamespace) returns int
- *
- * Makes the triggers that partitions and children lack which came after their
- * source was added; returns on how many tables.
+ * Makes the triggers that a source lacks, all sources where it is null; returns
+ * on how many tables.  Rows of periods are written by the code of the book, which
+ * settles them itself and may queue no deferred trigger.
  */
-PG_FUNCTION_INFO_V1(settle_complete_capture);
-Datum
-settle_complete_capture(PG_FUNCTION_ARGS)
+int
+settle_create_captures(const SettleBook *book, const char *source)
 {
-	SettleBook	book = settle_book(PG_GETARG_OID(0));
-	SettleIdentity identity;
+	Oid			type = NAMEOID;
+	Datum		name = source == NULL ? (Datum) 0 : DirectFunctionCall1(namein, CStringGetDatum(source));
 	uint64		n;
 	char	  **sources;
 	Oid		   *relations;
@@ -81,13 +82,11 @@ settle_complete_capture(PG_FUNCTION_ARGS)
 	bool		isnull;
 	int			completed = 0;
 
-	settle_book_check_level(&book, SETTLE_ADMIN);
-	identity = settle_book_enter(&book);
-	SPI_connect();
 	n = settle_book_execute(psprintf("SELECT s.source, s.relation::pg_catalog.oid, b.settle_on OPERATOR(pg_catalog.=) 'commit' "
+									 "AND s.source OPERATOR(pg_catalog.<>) '" SETTLE_PERIOD_SOURCE "'::pg_catalog.name "
 									 "FROM %1$s.source AS s CROSS JOIN %1$s.book AS b JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) s.relation::pg_catalog.oid "
-									 "WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') ORDER BY s.source_id", book.name),
-							0, NULL, NULL, NULL, SPI_OK_SELECT);
+									 "WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') AND ($1 IS NULL OR s.source OPERATOR(pg_catalog.=) $1) ORDER BY s.source_id", book->name),
+							1, &type, &name, source == NULL ? "n" : " ", SPI_OK_SELECT);
 	sources = palloc(sizeof(char *) * (n + 1));
 	relations = palloc(sizeof(Oid) * (n + 1));
 	at_commit = palloc(sizeof(bool) * (n + 1));
@@ -101,19 +100,40 @@ settle_complete_capture(PG_FUNCTION_ARGS)
 	{
 		ListCell   *lc;
 
-		/* a parent comes before those that its triggers are cloned to */
+		/* a parent comes before those that its row triggers are cloned to; those of statements are not */
 		foreach(lc, find_all_inheritors(relations[i], AccessShareLock, NULL))
 		{
 			Oid			relid = lfirst_oid(lc);
-			bool		of_rows = !OidIsValid(get_trigger_oid(relid, trigger_name(&book, sources[i], NULL), true));
-			bool		of_truncate = !OidIsValid(get_trigger_oid(relid, trigger_name(&book, sources[i], "all"), true));
+			bool		of_rows = !OidIsValid(get_trigger_oid(relid, trigger_name(book, sources[i], NULL), true));
+			bool		of_truncate = !OidIsValid(get_trigger_oid(relid, trigger_name(book, sources[i], "all"), true));
 
 			if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE || (!of_rows && !of_truncate))
 				continue;
-			settle_create_capture(&book, sources[i], relid, of_rows, of_truncate, at_commit[i]);
+			create_capture(book, sources[i], relid, of_rows, of_truncate, at_commit[i]);
 			completed++;
 		}
 	}
+	return completed;
+}
+
+/*
+ * settle.complete_capture(book regnamespace) returns int
+ *
+ * Makes the triggers that partitions and children lack which came after their
+ * source was added; returns on how many tables.
+ */
+PG_FUNCTION_INFO_V1(settle_complete_capture);
+Datum
+settle_complete_capture(PG_FUNCTION_ARGS)
+{
+	SettleBook	book = settle_book(PG_GETARG_OID(0));
+	SettleIdentity identity;
+	int			completed;
+
+	settle_book_check_level(&book, SETTLE_ADMIN);
+	identity = settle_book_enter(&book);
+	SPI_connect();
+	completed = settle_create_captures(&book, NULL);
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_INT32(completed);

@@ -165,8 +165,6 @@ settle_add_source(PG_FUNCTION_ARGS)
 	const char *source;
 	Oid			relid;
 	char		kind;
-	bool		at_commit;
-	bool		isnull;
 
 	for (int i = 0; i < 5; i++)
 		if (PG_ARGISNULL(i))
@@ -225,18 +223,7 @@ settle_add_source(PG_FUNCTION_ARGS)
 								 "SELECT pg_catalog.max(s.source_id) OPERATOR(pg_catalog.+) 1%3$s FROM %1$s.source AS s",
 								 book.name, columns.data, values.data),
 						lengthof(names), types, args, nulls, SPI_OK_INSERT);
-	settle_book_execute(psprintf("SELECT b.settle_on OPERATOR(pg_catalog.=) 'commit' FROM %s.book AS b", book.name), 0, NULL, NULL, NULL, SPI_OK_SELECT);
-	/* rows of periods are written by the code of the book, which settles them itself and may queue no deferred trigger */
-	at_commit = DatumGetBool(settle_spi_datum(0, 1, &isnull)) && strcmp(source, SETTLE_PERIOD_SOURCE) != 0;
-	if (kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_RELATION)
-	{
-		ListCell   *lc;
-
-		foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
-			/* row triggers are cloned to partitions, statement triggers are not */
-			if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
-				settle_create_capture(&book, source, lfirst_oid(lc), !get_rel_relispartition(lfirst_oid(lc)) || lfirst_oid(lc) == relid, true, at_commit);
-	}
+	settle_create_captures(&book, source);
 	SPI_finish();
 	settle_book_leave(identity);
 	PG_RETURN_VOID();

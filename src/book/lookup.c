@@ -51,9 +51,26 @@ typedef struct KnownLookup
 	AttrNumber	columns[SETTLE_LOOKUP_COLUMNS];
 } KnownLookup;
 
+/* Of so many tables; then a session begins anew. */
 #define KNOWN_LOOKUPS	512
 
 static HTAB *known_lookups = NULL;
+
+/*
+ * Empties a table of what is known once it is full.
+ */
+static void
+make_room(HTAB *known)
+{
+	HASH_SEQ_STATUS scan;
+	void	   *entry;
+
+	if (hash_get_num_entries(known) < KNOWN_LOOKUPS)
+		return;
+	hash_seq_init(&scan, known);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		(void) hash_search(known, entry, HASH_REMOVE, NULL);
+}
 
 static AttrNumber
 column_number(Relation table, const SettleColumn *column)
@@ -163,16 +180,9 @@ know(const SettleBook *book, Relation table, const SettleLookup *lookup)
 	known = hash_search(known_lookups, &key, HASH_FIND, NULL);
 	if (known != NULL && known->row_type == row_type)
 		return known;
-	if (known == NULL && hash_get_num_entries(known_lookups) >= KNOWN_LOOKUPS)
-	{
-		HASH_SEQ_STATUS scan;
-		KnownLookup *old;
-
-		/* a scan that is under way has taken what it needs */
-		hash_seq_init(&scan, known_lookups);
-		while ((old = hash_seq_search(&scan)) != NULL)
-			(void) hash_search(known_lookups, &old->key, HASH_REMOVE, NULL);
-	}
+	/* a scan that is under way has taken what it needs */
+	if (known == NULL)
+		make_room(known_lookups);
 	known = hash_search(known_lookups, &key, HASH_ENTER, &found);
 	known->row_type = 0;
 	settle_book_check_table(book, lookup->table);
@@ -495,6 +505,8 @@ settle_identity_sequence(const SettleBook *book, const char *table, const char *
 
 		known_sequences = hash_create("scrm_settle sequences", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
+	if (hash_search(known_sequences, &relid, HASH_FIND, NULL) == NULL)
+		make_room(known_sequences);
 	known = hash_search(known_sequences, &relid, HASH_ENTER, &found);
 	if (!found || known->row_type != row_type)
 	{

@@ -89,7 +89,7 @@ refuse_frozen(const SettleBook *book, const char *touched)
  * that there are.
  */
 static void
-refuse_move(const SettleBook *book, const char *older, const char *newer)
+refuse_move(const char *older, const char *newer)
 {
 	const char *pack;
 	const char *from;
@@ -237,7 +237,7 @@ settle_keep_packs(PG_FUNCTION_ARGS)
 		else
 			touched = psprintf("SELECT o.pack FROM %s AS o UNION ALL SELECT n.pack FROM %s AS n", older, newer);
 		if (strcmp(table, "pack") == 0)
-			refuse_move(&book, older, newer);
+			refuse_move(older, newer);
 		else
 			refuse_frozen(&book, touched);
 		refuse_unknown_ends(&book, touched);

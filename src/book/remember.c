@@ -66,26 +66,25 @@ static uint64 rows_as_of;		/* changes that there had been before */
 static void
 hear_of_change(Datum arg, Oid relid)
 {
-	if (!OidIsValid(relid) || hash_search(watched, &relid, HASH_FIND, NULL) != NULL)
+	if (!OidIsValid(relid) || watched == NULL || hash_search(watched, &relid, HASH_FIND, NULL) != NULL)
 		changes++;
 }
 
 static void
 begin_memory(void)
 {
+	HASHCTL		tables = {.keysize = sizeof(Oid), .entrysize = sizeof(Oid)};
 	HASHCTL		control = {.keysize = sizeof(RememberedKey), .entrysize = sizeof(RememberedRow)};
 
-	if (watched == NULL)
+	if (memory == NULL)
 	{
-		HASHCTL		tables = {.keysize = sizeof(Oid), .entrysize = sizeof(Oid), .hcxt = CacheMemoryContext};
-
-		watched = hash_create("scrm_settle watched tables", 64, &tables, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		CacheRegisterRelcacheCallback(hear_of_change, (Datum) 0);
 		memory = AllocSetContextCreate(CacheMemoryContext, "scrm_settle remembered rows", ALLOCSET_DEFAULT_SIZES);
+		CacheRegisterRelcacheCallback(hear_of_change, (Datum) 0);
 	}
-	rows = NULL;
+	rows = watched = NULL;
 	MemoryContextReset(memory);
-	control.hcxt = memory;
+	tables.hcxt = control.hcxt = memory;
+	watched = hash_create("scrm_settle watched tables", 64, &tables, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	rows = hash_create("scrm_settle remembered rows", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	rows_as_of = changes;
 }

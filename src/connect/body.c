@@ -8,6 +8,8 @@
  */
 #include "connect/connect.h"
 
+#include <ctype.h>
+
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -18,7 +20,7 @@ jsonb_of(const char *text)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
 
-/* Decodes %XX and + of a form. */
+/* Decodes %XX and + of a form; a % before anything else is one. */
 static char *
 url_decoded(const char *text, int len)
 {
@@ -27,11 +29,9 @@ url_decoded(const char *text, int len)
 
 	for (int i = 0; i < len; i++)
 	{
-		unsigned int byte;
-
-		if (text[i] == '%' && i + 2 < len && sscanf(text + i + 1, "%2x", &byte) == 1)
+		if (text[i] == '%' && i + 2 < len && isxdigit((unsigned char) text[i + 1]) && isxdigit((unsigned char) text[i + 2]))
 		{
-			*to++ = (char) byte;
+			to += hex_decode(text + i + 1, 2, to);
 			i += 2;
 		}
 		else

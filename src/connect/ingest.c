@@ -181,11 +181,11 @@ key_behind_shop(const MappedRow *row)
 	char	   *text;
 
 	from += strlen(from) + 1;
-	len = row->key + row->key_len - from - 1;
-	text = pnstrdup(from, Max(len, 0));
+	len = Max(row->key + row->key_len - from - 1, 0);
+	text = palloc(len + 1);
 	for (int i = 0; i < len; i++)
-		if (from[i] == '\0')
-			text[i] = ' ';
+		text[i] = from[i] == '\0' ? ' ' : from[i];
+	text[len] = '\0';
 	return text;
 }
 

@@ -247,7 +247,7 @@ check_column(const Part *part, const Field *field)
  * Reads the expressions of a part, once all its fields are known.
  */
 static void
-compile_expressions(Mappings *mappings, const Mapping *mapping, Part *part, char **texts)
+compile_expressions(const Mapping *mapping, Part *part, char **texts)
 {
 	SettleScope scope = part_scope(mapping, part);
 	const char **hidden = palloc(sizeof(char *) * Max(part->nfields, 1));
@@ -332,7 +332,7 @@ load_fields(Mappings *mappings, const SettleBook *book, Mapping *mapping, Part *
 	require_field_type(part, part->final, BOOLOID);
 	require_field_type(part, part->weight, NUMERICOID);
 	require_field_type(part, part->skip, BOOLOID);
-	compile_expressions(mappings, mapping, part, texts);
+	compile_expressions(mapping, part, texts);
 }
 
 static const Entity *

@@ -270,7 +270,7 @@ extern bool settle_field_has(const JsonbValue *value);
 extern const char *settle_field_shown(const DeskField *field, const JsonbValue *value);
 
 /* Raises what a form refuses: message goes on from the field's name. */
-extern void settle_field_refuse(const DeskForm *form, const char *field, const char *rule, int sqlstate, const char *message, const char *hint);
+extern void settle_field_refuse(const DeskForm *form, const char *field, const char *rule, int sqlstate, const char *message, const char *hint) pg_attribute_noreturn();
 
 /* Names with commas between them, for messages. */
 extern char *settle_listed(int n, char *const *names);
@@ -296,7 +296,7 @@ extern const DeskMove *settle_move_named(const DeskWriting *w, const DeskStage *
 extern const DeskMove *settle_move_to(const DeskWriting *w, const DeskStage *from, const char *stage);
 
 /* Raises that a move cannot be made, with those that can. */
-extern void settle_refuse_move(const DeskWriting *w, const DeskStage *from, int sqlstate, const char *message, const char *detail);
+extern void settle_refuse_move(const DeskWriting *w, const DeskStage *from, int sqlstate, const char *message, const char *detail) pg_attribute_noreturn();
 
 /* Whether a column is as it was; in a row that comes new, whether it is null. */
 extern bool settle_column_stays(const DeskWriting *w, AttrNumber column);

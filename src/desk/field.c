@@ -72,6 +72,7 @@ settle_field_shown(const DeskField *field, const JsonbValue *value)
 	return psprintf("\"%.*s%s\"", shown, text, shown < length ? "..." : "");
 }
 
+pg_attribute_noreturn()
 static void
 refuse_kind(const DeskForm *form, const DeskField *field, const JsonbValue *value, const char *wanted, const char *hint)
 {

@@ -2,8 +2,8 @@
  * gate.h
  *		What the files of the gateway share among themselves.
  *
- * expr.c reads, vet.c refuses, functions.c lists what is allowed, env.c pins
- * the environment, surface.c shows it in SQL.
+ * expr.c reads; raw.c, vet.c, argument.c and type.c refuse; functions.c lists
+ * what is allowed, env.c pins the environment, surface.c shows it in SQL.
  */
 #ifndef SETTLE_GATE_H
 #define SETTLE_GATE_H
@@ -65,15 +65,26 @@ extern const SettleAllowed *settle_allowed_functions(int *n);
 extern bool settle_stable_under_pins(const char *function_name);
 extern bool settle_core_type_allowed(Oid type);
 
-/* vet.c */
+/* type.c */
 extern void settle_forget_homes(void);
+extern SettleHome settle_home_of(Oid class_id, Oid object_id);
+extern bool settle_is_lquery(Oid type);
 extern bool settle_type_allowed(Oid type);
 extern bool settle_column_allowed(Oid type);
+extern void settle_vet_type(ParseState *pstate, Oid type, int location);
+extern bool settle_type_takes_date_words(Oid type);
 extern bool settle_has_date_word(const char *text);
 extern void settle_check_date_text(const char *text);
-extern bool settle_type_takes_date_words(Oid type);
+
+/* raw.c */
 extern List *settle_vet_raw(ParseState *pstate, Node *raw);
-extern void settle_vet_type(ParseState *pstate, Oid type, int location);
+
+/* argument.c */
+extern void settle_vet_arguments(ParseState *pstate, int flags, List *args, Oid collation, int location);
+
+/* vet.c */
+extern void settle_refuse_syntax(ParseState *pstate, Node *node, const char *what, const char *hint);
+extern void settle_refuse_large(ParseState *pstate, int location, const char *what, int limit);
 extern void settle_vet_analysed(ParseState *pstate, Node *node);
 extern void settle_vet_planned(Node *node);
 

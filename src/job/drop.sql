@@ -60,24 +60,6 @@ CREATE FUNCTION settle._dependents(book regnamespace) RETURNS text[]
 	END;
 COMMENT ON FUNCTION settle._dependents(regnamespace) IS 'what stands outside of a book and needs what is in it; null where nothing does';
 
--- By their arguments, not by the sources of the book: a partition that was
--- detached keeps its triggers.  Clones on partitions go with their parent's.
-CREATE FUNCTION settle._captures_of(book regnamespace) RETURNS TABLE (relation regclass, trigger name, owner regrole)
-	LANGUAGE sql STABLE
-	BEGIN ATOMIC
-		SELECT t.tgrelid::pg_catalog.regclass, t.tgname, c.relowner::pg_catalog.regrole
-		FROM pg_catalog.pg_namespace AS n
-		CROSS JOIN pg_catalog.pg_trigger AS t
-		JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid
-		WHERE n.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
-			AND t.tgfoid OPERATOR(pg_catalog.=) ANY (ARRAY['settle.capture()'::pg_catalog.regprocedure, 'settle.settle_at_commit()'::pg_catalog.regprocedure]::pg_catalog.oid[])
-			AND pg_catalog.position(t.tgargs, pg_catalog.convert_to(n.nspname::pg_catalog.text, pg_catalog.getdatabaseencoding()) OPERATOR(pg_catalog.||) '\x00'::pg_catalog.bytea) OPERATOR(pg_catalog.=) 1
-			AND t.tgparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
-			AND c.relnamespace OPERATOR(pg_catalog.<>) n.oid
-		ORDER BY t.tgrelid, t.tgname;
-	END;
-COMMENT ON FUNCTION settle._captures_of(regnamespace) IS 'triggers that tell a book of changes of relations that are not its own';
-
 /*
  * The sources are locked before the gate, in the order of whoever writes tickets
  * and settles them.  Then nothing is posted any more, and what is found owed is

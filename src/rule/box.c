@@ -102,7 +102,7 @@ values_of_type(Oid type, bool nulls)
  * it stands, those and its fallback.
  */
 static SettleRegion *
-values_of_decision(const SettleSet *set, const Decision *decision)
+values_of_decision(const Decision *decision)
 {
 	SettleHitPolicy policy = decision->def->policy;
 	SettleValueKind kind = settle_value_kind(decision->type);
@@ -160,7 +160,7 @@ settle_space(const SettleSet *set)
 
 		space->column[position] = column_behind(set, position);
 		if (position >= set->d0 && position < set->c0)
-			space->values[position] = values_of_decision(set, &set->decisions[position - set->d0]);
+			space->values[position] = values_of_decision(&set->decisions[position - set->d0]);
 		else if (name->name != NULL)
 			space->values[position] = values_of_type(name->type, position < set->c0);
 	}

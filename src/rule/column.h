@@ -158,7 +158,9 @@ settle_key_of_bytes(const char *bytes, Size len)
 static inline Key
 settle_key_of_value(SettleValueKind kind, const SettleValue *value)
 {
-	return kind == SETTLE_VALUE_INT ? (Key) {.word = (uint64) value->i} : settle_key_of_bytes(value->bytes, value->len);
+	if (kind == SETTLE_VALUE_INT)
+		return (Key) {.word = (uint64) value->i};
+	return settle_key_of_bytes(value->bytes, value->len);
 }
 
 static inline bool

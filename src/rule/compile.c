@@ -531,7 +531,7 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 		}
 	}
 	settle_check_codes(set->def->rules, set->def->nrules);
-	settle_link_codes(set, rules, n);
+	settle_link_codes(rules, n);
 	order = settle_order_choices(set);
 
 	set->nrules = 0;

@@ -388,7 +388,7 @@ extern bool settle_inputs_need_settings(const SettleSet *set);
 /* ---- order.c ---- */
 extern void settle_check_names(SettleSet *set);
 extern void settle_check_codes(const SettleRuleDef *defs, int n);
-extern void settle_link_codes(SettleSet *set, CompiledRule **rules, int n);
+extern void settle_link_codes(CompiledRule **rules, int n);
 extern int *settle_order_choices(SettleSet *set);	/* the choices, each after all that it depends on */
 
 /* ---- pack.c ---- */

@@ -335,7 +335,7 @@ settle_lines_next(SettleLinesReader *r, SettleLineData *line)
 
 		line->owner = flags & LINE_OWNER_IS_PAYEE ? line->payee : check_code(r, get_uint32(r));
 		days = settle_unzigzag(get_varint(r));
-		if (days < PG_INT32_MIN || days > PG_INT32_MAX)
+		if (days < PG_INT32_MIN || days > PG_INT32_MAX || (!IS_VALID_DATE((DateADT) days) && !DATE_NOT_FINITE((DateADT) days)))
 			broken("a date is out of range");
 		line->tally_period = (DateADT) days;
 		line->quantity = flags & LINE_HAS_QUANTITY ? get_dec(r) : line->base;
@@ -429,6 +429,7 @@ json_get(JsonbContainer *object, const char *key)
 	return getKeyJsonValueFromContainer(object, key, (int) strlen(key), NULL);
 }
 
+pg_attribute_noreturn()
 static void
 not_lines(const char *problem)
 {

@@ -335,7 +335,7 @@ refuse_overlap(CompiledRule **sorted, int at)
  * Ties the versions of a code together, and overrides to the rules they name.
  */
 void
-settle_link_codes(SettleSet *set, CompiledRule **rules, int n)
+settle_link_codes(CompiledRule **rules, int n)
 {
 	CompiledRule **sorted = palloc(sizeof(CompiledRule *) * Max(n, 1));
 	char	   *state;

@@ -437,7 +437,6 @@ settle_seal_scan_next(SealScan *scan, SealedSheet *sheet)
 
 	if (scan->at == scan->nrows)
 	{
-		CHECK_FOR_INTERRUPTS();
 		if (scan->rows != NULL)
 			SPI_freetuptable(scan->rows);
 		SPI_cursor_fetch(scan->portal, true, CHUNK);
@@ -448,6 +447,7 @@ settle_seal_scan_next(SealScan *scan, SealedSheet *sheet)
 			return false;
 		load_parties(scan);
 	}
+	CHECK_FOR_INTERRUPTS();
 	tuple = scan->rows->vals[scan->at++];
 	desc = scan->rows->tupdesc;
 	MemoryContextReset(scan->sheet_context);

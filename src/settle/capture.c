@@ -26,6 +26,7 @@
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
 #include "expr/expr.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -40,6 +41,7 @@ typedef struct Capture
 	Oid			trigger;		/* hash key */
 	uint64		row_type;
 	MemoryContext context;
+	Oid			relation;
 	Oid			schema;			/* of the book */
 	int16		source_id;
 	char	   *time_zone;
@@ -145,7 +147,7 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key, c
 	if (found)
 	{
 		Datum		time_zone = 0;
-		bool		isnull;
+		bool		isnull = true;
 
 		relation = table_open(book, AccessShareLock);
 		columns[0] = book_column(relation, "time_zone", TEXTOID);
@@ -154,7 +156,7 @@ read_registration(Capture *capture, Oid relid, const char *source, char **key, c
 		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 		if (found)
 			time_zone = slot_getattr(slot, columns[0], &isnull);
-		found = found && !isnull;
+		found = !isnull;
 		if (found)
 			capture->time_zone = TextDatumGetCString(time_zone);
 		table_endscan(scan);
@@ -196,6 +198,30 @@ compile_key(Capture *capture, TupleDesc desc, const char *key, const char *rever
 	capture->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(desc), &TTSOpsHeapTuple);
 	capture->econtext = CreateStandaloneExprContext();
 	capture->econtext->ecxt_scantuple = capture->slot;
+}
+
+/*
+ * Forgets the triggers of relations and books that are gone, each time there
+ * are twice as many as were left.
+ */
+static void
+forget_gone(void)
+{
+	static long next = 4;
+	HASH_SEQ_STATUS scan;
+	Capture    *capture;
+
+	if (hash_get_num_entries(captures) < next)
+		return;
+	hash_seq_init(&scan, captures);
+	while ((capture = hash_seq_search(&scan)) != NULL)
+	{
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(capture->relation)) && SearchSysCacheExists1(NAMESPACEOID, ObjectIdGetDatum(capture->schema)))
+			continue;
+		MemoryContextDelete(capture->context);
+		(void) hash_search(captures, &capture->trigger, HASH_REMOVE, NULL);
+	}
+	next = Max(2 * hash_get_num_entries(captures), 4);
 }
 
 /*
@@ -248,9 +274,11 @@ find_capture(TriggerData *trigger)
 		hash_search(captures, &id, HASH_REMOVE, NULL);
 	}
 
+	forget_gone();
 	context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle capture", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	fresh.trigger = id;
+	fresh.relation = RelationGetRelid(relation);
 	fresh.row_type = row_type;
 	fresh.context = context;
 	if (!read_registration(&fresh, RelationGetRelid(relation), args[1], &key, &reverses))
@@ -533,6 +561,8 @@ settle_capture(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settle.capture is not called as an AFTER trigger")));
+	/* the server fires the triggers of a statement's rows one after the other, and looks for a cancel at none */
+	CHECK_FOR_INTERRUPTS();
 	capture = find_capture(trigger);
 	if (capture == NULL)
 		return PointerGetDatum(NULL);
@@ -610,6 +640,7 @@ settle_at_commit(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settle.settle_at_commit is not called as a trigger")));
+	CHECK_FOR_INTERRUPTS();
 	all = take_changes();
 	list_sort(all, compare_changes);
 	foreach(lc, all)

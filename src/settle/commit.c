@@ -140,6 +140,7 @@ run_keys(const SettleBook *book, const char *source, Datum *keys, int n, TupleTa
 	run.row = row;
 	settle_prepare_run(&run);
 	array = construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
+	settle_lock_reversed(&run, run.sources[0], array);
 	if (IsolationUsesXactSnapshot())
 		settle_check_snapshot(&run, run.sources[0], array);
 	settle_keys(&run, run.sources[0], array);

@@ -10,6 +10,7 @@
  */
 #include "settle/post.h"
 
+#include "miscadmin.h"
 
 Draft *
 settle_new_draft(Drafts *drafts)
@@ -291,6 +292,7 @@ settle_post_batch(Run *run, RunSource *source)
 		bool		settled = ticket->posted != NULL && ticket->posted->tickets == 1;
 		bool		moves = false;
 
+		CHECK_FOR_INTERRUPTS();
 		switch (ticket->state)
 		{
 			case TICKET_PRICED:
@@ -362,6 +364,7 @@ settle_post_batch(Run *run, RunSource *source)
 		RunTicket  *ticket = moving[i];
 		int			before = drafts.n;
 
+		CHECK_FOR_INTERRUPTS();
 		if (ticket->nlines == 0)
 			draft_withdrawal(run, &drafts, source, ticket);
 		else if (ticket->posted != NULL)

@@ -16,6 +16,9 @@
  * comes before tallies, and a batch at commit that changes the originals is
  * begun again with all tickets it touches, so that tallies are locked once, in
  * their order.
+ *
+ * So do sessions whose rows take back the same ticket: each has a row of its own
+ * in the company's table, and would not see what the other takes.
  */
 #include "settle/post.h"
 #include "settle/run.h"
@@ -150,11 +153,37 @@ check_order_snapshot(Run *run, RunSource *source, Datum orders)
 				 errhint("Repeat the transaction.")));
 }
 
+/*
+ * Waits for whoever settles something of the same name at commit: an order of a
+ * source, or a ticket, whose names are told apart by the sign of the number.
+ */
+static void
+pass_order_gate(Run *run, int16 source_id, Datum names)
+{
+	Oid			types[] = {INT2OID, TEXTARRAYOID};
+	Datum		values[] = {Int16GetDatum(source_id), names};
+
+	settle_book_execute(psprintf("INSERT INTO %s.order_gate (source_id, order_ref) SELECT $1, o.order_ref "
+								 "FROM (SELECT DISTINCT u.order_ref FROM pg_catalog.unnest($2) AS u(order_ref)) AS o ORDER BY o.order_ref COLLATE pg_catalog.\"C\"", run->book.name),
+						2, types, values, NULL, SPI_OK_INSERT);
+	settle_book_execute(psprintf("DELETE FROM %s.order_gate AS g WHERE g.source_id OPERATOR(pg_catalog.=) $1 AND g.order_ref OPERATOR(pg_catalog.=) ANY ($2)", run->book.name),
+						2, types, values, NULL, SPI_OK_DELETE);
+}
+
+void
+settle_lock_reversed(Run *run, RunSource *source, ArrayType *keys)
+{
+	const char *column;
+	Oid			type;
+
+	if (settle_set_reverses(source->set, &column, &type) != NULL)
+		pass_order_gate(run, -source->id, PointerGetDatum(keys));
+}
+
 void
 settle_lock_orders(Run *run, RunSource *source)
 {
-	Oid			types[] = {INT2OID, TEXTARRAYOID};
-	Datum		values[] = {Int16GetDatum(source->id), 0};
+	Datum		names;
 	Oid			taken_types[] = {INT2OID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		taken_values[] = {Int16GetDatum(source->id), 0, 0};
 	Column		orders = {0};
@@ -176,14 +205,10 @@ settle_lock_orders(Run *run, RunSource *source)
 	}
 	if (orders.n == 0)
 		return;
-	values[1] = text_array(&orders);
-	settle_book_execute(psprintf("INSERT INTO %s.order_gate (source_id, order_ref) SELECT $1, o.order_ref "
-								 "FROM (SELECT DISTINCT u.order_ref FROM pg_catalog.unnest($2) AS u(order_ref)) AS o ORDER BY o.order_ref COLLATE pg_catalog.\"C\"", run->book.name),
-						2, types, values, NULL, SPI_OK_INSERT);
-	settle_book_execute(psprintf("DELETE FROM %s.order_gate AS g WHERE g.source_id OPERATOR(pg_catalog.=) $1 AND g.order_ref OPERATOR(pg_catalog.=) ANY ($2)", run->book.name),
-						2, types, values, NULL, SPI_OK_DELETE);
+	names = text_array(&orders);
+	pass_order_gate(run, source->id, names);
 	if (IsolationUsesXactSnapshot())
-		check_order_snapshot(run, source, values[1]);
+		check_order_snapshot(run, source, names);
 	/* whoever we have waited for may have made a ticket of ours a duplicate, or the original */
 	taken_values[1] = text_array(&keys);
 	taken_values[2] = text_array(&originals);

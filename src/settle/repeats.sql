@@ -23,7 +23,7 @@ BEGIN
 			order_ref text NOT NULL,
 			PRIMARY KEY (source_id, order_ref)
 		);
-		COMMENT ON TABLE %1$I.order_gate IS 'always empty: tickets of one order that settle at commit wait for each other by inserting the same row and deleting it again';
+		COMMENT ON TABLE %1$I.order_gate IS 'always empty: who settles tickets of one order at commit, or takes back one ticket (then minus source_id and its key), waits for others by inserting the same row and deleting it again';
 	$tables$, book);
 END
 $function$;

@@ -54,6 +54,8 @@ extern int64 settle_evaluate_all(Run *run, RunSource *source);
 
 /* ---- repeats.c ---- */
 extern bool settle_source_has_orders(Run *run, RunSource *source);
+/* Waits, at commit, for others that settle the same tickets by rows of their own, which take them back; before rows are read. */
+extern void settle_lock_reversed(Run *run, RunSource *source, ArrayType *keys);
 
 /* ---- pending.c ---- */
 extern void settle_check_snapshot(Run *run, RunSource *source, ArrayType *keys);

@@ -1,10 +1,4 @@
--- settle: runs, corrections, captures, explanations
-
-CREATE FUNCTION settle.capture() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_capture' LANGUAGE C;
-COMMENT ON FUNCTION settle.capture() IS 'row trigger on a source: notes which tickets changed; made by settle.add_source';
-
-CREATE FUNCTION settle.settle_at_commit() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_at_commit' LANGUAGE C;
-COMMENT ON FUNCTION settle.settle_at_commit() IS 'deferred trigger on a source: settles the tickets that the transaction changed; made by settle.add_source';
+-- settle: runs, corrections, explanations
 
 CREATE FUNCTION settle._shut_gate(book regnamespace) RETURNS void AS 'MODULE_PATHNAME', 'settle_shut_gate' LANGUAGE C STRICT;
 COMMENT ON FUNCTION settle._shut_gate(regnamespace) IS 'locks the gate of a book as a run does; it must be the whole of a statement';

@@ -10,6 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
@@ -73,6 +74,7 @@ write_sheet(Datum *values, bool *nulls, void *arg)
 
 	if (writer->next >= writer->drafts->n)
 		return false;
+	CHECK_FOR_INTERRUPTS();
 	draft = &writer->drafts->items[writer->next++];
 
 	settle_lines_begin(&lines, true);
@@ -244,6 +246,7 @@ settle_write_drafts(Run *run, Drafts *drafts)
 	{
 		Draft	   *draft = &drafts->items[i];
 
+		CHECK_FOR_INTERRUPTS();
 		settle_count_sheet(run, draft->period, draft->tickets);
 		run->lines += draft->nlines;
 		for (int k = 0; k < draft->nlines; k++)

@@ -8,18 +8,6 @@ cd "$(dirname "$0")/../.."
 . test/long/tap.sh
 trap 'exit 130' INT TERM HUP
 
-# Runs a harness: nothing but its last line, the figures, is to be said.
-# clean NAME PATTERN-OF-FIGURES harness ...
-clean() {
-	name=$1 pattern=$2
-	shift 2
-	said=$("$@" 2>&1) || said="$said
-$* has failed"
-	figures=$(printf '%s\n' "$said" | tail -n 1)
-	nothing "$(printf '%s\n' "$said" | sed '$d')" "$name"
-	something "$figures" "$pattern" "$figures"
-}
-
 # ---- SIGKILL ----
 
 clean 'killed anywhere: every invariant holds, nothing that was acknowledged is lost, nothing is settled twice' ' kills: ' test/crash/kill "${KILLS:-20}"

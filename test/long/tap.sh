@@ -41,6 +41,24 @@ something() {
 	fi
 }
 
+# skip REASON NAME
+skip() {
+	tap_count=$((tap_count + 1))
+	echo "ok $tap_count - $2 # SKIP $1"
+}
+
+# Runs a harness: nothing but its last line, the figures, is to be said.
+# clean NAME PATTERN-OF-FIGURES harness ...
+clean() {
+	name=$1 pattern=$2
+	shift 2
+	said=$("$@" 2>&1) || said="$said
+$* has failed"
+	figures=$(printf '%s\n' "$said" | tail -n 1)
+	nothing "$(printf '%s\n' "$said" | sed '$d')" "$name"
+	something "$figures" "$pattern" "$figures"
+}
+
 done_testing() {
 	echo "1..$tap_count"
 }

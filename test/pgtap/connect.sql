@@ -14,6 +14,8 @@ SELECT is((SELECT report FROM payloads.report() WITH ORDINALITY AS r (report, n)
 SELECT is((SELECT array_agg(format('%s %s %s %s', kind, field, reason, sqlstate) ORDER BY staging_id) FROM payload_book.quarantine),
     '{"order id_precision_lost id_precision_lost 23514","order payable_amount amount_type 22P02","order payable_amount negative_amount 22003","order lifecycle status 22023","order created_at timestamp 22007","  nul_char 22P05","order created_at timestamp 22007","order payable_amount amount_type 22P02"}'::text[],
     'quarantine names field, reason and SQLSTATE');
+SELECT is((SELECT array_agg(external_key ORDER BY external_key) FROM payload_book.staging WHERE kind IN ('bill', 'contact')),
+    '{"7301000000000000001 6930000000000000101 settled","external_userid wm2 wecom:contact:wm2"}'::text[], 'a key of several parts is told as a whole');
 SELECT is((SELECT flags FROM payload_book.platform_ticket WHERE platform = 'kf5'), '{amount:amount_type}', 'a lenient field is left out and flagged');
 SELECT ok((SELECT tied FROM payload_book.shop_order WHERE order_no = '4400000000000000017'), 'an order with two contents of one second says so');
 SELECT is((SELECT count(*) FROM payload_book.staging WHERE state = 'new'), 0::bigint, 'nothing is left new');
@@ -95,6 +97,16 @@ SELECT throws_ok($$ EXECUTE field ('horoscope', 'text', '''a''') $$, '42703', 't
 SELECT throws_ok($$ INSERT INTO other.mapping_part (platform, kind, part, entity, rows) VALUES ('corner', 'sale', 'line', 'order_line', '{$.lines[*]}') $$, '22023',
     'part "line" of mapping corner/sale does not stand within a part that it can belong to', 'a line stands in an order');
 SELECT throws_ok($$ INSERT INTO other.mapping_field (platform, kind, part, field, form, path) VALUES ('corner', 'sale', 'order', 'paid_at', 'moon', '{$.x}') $$, '23514', NULL, 'a form must be known');
+
+-- A document that stands in a text of its payload, as a form has it: %XX is a byte, + a space, and a % before anything else is itself.
+INSERT INTO other.mapping (platform, kind, marker, inner_text, uses) VALUES ('corner', 'form', '$.form', '$.form', 'sale');
+CREATE FUNCTION pg_temp.order_no(form text) RETURNS text LANGUAGE sql AS $$ SELECT columns ->> 'order_no' FROM settle.map_payload('other', 'corner', 'form', jsonb_build_object('form', form)) $$;
+SELECT is(pg_temp.order_no(format('%%7B"sale":+%%7b"no":+"%s",+"sum":+1%%7D%%7d', form)), text, format('%s of a form', form))
+FROM (VALUES ('A%2d1', 'A-1'), ('%E6%B1%9F+1', '江 1'), ('5%+5', '5% 5'), ('5% 5', '5% 5'), ('5%-5', '5%-5'), ('5%5g', '5%5g'), ('5%0x', '5%0x'), ('5%%41', '5%A')) AS v(form, text);
+SELECT is(pg_temp.order_no('{"sale": {"no": "5%2d+5"}}'), '5%2d+5', 'one that is not of a form stays as it is');
+SELECT is((SELECT sqlstate FROM settle.map_payload('other', 'corner', 'form', jsonb_build_object('form', form))), refused, format('%s is refused', form))
+FROM (VALUES ('%7B"sale": {"no": "1"}}%', '22P02'), ('%7B"sale": {"no": "1"}}%7', '22P02'), ('%7B"sale": {"no": "1"}}%00', '22021'), ('%7B"sale": {"no": "%ff"}}', '22021')) AS v(form, refused);
+DELETE FROM other.mapping WHERE kind = 'form';
 
 -- Quarantine, and out of it.
 INSERT INTO other.staging (platform, payload) VALUES ('jd', '{"x": {"searchorderinfo_result": {"orderInfoList": [{"orderId": "9", "orderState": "ON_A_BOAT", "modified": "2025-11-11 00:00:00"}]}}}');

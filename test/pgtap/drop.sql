@@ -103,7 +103,7 @@ SELECT is(:'warned'::text, '', 'a ticket whose book goes in the same transaction
 SELECT is((SELECT count(*) FROM company.base), 1::bigint, 'indeed');
 DELETE FROM company.base;
 -- a book of the same name takes no note of them: they are not of its sources
-SELECT is((SELECT count(*) FROM settle._captures_of('going_2')), 8::bigint, 'a book knows its own triggers');
+SELECT is((SELECT count(*) FROM settle._captures_of('going_2')), 12::bigint, 'a book knows its own triggers');
 
 ----------------------------------------------------------------------------------------------------
 -- DROP EXTENSION

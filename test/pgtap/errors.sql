@@ -211,4 +211,65 @@ ROLLBACK;
 SELECT errors.ticket('late 1'), errors.ticket('late 2') \g /dev/null
 SELECT throws_ok($$ CALL settle.run_all('repairs', 1) $$, '2D000', NULL, 'run_all cannot commit a transaction that is not its own');
 
+----------------------------------------------------------------------------------------------------
+-- Functions of triggers, called as no trigger calls them
+----------------------------------------------------------------------------------------------------
+SELECT throws_like(format('SELECT settle.%I()', p.proname), '%settle.' || p.proname || ' % called as a%', p.proname::text)
+FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+WHERE p.pronamespace = 'settle'::regnamespace AND p.prorettype = 'trigger'::regtype AND l.lanname = 'c';
+SELECT throws_ok('SELECT settle._matrix_combine(NULL, NULL)', '22023', 'support function of an aggregate called outside of one', 'a part of an aggregate by itself');
+
+----------------------------------------------------------------------------------------------------
+-- Nulls where there are none, names that are not there
+----------------------------------------------------------------------------------------------------
+SELECT throws_ok(call, state, message, message) FROM (VALUES
+    ($$ INSERT INTO repairs.fact (fact, relation, key, value) VALUES (NULL, 'repairs.ticket', 'ticket_id', 'amount') $$, '22004', 'name of a fact is null'),
+    ($$ INSERT INTO repairs.fact (fact, relation, key, value) VALUES ('f', 'repairs.ticket', NULL, 'amount') $$, '22004', 'key of a fact is null'),
+    ($$ INSERT INTO repairs.fact (fact, relation, key, value) VALUES ('f', NULL, 'ticket_id', 'amount') $$, '22004', 'relation of a fact is null'),
+    ($$ SELECT settle.rules('repairs', '(,)', ARRAY[NULL]) $$, '42704', 'a pack is null'),
+    ($$ SELECT settle.map_payload(NULL, 'taobao', payload => '{}') $$, '22004', 'book and platform must be given'),
+    ($$ SELECT settle.legal_moves('repairs', NULL) $$, '22004', 'a book and a ticket must be given'),
+    ($$ SELECT settle.run(4000000000::oid::regnamespace) $$, '3F000', 'schema with OID 4000000000 does not exist'),
+    ($$ SELECT settle.check_expression('x', 'repairs.ticket_pkey') $$, '42809', '"ticket_pkey" has no rows that an expression could read'),
+    ($$ SELECT settle._tally_fee('{5%}', '{1,2}', '{1}', '{1}', '0.01', 'CNY') $$, '2202E', 'arrays of a tally differ in length or hold nulls'),
+    (errors.rule($$ base => 't' $$), '0A000', 'the whole row "t" cannot be used in an expression')) AS v(call, state, message);
+
+----------------------------------------------------------------------------------------------------
+-- Rulesets that somebody has written himself
+----------------------------------------------------------------------------------------------------
+CREATE FUNCTION errors.forged(members text) RETURNS text LANGUAGE sql
+RETURN format($$ SELECT settle.evaluate('{"format": 1, "period": "month", "sources": {"ticket": {"key": "ticket_id", "ready_at": "done_at"}}, "currency": "CNY", "time_zone": "UTC", %s}', t) FROM repairs.ticket AS t LIMIT 1 $$, members);
+SELECT throws_ok(errors.forged(members), state, message, message) FROM (VALUES
+    ('"rules": [], "facts": {"f": {"key": "k", "type": "bytea", "value": "v", "lookup": "worker", "relation": "t"}}', '22023', 'fact "f" cannot be of type "bytea"'),
+    ((SELECT format('"rules": [], "facts": {%s}', string_agg(format('"f%s": {"key": "k", "type": "numeric", "value": "v", "lookup": "1", "relation": "t"}', i), ',')) FROM generate_series(1, 32767) AS i),
+        '54000', (SELECT format('source "ticket" has too many names: %s', 32767 + 14 + c.relnatts) FROM pg_class AS c WHERE c.oid = 'repairs.ticket'::regclass))) AS v(members, state, message);
+
+----------------------------------------------------------------------------------------------------
+-- A book that somebody has spoilt, values that are damaged
+----------------------------------------------------------------------------------------------------
+SELECT settle.create_book('spoilt', settle_on => 'commit') \g /dev/null
+CREATE TABLE errors.price (k text, v numeric);
+INSERT INTO errors.price VALUES ('1', 2);
+SELECT settle.add_fact('spoilt', 'price', 'errors.price', 'k', value => 'v', lookup => 'worker') \g /dev/null
+SELECT settle.add_rule('spoilt', 'fee', 'fee', 'hq', 'staff:{worker}', base => 'amount * f.price') \g /dev/null
+INSERT INTO spoilt.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('T', '2025-11-03', 'a', 'b', '1', 1000);
+CREATE FUNCTION errors.after(damage text) RETURNS text LANGUAGE sql
+RETURN damage || $$; UPDATE spoilt.ticket SET amount = 7; SET CONSTRAINTS ALL IMMEDIATE $$;
+CREATE CAST (bytea AS settle.tiers) WITHOUT FUNCTION;
+CREATE CAST (bytea AS settle.lines) WITHOUT FUNCTION;
+CREATE CAST (bytea AS settle.ruleset) WITHOUT FUNCTION;
+SELECT throws_ok(call, state, message, message) FROM (VALUES
+    (errors.after('DROP TABLE spoilt.gate CASCADE'), '42P01', 'table "gate" of book "spoilt" is missing'),
+    (errors.after('DROP TABLE errors.price'), '42P01', 'the relation of fact "price" is gone'),
+    (errors.after($$ ALTER TABLE spoilt.rule DISABLE TRIGGER ALL; DELETE FROM spoilt.rule; ALTER TABLE spoilt.rule ENABLE TRIGGER ALL;
+        SELECT settle.add_rule('spoilt', 'fee', 'fee', 'hq', 'staff:{worker}', base => 'amount') $$), 'XX001', 'ticket "T" of source "ticket" was settled by rule number 1, which is not there any more'),
+    ($$ ALTER TABLE spoilt.ticket DROP COLUMN details CASCADE; SELECT settle.open_ticket('spoilt', 'job', region => 'a') $$, '42703', 'table "ticket" of the book has no column "details" as settle.create_book makes it'),
+    ($$ DROP TABLE spoilt.promotion CASCADE; SELECT settle.map_payload('spoilt', 'taobao', payload => '{}') $$, '42P01', 'table "promotion" does not exist in book "spoilt"'),
+    ($$ UPDATE spoilt.pack SET state = 'disabled', valid = '(,)', digest = '\x00', submitted_by = 'a' WHERE pack = 'base' $$, '55000', 'pack "base" cannot go from enabled to disabled'),
+    ($$ SELECT settle.fee('\x00'::bytea::settle.tiers, 1) $$, '22P03', 'invalid binary form of tiers: it ends too early'),
+    ($$ SELECT settle.unnest('\x00'::bytea::settle.lines) $$, '22P03', 'malformed settle.lines value: its format is not known'),
+    ($$ SELECT settle.unnest(s.lines) FROM spoilt.sheet AS s $$, '22023', 'lines of a sheet hold numbers of their book, not codes'),
+    ($$ SELECT settle._unpack(settle.evaluate(settle.rules('spoilt'), t, facts => '{"price": 1}')) FROM spoilt.ticket AS t $$, '22023', 'lines hold codes, not numbers of a book'),
+    ($$ SELECT settle.evaluate('\x0000000000000000'::bytea::settle.ruleset, t) FROM spoilt.ticket AS t $$, 'XX001', 'settle.ruleset value has unknown format 0')) AS v(call, state, message);
+
 SELECT * FROM finish();

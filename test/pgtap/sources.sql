@@ -338,6 +338,32 @@ SELECT company.run(quote_ident(:'book')::regnamespace) \g /dev/null
 SELECT is(company.lines(:'book', :'source'), '1 1.00, 2 2.00', 'names of 61 and 62 bytes');
 SELECT is((SELECT count(*) FROM settle.check(quote_ident(:'book')::regnamespace)), 0::bigint, 'check finds its triggers');
 
+----------------------------------------------------------------------------------------------------
+-- A book that settles otherwise from now on
+----------------------------------------------------------------------------------------------------
+CREATE TABLE company.trip (id int, at timestamptz, amount numeric) PARTITION BY RANGE (at);
+CREATE TABLE company.trip_10 PARTITION OF company.trip FOR VALUES FROM ('2025-10-01') TO ('2025-11-01');
+CREATE TABLE company.trip_11 PARTITION OF company.trip FOR VALUES FROM ('2025-11-01') TO ('2025-12-01');
+SELECT settle.create_book('turns') \g /dev/null
+SELECT settle.add_source('turns', 'trip', 'company.trip', key => 'id', ready_at => 'at', revenue => 'amount') \g /dev/null
+SELECT settle.add_rule('turns', 'trip', 'c', 'hq', 'p', base => 'amount', source => 'trip') \g /dev/null
+SELECT settle.create_book('turned', settle_on => 'commit') \g /dev/null
+CREATE VIEW company.turns_capture AS SELECT tgname, tgtype, tgdeferrable, tgenabled, replace(encode(tgargs, 'escape'), 'turned', 'turns') AS arguments FROM pg_trigger WHERE tgrelid = 'turns.ticket'::regclass AND tgname LIKE 'settle%';
+INSERT INTO company.trip VALUES (1, '2025-11-11', 1);
+SELECT is(company.lines('turns', 'trip'), NULL, 'a ticket waits for the schedule');
+UPDATE turns.book SET settle_on = 'commit';
+SELECT bag_eq($$ SELECT * FROM company.turns_capture $$, $$ SELECT replace(tgname, 'turned', 'turns')::name, tgtype, tgdeferrable, tgenabled, replace(encode(tgargs, 'escape'), 'turned', 'turns') AS arguments FROM pg_trigger WHERE tgrelid = 'turned.ticket'::regclass AND tgname LIKE 'settle%' $$, 'the triggers are those of a book that is made so');
+INSERT INTO company.trip VALUES (2, '2025-10-11', 2);
+SELECT is(company.lines('turns', 'trip'), '2 2.00', 'one of later is settled at its commit, in a partition');
+SELECT is(company.run('turns'), '1 tickets, 1.00, 0 corrections, 0 held, 0 problems', 'the one that waited by the next run');
+UPDATE turns.book SET settle_on = 'schedule';
+INSERT INTO company.trip VALUES (3, '2025-11-13', 3);
+SELECT is(company.lines('turns', 'trip'), '1 1.00, 2 2.00', 'and back: one waits again');
+SELECT is(company.run('turns'), '1 tickets, 3.00, 0 corrections, 0 held, 0 problems', 'for a run');
+SELECT throws_ok($$ UPDATE turns.book SET settle_on = 'sometimes' $$, '23514', NULL, 'there is no third way');
+SELECT throws_ok($$ DO $do$ BEGIN UPDATE turns.book SET settle_on = 'commit'; INSERT INTO company.trip VALUES (4, '2025-11-14', 4); UPDATE turns.book SET settle_on = 'schedule'; END $do$ $$, '55006', NULL, 'not back again before what is written is settled');
+SELECT is((SELECT count(*) FROM settle.check('turns')), 0::bigint, 'check finds its triggers');
+
 SELECT is((SELECT string_agg(DISTINCT invariant, ', ') FROM settle.check('books') WHERE object NOT LIKE 'job %'), NULL, 'at the end every figure agrees with every other');
 REVOKE ALL ON ALL TABLES IN SCHEMA company, public FROM sources_writer;
 REVOKE ALL ON SCHEMA company FROM sources_writer;

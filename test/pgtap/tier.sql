@@ -1,6 +1,6 @@
 -- Price scales: fees against plain SQL, the aggregate in all its ways, forms, errors.
 BEGIN;
-SELECT plan(65);
+SELECT plan(71);
 
 SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS seed \gset
 SELECT diag('seed ' || :seed);
@@ -276,6 +276,15 @@ SELECT throws_ok($$ SELECT jsonb_build_object('tiers', jsonb_agg(jsonb_build_obj
 SELECT throws_ok($$ SELECT ('1' || repeat('0', 39) || ' each')::settle.tiers $$, '22003',
     'invalid tiers: a price has too many digits: 1000000000000000000000000000000000000000', 'a number that does not fit');
 SELECT throws_ok($$ SELECT settle.fee('5%', 'infinity') $$, '22003', 'Infinity is not an amount');
+
+-- what a price, a limit and an option cannot be
+SELECT throws_ok(format('SELECT %L::settle.tiers', tiers), '22P02', 'invalid tiers: ' || message, tiers) FROM (VALUES
+    ('120%', '120% is not between 0% and 100%'),
+    ('capacity 10 flat within (-1), 20 flat within (any)', 'limit -1 is negative'),
+    ('capacity 10 flat within (any), 20 flat within (any)', 'tier 1 of 2 has no limit'),
+    ('capacity 10 flat within (any); first 5 free', 'capacities have no conversion and no free allowance'),
+    ('percentage 1%; first 1.5 events free', '1.5 free events are not a whole number')) AS v(tiers, message);
+SELECT throws_ok($$ SELECT '{"tiers": [{"unit": "1"}], "round": "up"}'::jsonb::settle.tiers $$, '22P02', 'invalid tiers: units are rounded but not converted', 'units are rounded once they are converted');
 
 SELECT * FROM finish();
 ROLLBACK;
