@@ -324,6 +324,8 @@ unique_index(Relation table, const char *column)
 
 		known_uniques = hash_create("scrm_settle unique columns", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
+	if (hash_search(known_uniques, &key, HASH_FIND, NULL) == NULL)
+		make_room(known_uniques);
 	known = hash_search(known_uniques, &key, HASH_ENTER, &found);
 	if (!found || known->row_type != row_type)
 	{
