@@ -81,7 +81,7 @@ column_number(Relation table, const SettleColumn *column)
 	{
 		Form_pg_attribute a = TupleDescAttr(desc, i);
 
-		if (!a->attisdropped && a->atttypid == column->type && strcmp(NameStr(a->attname), column->name) == 0)
+		if (!a->attisdropped && (a->atttypid == column->type || !OidIsValid(column->type)) && strcmp(NameStr(a->attname), column->name) == 0)
 			return i + 1;
 	}
 	return InvalidAttrNumber;
@@ -203,7 +203,7 @@ is_readable(Relation table)
 }
 
 static void
-begin_scan(SettleScan *scan, Snapshot snapshot, ScanKey keys, int nkeys)
+begin_scan(SettleScan *scan, Snapshot snapshot)
 {
 	scan->snapshot = RegisterSnapshot(snapshot);
 	scan->slot = table_slot_create(scan->table, NULL);
@@ -212,8 +212,15 @@ begin_scan(SettleScan *scan, Snapshot snapshot, ScanKey keys, int nkeys)
 		scan->table_scan = table_beginscan(scan->table, scan->snapshot, 0, NULL);
 		return;
 	}
-	scan->index_scan = settle_index_beginscan(scan->table, scan->index, scan->snapshot, nkeys);
-	index_rescan(scan->index_scan, keys, nkeys, NULL, 0);
+	scan->index_scan = settle_index_beginscan(scan->table, scan->index, scan->snapshot, scan->nkeys);
+	index_rescan(scan->index_scan, scan->keys, scan->nkeys, NULL, 0);
+}
+
+static void
+set_keys(SettleScan *scan, const Datum *keys)
+{
+	for (int i = 0; i < scan->nkeys; i++)
+		scan->keys[i].sk_argument = keys[i];
 }
 
 /*
@@ -234,7 +241,6 @@ scan_with(SettleScan *scan, Snapshot snapshot, const SettleBook *book, const Set
 {
 	Oid			relid = get_relname_relid(lookup->table, book->schema);
 	const KnownLookup *known;
-	ScanKeyData scan_keys[SETTLE_LOOKUP_KEYS];
 
 	if (!OidIsValid(relid))
 		return false;
@@ -248,9 +254,9 @@ scan_with(SettleScan *scan, Snapshot snapshot, const SettleBook *book, const Set
 	scan->ncolumns = known->ncolumns;
 	memcpy(scan->columns, known->columns, sizeof(known->columns));
 	scan->direction = lookup->backward ? BackwardScanDirection : ForwardScanDirection;
-	memcpy(scan_keys, known->keys, sizeof(ScanKeyData) * known->nkeys);
-	for (int i = 0; i < known->nkeys; i++)
-		scan_keys[i].sk_argument = keys[i];
+	scan->nkeys = known->nkeys;
+	memcpy(scan->keys, known->keys, sizeof(ScanKeyData) * known->nkeys);
+	set_keys(scan, keys);
 	scan->index = NULL;
 	/* nothing is to be found in a table without a page, which most tables of what is wrong with tickets are */
 	scan->is_empty = !IsolationIsSerializable() && RelationGetNumberOfBlocks(scan->table) == 0;
@@ -258,7 +264,7 @@ scan_with(SettleScan *scan, Snapshot snapshot, const SettleBook *book, const Set
 		return true;
 	if (OidIsValid(known->index))
 		scan->index = index_open(known->index, AccessShareLock);
-	begin_scan(scan, snapshot, scan_keys, known->nkeys);
+	begin_scan(scan, snapshot);
 	return true;
 }
 
@@ -349,7 +355,6 @@ settle_is_told_apart(Oid relid, const char *column)
 bool
 settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key)
 {
-	ScanKeyData scan_key;
 	Oid			index = InvalidOid;
 
 	scan->table = relation_open(relid, AccessShareLock);
@@ -362,12 +367,20 @@ settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key)
 	}
 	scan->is_empty = false;
 	scan->index = index_open(index, AccessShareLock);
-	(void) make_key(scan->index, 0, &scan_key);
-	scan_key.sk_argument = key;
+	(void) make_key(scan->index, 0, &scan->keys[0]);
+	scan->nkeys = 1;
+	set_keys(scan, &key);
 	scan->ncolumns = 0;
 	scan->direction = ForwardScanDirection;
-	begin_scan(scan, own_snapshot(), &scan_key, 1);
+	begin_scan(scan, own_snapshot());
 	return true;
+}
+
+static void
+read_columns(SettleScan *scan)
+{
+	for (int i = 0; i < scan->ncolumns; i++)
+		scan->values[i] = slot_getattr(scan->slot, scan->columns[i], &scan->nulls[i]);
 }
 
 bool
@@ -377,9 +390,17 @@ settle_scan_next(SettleScan *scan)
 		? index_getnext_slot(scan->index_scan, scan->direction, scan->slot)
 		: table_scan_getnextslot(scan->table_scan, scan->direction, scan->slot);
 
-	for (int i = 0; found && i < scan->ncolumns; i++)
-		scan->values[i] = slot_getattr(scan->slot, scan->columns[i], &scan->nulls[i]);
+	if (found)
+		read_columns(scan);
 	return found;
+}
+
+void
+settle_scan_again(SettleScan *scan, const Datum *keys)
+{
+	set_keys(scan, keys);
+	if (!scan->is_empty)
+		index_rescan(scan->index_scan, scan->keys, scan->nkeys, NULL, 0);
 }
 
 void
@@ -441,12 +462,8 @@ settle_find_latest_row(const SettleBook *book, const SettleLookup *lookup, const
 	return find_with(GetLatestSnapshot(), book, lookup, keys, values, nulls);
 }
 
-/*
- * Locks a row that was found, as whoever changes it does, and reads it as it is
- * then.
- */
-static void
-lock_row(SettleScan *scan, ItemPointer place)
+void
+settle_scan_lock(SettleScan *scan, ItemPointer place)
 {
 	TM_FailureData failure;
 	uint8		flags = IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
@@ -460,28 +477,7 @@ lock_row(SettleScan *scan, ItemPointer place)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update")));
 	*place = scan->slot->tts_tid;
-}
-
-SettleFound
-settle_lock_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, ItemPointer place, Datum *values, bool *nulls)
-{
-	SettleScan	scan;
-	bool		found;
-
-	if (!settle_scan_begin(&scan, book, lookup, keys))
-		return SETTLE_ASK;
-	found = settle_scan_next(&scan);
-	if (found)
-		lock_row(&scan, place);
-	for (int i = 0; found && i < scan.ncolumns; i++)
-	{
-		Form_pg_attribute a = TupleDescAttr(scan.slot->tts_tupleDescriptor, scan.columns[i] - 1);
-		Datum		value = slot_getattr(scan.slot, scan.columns[i], &nulls[i]);
-
-		values[i] = nulls[i] ? (Datum) 0 : datumCopy(value, a->attbyval, a->attlen);
-	}
-	settle_scan_end(&scan);
-	return found ? SETTLE_FOUND : SETTLE_NOT_FOUND;
+	read_columns(scan);
 }
 
 /* A column that is an identity, and its sequence. */

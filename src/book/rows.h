@@ -22,12 +22,12 @@
 /* ---- lookup.c: finding them ---- */
 
 #define SETTLE_LOOKUP_KEYS		4
-#define SETTLE_LOOKUP_COLUMNS	8
+#define SETTLE_LOOKUP_COLUMNS	16
 
 typedef struct SettleColumn
 {
 	const char *name;
-	Oid			type;
+	Oid			type;			/* InvalidOid: of a type that has no fixed number */
 } SettleColumn;
 
 /* What rows are found by, and what is read of them.  One that is static is found out about once a session. */
@@ -47,6 +47,8 @@ typedef struct SettleScan
 	Relation	index;
 	bool		is_empty;
 	Snapshot	snapshot;
+	int			nkeys;
+	ScanKeyData keys[SETTLE_LOOKUP_KEYS];
 	IndexScanDesc index_scan;
 	TableScanDesc table_scan;
 	ScanDirection direction;
@@ -65,6 +67,15 @@ extern bool settle_scan_unique(SettleScan *scan, Oid relid, const char *column, 
 /* Whether it would find the one row of a key, for a row that is at hand. */
 extern bool settle_is_told_apart(Oid relid, const char *column);
 extern bool settle_scan_next(SettleScan *scan);
+/* Looks on at the rows that have other keys, with the same snapshot. */
+extern void settle_scan_again(SettleScan *scan, const Datum *keys);
+/*
+ * Locks the row that was found against others that would change it; its values
+ * are then those that it has as locked, place is where.  Waits for whoever has it.
+ * Raises 40001 where it has changed since the snapshot of a transaction that has
+ * one.
+ */
+extern void settle_scan_lock(SettleScan *scan, ItemPointer place);
 /* Copies what is read of the row into the current memory context. */
 extern void settle_scan_copy(const SettleScan *scan, Datum *values, bool *nulls);
 extern void settle_scan_end(SettleScan *scan);
@@ -81,13 +92,6 @@ extern SettleFound settle_find_row(const SettleBook *book, const SettleLookup *l
 
 /* The same as all see it that is committed by now, whatever the snapshot of this transaction. */
 extern SettleFound settle_find_latest_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, Datum *values, bool *nulls);
-
-/*
- * The same, locked against others that would change it, as it is then; place is
- * where.  Waits for whoever has it.  Raises 40001 where it has changed since the
- * snapshot of a transaction that has one.
- */
-extern SettleFound settle_lock_row(const SettleBook *book, const SettleLookup *lookup, const Datum *keys, ItemPointer place, Datum *values, bool *nulls);
 
 /* The sequence that numbers an identity column of one table. */
 extern Oid	settle_identity_sequence(const SettleBook *book, const char *table, const char *column);

@@ -189,6 +189,7 @@ typedef struct Desk
 extern Desk *settle_desk(Relation ticket);
 
 /* Opens <book>.ticket for a look, with the desk of the book. */
+extern Relation settle_open_tickets(Oid schema);
 extern Relation settle_desk_open(const SettleBook *book, Desk **desk);
 
 /* A type that is enabled; version 0 is the last one.  Raises 42704 where there is none. */

@@ -303,7 +303,6 @@ static Jsonb *
 mask_details(const DeskType *type, Jsonb *details)
 {
 	JsonbIterator *it = JsonbIteratorInit(&details->root);
-	JsonbIteratorToken token;
 	JsonbParseState *state = NULL;
 	JsonbValue	key;
 	JsonbValue	value;
@@ -312,7 +311,7 @@ mask_details(const DeskType *type, Jsonb *details)
 		return details;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	(void) JsonbIteratorNext(&it, &value, true);
-	while ((token = JsonbIteratorNext(&it, &key, true)) == WJB_KEY)
+	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
 	{
 		const char *name = pnstrdup(key.val.string.val, key.val.string.len);
 		const DeskField *field = settle_desk_field(type, name);
@@ -375,7 +374,7 @@ settle_masked_details(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_DATUM(PG_GETARG_DATUM(3));
-	ticket = table_open(get_relname_relid("ticket", PG_GETARG_OID(0)), AccessShareLock);
+	ticket = settle_open_tickets(PG_GETARG_OID(0));
 	desk = settle_desk(ticket);
 	table_close(ticket, NoLock);
 	PG_RETURN_JSONB_P(mask_details(settle_desk_type(desk, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_INT32(2)), PG_GETARG_JSONB_P(3)));

@@ -244,18 +244,27 @@ settle_desk(Relation ticket)
 	return desk;
 }
 
+/*
+ * Opens the tickets of a book.
+ */
 Relation
-settle_desk_open(const SettleBook *book, Desk **desk)
+settle_open_tickets(Oid schema)
 {
-	Oid			relid = get_relname_relid("ticket", book->schema);
-	Relation	ticket;
+	Oid			relid = get_relname_relid("ticket", schema);
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("schema \"%s\" is not a book", book->label),
+				 errmsg("schema \"%s\" is not a book", get_namespace_name(schema)),
 				 errdetail("It has no table \"ticket\".")));
-	ticket = table_open(relid, AccessShareLock);
+	return table_open(relid, AccessShareLock);
+}
+
+Relation
+settle_desk_open(const SettleBook *book, Desk **desk)
+{
+	Relation	ticket = settle_open_tickets(book->schema);
+
 	*desk = settle_desk(ticket);
 	return ticket;
 }
@@ -346,7 +355,7 @@ settle_note_type_change(PG_FUNCTION_ARGS)
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle desk", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
-	ticket = table_open(get_relname_relid("ticket", book.schema), AccessShareLock);
+	ticket = settle_open_tickets(book.schema);
 	desk = open_desk(book.schema, 0, ticket);
 	for (int i = 0; i < desk->ntypes; i++)
 		need_type(desk, &desk->types[i]);

@@ -7,6 +7,7 @@
  */
 #include "settle/post.h"
 
+#include "book/rows.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "settle/receive.h"
@@ -70,11 +71,21 @@ add_posted_line(Posted *posted, const RunLine *line)
 }
 
 /*
- * The columns of a sheet, in the order in which they are read.
+ * The sheets of a ticket, the first revision first, and their columns in the
+ * order in which they are read.
  */
+static const SettleLookup sheets_of_ticket = {
+	"sheet", {{"source_id", INT2OID}, {"ticket_key", TEXTOID}},
+	{{"revision", INT4OID}, {"run_id", INT8OID}, {"ticket_time", TIMESTAMPTZOID}, {"period", DATEOID}, {"corrects_period", DATEOID},
+	{"project"}, {"region"}, {"channel", TEXTOID}, {"currency", TEXTOID}, {"revenue", NUMERICOID}, {"cost", NUMERICOID},
+	{"payout", NUMERICOID}, {"tickets", INT2OID}, {"lines"}, {"sheet_id", INT8OID}, {"inputs", BYTEAOID}},
+	.index = "sheet_source_id_ticket_key_revision_key"
+};
+
 enum
 {
-	AT, REVISION, RUN_ID, TICKET_TIME, OWN_PERIOD, PROJECT, REGION, CHANNEL, CURRENCY, REVENUE, COST, PAYOUT, TICKETS, LINES, SHEET_ID, INPUTS
+	REVISION, RUN_ID, TICKET_TIME, PERIOD, CORRECTS_PERIOD, PROJECT, REGION, CHANNEL, CURRENCY, REVENUE, COST, PAYOUT, TICKETS, LINES, SHEET_ID, INPUTS,
+	AT							/* which ticket, where a statement gives them */
 };
 
 static SettleDec
@@ -129,7 +140,7 @@ add_posted_sheet(Run *run, const RunSource *source, Posted *posted, const Datum 
 	posted->revision = DatumGetInt32(values[REVISION]);
 	posted->run_id = DatumGetInt64(values[RUN_ID]);
 	posted->ticket_time = DatumGetTimestampTz(values[TICKET_TIME]);
-	posted->period = DatumGetDateADT(values[OWN_PERIOD]);
+	posted->period = DatumGetDateADT(values[nulls[CORRECTS_PERIOD] ? PERIOD : CORRECTS_PERIOD]);
 	posted->project = keep_varlena(values[PROJECT], nulls[PROJECT]);
 	posted->region = keep_varlena(values[REGION], nulls[REGION]);
 	posted->channel = keep_varlena(values[CHANNEL], nulls[CHANNEL]);
@@ -140,7 +151,7 @@ add_posted_sheet(Run *run, const RunSource *source, Posted *posted, const Datum 
 	posted->tickets += DatumGetInt16(values[TICKETS]);
 
 	posted->sheet_id = DatumGetInt64(values[SHEET_ID]);
-	if (!nulls[INPUTS])
+	if (!nulls[INPUTS] && run->fx_party != NULL)
 		posted->inputs = DatumGetByteaPCopy(values[INPUTS]);
 	settle_lines_open(&reader, DatumGetSettleLines(values[LINES]));
 	if (!reader.packed)
@@ -203,7 +214,47 @@ load_posted_sides(Run *run, RunTicket **tickets, int n)
 	settle_load_sides(run, parties, nparties);
 }
 
-/* Tickets whose sheets are being read. */
+static void
+take_sheet(Run *run, const RunSource *source, RunTicket *ticket, const Datum *values, const bool *nulls)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->batch_context);
+
+	if (ticket->posted == NULL)
+	{
+		ticket->posted = palloc0(sizeof(Posted));
+		ticket->posted->key = ticket->key;
+		ticket->posted->revenue = ticket->posted->cost = ticket->posted->payout = settle_dec_int(0);
+	}
+	add_posted_sheet(run, source, ticket->posted, values, nulls);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Reads the sheets of tickets by their index; false where that takes a
+ * statement.
+ */
+static bool
+load_by_index(Run *run, const RunSource *source, RunTicket **tickets, int n)
+{
+	SettleScan	scan;
+
+	for (int i = 0; i < n; i++)
+	{
+		Datum		keys[] = {Int16GetDatum(source->id), CStringGetTextDatum(tickets[i]->key)};
+
+		CHECK_FOR_INTERRUPTS();
+		if (i > 0)
+			settle_scan_again(&scan, keys);
+		else if (!settle_scan_begin(&scan, &run->book, &sheets_of_ticket, keys))
+			return false;
+		while (settle_scan_next(&scan))
+			take_sheet(run, source, tickets[i], scan.values, scan.nulls);
+	}
+	settle_scan_end(&scan);
+	return true;
+}
+
+/* Tickets whose sheets a statement gives. */
 typedef struct Loading
 {
 	Run		   *run;
@@ -212,48 +263,42 @@ typedef struct Loading
 } Loading;
 
 static void
-take_sheet(void *arg, Datum *values, bool *nulls)
+take_row(void *arg, Datum *values, bool *nulls)
 {
 	Loading    *loading = arg;
-	RunTicket  *ticket = loading->tickets[DatumGetInt64(values[AT]) - 1];
-	MemoryContext old = MemoryContextSwitchTo(loading->run->batch_context);
 
-	if (ticket->posted == NULL)
-	{
-		ticket->posted = palloc0(sizeof(Posted));
-		ticket->posted->key = ticket->key;
-		ticket->posted->revenue = ticket->posted->cost = ticket->posted->payout = settle_dec_int(0);
-	}
-	add_posted_sheet(loading->run, loading->source, ticket->posted, values, nulls);
-	MemoryContextSwitchTo(old);
+	take_sheet(loading->run, loading->source, loading->tickets[DatumGetInt64(values[AT]) - 1], values, nulls);
 }
 
 /*
- * Loads what is posted for some tickets, in the order of their keys.
+ * Reads the sheets of some tickets by a statement.
  */
 static void
-load_some(Run *run, const RunSource *source, RunTicket **tickets, int n)
+load_by_statement(Run *run, const RunSource *source, RunTicket **tickets, int n)
 {
 	Loading		loading = {run, source, tickets};
 	Oid			types[] = {INT2OID, TEXTARRAYOID};
 	Datum		values[] = {Int16GetDatum(source->id), 0};
 	Datum	   *keys = palloc(sizeof(Datum) * n);
-	const char *sql;
+	StringInfoData sql;
 	Portal		portal;
 
 	for (int i = 0; i < n; i++)
 		keys[i] = CStringGetTextDatum(tickets[i]->key);
 	values[1] = settle_array_of(TEXTOID, keys, n);
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	for (int i = 0; i < AT; i++)
+		appendStringInfo(&sql, "s.%s, ", sheets_of_ticket.columns[i].name);
 	/* OFFSET, or it might be planned as a hash of all sheets */
-	sql = psprintf("SELECT u.at, s.* FROM pg_catalog.unnest($2) WITH ORDINALITY AS u(ticket_key, at) "
-				   "CROSS JOIN LATERAL (SELECT h.revision, h.run_id, h.ticket_time, coalesce(h.corrects_period, h.period), h.project, h.region, h.channel, h.currency, "
-				   "h.revenue, h.cost, h.payout, h.tickets, h.lines, h.sheet_id, %s FROM %s.sheet AS h "
-				   "WHERE h.source_id OPERATOR(pg_catalog.=) $1 AND h.ticket_key OPERATOR(pg_catalog.=) u.ticket_key OFFSET 0) AS s "
-				   "ORDER BY u.at, s.revision", run->fx_party == NULL ? "NULL::pg_catalog.bytea" : "h.inputs", run->book.name);
+	appendStringInfo(&sql, "u.at FROM pg_catalog.unnest($2) WITH ORDINALITY AS u(ticket_key, at) "
+					 "CROSS JOIN LATERAL (SELECT h.* FROM %s.sheet AS h "
+					 "WHERE h.source_id OPERATOR(pg_catalog.=) $1 AND h.ticket_key OPERATOR(pg_catalog.=) u.ticket_key OFFSET 0) AS s "
+					 "ORDER BY u.at, s.revision", run->book.name);
 	/* SPI plans a cursor in the memory of its level, which would grow with every statement */
 	SPI_connect();
-	portal = settle_book_open(sql, lengthof(types), types, values);
-	while (settle_receive(portal, LOADED_AT_ONCE, take_sheet, &loading) > 0)
+	portal = settle_book_open(sql.data, lengthof(types), types, values);
+	while (settle_receive(portal, LOADED_AT_ONCE, take_row, &loading) > 0)
 		CHECK_FOR_INTERRUPTS();
 	SPI_cursor_close(portal);
 	SPI_finish();
@@ -274,11 +319,9 @@ settle_load_posted(Run *run, RunSource *source)
 	if (n == 0)
 		return;
 	qsort(known, n, sizeof(RunTicket *), compare_tickets_by_key);
-	for (int i = 0; i < n; i += LOADED_AT_ONCE)
-	{
-		CHECK_FOR_INTERRUPTS();
-		load_some(run, source, known + i, Min(LOADED_AT_ONCE, n - i));
-	}
+	if (!load_by_index(run, source, known, n))
+		for (int i = 0; i < n; i += LOADED_AT_ONCE)
+			load_by_statement(run, source, known + i, Min(LOADED_AT_ONCE, n - i));
 	load_posted_sides(run, known, n);
 }
 

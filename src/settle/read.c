@@ -373,7 +373,10 @@ finish_batch(Run *run, RunSource *source)
 		return;
 	check_failures(run);
 	settle_progress_phase(SETTLE_POSTING);
+	/* what statements leave behind goes with the batch */
+	SPI_connect();
 	settle_post_batch(run, source);
+	SPI_finish();
 	settle_progress_phase(SETTLE_EVALUATING);
 	if (settle_set_nparties(source->set) > SETTLE_KEEP_PARTIES)
 	{

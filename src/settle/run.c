@@ -298,9 +298,13 @@ settle_new_run(Run *run, const SettleBook *book, bool at_commit)
 	run->now = GetCurrentTransactionStartTimestamp();
 	run->started_at = GetCurrentTimestamp();
 	run->context = AllocSetContextCreate(CurrentMemoryContext, "scrm_settle run", ALLOCSET_DEFAULT_SIZES);
-	/* kept from batch to batch: given back and taken again it would be cleared by the kernel each time */
+	/*
+	 * Kept from batch to batch: given back and taken again it would be cleared by
+	 * the kernel each time.  What a batch makes goes with it, so nothing is rounded
+	 * up to be used anew.
+	 */
 	run->batch_context = at_commit ? AllocSetContextCreate(run->context, "scrm_settle batch", ALLOCSET_DEFAULT_SIZES)
-		: AllocSetContextCreate(run->context, "scrm_settle batch", BATCH_MEMORY, BATCH_MEMORY, BATCH_MEMORY);
+		: GenerationContextCreate(run->context, "scrm_settle batch", BATCH_MEMORY, BATCH_MEMORY, BATCH_MEMORY);
 	run->amount = settle_dec_int(0);
 	{
 		MemoryContext old = MemoryContextSwitchTo(run->context);

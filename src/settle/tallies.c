@@ -139,12 +139,15 @@ take_state(Run *run, const TallyRow *row, const Datum *values)
 {
 	Tally	   *tally = row->tally;
 	int			v = row->version;
+	SettleDec	quantity = settle_dec_from_numeric(DatumGetNumeric(values[1]));
+	SettleDec	weighted = settle_dec_from_numeric(DatumGetNumeric(values[2]));
+	SettleDec	amount = settle_dec_from_numeric(DatumGetNumeric(values[3]));
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	tally->parts[v].count = DatumGetInt64(values[0]);
-	tally->parts[v].quantity = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(values[1])));
-	tally->parts[v].weighted = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(values[2])));
-	tally->amounts[v] = settle_dec_keep(settle_dec_from_numeric(DatumGetNumeric(values[3])));
+	tally->parts[v].quantity = settle_dec_keep(quantity);
+	tally->parts[v].weighted = settle_dec_keep(weighted);
+	tally->amounts[v] = settle_dec_keep(amount);
 	tally->payer = DatumGetInt32(values[4]);
 	tally->payee = tally->payee_before = DatumGetInt32(values[5]);
 	tally->exists[v] = true;
@@ -152,30 +155,42 @@ take_state(Run *run, const TallyRow *row, const Datum *values)
 }
 
 /*
- * Loads and locks a few rows one by one, in the order of their key; false where
- * one is missing.
+ * Loads rows by their index, in the order of their key, and locks them unless
+ * this is a look ahead.  False where that takes statements: at commit rows that
+ * are missing must be made, to be locked, since posters go beside each other.
  */
 static bool
-load_one_by_one(Run *run, TallyRow *rows, int n)
+load_by_index(Run *run, TallyRow *rows, int n)
 {
 	static const SettleLookup lookup = {
 		"tally_state", {{"rule_id", INT4OID}, {"owner_id", INT4OID}, {"period", DATEOID}, {"unit", TEXTOID}},
 		{{"count", INT8OID}, {"quantity", NUMERICOID}, {"weighted", NUMERICOID}, {"amount", NUMERICOID}, {"payer_id", INT4OID}, {"payee_id", INT4OID}}
 	};
+	SettleScan	scan;
+	bool		complete = true;
 
 	qsort(rows, n, sizeof(TallyRow), compare_rows);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n && complete; i++)
 	{
 		Tally	   *tally = rows[i].tally;
 		Datum		keys[] = {Int32GetDatum(rows[i].rule_id), Int32GetDatum(tally->key.owner), DateADTGetDatum(tally->key.period), rows[i].unit};
-		Datum		values[SETTLE_LOOKUP_COLUMNS];
-		bool		nulls[SETTLE_LOOKUP_COLUMNS];
 
-		if (settle_lock_row(&run->book, &lookup, keys, &tally->places[rows[i].version], values, nulls) != SETTLE_FOUND)
+		CHECK_FOR_INTERRUPTS();
+		if (i > 0)
+			settle_scan_again(&scan, keys);
+		else if (!settle_scan_begin(&scan, &run->book, &lookup, keys))
 			return false;
-		take_state(run, &rows[i], values);
+		if (!settle_scan_next(&scan))
+		{
+			complete = !run->at_commit;
+			continue;
+		}
+		if (run->plan == NULL)
+			settle_scan_lock(&scan, &tally->places[rows[i].version]);
+		take_state(run, &rows[i], scan.values);
 	}
-	return true;
+	settle_scan_end(&scan);
+	return complete;
 }
 
 /*
@@ -248,7 +263,7 @@ load_tallies(Run *run)
 
 	if (n == 0)
 		return;
-	if (!settle_book_asks_little() || !load_one_by_one(run, rows, n))
+	if (!load_by_index(run, rows, n))
 		load_by_statements(run, rows, n);
 	if (run->at_commit)
 		settle_run_check_rules(run);
@@ -569,19 +584,64 @@ draft_retier(Run *run, Drafts *drafts, const Retier *retier)
 	draft->payout = settle_payout_of(run, NULL, draft->lines, 1, draft->currency);
 }
 
-/* Rows that are written one by one, at their places. */
-typedef struct PlacedRows
+/*
+ * Tells whether a row stands where it was locked and only its state has changed.
+ */
+static bool
+is_placed(const TallyRow *row)
 {
-	int			n;
+	return ItemPointerIsValid(&row->tally->places[row->version]) && row->tally->payee == row->tally->payee_before;
+}
+
+static int
+compare_places(const void *a, const void *b)
+{
+	const TallyRow *ra = a;
+	const TallyRow *rb = b;
+
+	return ItemPointerCompare(&ra->tally->places[ra->version], &rb->tally->places[rb->version]);
+}
+
+/*
+ * Lists the rows that changed, in the order of their places: first those that
+ * are new or get another payee, "others" of them.
+ */
+static TallyRow *
+list_changed_rows(Run *run, int *n, int *others)
+{
+	HASH_SEQ_STATUS scan;
+	Tally	   *tally;
 	TallyRow   *rows;
-} PlacedRows;
+	int			space = 0;
+	int			at;
+
+	hash_seq_init(&scan, run->tallies);
+	while ((tally = hash_seq_search(&scan)) != NULL)
+		for (int v = 0; v < tally->key.code->nversions; v++)
+			space += tally->changed[v];
+	rows = palloc_extended(sizeof(TallyRow) * Max(space, 1), MCXT_ALLOC_HUGE);
+	*n = space;
+	*others = 0;
+	at = space;
+	hash_seq_init(&scan, run->tallies);
+	while ((tally = hash_seq_search(&scan)) != NULL)
+		for (int v = 0; v < tally->key.code->nversions; v++)
+		{
+			TallyRow	row = {.tally = tally, .version = v};
+
+			if (tally->changed[v])
+				rows[is_placed(&row) ? --at : (*others)++] = row;
+		}
+	qsort(rows + *others, *n - *others, sizeof(TallyRow), compare_places);
+	return rows;
+}
 
 static void
-placed_values(int row, ItemPointer place, Datum *values, bool *nulls, void *arg)
+placed_values(int at, ItemPointer place, Datum *values, bool *nulls, void *arg)
 {
-	const TallyRow *placed = &((PlacedRows *) arg)->rows[row];
-	const Tally *tally = placed->tally;
-	int			v = placed->version;
+	const TallyRow *row = &((const TallyRow *) arg)[at];
+	const Tally *tally = row->tally;
+	int			v = row->version;
 
 	*place = tally->places[v];
 	*values++ = Int64GetDatum(tally->parts[v].count);
@@ -592,84 +652,55 @@ placed_values(int row, ItemPointer place, Datum *values, bool *nulls, void *arg)
 }
 
 /*
- * Writes the state of tallies whose rows were locked one by one; false where
- * other ones have changed.
+ * Writes rows where they stand; false, and nothing done, where that takes a
+ * statement.
  */
 static bool
-write_one_by_one(Run *run)
+write_at_places(Run *run, TallyRow *rows, int n)
 {
 	static const char *const names[] = {"count", "quantity", "weighted", "amount"};
-	HASH_SEQ_STATUS scan;
-	Tally	   *tally;
-	PlacedRows	placed = {0};
-	int			space = 0;
-	bool		all = true;
 	Oid			relid = get_relname_relid("tally_state", run->book.schema);
 	int			columns[lengthof(names)];
 	int			written;
 
-	hash_seq_init(&scan, run->tallies);
-	while ((tally = hash_seq_search(&scan)) != NULL)
-		for (int v = 0; v < tally->key.code->nversions; v++)
-		{
-			if (!tally->changed[v])
-				continue;
-			all = all && ItemPointerIsValid(&tally->places[v]) && tally->payee == tally->payee_before;
-			placed.rows = settle_grow(placed.rows, placed.n, &space, sizeof(TallyRow));
-			placed.rows[placed.n++] = (TallyRow) {.tally = tally, .version = v};
-		}
-	if (!all || placed.n == 0)
-		return placed.n == 0;
+	if (n == 0)
+		return true;
 	for (int c = 0; c < lengthof(names); c++)
 		columns[c] = get_attnum(relid, names[c]);
-	written = settle_update_rows(relid, columns, lengthof(names), placed_values, &placed, placed.n);
-	if (written >= 0 && written != placed.n)
+	written = settle_update_rows(relid, columns, lengthof(names), placed_values, rows, n);
+	if (written >= 0 && written != n)
 		elog(ERROR, "a tally that was locked has changed");
 	return written >= 0;
 }
 
-/*
- * Writes the state of the tallies that changed.
- */
 static void
-write_tallies(Run *run)
+write_by_statement(Run *run, const TallyRow *rows, int n)
 {
-	HASH_SEQ_STATUS scan;
-	Tally	   *tally;
-	int			n = 0;
-	int			space = 0;
 	static const Oid types[] = {INT4OID, INT4OID, DATEOID, TEXTOID, INT4OID, INT4OID, INT8OID, NUMERICOID, NUMERICOID, NUMERICOID};
 	Datum	   *columns[lengthof(types)];
 	Oid			array_types[lengthof(types)];
 	Datum		values[lengthof(types)];
 
-	if (settle_book_asks_little() && write_one_by_one(run))
-		return;
-	hash_seq_init(&scan, run->tallies);
-	while ((tally = hash_seq_search(&scan)) != NULL)
-		for (int v = 0; v < tally->key.code->nversions; v++)
-			space += tally->changed[v];
-	if (space == 0)
+	if (n == 0)
 		return;
 	for (int c = 0; c < lengthof(types); c++)
-		columns[c] = palloc(sizeof(Datum) * space);
-	hash_seq_init(&scan, run->tallies);
-	while ((tally = hash_seq_search(&scan)) != NULL)
-		for (int v = 0; v < tally->key.code->nversions; v++)
-		{
-			if (!tally->changed[v])
-				continue;
-			columns[0][n] = Int32GetDatum(tally->source->rule_ids[tally->key.code->versions[v]->ordinal]);
-			columns[1][n] = Int32GetDatum(tally->key.owner);
-			columns[2][n] = DateADTGetDatum(tally->key.period);
-			columns[3][n] = CStringGetTextDatum(tally->key.unit);
-			columns[4][n] = Int32GetDatum(tally->payer);
-			columns[5][n] = Int32GetDatum(tally->payee);
-			columns[6][n] = Int64GetDatum(tally->parts[v].count);
-			columns[7][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].quantity));
-			columns[8][n] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].weighted));
-			columns[9][n++] = NumericGetDatum(settle_dec_to_numeric(tally->amounts[v]));
-		}
+		columns[c] = palloc_extended(sizeof(Datum) * n, MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+	{
+		const Tally *tally = rows[i].tally;
+		int			v = rows[i].version;
+
+		columns[0][i] = Int32GetDatum(tally->source->rule_ids[tally->key.code->versions[v]->ordinal]);
+		columns[1][i] = Int32GetDatum(tally->key.owner);
+		columns[2][i] = DateADTGetDatum(tally->key.period);
+		columns[3][i] = CStringGetTextDatum(tally->key.unit);
+		columns[4][i] = Int32GetDatum(tally->payer);
+		columns[5][i] = Int32GetDatum(tally->payee);
+		columns[6][i] = Int64GetDatum(tally->parts[v].count);
+		columns[7][i] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].quantity));
+		columns[8][i] = NumericGetDatum(settle_dec_to_numeric(tally->parts[v].weighted));
+		columns[9][i] = NumericGetDatum(settle_dec_to_numeric(tally->amounts[v]));
+	}
 	for (int c = 0; c < lengthof(types); c++)
 	{
 		array_types[c] = get_array_type(types[c]);
@@ -681,6 +712,19 @@ write_tallies(Run *run)
 								 "SET payee_id = excluded.payee_id, count = excluded.count, quantity = excluded.quantity, weighted = excluded.weighted, amount = excluded.amount",
 								 run->book.name),
 						lengthof(types), array_types, values, NULL, SPI_OK_INSERT);
+}
+
+/*
+ * Writes the state of the tallies that changed.
+ */
+static void
+write_tallies(Run *run)
+{
+	int			n;
+	int			others;
+	TallyRow   *rows = list_changed_rows(run, &n, &others);
+
+	write_by_statement(run, rows, write_at_places(run, rows + others, n - others) ? others : n);
 }
 
 void

@@ -80,6 +80,17 @@ ROLLBACK;
 SELECT is(:'parted'::text, :'plain', 'partitions: the same sheets');
 SELECT is(:misplaced::bigint, 0::bigint, 'each in its place');
 
+-- Sheets and tallies are looked up by their indexes, and by statements where rows may stand elsewhere or an index is another
+BEGIN;
+ALTER TABLE other.sheet RENAME CONSTRAINT sheet_source_id_ticket_key_revision_key TO told_otherwise;
+CREATE TABLE other.elsewhere () INHERITS (other.tally_state);
+CALL pg_temp.settle('other');
+SELECT pg_temp.sheets('other') AS asked \gset
+SELECT count(*) AS failing FROM settle.check('other') WHERE object NOT LIKE '%elsewhere%' \gset
+ROLLBACK;
+SELECT is(:'asked'::text, :'plain', 'another index, and a table that inherits: the same corrections');
+SELECT is(:failing::bigint, 0::bigint, 'and the book agrees with itself');
+
 -- What needs no statement
 BEGIN;
 ALTER TABLE other.sheet ADD gone text;

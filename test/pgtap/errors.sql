@@ -232,7 +232,24 @@ SELECT throws_ok(call, state, message, message) FROM (VALUES
     ($$ SELECT settle.run(4000000000::oid::regnamespace) $$, '3F000', 'schema with OID 4000000000 does not exist'),
     ($$ SELECT settle.check_expression('x', 'repairs.ticket_pkey') $$, '42809', '"ticket_pkey" has no rows that an expression could read'),
     ($$ SELECT settle._tally_fee('{5%}', '{1,2}', '{1}', '{1}', '0.01', 'CNY') $$, '2202E', 'arrays of a tally differ in length or hold nulls'),
+    ($$ SELECT settle.ingest('repairs', -1) $$, '22023', 'max_rows must not be negative, it is -1'),
+    ($$ SELECT settle.add_source('repairs', 's', 4000000000::oid::regclass, key => 'k', ready_at => 'x') $$, '42P01', 'relation with OID 4000000000 does not exist'),
+    ($$ SELECT settle.add_fact('repairs', 's', 4000000000::oid::regclass, 'k') $$, '42P01', 'relation with OID 4000000000 does not exist'),
+    ($$ SELECT settle.check_expression('x', 4000000000::oid::regclass) $$, '42P01', 'relation with OID 4000000000 does not exist'),
+    ($$ SELECT settle.check_expression('worker ~ region::text', 'repairs.ticket') $$, '0A000', 'a pattern in an expression must be a constant'),
+    ($$ SELECT settle.check_expression('substring(worker, ''a'', ''#'')', 'repairs.ticket') $$, '0A000', 'function "substring"(text,text,text) cannot be used in an expression'),
+    ($$ SELECT settle._inputs(NULL, NULL, '\xff') $$, '22P03', 'inputs are not what a run has kept'),
+    ($$ SELECT settle.allocate(1, '{1}', -1, 'proportional_with_caps') $$, '22023', 'step -1 is not positive'),
+    ((SELECT format('SELECT %L::settle.tiers', string_agg(format('1%% to %s', i), ', ') || ', 2%') FROM generate_series(1, 1000) AS i), '54000', 'invalid tiers: there are more than 1000 tiers'),
+    ((SELECT format('SELECT %L::jsonb::settle.tiers', '{"tiers": [' || string_agg('{"unit": "1"}', ', ') || ']}') FROM generate_series(1, 1001)), '54000', 'invalid tiers: 1001 tiers are more than 1000'),
+    ($$ SELECT settle.fee('0.0000000000001 each', ('0.' || repeat('0', 16370) || '1')::numeric) $$, '22003', 'a product would have more than 16383 decimal places'),
     (errors.rule($$ base => 't' $$), '0A000', 'the whole row "t" cannot be used in an expression')) AS v(call, state, message);
+
+-- every function of a book that takes no null book says so
+SELECT throws_ok(format('SELECT settle.%I(%s)', p.proname, (SELECT string_agg(format('NULL::%s', t::regtype), ', ') FROM unnest(p.proargtypes) AS t)), '22004', NULL, p.oid::regprocedure::text)
+FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+WHERE p.pronamespace = 'settle'::regnamespace AND l.lanname = 'c' AND p.prokind = 'f' AND NOT p.proisstrict AND p.proargtypes[0] = 'regnamespace'::regtype
+    AND p.prosrc !~ '^settle_as_' AND p.proname NOT IN ('_masked_details', '_replay_ticket', 'actor', 'reason', 'decide', 'rules');
 
 ----------------------------------------------------------------------------------------------------
 -- Rulesets that somebody has written himself
@@ -248,7 +265,8 @@ SELECT throws_ok(errors.forged(members), state, message, message) FROM (VALUES
 -- A book that somebody has spoilt, values that are damaged
 ----------------------------------------------------------------------------------------------------
 SELECT settle.create_book('spoilt', settle_on => 'commit') \g /dev/null
-CREATE TABLE errors.price (k text, v numeric);
+CREATE TABLE errors.price (k text, v numeric, now_is timestamptz);
+CREATE FUNCTION errors.swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 INSERT INTO errors.price VALUES ('1', 2);
 SELECT settle.add_fact('spoilt', 'price', 'errors.price', 'k', value => 'v', lookup => 'worker') \g /dev/null
 SELECT settle.add_rule('spoilt', 'fee', 'fee', 'hq', 'staff:{worker}', base => 'amount * f.price') \g /dev/null
@@ -258,18 +276,55 @@ RETURN damage || $$; UPDATE spoilt.ticket SET amount = 7; SET CONSTRAINTS ALL IM
 CREATE CAST (bytea AS settle.tiers) WITHOUT FUNCTION;
 CREATE CAST (bytea AS settle.lines) WITHOUT FUNCTION;
 CREATE CAST (bytea AS settle.ruleset) WITHOUT FUNCTION;
+-- bytes that stand where a type aligned to four or to eight is read
+CREATE TYPE errors.by_four;
+CREATE TYPE errors.by_eight;
+CREATE FUNCTION errors.by_four_in(cstring) RETURNS errors.by_four AS 'byteain' LANGUAGE internal IMMUTABLE STRICT;
+CREATE FUNCTION errors.by_four_out(errors.by_four) RETURNS cstring AS 'byteaout' LANGUAGE internal IMMUTABLE STRICT;
+CREATE FUNCTION errors.by_eight_in(cstring) RETURNS errors.by_eight AS 'byteain' LANGUAGE internal IMMUTABLE STRICT;
+CREATE FUNCTION errors.by_eight_out(errors.by_eight) RETURNS cstring AS 'byteaout' LANGUAGE internal IMMUTABLE STRICT;
+CREATE TYPE errors.by_four (INPUT = errors.by_four_in, OUTPUT = errors.by_four_out, ALIGNMENT = int4, STORAGE = extended);
+CREATE TYPE errors.by_eight (INPUT = errors.by_eight_in, OUTPUT = errors.by_eight_out, ALIGNMENT = double, STORAGE = extended);
+CREATE CAST (errors.by_four AS ltree) WITHOUT FUNCTION;
+CREATE CAST (errors.by_eight AS settle.tiered_fee_state) WITHOUT FUNCTION;
 SELECT throws_ok(call, state, message, message) FROM (VALUES
     (errors.after('DROP TABLE spoilt.gate CASCADE'), '42P01', 'table "gate" of book "spoilt" is missing'),
     (errors.after('DROP TABLE errors.price'), '42P01', 'the relation of fact "price" is gone'),
     (errors.after($$ ALTER TABLE spoilt.rule DISABLE TRIGGER ALL; DELETE FROM spoilt.rule; ALTER TABLE spoilt.rule ENABLE TRIGGER ALL;
         SELECT settle.add_rule('spoilt', 'fee', 'fee', 'hq', 'staff:{worker}', base => 'amount') $$), 'XX001', 'ticket "T" of source "ticket" was settled by rule number 1, which is not there any more'),
+    (errors.after('CREATE TRIGGER swallow BEFORE INSERT ON spoilt.sheet FOR EACH ROW EXECUTE FUNCTION errors.swallow()'), '09000', '1 rows of table "sheet" were not written'),
+    (errors.after('DELETE FROM spoilt.fresh_run; ALTER TABLE spoilt.fresh_run ADD COLUMN mine integer NOT NULL'), '23502', 'null value in column "mine" of relation "fresh_run" violates not-null constraint'),
+    (errors.after('ALTER TABLE spoilt.sheet DROP COLUMN inputs CASCADE'), '42704', 'schema "spoilt" is not a book'),
+    ('DELETE FROM spoilt.book; SELECT settle.rules(''spoilt'')', '55000', 'book "spoilt" has lost its settings'),
+    ('DROP TABLE spoilt.ticket CASCADE; UPDATE spoilt.ticket_type SET project = project', '42704', 'schema "spoilt" is not a book'),
+    ('CREATE TRIGGER stray AFTER INSERT ON errors.price FOR EACH ROW EXECUTE FUNCTION settle.capture(); INSERT INTO errors.price VALUES (2)', '39P01', 'trigger "stray" does not name a book and a source'),
+    ('CREATE TRIGGER stray AFTER INSERT ON errors.price FOR EACH ROW EXECUTE FUNCTION settle.capture(''spoilt'', ''stray''); INSERT INTO errors.price VALUES (2)', '55000', '"price" is not the source "stray" of book "spoilt"'),
+    ($$ SELECT settle.add_fact('spoilt', 'day', 'errors.price', 'k', value => 'now_is', lookup => 'worker'); SELECT settle.add_source('spoilt', 'late', 'spoilt.ticket', key => 'ticket_id', ready_at => 'done_at', period_at => 'coalesce(f.day, done_at)');
+        SELECT settle.rescan('spoilt', '2025-01-01', source => 'late') $$, '0A000', 'tickets of source "late" cannot be bounded by time'),
     ($$ ALTER TABLE spoilt.ticket DROP COLUMN details CASCADE; SELECT settle.open_ticket('spoilt', 'job', region => 'a') $$, '42703', 'table "ticket" of the book has no column "details" as settle.create_book makes it'),
     ($$ DROP TABLE spoilt.promotion CASCADE; SELECT settle.map_payload('spoilt', 'taobao', payload => '{}') $$, '42P01', 'table "promotion" does not exist in book "spoilt"'),
     ($$ UPDATE spoilt.pack SET state = 'disabled', valid = '(,)', digest = '\x00', submitted_by = 'a' WHERE pack = 'base' $$, '55000', 'pack "base" cannot go from enabled to disabled'),
+    ($$ DELETE FROM spoilt.book; SELECT settle.legal_moves('spoilt', 'T') $$, '55000', 'book "spoilt" has lost its settings'),
+    ($$ DROP TABLE spoilt.ticket CASCADE; SELECT settle.legal_moves('spoilt', 'T') $$, '42704', 'schema "spoilt" is not a book'),
+    ($$ SELECT settle._tiered_fee_final('\x00'::errors.by_eight::settle.tiered_fee_state) $$, 'XX001', 'state of settle.tiered_fee is damaged'),
+    ($$ SELECT settle.revenue_matrix('\x05000000'::errors.by_four::ltree, 'a', '2025-01-01', 1, 1) $$, 'XX001', 'ltree value of 4 bytes is damaged'),
+    ($$ SELECT settle.evaluate(replace(settle.rules('spoilt')::text, '"code": "fee"', '"pack": "none", "code": "fee"')::settle.ruleset, t) FROM spoilt.ticket AS t $$, '42704', 'rule "fee" belongs to the pack "none", which the ruleset does not have'),
     ($$ SELECT settle.fee('\x00'::bytea::settle.tiers, 1) $$, '22P03', 'invalid binary form of tiers: it ends too early'),
     ($$ SELECT settle.unnest('\x00'::bytea::settle.lines) $$, '22P03', 'malformed settle.lines value: its format is not known'),
     ($$ SELECT settle.unnest(s.lines) FROM spoilt.sheet AS s $$, '22023', 'lines of a sheet hold numbers of their book, not codes'),
     ($$ SELECT settle._unpack(settle.evaluate(settle.rules('spoilt'), t, facts => '{"price": 1}')) FROM spoilt.ticket AS t $$, '22023', 'lines hold codes, not numbers of a book'),
     ($$ SELECT settle.evaluate('\x0000000000000000'::bytea::settle.ruleset, t) FROM spoilt.ticket AS t $$, 'XX001', 'settle.ruleset value has unknown format 0')) AS v(call, state, message);
+
+----------------------------------------------------------------------------------------------------
+-- A source that the owner of the book cannot read
+----------------------------------------------------------------------------------------------------
+CREATE ROLE errors_owner;
+SELECT format('GRANT CREATE ON DATABASE %I TO errors_owner', :'DBNAME') \gexec
+SET ROLE errors_owner;
+SELECT settle.create_book('poor') \g /dev/null
+RESET ROLE;
+SELECT throws_ok($$ SELECT settle.add_source('poor', 'price', 'errors.price', key => 'k', ready_at => 'now_is') $$, '42501', 'the owner of book "poor" cannot read "price"', 'a source that the owner of its book cannot read');
+DROP OWNED BY errors_owner CASCADE;
+DROP ROLE errors_owner;
 
 SELECT * FROM finish();

@@ -111,6 +111,7 @@ INSERT INTO own.ticket_type (type, version, project) VALUES ('job', 1, 'job');
 INSERT INTO own.stage (type, version, stage, place, initial, ready) VALUES ('job', 1, 'work', 1, true, false), ('job', 1, 'done', 3, false, true);
 INSERT INTO own.move (type, version, move, from_stage, to_stage) VALUES ('job', 1, 'finish', 'work', 'done');
 SELECT settle.enable_type('own', 'job') \g /dev/null
+INSERT INTO own.deadline_target (type, kind, within) VALUES ('job', 'done', '1 hour');
 SELECT settle.open_ticket('own', 'job', region => 'cn', ticket_id => 'D1'), settle.open_ticket('own', 'job', region => 'cn', ticket_id => 'D2') \g /dev/null
 INSERT INTO own.special_pending (ticket_id) VALUES ('D1');
 SELECT pg_temp.waits(what, held, call) FROM (VALUES
@@ -122,6 +123,12 @@ SELECT pg_temp.waits(what, held, call) FROM (VALUES
     ('a check-in reads the ticket under its lock', $$ FROM own.ticket WHERE ticket_id = 'D1' FOR SHARE $$, $$ SELECT settle._lock_visit('own', 'D1') $$),
     ('what is stuck is watched by one at a time', 'FROM own.watch_mark FOR KEY SHARE', $$ SELECT settle._watch_stuck('own', now(), 10) $$)
 ) AS v(what, held, call);
+
+-- a tick leaves alone the deadlines that another one has taken
+SELECT dblink_exec('other', 'BEGIN'), dblink_exec('other', 'DO $$ BEGIN PERFORM FROM own.ticket_due FOR UPDATE; END $$') \g /dev/null
+SELECT lives_ok($$ SELECT settle._watch_deadlines('own', now() + interval '2 hours', 10) $$, 'deadlines that another tick has taken are left to it');
+SELECT is((SELECT count(*) FROM own.alert WHERE kind IN ('late', 'deadline')), 0::bigint, 'and raise no alert twice');
+SELECT dblink_exec('other', 'ROLLBACK') \g /dev/null
 
 SELECT dblink_disconnect('other') \g /dev/null
 SELECT * FROM finish();
