@@ -132,7 +132,7 @@ find_plan(const PlanKey *key, const char *name, int nargs, const Oid *types)
 	kept = hash_search(kept_plans, key, HASH_FIND, NULL);
 	if (kept == NULL)
 		return NULL;
-	if (strcmp(kept->name, name) != 0 || kept->nargs != nargs || memcmp(kept->types, types, sizeof(Oid) * nargs) != 0)
+	if (strcmp(kept->name, name) != 0 || kept->nargs != nargs || (nargs > 0 && memcmp(kept->types, types, sizeof(Oid) * nargs) != 0))
 	{
 		forget_plan(kept);
 		return NULL;
@@ -160,7 +160,8 @@ keep_plan(const PlanKey *key, const char *name, const char *sql, int nargs, cons
 	kept->plan = plan;
 	kept->used = GetCurrentTransactionStartTimestamp();
 	kept->nargs = nargs;
-	memcpy(kept->types, types, sizeof(Oid) * nargs);
+	if (nargs > 0)
+		memcpy(kept->types, types, sizeof(Oid) * nargs);
 	return plan;
 }
 

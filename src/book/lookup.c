@@ -167,9 +167,14 @@ static const KnownLookup *
 know(const SettleBook *book, Relation table, const SettleLookup *lookup)
 {
 	uint64		row_type = assign_record_type_identifier(RelationGetDescr(table)->tdtypeid, -1);
-	KnownKey	key = {lookup, RelationGetRelid(table)};
+	KnownKey	key;
 	KnownLookup *known;
 	bool		found;
+
+	/* it is hashed as bytes, those between and behind its fields too */
+	memset(&key, 0, sizeof(key));
+	key.lookup = lookup;
+	key.table = RelationGetRelid(table);
 
 	if (known_lookups == NULL)
 	{
