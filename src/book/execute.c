@@ -73,6 +73,7 @@ check_now(void)
 {
 	const SettleBook *book = unchecked;
 
+	settle_env_need();
 	unchecked = NULL;
 	if (book != NULL)
 		settle_book_check_tables(book);
@@ -207,8 +208,10 @@ uint64
 settle_book_ask(const SettleBook *book, const SettleStatement *statement, Datum *values, const char *nulls)
 {
 	MemoryContext old = CurrentMemoryContext;
-	int			result = SPI_execute_plan(plan_of_statement(book, statement), values, nulls, settle_book_reads_only, 0);
+	int			result;
 
+	settle_env_need();
+	result = SPI_execute_plan(plan_of_statement(book, statement), values, nulls, settle_book_reads_only, 0);
 	MemoryContextSwitchTo(old);
 	if (result != statement->expected)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), statement->sql);

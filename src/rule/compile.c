@@ -80,6 +80,15 @@ note_uses(SettleSet *set, const Bitmapset *uses)
 }
 
 /*
+ * Remembers whether settings could matter to an expression.
+ */
+void
+settle_note_settings(SettleSet *set, const Expr *node)
+{
+	set->needs_settings = set->needs_settings || contain_mutable_functions((Node *) node);
+}
+
+/*
  * Makes the term of an expression; what a name is made of is no amount.
  */
 static Term *
@@ -92,6 +101,7 @@ make_term(SettleSet *set, const SettleExpr *expr, bool is_name, const char *what
 	term->what = pstrdup(what);
 	term->nneeds = settle_list_needs(set, expr->uses, &term->needs);
 	note_uses(set, expr->uses);
+	settle_note_settings(set, expr->node);
 	if (is_name)
 		set->names = bms_add_members(set->names, expr->uses);
 	if (IsA(node, Var))
@@ -446,6 +456,9 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	if (pack != NULL && pack->choice != NULL)
 		rule->pack = pack;
 	note_uses(set, when->uses);
+	settle_note_settings(set, when->node);
+	/* rates are asked of a statement */
+	set->needs_settings = set->needs_settings || def->unit != NULL;
 	set->matched = bms_add_members(set->matched, when->uses);
 	if (pack != NULL)
 		set->matched = bms_add_members(set->matched, pack->uses);
@@ -725,6 +738,7 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	settle_facts_build(set);
 	place_fields(set);
 	list_amounts(set);
+	set->needs_settings = set->needs_settings || set->nfacts > 0 || settle_inputs_need_settings(set);
 	settle_check_names(set);
 	settle_set_init_parties(set);
 	set->lines_space = 16;

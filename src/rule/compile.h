@@ -291,6 +291,7 @@ struct SettleSet
 	Bitmapset  *names;			/* those that parties, keys, paths and the like are named by */
 	Bitmapset  *amounts;		/* number columns in use that are no names */
 	Bitmapset  *matched;		/* names that conditions of rules read */
+	bool		needs_settings;	/* evaluating may ask a statement, or do what depends on settings */
 
 	TupleTableSlot *slot;
 	ExprContext *econtext;
@@ -384,6 +385,10 @@ extern bool settle_fact_compute(SettleSet *set, Fact *fact, const char *key, Tim
 
 /* Gives what a unit of one currency is in another, at an instant.  Raises ST008 where nobody knows. */
 extern SettleDec settle_rate_of(SettleSet *set, const char *from, const char *to, TimestampTz at);
+
+/* ---- compile.c, inputs.c: what of the environment evaluating takes ---- */
+extern void settle_note_settings(SettleSet *set, const Expr *node);
+extern bool settle_inputs_need_settings(const SettleSet *set);
 
 /* ---- order.c ---- */
 extern void settle_check_names(SettleSet *set);

@@ -292,6 +292,7 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 		SettleExpr *when = settle_expr_read(outcome->applies_when, scope, BOOLOID, what);
 
 		CHECK_FOR_INTERRUPTS();
+		settle_note_settings(set, when->node);
 		decision->outcomes[i].when = settle_pack_narrow(pack, when->node);
 		conditions[i] = (SettleCondition) {.when = decision->outcomes[i].when, .from = outcome->from, .until = outcome->until};
 		decision->uses = bms_add_members(decision->uses, when->uses);

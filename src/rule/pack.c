@@ -99,6 +99,7 @@ settle_packs_build(SettleSet *set, const SettleScope *scope, const Bitmapset *in
 		{
 			SettleExpr *when = settle_expr_read(pack->def->applies_when, scope, BOOLOID, psprintf("scope of pack \"%s\"", pack->def->pack));
 
+			settle_note_settings(set, when->node);
 			pack->when = when->node;
 			pack->uses = when->uses;
 		}
