@@ -301,6 +301,7 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 	}
 	/* outcomes are chosen by the ticket's rules_at */
 	decision->uses = bms_add_member(decision->uses, set->t0 + T_RULES_AT);
+	decision->nneeds = settle_list_needs(set, decision->uses, &decision->needs);
 	decision->noutcomes = n;
 	decision->matcher = settle_matcher(conditions, n, indexable);
 	decision->candidates = palloc(sizeof(int) * Max(n, 1));

@@ -116,10 +116,16 @@ take_back(Datum value, Oid type, Numeric amount)
 static void
 fill_slot(Reader *reader, TupleTableSlot *slot, const Datum *values, const bool *nulls, bool reversed)
 {
-	for (int i = 0; i < reader->ncolumns; i++)
+	/* held here, since what is stored might be one of them for all the compiler knows */
+	const AttrNumber *columns = reader->columns;
+	int			ncolumns = reader->ncolumns;
+	Datum	   *slot_values = slot->tts_values;
+	bool	   *slot_nulls = slot->tts_isnull;
+
+	for (int i = 0; i < ncolumns; i++)
 	{
-		slot->tts_values[reader->columns[i] - 1] = values[i];
-		slot->tts_isnull[reader->columns[i] - 1] = nulls[i];
+		slot_values[columns[i] - 1] = values[i];
+		slot_nulls[columns[i] - 1] = nulls[i];
 	}
 	for (int i = 0; reversed && i < reader->namounts; i++)
 	{
