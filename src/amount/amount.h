@@ -127,6 +127,34 @@ settle_dec_sign(SettleDec a)
 /* 10^n as far as it fits 64 bits. */
 extern const int64 settle_small_power[19];
 
+/* Whether the coefficient of a decimal fits 64 bits. */
+static inline bool
+settle_dec_is_short(const SettleDec *value)
+{
+	return value->wide == NULL && value->coef == (int64) value->coef;
+}
+
+/* Cuts 0 to 18 places off a number, rounding half away from zero. */
+static inline int64
+settle_cut_half_up(int64 number, int places)
+{
+	int64		unit = settle_small_power[places];
+	int64		quotient = number / unit;
+	int64		rest = number % unit;
+
+	/* twice a rest of less than 10^18 fits */
+	quotient += 2 * rest >= unit;
+	quotient -= 2 * rest <= -unit;
+	return quotient;
+}
+
+/* Whether rounding is that of nearly every price: half up to a number of places. */
+static inline bool
+settle_rounds_places(const SettleRounding *how)
+{
+	return how->mode == SETTLE_HALF_UP && how->step.wide == NULL && how->step.coef == 1;
+}
+
 extern SettleDec settle_round_any(SettleDec value, const SettleRounding *how);
 
 /* Rounds to a multiple of the step, whose scale the result has; here what nearly every price is: places cut off a number of 64 bits. */
@@ -135,18 +163,8 @@ settle_round(SettleDec value, const SettleRounding *how)
 {
 	int			cut = value.scale - how->step.scale;
 
-	if (likely(how->mode == SETTLE_HALF_UP && value.wide == NULL && how->step.wide == NULL && how->step.coef == 1 &&
-			   cut >= 0 && cut <= 18 && value.coef == (int64) value.coef))
-	{
-		int64		unit = settle_small_power[cut];
-		int64		quotient = (int64) value.coef / unit;
-		int64		rest = (int64) value.coef % unit;
-
-		/* twice a rest of less than 10^18 fits */
-		quotient += 2 * rest >= unit;
-		quotient -= 2 * rest <= -unit;
-		return (SettleDec) {.coef = quotient, .scale = how->step.scale, .wide = NULL};
-	}
+	if (likely(settle_rounds_places(how) && cut >= 0 && cut <= 18 && settle_dec_is_short(&value)))
+		return (SettleDec) {.coef = settle_cut_half_up((int64) value.coef, cut), .scale = how->step.scale, .wide = NULL};
 	return settle_round_any(value, how);
 }
 

@@ -19,7 +19,6 @@
 #include "commands/trigger.h"
 #include "expr/expr.h"
 #include "fmgr.h"
-#include "jit/jit.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -279,13 +278,12 @@ settle_book_env(void)
 }
 
 void
-settle_book_pin(SettleIdentity *identity, const char *time_zone)
+settle_book_pin(SettleIdentity *identity)
 {
 	/* row_security and search_path are part of the pinned environment */
-	identity->nestlevel = time_zone == NULL ? settle_book_env() : settle_env_enter(time_zone);
+	identity->nestlevel = settle_book_env();
 	/* tables of a book are guessed too large until they are analyzed: then compiling takes a second for what runs in a tenth */
-	if (jit_enabled)
-		(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
+	settle_env_without_jit();
 }
 
 SettleIdentity
@@ -293,7 +291,7 @@ settle_book_enter(const SettleBook *book)
 {
 	SettleIdentity identity = settle_book_become(book);
 
-	settle_book_pin(&identity, NULL);
+	settle_book_pin(&identity);
 	return identity;
 }
 

@@ -96,11 +96,11 @@ extern SettleIdentity settle_book_enter(const SettleBook *book);
 /*
  * The same in two steps, for code that finds book time in rows of the book
  * first: becoming the owner, and the environment, before any statement runs:
- * that of texts of rules in a time zone, or, where it is NULL, that of our own
- * statements.
+ * that of our own statements, or settle_env_enter_late, which is not left by
+ * settle_book_leave.
  */
 extern SettleIdentity settle_book_become(const SettleBook *book);
-extern void settle_book_pin(SettleIdentity *identity, const char *time_zone);
+extern void settle_book_pin(SettleIdentity *identity);
 
 /* Pins the environment of our own statements, in which no name is a stranger's, until settle_env_leave. */
 extern int	settle_book_env(void);

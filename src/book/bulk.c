@@ -18,12 +18,14 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "expr/expr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/datum.h"
@@ -146,6 +148,39 @@ part_summaries(Target *target)
 	target->summaries = summaries->ri_NumIndices > 0 ? summaries : NULL;
 }
 
+static bool
+fires_after_insert(const TriggerDesc *triggers)
+{
+	return triggers != NULL &&
+		(triggers->trig_insert_after_row || triggers->trig_insert_before_statement ||
+		 triggers->trig_insert_after_statement || triggers->trig_insert_new_table);
+}
+
+/*
+ * Whether writing a row executes what somebody has hung on its table.  Of an
+ * update no trigger is concerned, or it would take a statement.
+ */
+static bool
+runs_code(const Target *target, bool inserts)
+{
+	TupleConstr *constraints = RelationGetDescr(target->relation)->constr;
+
+	if ((inserts && fires_after_insert(target->relation->trigdesc)) || (constraints != NULL && constraints->num_check > 0))
+		return true;
+	for (int i = 0; i < target->info->ri_NumIndices; i++)
+	{
+		Relation	index = target->info->ri_IndexRelationDescs[i];
+		IndexInfo  *info = target->info->ri_IndexRelationInfo[i];
+
+		if (info->ii_Expressions != NIL || info->ii_Predicate != NIL)
+			return true;
+		for (int k = 0; k < info->ii_NumIndexKeyAttrs; k++)
+			if (index->rd_opfamily[k] >= FirstNormalObjectId)
+				return true;
+	}
+	return false;
+}
+
 /*
  * Opens a table for writing; false for one that takes a statement.
  */
@@ -163,6 +198,8 @@ open_target(Target *target, Oid relid, const Bitmapset *columns)
 	target->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->info, target->relation, 0, NULL, 0);
 	ExecOpenIndices(target->info, false);
+	if (runs_code(target, columns == NULL))
+		settle_env_need();
 	/* where triggers find it, and closing does */
 	target->estate->es_opened_result_relations = list_make1(target->info);
 	target->scratch = AllocSetContextCreate(CurrentMemoryContext, "rows that are written", ALLOCSET_DEFAULT_SIZES);
@@ -426,12 +463,9 @@ static bool
 is_bare(Relation relation)
 {
 	TupleConstr *constraints = RelationGetDescr(relation)->constr;
-	TriggerDesc *triggers = relation->trigdesc;
 
 	return is_plain(relation, NULL) && relation->rd_rel->relam == HEAP_TABLE_AM_OID && !relation->rd_rel->relhasindex &&
-		(constraints == NULL || constraints->num_check == 0) &&
-		(triggers == NULL || !(triggers->trig_insert_after_row || triggers->trig_insert_before_statement ||
-							   triggers->trig_insert_after_statement || triggers->trig_insert_new_table));
+		(constraints == NULL || constraints->num_check == 0) && !fires_after_insert(relation->trigdesc);
 }
 
 /*

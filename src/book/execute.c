@@ -73,6 +73,7 @@ check_now(void)
 {
 	const SettleBook *book = unchecked;
 
+	settle_env_need();
 	unchecked = NULL;
 	if (book != NULL)
 		settle_book_check_tables(book);
@@ -131,7 +132,7 @@ find_plan(const PlanKey *key, const char *name, int nargs, const Oid *types)
 	kept = hash_search(kept_plans, key, HASH_FIND, NULL);
 	if (kept == NULL)
 		return NULL;
-	if (strcmp(kept->name, name) != 0 || kept->nargs != nargs || memcmp(kept->types, types, sizeof(Oid) * nargs) != 0)
+	if (strcmp(kept->name, name) != 0 || kept->nargs != nargs || (nargs > 0 && memcmp(kept->types, types, sizeof(Oid) * nargs) != 0))
 	{
 		forget_plan(kept);
 		return NULL;
@@ -159,7 +160,8 @@ keep_plan(const PlanKey *key, const char *name, const char *sql, int nargs, cons
 	kept->plan = plan;
 	kept->used = GetCurrentTransactionStartTimestamp();
 	kept->nargs = nargs;
-	memcpy(kept->types, types, sizeof(Oid) * nargs);
+	if (nargs > 0)
+		memcpy(kept->types, types, sizeof(Oid) * nargs);
 	return plan;
 }
 
@@ -206,8 +208,10 @@ uint64
 settle_book_ask(const SettleBook *book, const SettleStatement *statement, Datum *values, const char *nulls)
 {
 	MemoryContext old = CurrentMemoryContext;
-	int			result = SPI_execute_plan(plan_of_statement(book, statement), values, nulls, settle_book_reads_only, 0);
+	int			result;
 
+	settle_env_need();
+	result = SPI_execute_plan(plan_of_statement(book, statement), values, nulls, settle_book_reads_only, 0);
 	MemoryContextSwitchTo(old);
 	if (result != statement->expected)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), statement->sql);

@@ -549,6 +549,7 @@ read_rows(FactTable *table, const SettleFactDef *def, Oid type, const char *key)
 			table->whole = true;
 		}
 	}
+	settle_env_need();
 	SPI_connect();
 	query = find_query(relation, def, type);
 	relation_close(relation, NoLock);

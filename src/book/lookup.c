@@ -19,6 +19,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/dependency.h"
@@ -88,7 +89,7 @@ column_number(Relation table, const SettleColumn *column)
 
 /*
  * Makes the key of a scan by one column of an index; false where its values
- * have no equality.
+ * have no equality, or one that is not PostgreSQL's own: that is for a statement.
  */
 static bool
 make_key(Relation index, int column, ScanKey key)
@@ -96,9 +97,10 @@ make_key(Relation index, int column, ScanKey key)
 	Oid			type = index->rd_opcintype[column];
 	Oid			operator = get_opfamily_member(index->rd_opfamily[column], type, type, BTEqualStrategyNumber);
 
-	if (OidIsValid(operator))
-		ScanKeyEntryInitialize(key, 0, column + 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[column], get_opcode(operator), (Datum) 0);
-	return OidIsValid(operator);
+	if (!OidIsValid(operator) || index->rd_opfamily[column] >= FirstNormalObjectId)
+		return false;
+	ScanKeyEntryInitialize(key, 0, column + 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[column], get_opcode(operator), (Datum) 0);
+	return true;
 }
 
 /*
@@ -165,9 +167,14 @@ static const KnownLookup *
 know(const SettleBook *book, Relation table, const SettleLookup *lookup)
 {
 	uint64		row_type = assign_record_type_identifier(RelationGetDescr(table)->tdtypeid, -1);
-	KnownKey	key = {lookup, RelationGetRelid(table)};
+	KnownKey	key;
 	KnownLookup *known;
 	bool		found;
+
+	/* it is hashed as bytes, those between and behind its fields too */
+	memset(&key, 0, sizeof(key));
+	key.lookup = lookup;
+	key.table = RelationGetRelid(table);
 
 	if (known_lookups == NULL)
 	{
@@ -272,43 +279,100 @@ settle_scan_begin(SettleScan *scan, const SettleBook *book, const SettleLookup *
 	return scan_with(scan, own_snapshot(), book, lookup, keys);
 }
 
-/*
- * Opens the index that tells rows of a table apart by one column; NULL where
- * there is none.
- */
-static Relation
-open_unique_index(Relation table, AttrNumber column)
+/* The index that tells rows of a table apart by one column. */
+typedef struct UniqueKey
+{
+	Oid			table;
+	AttrNumber	column;
+} UniqueKey;
+
+typedef struct KnownUnique
+{
+	UniqueKey	key;			/* must be first */
+	uint64		row_type;
+	Oid			index;			/* or InvalidOid */
+} KnownUnique;
+
+static Oid
+find_unique_index(Relation table, AttrNumber column)
 {
 	ListCell   *lc;
+	Oid			found = InvalidOid;
+	ScanKeyData key;
 
 	foreach(lc, RelationGetIndexList(table))
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 		Form_pg_index form = index->rd_index;
 
-		if (index->rd_rel->relam == BTREE_AM_OID && form->indisunique && form->indimmediate && form->indisvalid && !form->indcheckxmin &&
-			form->indnkeyatts == 1 && form->indkey.values[0] == column && RelationGetIndexPredicate(index) == NIL)
-			return index;
+		if (!OidIsValid(found) &&
+			index->rd_rel->relam == BTREE_AM_OID && form->indisunique && form->indimmediate && form->indisvalid && !form->indcheckxmin &&
+			form->indnkeyatts == 1 && form->indkey.values[0] == column && RelationGetIndexPredicate(index) == NIL && make_key(index, 0, &key))
+			found = RelationGetRelid(index);
 		index_close(index, AccessShareLock);
 	}
-	return NULL;
+	return found;
+}
+
+/*
+ * The same, as long as neither table nor indexes change.
+ */
+static Oid
+unique_index(Relation table, const char *column)
+{
+	static HTAB *known_uniques = NULL;
+	UniqueKey	key;
+	uint64		row_type = assign_record_type_identifier(RelationGetDescr(table)->tdtypeid, -1);
+	KnownUnique *known;
+	bool		found;
+
+	memset(&key, 0, sizeof(key));
+	key.table = RelationGetRelid(table);
+	key.column = get_attnum(key.table, column);
+	if (known_uniques == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(UniqueKey), .entrysize = sizeof(KnownUnique), .hcxt = CacheMemoryContext};
+
+		known_uniques = hash_create("scrm_settle unique columns", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	if (hash_search(known_uniques, &key, HASH_FIND, NULL) == NULL)
+		make_room(known_uniques);
+	known = hash_search(known_uniques, &key, HASH_ENTER, &found);
+	if (!found || known->row_type != row_type)
+	{
+		known->row_type = 0;
+		known->index = find_unique_index(table, key.column);
+		known->row_type = row_type;
+	}
+	return known->index;
+}
+
+bool
+settle_is_told_apart(Oid relid, const char *column)
+{
+	Relation	table = relation_open(relid, AccessShareLock);
+	bool		is = is_readable(table) && OidIsValid(unique_index(table, column));
+
+	relation_close(table, NoLock);
+	return is;
 }
 
 bool
 settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key)
 {
+	Oid			index = InvalidOid;
+
 	scan->table = relation_open(relid, AccessShareLock);
-	scan->index = NULL;
-	scan->is_empty = false;
 	if (is_readable(scan->table))
-		scan->index = open_unique_index(scan->table, get_attnum(relid, column));
-	if (scan->index == NULL || !make_key(scan->index, 0, &scan->keys[0]))
+		index = unique_index(scan->table, column);
+	if (!OidIsValid(index))
 	{
-		if (scan->index != NULL)
-			index_close(scan->index, NoLock);
 		relation_close(scan->table, NoLock);
 		return false;
 	}
+	scan->is_empty = false;
+	scan->index = index_open(index, AccessShareLock);
+	(void) make_key(scan->index, 0, &scan->keys[0]);
 	scan->nkeys = 1;
 	set_keys(scan, &key);
 	scan->ncolumns = 0;

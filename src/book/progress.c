@@ -189,6 +189,9 @@ number_of(const char *name, const char *const *names, int n, const char *what)
 
 /*
  * settle._begin_progress(book regnamespace, operation text) returns void
+ *
+ * Bodies that run as the owner of a book call it, and nobody else: what it shows
+ * is believed.
  */
 PG_FUNCTION_INFO_V1(settle_begin_progress);
 Datum
@@ -196,6 +199,10 @@ settle_begin_progress(PG_FUNCTION_ARGS)
 {
 	SettleBook	book = settle_book(PG_GETARG_OID(0));
 
+	if (!InSecurityRestrictedOperation() || GetUserId() != book.owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot call settle._begin_progress outside the code of book \"%s\"", book.label)));
 	settle_progress_begin(&book, number_of(text_to_cstring(PG_GETARG_TEXT_PP(1)), operation_names, lengthof(operation_names), "operation"),
 						  SETTLE_TAKING, SETTLE_UNKNOWN_TOTAL);
 	PG_RETURN_VOID();

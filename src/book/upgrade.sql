@@ -89,7 +89,7 @@ COMMENT ON FUNCTION settle._shape(regnamespace) IS 'all that a book consists of 
 CREATE FUNCTION settle._plain(definition text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 	RETURN pg_catalog.regexp_replace(
-		pg_catalog.regexp_replace(definition, '(::[a-z][a-z ."]*(\([0-9,]+\))?(\[\])?) AS "?\w+"?', '\1', 'g'),
+		pg_catalog.regexp_replace(definition, E'(::[a-z][a-z ."]*(\\([0-9,]+\\))?(\\[\\])?) AS "?\\w+"?', E'\\1', 'g'),
 		'[()[:space:]]', '', 'g');
 COMMENT ON FUNCTION settle._plain(text) IS 'a definition of settle._shape as it is compared: without parentheses, spaces and names after casts';
 
@@ -134,7 +134,7 @@ BEGIN
 	RETURN QUERY
 		SELECT s.version, s.step
 		FROM (
-			SELECT replace(substring(p.proname FROM '^_upgrade_(\d+_\d+_\d+)$'), '_', '.') AS version, p.oid::regproc AS step
+			SELECT replace(substring(p.proname FROM E'^_upgrade_(\\d+_\\d+_\\d+)$'), '_', '.') AS version, p.oid::regproc AS step
 			FROM pg_proc AS p
 			WHERE p.pronamespace = 'settle'::regnamespace AND p.proargtypes[0] = 'regnamespace'::regtype AND p.pronargs = 1
 		) AS s

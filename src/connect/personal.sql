@@ -6,7 +6,7 @@ CREATE FUNCTION settle.normalize_phone(phone text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 	RETURN pg_catalog.regexp_replace(pg_catalog.regexp_replace(pg_catalog.regexp_replace(
 		pg_catalog.translate(phone, '０１２３４５６７８９＋－＊—–（）() 　' OPERATOR(pg_catalog.||) pg_catalog.chr(9) OPERATOR(pg_catalog.||) pg_catalog.chr(160), '0123456789+-*--'),
-		'转|,|，|[Ee]xt\.?', '-'), '^(\+|00)?86-?(?=1[3-9*])', ''), '^(1[3-9][0-9])-([0-9]{4})-([0-9]{4})', '\1\2\3');
+		E'转|,|，|[Ee]xt\\.?', '-'), E'^(\\+|00)?86-?(?=1[3-9*])', ''), '^(1[3-9][0-9])-([0-9]{4})-([0-9]{4})', E'\\1\\2\\3');
 COMMENT ON FUNCTION settle.normalize_phone(text) IS
 	'a phone number without blanks, brackets and the code of China, in half-width digits, an extension after a hyphen';
 
@@ -37,7 +37,7 @@ CREATE FUNCTION settle.mask_phone(phone text) RETURNS text
 		WHEN 'other' THEN '****'
 		ELSE CASE
 			WHEN settle.normalize_phone(phone) OPERATOR(pg_catalog.~) '^1[3-9][0-9]{9}'
-				THEN pg_catalog.regexp_replace(settle.normalize_phone(phone), '^([0-9]{3})[0-9]{4}([0-9]{4})(-.*)?$', '\1****\2')
+				THEN pg_catalog.regexp_replace(settle.normalize_phone(phone), '^([0-9]{3})[0-9]{4}([0-9]{4})(-.*)?$', E'\\1****\\2')
 			ELSE pg_catalog.left(settle.normalize_phone(phone), 4) OPERATOR(pg_catalog.||) '****'
 		END
 	END;
@@ -50,16 +50,16 @@ COMMENT ON FUNCTION settle.mask_name(text) IS 'a name for readers, the surname a
 
 CREATE FUNCTION settle.mask_email(email text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-	RETURN CASE WHEN NOT settle._is_cipher(email) OR email OPERATOR(pg_catalog.~) '@' THEN pg_catalog.regexp_replace(email, '^(.?)[^@]*', '\1***') END;
+	RETURN CASE WHEN NOT settle._is_cipher(email) OR email OPERATOR(pg_catalog.~) '@' THEN pg_catalog.regexp_replace(email, '^(.?)[^@]*', E'\\1***') END;
 COMMENT ON FUNCTION settle.mask_email(text) IS 'an address of mail for readers: z***@example.com';
 
 -- a mobile number, and one of an identity card, that stand alone among digits
 CREATE FUNCTION settle.mask_text(value text) RETURNS text
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 	RETURN pg_catalog.regexp_replace(pg_catalog.regexp_replace(pg_catalog.regexp_replace(value,
-		'(?<![0-9０-９])([1１][3-9３-９][0-9０-９])[ -]?[0-9０-９]{4}[ -]?([0-9０-９]{4})(?![0-9０-９])', '\1****\2', 'g'),
-		'(?<![0-9])([1-9][0-9]{5})(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx](?![0-9])', '\1************', 'g'),
-		'[A-Za-z0-9._%+-]+(@[A-Za-z0-9-]+[.][A-Za-z0-9.-]+)', '***\1', 'g');
+		'(?<![0-9０-９])([1１][3-9３-９][0-9０-９])[ -]?[0-9０-９]{4}[ -]?([0-9０-９]{4})(?![0-9０-９])', E'\\1****\\2', 'g'),
+		'(?<![0-9])([1-9][0-9]{5})(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx](?![0-9])', E'\\1************', 'g'),
+		'[A-Za-z0-9._%+-]+(@[A-Za-z0-9-]+[.][A-Za-z0-9.-]+)', E'***\\1', 'g');
 COMMENT ON FUNCTION settle.mask_text(text) IS
 	'free text for readers: mobile numbers, numbers of identity cards and addresses of mail are masked in it; names are not found';
 

@@ -82,7 +82,7 @@ CREATE FUNCTION settle.shipped_part() RETURNS TABLE (platform text, kind text, p
 			('youzan', 'order', 'order_promotion', 'promotion', '$.order_promotion.order[*] | $.full_order_info.order_promotion.order[*]', 'order', 10),
 			('youzan', 'order', 'buyer', 'customer_identity', '$.full_order_info.buyer_info.yz_open_id', 'order', 11),
 			('youzan', 'order', 'openid', 'customer_identity', '$.full_order_info.buyer_info.outer_user_id', 'order', 12),
-			('youzan', 'order', 'phone', 'customer_identity', '$.full_order_info.buyer_info.buyer_phone ? (@ like_regex "^(\\+?86)?1[3-9][0-9]{9}$")', 'order', 12),
+			('youzan', 'order', 'phone', 'customer_identity', E'$.full_order_info.buyer_info.buyer_phone ? (@ like_regex "^(\\\\+?86)?1[3-9][0-9]{9}$")', 'order', 12),
 			('youzan', 'order', 'phone_cipher', 'customer_identity', '$.full_order_info.buyer_info.buyer_phone ? (@ like_regex "[A-Za-z]")', 'order', 12),
 			('youzan', 'order', 'transaction', 'customer_identity', '$.full_order_info.pay_info.transaction[*]', 'order', 12),
 			('youzan', 'refund', 'refund', 'refund', '$.data', NULL, 13),
@@ -119,12 +119,12 @@ CREATE FUNCTION settle.shipped_part() RETURNS TABLE (platform text, kind text, p
 			('wxshop', 'event', 'event', 'signal', '$', NULL, 39),
 			('wecom', 'contact', 'contact', 'customer_identity', '$ | $.external_contact_list[*]', NULL, 40),
 			('wecom', 'contact', 'unionid', 'customer_identity', '$.external_contact.unionid', 'contact', 41),
-			('wecom', 'contact', 'phone', 'customer_identity', '$.follow_user[*].remark_mobiles[*] ? (@ like_regex "^(\\+?86)?1[3-9][0-9]{9}$")', 'contact', 41),
+			('wecom', 'contact', 'phone', 'customer_identity', E'$.follow_user[*].remark_mobiles[*] ? (@ like_regex "^(\\\\+?86)?1[3-9][0-9]{9}$")', 'contact', 41),
 			('wecom', 'contact', 'follow', 'customer_follow', '$.follow_user[*] | $.follow_info', 'contact', 42),
 			('wecom', 'contact', 'since', 'follow_event', '$.follow_user[*] ? (@.createtime > 0) | $.follow_info ? (@.createtime > 0)', 'contact', 42),
 			('wecom', 'contacts', 'contact', 'customer_identity', '$.external_contact_list[*]', NULL, 43),
 			('wecom', 'contacts', 'unionid', 'customer_identity', '$.external_contact.unionid', 'contact', 44),
-			('wecom', 'contacts', 'phone', 'customer_identity', '$.follow_info.remark_mobiles[*] ? (@ like_regex "^(\\+?86)?1[3-9][0-9]{9}$")', 'contact', 44),
+			('wecom', 'contacts', 'phone', 'customer_identity', E'$.follow_info.remark_mobiles[*] ? (@ like_regex "^(\\\\+?86)?1[3-9][0-9]{9}$")', 'contact', 44),
 			('wecom', 'contacts', 'follow', 'customer_follow', '$.follow_user[*] | $.follow_info', 'contact', 45),
 			('wecom', 'contacts', 'since', 'follow_event', '$.follow_user[*] ? (@.createtime > 0) | $.follow_info ? (@.createtime > 0)', 'contact', 45),
 			('wecom', 'group', 'member', 'customer_identity', '$.group_chat.member_list[*] ? (@.type == 2)', NULL, 46),
@@ -182,7 +182,7 @@ CREATE FUNCTION settle.shipped_field() RETURNS TABLE (platform text, kind text, 
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	BEGIN ATOMIC
 		SELECT v.platform, v.kind, v.part, v.field, v.form, pg_catalog.string_to_array(v.path, ' | ')::pg_catalog.jsonpath[], v.expression,
-			coalesce(pg_catalog.substring(v.options, '\m(list|sum|count)\M'), 'first'), pg_catalog.substring(v.options, 'map:(\w+)'),
+			coalesce(pg_catalog.substring(v.options, E'\\m(list|sum|count)\\M'), 'first'), pg_catalog.substring(v.options, E'map:(\\w+)'),
 			coalesce(v.options OPERATOR(pg_catalog.~) 'required', false), coalesce(v.options OPERATOR(pg_catalog.~) 'signed', false),
 			coalesce(v.options OPERATOR(pg_catalog.!~) 'lenient', true), v.place
 		FROM (VALUES

@@ -24,9 +24,9 @@ CREATE FUNCTION settle.normalize_text(text text) RETURNS text
 				pg_catalog.replace(
 					pg_catalog.regexp_replace(
 						pg_catalog.regexp_replace(
-							pg_catalog.regexp_replace(b.t, '([一二三四五六七八九])十([一二三四五六七八九])', '\1\2', 'g'),
-							'([一二三四五六七八九])十', '\10', 'g'),
-						'十([一二三四五六七八九])', '1\1', 'g'),
+							pg_catalog.regexp_replace(b.t, '([一二三四五六七八九])十([一二三四五六七八九])', E'\\1\\2', 'g'),
+							'([一二三四五六七八九])十', E'\\10', 'g'),
+						'十([一二三四五六七八九])', E'1\\1', 'g'),
 					'十', '10'),
 				'〇零一二三四五六七八九', '00123456789') AS t
 			FROM bare AS b

@@ -303,7 +303,6 @@ static Jsonb *
 mask_details(const DeskType *type, Jsonb *details)
 {
 	JsonbIterator *it = JsonbIteratorInit(&details->root);
-	JsonbIteratorToken token;
 	JsonbParseState *state = NULL;
 	JsonbValue	key;
 	JsonbValue	value;
@@ -312,7 +311,7 @@ mask_details(const DeskType *type, Jsonb *details)
 		return details;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	(void) JsonbIteratorNext(&it, &value, true);
-	while ((token = JsonbIteratorNext(&it, &key, true)) == WJB_KEY)
+	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
 	{
 		const char *name = pnstrdup(key.val.string.val, key.val.string.len);
 		const DeskField *field = settle_desk_field(type, name);

@@ -16,10 +16,12 @@
 #include <ctype.h>
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "parser/parse_expr.h"
 #include "parser/parser.h"
@@ -154,6 +156,7 @@ settle_env_enter(const char *time_zone)
 	char	   *path;
 	const char *abbreviations;
 
+	settle_env_need();
 	check_time_zone(time_zone);
 	path = psprintf("pg_catalog, %s, pg_temp",
 					quote_identifier(get_namespace_name(settle_ltree_schema(NULL))));
@@ -198,4 +201,72 @@ void
 settle_env_leave(int nestlevel)
 {
 	AtEOXact_GUC(true, nestlevel);
+}
+
+/* ---- entering it when somebody needs it ---- */
+
+static SettleLateEnv *late = NULL;
+
+/*
+ * Tells whether what functions that are called immutable read, all the same, is
+ * as it is pinned.
+ */
+static bool
+is_usual(void)
+{
+	return extra_float_digits == 1 && bytea_output == BYTEA_OUTPUT_HEX && IntervalStyle == INTSTYLE_POSTGRES && !quote_all_identifiers;
+}
+
+void
+settle_env_without_jit(void)
+{
+	if (jit_enabled)
+		(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
+}
+
+void
+settle_env_enter_late(SettleLateEnv *env, const char *time_zone)
+{
+	settle_env_need();
+	check_time_zone(time_zone);
+	env->time_zone = time_zone;
+	env->zone_before = session_timezone;
+	env->level = GetCurrentTransactionNestLevel();
+	env->nestlevel = 0;
+	session_timezone = pg_tzset(time_zone);
+	late = env;
+	if (!is_usual())
+		settle_env_need();
+}
+
+void
+settle_env_need(void)
+{
+	SettleLateEnv *env = late;
+
+	if (env == NULL)
+		return;
+	/* the end of a savepoint would end it */
+	if (env->level != GetCurrentTransactionNestLevel())
+		elog(ERROR, "the environment of a book is needed in a savepoint and was not entered before");
+	settle_env_forget(env);
+	env->nestlevel = settle_env_enter(env->time_zone);
+	settle_env_without_jit();
+}
+
+void
+settle_env_leave_late(SettleLateEnv *env)
+{
+	if (env->nestlevel > 0)
+		settle_env_leave(env->nestlevel);
+	settle_env_forget(env);
+}
+
+void
+settle_env_forget(const SettleLateEnv *env)
+{
+	if (late != env)
+		return;
+	session_timezone = env->zone_before;
+	late = NULL;
 }

@@ -51,6 +51,30 @@ typedef struct SettleExpr
 extern int	settle_env_enter(const char *time_zone);
 extern void settle_env_leave(int nestlevel);
 
+/*
+ * The same for code that most of the time needs book time alone, which it has at
+ * once: settings take longer than all else that a small transaction does.  The
+ * rest is entered, for good, by settle_env_need and settle_env_enter.  Whoever
+ * runs a statement, a trigger, a constraint or an expression in which a setting
+ * could matter needs it, and says so outside of savepoints; JIT is off then.
+ * After an error settle_env_forget takes the place of leave.
+ */
+typedef struct SettleLateEnv
+{
+	const char *time_zone;
+	struct pg_tz *zone_before;
+	int			level;			/* of the transaction */
+	int			nestlevel;		/* since it was entered */
+} SettleLateEnv;
+
+extern void settle_env_enter_late(SettleLateEnv *env, const char *time_zone);
+extern void settle_env_need(void);
+extern void settle_env_leave_late(SettleLateEnv *env);
+extern void settle_env_forget(const SettleLateEnv *env);
+
+/* Pins that statements are not compiled, inside of an environment. */
+extern void settle_env_without_jit(void);
+
 /* The schema that ltree stands in; extension may be NULL. */
 extern Oid	settle_ltree_schema(Oid *extension);
 

@@ -239,7 +239,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a schedule must be given';
 	END IF;
 	-- pg_cron reads five fields and lets pass whatever follows them
-	fields := array_length(regexp_split_to_array(btrim(schedule, E' \t'), '\s+'), 1);
+	fields := array_length(regexp_split_to_array(btrim(schedule, E' \t'), E'\\s+'), 1);
 	IF fields > 5 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('schedule "%s" has %s fields, not five', schedule, fields),
@@ -297,8 +297,8 @@ REVOKE ALL ON FUNCTION settle._unschedule(regnamespace) FROM PUBLIC;
 CREATE FUNCTION settle._crontab_line(schedule text, command text) RETURNS text
 	LANGUAGE sql STABLE STRICT
 	RETURN pg_catalog.concat_ws(' ', schedule, pg_catalog.replace(pg_catalog.format('psql -Xq -d ''%s'' -c ''%s''',
-		pg_catalog.replace(pg_catalog.current_database()::pg_catalog.text, '''', '''\'''''),
-		pg_catalog.replace(command, '''', '''\''''')), '%', '\%'));
+		pg_catalog.replace(pg_catalog.current_database()::pg_catalog.text, '''', E'''\\'''''),
+		pg_catalog.replace(command, '''', E'''\\''''')), '%', E'\\%'));
 COMMENT ON FUNCTION settle._crontab_line(text, text) IS 'the line of a crontab that sends a command to this database';
 
 CREATE FUNCTION settle._require_cron(elsewhere text, crontab text DEFAULT NULL) RETURNS void

@@ -29,7 +29,7 @@ settle_refuse_size(SettleDec value, const char *part)
  * Finds how a rule rounds amounts of a unit; rules that round alike share it.
  */
 static const SettleRounding *
-find_rounding(SettleSet *set, const char *text, const char *unit)
+shared_rounding(SettleSet *set, const char *text, const char *unit)
 {
 	SharedRounding *shared;
 	ListCell   *lc;
@@ -55,21 +55,20 @@ find_rounding(SettleSet *set, const char *text, const char *unit)
  * The same while a ticket is priced: its unit is a string that stays where it
  * is as long as parties are kept, so the pointer tells it.
  */
-static inline const SettleRounding *
-rounding_of(SettleSet *set, Pricing *pricing, const char *unit)
+static inline void
+find_rounding(SettleSet *set, Pricing *pricing, const char *unit)
 {
-	if (pricing->rounding_unit != unit)
-	{
-		pricing->rounding = find_rounding(set, pricing->rounding_text, unit);
-		pricing->rounding_unit = unit;
-	}
-	return pricing->rounding;
+	if (pricing->rounding_unit == unit)
+		return;
+	pricing->rounding = shared_rounding(set, pricing->rounding_text, unit);
+	pricing->rounding_unit = unit;
+	pricing->places = settle_rounds_places(pricing->rounding) ? pricing->rounding->step.scale : -1;
 }
 
 const SettleRounding *
 settle_rule_rounding(SettleSet *set, const SettleRule *rule, const char *unit)
 {
-	return find_rounding(set, rule->def->rounding, unit);
+	return shared_rounding(set, rule->def->rounding, unit);
 }
 
 /*
@@ -194,62 +193,95 @@ read_payees(SettleSet *set, CompiledRule *rule)
 /*
  * Prices one base: tiers, factor, floor and cap.  Not rounded.
  */
-static pg_attribute_always_inline SettleDec
-price(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, SettleDec base, SettleDec factor)
+static SettleDec
+price(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, const SettleDec *base, const SettleDec *factor)
 {
-	SettleDec	amount = pricing->is_rate ? settle_dec_mul(base, pricing->rate) : settle_price(pricing->pricer, base);
+	SettleDec	amount = pricing->is_rate ? settle_dec_mul(*base, pricing->rate) : settle_price(pricing->pricer, *base);
 
-	if (pricing->nfactors > 0 || pricing->converts)
-		amount = settle_dec_mul(amount, factor);
-	if (!pricing->has_bounds)
-		return amount;
+	if (factor != NULL)
+		amount = settle_dec_mul(amount, *factor);
 	if (pricing->at_least != NULL)
 	{
-		SettleDec	bound = settle_need_dec(set, pricing->at_least, rule, "at_least");
+		const SettleDec *bound = settle_need_dec(set, pricing->at_least, rule, "at_least");
 
-		if (settle_dec_cmp(amount, bound) < 0)
-			amount = bound;
+		if (settle_dec_cmp(amount, *bound) < 0)
+			amount = *bound;
 	}
 	if (pricing->at_most != NULL)
 	{
-		SettleDec	bound = settle_need_dec(set, pricing->at_most, rule, "at_most");
+		const SettleDec *bound = settle_need_dec(set, pricing->at_most, rule, "at_most");
 
-		if (settle_dec_cmp(amount, bound) > 0)
-			amount = bound;
+		if (settle_dec_cmp(amount, *bound) > 0)
+			amount = *bound;
 	}
 	return amount;
 }
 
 /*
- * Gives what the fee of a rule is multiplied with: its decisions, and the rate
- * to its unit.
+ * Prices one base and rounds, in numbers of 64 bits; false where something does
+ * not fit.  A decimal that is put together and copied stalls the processor for
+ * longer than all of this takes, so only its parts are written.
  */
-static pg_attribute_always_inline SettleDec
-factor_of(SettleSet *set, const Pricing *pricing, const char *unit, const SettleTicket *ticket)
+static inline bool
+price_short(const Pricing *pricing, const SettleDec *base, const SettleDec *factor, SettleDec *amount)
 {
-	SettleDec	factor = settle_dec_int(1);
+	int64		fee;
+	int			scale;
 
-	if (pricing->nfactors > 0)
+	if (pricing->places < 0 || pricing->has_bounds || !settle_dec_is_short(base))
+		return false;
+	if (!pricing->is_rate)
 	{
-		settle_need_name(set, set->d0 + pricing->factor);
-		factor = set->decisions[pricing->factor].dec;
+		if (!settle_price_short(pricing->pricer, (int64) base->coef, base->scale, &fee, &scale))
+			return false;
 	}
-	for (int i = 1; i < pricing->nfactors; i++)
+	else if (!settle_dec_is_short(&pricing->rate) || __builtin_mul_overflow((int64) base->coef, (int64) pricing->rate.coef, &fee))
+		return false;
+	else
+		scale = base->scale + pricing->rate.scale;
+	if (factor != NULL)
 	{
-		settle_need_name(set, set->d0 + pricing->factors[i]);
-		factor = settle_dec_mul(factor, set->decisions[pricing->factors[i]].dec);
+		if (!settle_dec_is_short(factor) || __builtin_mul_overflow(fee, (int64) factor->coef, &fee))
+			return false;
+		scale += factor->scale;
 	}
-	if (pricing->converts && strcmp(unit, ticket->currency) != 0)
-		factor = settle_dec_mul(factor, settle_rate_of(set, ticket->currency, unit, ticket->rules_at));
-	return factor;
+	if (scale < pricing->places || scale > pricing->places + 18)
+		return false;
+	amount->coef = settle_cut_half_up(fee, scale - pricing->places);
+	amount->scale = pricing->places;
+	amount->wide = NULL;
+	return true;
 }
 
 /*
- * Appends a line; one that adds to a tally has no amount yet.
+ * Gives what the fee of a rule is multiplied with: its decisions, and the rate
+ * to its unit.  NULL is 1; a product is put into "product".
  */
-static pg_attribute_always_inline void
-add_line(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, const SettleTicket *ticket, SettleParty *payer, SettleParty *payee,
-		 const char *unit, SettleDec base, SettleDec factor, SettleDec amount)
+static inline const SettleDec *
+factor_of(SettleSet *set, const Pricing *pricing, const char *unit, const SettleTicket *ticket, SettleDec *product)
+{
+	if (pricing->nfactors > 0)
+		settle_need_name(set, set->d0 + pricing->factor);
+	if (pricing->nfactors <= 1 && !pricing->converts)
+		return pricing->nfactors == 0 ? NULL : &set->decisions[pricing->factor].dec;
+
+	*product = pricing->nfactors == 0 ? settle_dec_int(1) : set->decisions[pricing->factor].dec;
+	for (int i = 1; i < pricing->nfactors; i++)
+	{
+		settle_need_name(set, set->d0 + pricing->factors[i]);
+		*product = settle_dec_mul(*product, set->decisions[pricing->factors[i]].dec);
+	}
+	if (pricing->converts && strcmp(unit, ticket->currency) != 0)
+		*product = settle_dec_mul(*product, settle_rate_of(set, ticket->currency, unit, ticket->rules_at));
+	return product;
+}
+
+/*
+ * Appends a line, whose amount is still to be said.
+ */
+static inline SettleLine *
+begin_line(SettleSet *set, const CompiledRule *rule, SettleParty *payer, SettleParty *payee,
+		   const char *unit, const SettleDec *base, const SettleDec *factor)
 {
 	SettleLine *line;
 
@@ -263,31 +295,55 @@ add_line(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, const
 	line->payer = payer;
 	line->payee = payee;
 	line->unit = unit;
-	line->base = line->quantity = base;
-	line->factor = factor;
-	line->amount = amount;
+	line->base = line->quantity = *base;
+	line->factor = factor != NULL ? *factor : settle_dec_int(1);
 	line->owner = NULL;
 	line->tally_period = 0;
-	settle_check_size(base, "base");
-	settle_check_size(factor, "factor");
-	settle_check_size(amount, "amount");
+	return line;
+}
+
+/*
+ * Checks a line that is complete but for its tally, and adds it up.
+ */
+static inline void
+end_line(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, const SettleTicket *ticket, SettleLine *line)
+{
+	settle_check_size(&line->base, "base");
+	settle_check_size(&line->factor, "factor");
+	settle_check_size(&line->amount, "amount");
 	if (pricing->accumulate != SETTLE_SPAN_NONE)
 	{
-		line->owner = pricing->tally_by != NULL ? settle_term_party(set, pricing->tally_by, rule, "tally_by") : payee;
+		line->owner = pricing->tally_by != NULL ? settle_term_party(set, pricing->tally_by, rule, "tally_by") : line->payee;
 		line->tally_period = settle_ticket_span_start(set, pricing->accumulate, ticket->period_at);
 		if (pricing->measure != NULL)
 		{
-			line->quantity = settle_need_dec(set, pricing->measure, rule, "measure");
-			settle_check_size(line->quantity, "measure");
+			line->quantity = *settle_need_dec(set, pricing->measure, rule, "measure");
+			settle_check_size(&line->quantity, "measure");
 		}
 	}
-	else
+	else if (set->components[pricing->component].is_read)
 	{
 		Component  *component = &set->components[pricing->component];
 
-		component->sum = component->sum_epoch == set->epoch ? settle_dec_add(component->sum, amount) : amount;
+		component->sum = component->sum_epoch == set->epoch ? settle_dec_add(component->sum, line->amount) : line->amount;
 		component->sum_epoch = set->epoch;
 	}
+}
+
+/*
+ * Makes a line of a base; one that adds to a tally has no amount yet.
+ */
+static inline void
+pay(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, const SettleTicket *ticket, SettleParty *payer, SettleParty *payee,
+	const char *unit, const SettleDec *base, const SettleDec *factor)
+{
+	SettleLine *line = begin_line(set, rule, payer, payee, unit, base, factor);
+
+	if (pricing->accumulate != SETTLE_SPAN_NONE)
+		line->amount = settle_dec_int(0);
+	else if (!price_short(pricing, base, factor, &line->amount))
+		line->amount = settle_round(price(set, rule, pricing, base, factor), pricing->rounding);
+	end_line(set, rule, pricing, ticket, line);
 }
 
 /*
@@ -295,27 +351,30 @@ add_line(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, const
  */
 static void
 pay_several(SettleSet *set, const CompiledRule *rule, const Pricing *pricing, const SettleTicket *ticket, SettleParty *payer, const Payees *payees,
-			const char *unit, const SettleRounding *rounding, SettleDec base, SettleDec factor)
+			const char *unit, const SettleDec *base, const SettleDec *factor)
 {
-	bool		accumulates = pricing->accumulate != SETTLE_SPAN_NONE;
+	const SettleRounding *rounding = pricing->rounding;
 	SettleDec  *parts = palloc(sizeof(SettleDec) * payees->n);
-	SettleDec	none = settle_dec_int(0);
 
 	/* accumulating rules price each party's part of the base in his own tally */
-	if (pricing->share == SETTLE_SHARE_BASE || accumulates)
+	if (pricing->share == SETTLE_SHARE_BASE || pricing->accumulate != SETTLE_SPAN_NONE)
 	{
-		settle_allocate_parts(base, payees->weights, payees->n, rounding->step, parts);
+		settle_allocate_parts(*base, payees->weights, payees->n, rounding->step, parts);
 		for (int i = 0; i < payees->n; i++)
 			if (settle_dec_sign(payees->weights[i]) != 0)
-				add_line(set, rule, pricing, ticket, payer, payees->parties[i], unit, parts[i], factor,
-						 accumulates ? none : settle_round(price(set, rule, pricing, parts[i], factor), rounding));
+				pay(set, rule, pricing, ticket, payer, payees->parties[i], unit, &parts[i], factor);
 	}
 	else
 	{
 		settle_allocate_parts(settle_round(price(set, rule, pricing, base, factor), rounding), payees->weights, payees->n, rounding->step, parts);
 		for (int i = 0; i < payees->n; i++)
 			if (settle_dec_sign(payees->weights[i]) != 0)
-				add_line(set, rule, pricing, ticket, payer, payees->parties[i], unit, base, factor, parts[i]);
+			{
+				SettleLine *line = begin_line(set, rule, payer, payees->parties[i], unit, base, factor);
+
+				line->amount = parts[i];
+				end_line(set, rule, pricing, ticket, line);
+			}
 	}
 }
 
@@ -329,30 +388,37 @@ settle_apply_rule(SettleSet *set, CompiledRule *rule, Pricing *pricing, SettleTi
 	SettleParty *payer = settle_term_party(set, pricing->payer, rule, "payer");
 	SettleParty *payee = NULL;
 	Payees		payees = {0};
-	const SettleRounding *rounding = rounding_of(set, pricing, unit);
-	SettleDec	base;
-	SettleDec	factor;
+	SettleDec	balance;
+	SettleDec	product;
+	const SettleDec *base;
+	const SettleDec *factor;
 	int			first = set->nlines;
 
+	find_rounding(set, pricing, unit);
 	if (pricing->payee != NULL)
 		payee = settle_term_party(set, pricing->payee, rule, "payee");
 	else
 		payees = read_payees(set, rule);
 
-	base = pricing->remainder ? balance_of(set, payer, unit, rule) : settle_need_dec(set, pricing->base, rule, "base");
-	/* a remainder of nothing is no line */
-	if (pricing->remainder && settle_dec_sign(base) == 0)
-		return;
-	factor = factor_of(set, pricing, unit, ticket);
+	if (pricing->remainder)
+	{
+		balance = balance_of(set, payer, unit, rule);
+		/* a remainder of nothing is no line */
+		if (settle_dec_sign(balance) == 0)
+			return;
+		base = &balance;
+	}
+	else
+		base = settle_need_dec(set, pricing->base, rule, "base");
+	factor = factor_of(set, pricing, unit, ticket, &product);
 
 	/* a single payee of no weight is refused as several are */
 	if (payee == NULL && payees.n == 1 && settle_dec_sign(payees.weights[0]) > 0)
 		payee = payees.parties[0];
 	if (payee != NULL)
-		add_line(set, rule, pricing, ticket, payer, payee, unit, base, factor,
-				 pricing->accumulate != SETTLE_SPAN_NONE ? settle_dec_int(0) : settle_round(price(set, rule, pricing, base, factor), rounding));
+		pay(set, rule, pricing, ticket, payer, payee, unit, base, factor);
 	else
-		pay_several(set, rule, pricing, ticket, payer, &payees, unit, rounding, base, factor);
+		pay_several(set, rule, pricing, ticket, payer, &payees, unit, base, factor);
 	if (set->trace != NULL)
 		settle_add_step(set, SETTLE_STEP_APPLIED, rule->code, NULL, NULL, first);
 }

@@ -7,7 +7,7 @@
 #include "utils/memutils.h"
 
 /* More words than this are kept as a whole bitmap. */
-#define MAX_EXTRAS	16
+#define MAX_EXTRAS	64
 
 #define CACHE_LINE	64
 #define BLOCK		(32 * 1024)
@@ -16,8 +16,12 @@ SettleBitsSpace
 settle_bits_space(int nconditions)
 {
 	int			nwords = Max((nconditions + 63) / 64, 1);
+	SettleBitsSpace space = {.context = CurrentMemoryContext, .nwords = nwords, .nsummary = (nwords + 63) / 64};
 
-	return (SettleBitsSpace) {.context = CurrentMemoryContext, .nwords = nwords, .nsummary = (nwords + 63) / 64};
+	space.all = palloc(sizeof(int) * nwords);
+	for (int w = 0; w < nwords; w++)
+		space.all[w] = w;
+	return space;
 }
 
 /*
@@ -62,9 +66,11 @@ settle_bits_make(SettleBitsSpace *space, SettleBits copy_of)
 void
 settle_bits_load(const SettleBitsSpace *space, SettleBits into, SettleBits from, SettleBits otherwise)
 {
+	uint64	   *words = settle_bits_words(space, into);
+
 	memcpy(settle_bits_summary(into), settle_bits_summary(from), sizeof(uint64) * space->nsummary);
-	for (int w = 0; w < space->nwords; w++)
-		settle_bits_words(space, into)[w] = settle_bits_word(space, from, otherwise, w);
+	memset(words, -1, sizeof(uint64) * space->nwords);
+	settle_bits_intersect(space, from, otherwise, space->all, space->nwords, words);
 }
 
 SettleBits
@@ -73,21 +79,25 @@ settle_bits_keep(SettleBitsSpace *space, SettleBits whole, SettleBits otherwise)
 	const uint64 *words = settle_bits_words(space, whole);
 	const uint64 *others = settle_bits_words(space, otherwise);
 	SettleBits	set;
+	uint16	   *number;
+	uint64	   *extra;
 	int			n = 0;
 
 	for (int w = 0; w < space->nwords; w++)
 		n += words[w] != others[w];
-	if (n > MAX_EXTRAS || 2 * n >= space->nwords)
+	if (space->nwords <= SETTLE_FEW_WORDS || space->nwords > SETTLE_NO_WORD || n > MAX_EXTRAS || 2 * n >= space->nwords)
 		return settle_bits_make(space, whole);
-	set = place_set(space, (Size) 1 + space->nsummary + 2 * n);
+	set = place_set(space, (Size) 1 + space->nsummary + SETTLE_NUMBERS_WORDS(n) + n);
 	set[0] = n;
 	memcpy(settle_bits_summary(set), settle_bits_summary(whole), sizeof(uint64) * space->nsummary);
-	n = 0;
+	number = (uint16 *) settle_bits_words(space, set);
+	extra = settle_bits_words(space, set) + SETTLE_NUMBERS_WORDS(n);
 	for (int w = 0; w < space->nwords; w++)
 		if (words[w] != others[w])
 		{
-			settle_bits_words(space, set)[n++] = w;
-			settle_bits_words(space, set)[n++] = words[w];
+			*number++ = (uint16) w;
+			*extra++ = words[w];
 		}
+	*number = SETTLE_NO_WORD;
 	return set;
 }

@@ -7,7 +7,8 @@
  *
  *		number of extras, or SETTLE_WHOLE
  *		the summary
- *		SETTLE_WHOLE: all words; else pairs of a word's number and the word
+ *		SETTLE_WHOLE: all words; else the numbers of the extras, of 16 bits each
+ *		and ended by SETTLE_NO_WORD, then the extras
  *
  * Most sets differ from another one that is at hand anyway, "otherwise", by a
  * few conditions.  They keep only the words that differ, so that the tables of
@@ -23,12 +24,19 @@ typedef uint64 *SettleBits;
 
 #define SETTLE_WHOLE	PG_UINT64_MAX
 
+/* Ends the numbers of extras. */
+#define SETTLE_NO_WORD	PG_UINT16_MAX
+
+/* Words of so few are not looked for in summaries, and are always whole. */
+#define SETTLE_FEW_WORDS	8
+
 /* The sets of one index, all of the same number of conditions. */
 typedef struct SettleBitsSpace
 {
 	MemoryContext context;
 	int			nwords;
 	int			nsummary;		/* words of the summary */
+	int		   *all;			/* the numbers of all words */
 	char	   *next;			/* where the next set goes, and how much room there is */
 	Size		room;
 } SettleBitsSpace;
@@ -63,17 +71,35 @@ settle_bits_set(const SettleBitsSpace *space, SettleBits set, int bit)
 	settle_bits_summary(set)[bit / 4096] |= UINT64CONST(1) << ((bit / 64) % 64);
 }
 
-static inline uint64
-settle_bits_word(const SettleBitsSpace *space, SettleBits set, SettleBits otherwise, int w)
+/* Room that the numbers of so many extras take, in words. */
+#define SETTLE_NUMBERS_WORDS(n)	(((n) + 1 + 3) / 4)
+
+/*
+ * Intersects words, whose numbers ascend, with those of a set.
+ */
+static inline void
+settle_bits_intersect(const SettleBitsSpace *space, SettleBits set, SettleBits otherwise, const int *numbers, int n, uint64 *words)
 {
-	uint64	   *words = settle_bits_words(space, set);
+	const uint64 *own = settle_bits_words(space, set);
 
 	if (set[0] == SETTLE_WHOLE)
-		return words[w];
-	for (uint64 i = 0; i < set[0]; i++)
-		if (words[2 * i] == (uint64) w)
-			return words[2 * i + 1];
-	return settle_bits_words(space, otherwise)[w];
+		for (int k = 0; k < n; k++)
+			words[k] &= own[numbers[k]];
+	else
+	{
+		const uint64 *rest = settle_bits_words(space, otherwise);
+		const uint16 *number = (const uint16 *) own;
+		const uint64 *extra = own + SETTLE_NUMBERS_WORDS(set[0]);
+
+		for (int k = 0; k < n; k++)
+		{
+			int			w = numbers[k];
+
+			for (; *number < w; number++)
+				extra++;
+			words[k] &= *number == w ? *extra : rest[w];
+		}
+	}
 }
 
 #endif							/* SETTLE_BITS_H */

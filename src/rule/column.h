@@ -150,8 +150,17 @@ settle_key_of_bytes(const char *bytes, Size len)
 		memcpy(&last, bytes + len - 4, 4);
 		key.word = (uint64) last << 32 | first;
 	}
-	else if (len > 0)
-		key.word = (uint64) (uint8) bytes[len - 1] << 16 | (uint64) (uint8) bytes[len / 2] << 8 | (uint8) bytes[0];
+	else if (len >= 2)
+	{
+		uint16		first;
+		uint16		last;
+
+		memcpy(&first, bytes, 2);
+		memcpy(&last, bytes + len - 2, 2);
+		key.word = (uint64) last << 16 | first;
+	}
+	else if (len == 1)
+		key.word = (uint8) bytes[0];
 	return key;
 }
 
@@ -248,6 +257,58 @@ settle_column_path(const Column *column, struct varlena *path)
 	return set;
 }
 
+/* ---- numbers and texts ---- */
+
+/*
+ * Finds the set of a number: among intervals, in the list, or as a point.
+ */
+static inline SettleBits
+settle_column_int(const Column *column, int64 number)
+{
+	Key			key = {.word = (uint64) number};
+	uint64		place = (uint64) number - (uint64) column->lowest;
+	Point	   *point;
+
+	if (column->ordered)
+		return column->sets[settle_column_interval(column, &(SettleValue) {.i = number})];
+	if (column->direct != NULL)
+		return place < column->ndirect ? column->direct[place] : column->otherwise;
+	point = settle_column_point(column, &key);
+	return point->set != NULL ? point->set : column->otherwise;
+}
+
+static inline SettleBits
+settle_column_text(const Column *column, text *value)
+{
+	Key			key;
+	Point	   *point;
+
+	if (unlikely(VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value)))
+		value = (text *) detoast_attr((struct varlena *) value);
+	key = settle_key_of_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	point = settle_column_point(column, &key);
+	return point->set != NULL ? point->set : column->otherwise;
+}
+
+/*
+ * Finds the interval of a decimal.
+ */
+static inline SettleBits
+settle_column_numeric(const Column *column, Datum datum)
+{
+	SettleValue value;
+
+	if (unlikely(!settle_read_value(SETTLE_VALUE_NUMERIC, column->type, datum, &value)))
+	{
+		/* NaN and infinity stand above all numbers, minus infinity below */
+		Numeric		n = DatumGetNumeric(datum);
+		bool		below = !numeric_is_nan(n) && DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(n), NumericGetDatum(int64_to_numeric(0))));
+
+		return column->sets[below ? 0 : 2 * column->nbounds];
+	}
+	return column->sets[settle_column_interval(column, &value)];
+}
+
 /* ---- any of them ---- */
 
 /*
@@ -256,40 +317,24 @@ settle_column_path(const Column *column, struct varlena *path)
 static inline SettleBits
 settle_column_set(const Column *column, TupleTableSlot *slot, TimestampTz at)
 {
-	SettleValue value;
-	Key			key;
-	Point	   *point;
+	Datum		datum;
 
 	if (column->position == 0)
-		value.i = at;
-	else
+		return settle_column_int(column, at);
+	if (slot->tts_isnull[column->position - 1])
+		return column->otherwise;
+	datum = slot->tts_values[column->position - 1];
+	switch (column->kind)
 	{
-		Datum		datum = slot->tts_values[column->position - 1];
-
-		if (slot->tts_isnull[column->position - 1])
-			return column->otherwise;
-		if (column->kind == SETTLE_VALUE_PATH)
+		case SETTLE_VALUE_PATH:
 			return settle_column_path(column, (struct varlena *) DatumGetPointer(datum));
-		if (!settle_read_value(column->kind, column->type, datum, &value))
-		{
-			/* NaN and infinity stand above all numbers, minus infinity below */
-			Numeric		n = DatumGetNumeric(datum);
-			bool		below = !numeric_is_nan(n) && DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(n), NumericGetDatum(int64_to_numeric(0))));
-
-			return column->sets[below ? 0 : 2 * column->nbounds];
-		}
+		case SETTLE_VALUE_TEXT:
+			return settle_column_text(column, (text *) DatumGetPointer(datum));
+		case SETTLE_VALUE_NUMERIC:
+			return settle_column_numeric(column, datum);
+		default:
+			return settle_column_int(column, settle_read_int(column->type, datum));
 	}
-	if (column->ordered)
-		return column->sets[settle_column_interval(column, &value)];
-	if (column->direct != NULL)
-	{
-		uint64		place = (uint64) value.i - (uint64) column->lowest;
-
-		return place < column->ndirect ? column->direct[place] : column->otherwise;
-	}
-	key = settle_key_of_value(column->kind, &value);
-	point = settle_column_point(column, &key);
-	return point->set != NULL ? point->set : column->otherwise;
 }
 
 #endif							/* SETTLE_COLUMN_H */

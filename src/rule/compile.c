@@ -49,8 +49,8 @@ peel_widening(Node *node)
 /*
  * Lists the names beyond the source's columns that an expression reads.
  */
-static int
-list_needs(const SettleSet *set, const Bitmapset *uses, int **needs)
+int
+settle_list_needs(const SettleSet *set, const Bitmapset *uses, int **needs)
 {
 	int			n = 0;
 	int			position = set->ncolumns;
@@ -62,7 +62,7 @@ list_needs(const SettleSet *set, const Bitmapset *uses, int **needs)
 }
 
 /*
- * Remembers which columns of the source and which facts an expression reads.
+ * Remembers which columns of the source, facts and components an expression reads.
  */
 static void
 note_uses(SettleSet *set, const Bitmapset *uses)
@@ -74,6 +74,18 @@ note_uses(SettleSet *set, const Bitmapset *uses)
 	position = set->f0 - 1;
 	while ((position = bms_next_member(uses, position)) >= 0 && position < set->d0)
 		set->facts[position - set->f0].used = true;
+	position = set->c0 - 1;
+	while ((position = bms_next_member(uses, position)) >= 0)
+		set->components[position - set->c0].is_read = true;
+}
+
+/*
+ * Remembers whether settings could matter to an expression.
+ */
+void
+settle_note_settings(SettleSet *set, const Expr *node)
+{
+	set->needs_settings = set->needs_settings || contain_mutable_functions((Node *) node);
 }
 
 /*
@@ -87,8 +99,9 @@ make_term(SettleSet *set, const SettleExpr *expr, bool is_name, const char *what
 
 	term->expr = expr;
 	term->what = pstrdup(what);
-	term->nneeds = list_needs(set, expr->uses, &term->needs);
+	term->nneeds = settle_list_needs(set, expr->uses, &term->needs);
 	note_uses(set, expr->uses);
+	settle_note_settings(set, expr->node);
 	if (is_name)
 		set->names = bms_add_members(set->names, expr->uses);
 	if (IsA(node, Var))
@@ -121,6 +134,16 @@ typedef struct ReadTextBucket
 } ReadTextBucket;
 
 /*
+ * Tells whether a term is nothing but a column of the source, which every scope
+ * calls the same.
+ */
+static inline bool
+is_column(const SettleSet *set, const Term *term)
+{
+	return term->position > 0 && term->position <= set->ncolumns;
+}
+
+/*
  * Reads an expression or template, once for all places that spell it alike.
  * Returns NULL for no text.
  */
@@ -141,7 +164,7 @@ settle_read_term(SettleSet *set, const char *text, bool is_template, Oid wanted,
 		bucket->first = NULL;
 	for (entry = bucket->first; entry != NULL; entry = entry->next)
 		if (entry->wanted == wanted && entry->is_template == is_template &&
-			entry->nnames == set->scope.nnames && strcmp(entry->text, text) == 0)
+			(entry->nnames == set->scope.nnames || is_column(set, entry->term)) && strcmp(entry->text, text) == 0)
 			return entry->term;
 
 	expr = is_template ? settle_template_read(text, &set->scope, what)
@@ -433,6 +456,9 @@ build_rule(SettleSet *set, CompiledRule *rule, const SettleRuleDef *def)
 	if (pack != NULL && pack->choice != NULL)
 		rule->pack = pack;
 	note_uses(set, when->uses);
+	settle_note_settings(set, when->node);
+	/* rates are asked of a statement */
+	set->needs_settings = set->needs_settings || def->unit != NULL;
 	set->matched = bms_add_members(set->matched, when->uses);
 	if (pack != NULL)
 		set->matched = bms_add_members(set->matched, pack->uses);
@@ -480,12 +506,13 @@ compare_rules(const ListCell *a, const ListCell *b)
  * Makes what matching looks at of a rule.
  */
 static RuleFront
-front_of(CompiledRule *rule, bool has_residual)
+front_of(const SettleSet *set, CompiledRule *rule, bool has_residual)
 {
 	RuleFront	front = {.rule = rule, .pricing = rule->pricing, .choice = rule->choice};
 
 	front.has_residual = has_residual;
-	front.has_repeats = rule->repeats != SETTLE_REPEATS_PAY;
+	/* where no ticket can repeat another one, all are paid alike */
+	front.has_repeats = rule->repeats == SETTLE_REPEATS_ONLY || (rule->repeats != SETTLE_REPEATS_PAY && settle_set_has_repeats(set));
 	front.has_pack = rule->pack != NULL;
 	front.has_overrides = rule->noverrides > 0 || rule->can_be_overridden;
 	front.is_plain = !front.has_residual && !front.has_repeats && !front.has_pack && !front.has_overrides;
@@ -549,13 +576,13 @@ build_rules(SettleSet *set, const Bitmapset *indexable)
 		List	   *vars;
 
 		set->rules[i]->rule.ordinal = i;
-		set->fronts[i] = front_of(set->rules[i], residual != NULL);
+		set->fronts[i] = front_of(set, set->rules[i], residual != NULL);
 		if (residual == NULL)
 			continue;
 		vars = pull_var_clause((Node *) residual, 0);
 		foreach(lc, vars)
 			uses = bms_add_member(uses, ((Var *) lfirst(lc))->varattno);
-		set->rules[i]->nneeds = list_needs(set, uses, &set->rules[i]->needs);
+		set->rules[i]->nneeds = settle_list_needs(set, uses, &set->rules[i]->needs);
 	}
 }
 
@@ -620,7 +647,7 @@ place_fields(SettleSet *set)
 		else if (term == NULL)
 			set->field_places[i] = FIELD_UNMAPPED;
 		else
-			set->field_places[i] = term->position > 0 && term->position <= set->ncolumns ? term->position : FIELD_NAMED;
+			set->field_places[i] = is_column(set, term) ? term->position : FIELD_NAMED;
 	}
 }
 
@@ -711,6 +738,7 @@ settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_t
 	settle_facts_build(set);
 	place_fields(set);
 	list_amounts(set);
+	set->needs_settings = set->needs_settings || set->nfacts > 0 || settle_inputs_need_settings(set);
 	settle_check_names(set);
 	settle_set_init_parties(set);
 	set->lines_space = 16;

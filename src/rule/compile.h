@@ -140,6 +140,8 @@ typedef struct Decision
 	SettleMatcher *matcher;
 	int		   *candidates;
 	Bitmapset  *uses;
+	int			nneeds;
+	int		   *needs;			/* names that its conditions read */
 	bool		has_fallback;
 	Datum		fallback;
 	SettleDec	fallback_dec;
@@ -155,6 +157,7 @@ typedef struct Component
 {
 	const char *name;
 	bool		accumulates;	/* some rule of it does */
+	bool		is_read;		/* some expression asks for the sum */
 	SettleDec	sum;			/* of the current ticket's lines so far */
 	uint64		sum_epoch;
 } Component;
@@ -202,6 +205,7 @@ typedef struct Pricing
 	SettleDec	rate;
 	const char *rounding_unit;
 	const SettleRounding *rounding; /* for that unit; shared */
+	int			places;			/* that it rounds half up to; -1: it is not as simple */
 } Pricing;
 
 #define PRICING_KEY		offsetof(Pricing, has_bounds)
@@ -287,6 +291,7 @@ struct SettleSet
 	Bitmapset  *names;			/* those that parties, keys, paths and the like are named by */
 	Bitmapset  *amounts;		/* number columns in use that are no names */
 	Bitmapset  *matched;		/* names that conditions of rules read */
+	bool		needs_settings;	/* evaluating may ask a statement, or do what depends on settings */
 
 	TupleTableSlot *slot;
 	ExprContext *econtext;
@@ -346,6 +351,7 @@ struct SettleSet
 
 /* Compiles into the current memory context. */
 extern SettleSet *settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
+extern int	settle_list_needs(const SettleSet *set, const Bitmapset *uses, int **needs);	/* names beyond the source's columns; returns how many */
 extern void settle_refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint);
 
 /* Reads an expression or a template once for all places that spell it alike; NULL for no text. */
@@ -379,6 +385,10 @@ extern bool settle_fact_compute(SettleSet *set, Fact *fact, const char *key, Tim
 
 /* Gives what a unit of one currency is in another, at an instant.  Raises ST008 where nobody knows. */
 extern SettleDec settle_rate_of(SettleSet *set, const char *from, const char *to, TimestampTz at);
+
+/* ---- compile.c, inputs.c: what of the environment evaluating takes ---- */
+extern void settle_note_settings(SettleSet *set, const Expr *node);
+extern bool settle_inputs_need_settings(const SettleSet *set);
 
 /* ---- order.c ---- */
 extern void settle_check_names(SettleSet *set);
@@ -429,13 +439,13 @@ settle_term_dec(SettleSet *set, Term *term, SettleDec *dec)
 	return true;
 }
 
-/* The same of a part of a rule, which must have a value. */
-static inline SettleDec
+/* The same of a part of a rule, which must have a value; it stays in the term. */
+static inline const SettleDec *
 settle_need_dec(SettleSet *set, Term *term, const CompiledRule *rule, const char *part)
 {
 	if (term->dec_epoch != set->epoch && !settle_term_decode(set, term))
 		settle_refuse_null_part(rule, part);
-	return term->dec;
+	return &term->dec;
 }
 
 /* Evaluates what the index left open of a condition; the state is made at first use. */
@@ -478,10 +488,11 @@ extern void settle_refuse_size(SettleDec value, const char *part);
  * show it, nor any row beside it.
  */
 static inline void
-settle_check_size(SettleDec value, const char *part)
+settle_check_size(const SettleDec *value, const char *part)
 {
-	if (value.wide != NULL || value.coef >= SETTLE_MAX_AMOUNT || value.coef <= -SETTLE_MAX_AMOUNT)
-		settle_refuse_size(value, part);
+	/* one comparison for both bounds: what lies below the lower one becomes very large */
+	if (value->wide != NULL || (uint128) value->coef + (SETTLE_MAX_AMOUNT - 1) > 2 * (SETTLE_MAX_AMOUNT - 1))
+		settle_refuse_size(*value, part);
 }
 
 /* ---- evaluate.c ---- */

@@ -94,27 +94,8 @@ settle_read_value(SettleValueKind kind, Oid type, Datum datum, SettleValue *valu
 	switch (kind)
 	{
 		case SETTLE_VALUE_INT:
-			switch (type)
-			{
-				case INT2OID:
-					value->i = DatumGetInt16(datum);
-					return true;
-				case INT4OID:
-				case DATEOID:
-					value->i = DatumGetInt32(datum);
-					return true;
-				case BOOLOID:
-					value->i = DatumGetBool(datum);
-					return true;
-				case INT8OID:
-				case TIMESTAMPOID:
-				case TIMESTAMPTZOID:
-					value->i = DatumGetInt64(datum);
-					return true;
-				default:
-					value->i = DatumGetObjectId(datum);
-					return true;
-			}
+			value->i = settle_read_int(type, datum);
+			return true;
 		case SETTLE_VALUE_TEXT:
 			{
 				text	   *t = DatumGetTextPP(datum);

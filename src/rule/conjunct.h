@@ -65,6 +65,30 @@ extern List *settle_and_terms(Node *node);
 /* How values of a type are compared, SETTLE_VALUE_NONE where they must not be. */
 extern SettleValueKind settle_value_kind(Oid type);
 
+/*
+ * Reads a value of a type that is compared as an integer.
+ */
+static inline int64
+settle_read_int(Oid type, Datum datum)
+{
+	switch (type)
+	{
+		case INT2OID:
+			return DatumGetInt16(datum);
+		case INT4OID:
+		case DATEOID:
+			return DatumGetInt32(datum);
+		case BOOLOID:
+			return DatumGetBool(datum);
+		case INT8OID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return DatumGetInt64(datum);
+		default:
+			return DatumGetObjectId(datum);
+	}
+}
+
 /* Reads a value as it is compared; false for a number that is none, or infinite. */
 extern bool settle_read_value(SettleValueKind kind, Oid type, Datum datum, SettleValue *value);
 

@@ -292,6 +292,7 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 		SettleExpr *when = settle_expr_read(outcome->applies_when, scope, BOOLOID, what);
 
 		CHECK_FOR_INTERRUPTS();
+		settle_note_settings(set, when->node);
 		decision->outcomes[i].when = settle_pack_narrow(pack, when->node);
 		conditions[i] = (SettleCondition) {.when = decision->outcomes[i].when, .from = outcome->from, .until = outcome->until};
 		decision->uses = bms_add_members(decision->uses, when->uses);
@@ -300,6 +301,7 @@ settle_decision_build(SettleSet *set, Decision *decision, const SettleScope *sco
 	}
 	/* outcomes are chosen by the ticket's rules_at */
 	decision->uses = bms_add_member(decision->uses, set->t0 + T_RULES_AT);
+	decision->nneeds = settle_list_needs(set, decision->uses, &decision->needs);
 	decision->noutcomes = n;
 	decision->matcher = settle_matcher(conditions, n, indexable);
 	decision->candidates = palloc(sizeof(int) * Max(n, 1));

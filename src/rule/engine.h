@@ -194,6 +194,9 @@ extern const char *settle_set_key(const SettleSet *set, const char **column, Oid
 extern const char *settle_set_reverses(const SettleSet *set, const char **column, Oid *type);
 extern const Bitmapset *settle_set_amounts(const SettleSet *set);	/* number columns that a reversing row takes from */
 extern bool settle_set_has_orders(const SettleSet *set);
+
+/* Whether evaluating takes more of the pinned environment than book time. */
+extern bool settle_set_needs_settings(const SettleSet *set);
 extern bool settle_set_has_repeats(const SettleSet *set);
 extern int	settle_set_nparties(const SettleSet *set);
 extern void settle_set_forget_parties(SettleSet *set);

@@ -83,6 +83,20 @@ input_column(const SettleSet *set, int position)
 }
 
 /*
+ * Tells whether a column in use is packed as text that settings make.
+ */
+bool
+settle_inputs_need_settings(const SettleSet *set)
+{
+	int			position = -1;
+
+	while ((position = bms_next_member(set->uses, position)) >= 0)
+		if (input_column(set, position).packing == PACK_OTHER)
+			return true;
+	return false;
+}
+
+/*
  * Looks up once how columns in use, then facts in use, are packed.
  */
 static void

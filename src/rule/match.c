@@ -21,6 +21,8 @@ struct SettleMatcher
 	Column	   *columns;
 	Expr	  **residuals;
 	SettleBits *found;			/* scratch, one a column */
+	int		   *numbers;		/* of words that may have candidates; scratch, as are these words */
+	uint64	   *words;
 };
 
 /* ---- demands ---- */
@@ -153,6 +155,15 @@ take_term(List **columns, int condition, Node *term, const Bitmapset *indexable)
 
 /* ---- building ---- */
 
+/*
+ * Tells whether a term is the constant true, which asks for nothing.
+ */
+static bool
+is_true(const Node *term)
+{
+	return IsA(term, Const) && !((const Const *) term)->constisnull && DatumGetBool(((const Const *) term)->constvalue);
+}
+
 SettleMatcher *
 settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexable)
 {
@@ -174,7 +185,7 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 			{
 				Node	   *term = lfirst(lc);
 
-				if (!take_term(&columns, i, term, indexable))
+				if (!is_true(term) && !take_term(&columns, i, term, indexable))
 					left = lappend(left, term);
 			}
 		}
@@ -190,6 +201,8 @@ settle_matcher(const SettleCondition *conditions, int n, const Bitmapset *indexa
 
 	m->columns = palloc0(sizeof(Column) * Max(list_length(columns), 1));
 	m->found = palloc0(sizeof(SettleBits) * Max(list_length(columns), 1));
+	m->numbers = palloc(sizeof(int) * m->space.nwords);
+	m->words = palloc(sizeof(uint64) * m->space.nwords);
 	foreach(lc, columns)
 	{
 		Column	   *column = lfirst(lc);
@@ -220,37 +233,54 @@ settle_residual(const SettleMatcher *matcher, int condition)
 
 /* ---- matching ---- */
 
+/*
+ * Lists the words in which every column leaves something standing, as far as
+ * the summaries tell; returns how many there are.
+ */
+static inline int
+list_words(SettleMatcher *m)
+{
+	int			n = 0;
+
+	for (int s = 0; s < m->space.nsummary; s++)
+	{
+		uint64		alive = settle_bits_summary(m->found[0])[s];
+
+		for (int i = 1; i < m->ncolumns; i++)
+			alive &= settle_bits_summary(m->found[i])[s];
+		for (; alive != 0; alive &= alive - 1)
+			m->numbers[n++] = s * 64 + pg_rightmost_one_pos64(alive);
+	}
+	return n;
+}
+
 int
 settle_candidates(SettleMatcher *m, TupleTableSlot *slot, TimestampTz at, int *candidates)
 {
 	const SettleBitsSpace *space = &m->space;
-	int			ncolumns = m->ncolumns;
+	const int  *numbers = space->all;
+	int			nwords = space->nwords;
 	int			n = 0;
 
-	if (ncolumns == 0)
+	if (m->ncolumns == 0)
 	{
 		for (int i = 0; i < m->n; i++)
 			candidates[i] = i;
 		return m->n;
 	}
-	for (int i = 0; i < ncolumns; i++)
+	for (int i = 0; i < m->ncolumns; i++)
 		m->found[i] = settle_column_set(&m->columns[i], slot, at);
-	for (int s = 0; s < space->nsummary; s++)
+	if (nwords > SETTLE_FEW_WORDS)
 	{
-		uint64		alive = settle_bits_summary(m->found[0])[s];
-
-		for (int i = 1; i < ncolumns; i++)
-			alive &= settle_bits_summary(m->found[i])[s];
-		for (; alive != 0; alive &= alive - 1)
-		{
-			int			w = s * 64 + pg_rightmost_one_pos64(alive);
-			uint64		word = settle_bits_word(space, m->found[0], m->columns[0].otherwise, w);
-
-			for (int i = 1; i < ncolumns && word != 0; i++)
-				word &= settle_bits_word(space, m->found[i], m->columns[i].otherwise, w);
-			for (; word != 0; word &= word - 1)
-				candidates[n++] = w * 64 + pg_rightmost_one_pos64(word);
-		}
+		numbers = m->numbers;
+		nwords = list_words(m);
 	}
+	for (int k = 0; k < nwords; k++)
+		m->words[k] = PG_UINT64_MAX;
+	for (int i = 0; i < m->ncolumns; i++)
+		settle_bits_intersect(space, m->found[i], m->columns[i].otherwise, numbers, nwords, m->words);
+	for (int k = 0; k < nwords; k++)
+		for (uint64 word = m->words[k]; word != 0; word &= word - 1)
+			candidates[n++] = numbers[k] * 64 + pg_rightmost_one_pos64(word);
 	return n;
 }

@@ -99,6 +99,7 @@ settle_packs_build(SettleSet *set, const SettleScope *scope, const Bitmapset *in
 		{
 			SettleExpr *when = settle_expr_read(pack->def->applies_when, scope, BOOLOID, psprintf("scope of pack \"%s\"", pack->def->pack));
 
+			settle_note_settings(set, when->node);
 			pack->when = when->node;
 			pack->uses = when->uses;
 		}
@@ -109,7 +110,6 @@ settle_packs_build(SettleSet *set, const SettleScope *scope, const Bitmapset *in
 	{
 		PackChoice *choice = lfirst(lc);
 		SettleCondition *conditions = palloc0(sizeof(SettleCondition) * choice->npacks);
-		int			position = set->ncolumns;
 
 		qsort(choice->packs, choice->npacks, sizeof(Pack *), compare_packs);
 		for (int i = 0; i < choice->npacks; i++)
@@ -119,9 +119,7 @@ settle_packs_build(SettleSet *set, const SettleScope *scope, const Bitmapset *in
 			};
 		choice->matcher = settle_matcher(conditions, choice->npacks, indexable);
 		choice->candidates = palloc(sizeof(int) * choice->npacks);
-		choice->needs = palloc(sizeof(int) * Max(bms_num_members(choice->uses), 1));
-		while ((position = bms_next_member(choice->uses, position)) >= 0)
-			choice->needs[choice->nneeds++] = position;
+		choice->nneeds = settle_list_needs(set, choice->uses, &choice->needs);
 	}
 }
 

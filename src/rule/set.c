@@ -310,6 +310,12 @@ settle_set_amounts(const SettleSet *set)
 }
 
 bool
+settle_set_needs_settings(const SettleSet *set)
+{
+	return set->needs_settings;
+}
+
+bool
 settle_set_has_orders(const SettleSet *set)
 {
 	return set->fields[T_ORDER_REF] != NULL;

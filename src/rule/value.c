@@ -77,7 +77,15 @@ settle_term_decode(SettleSet *set, Term *term)
 {
 	Oid			type = term->position > 0 ? set->scope.names[term->position - 1].type : NUMERICOID;
 	bool		isnull;
-	Datum		value = settle_term_value(set, term, &isnull);
+	Datum		value;
+
+	if (term->position > 0 && term->nneeds == 0)
+	{
+		value = set->slot->tts_values[term->position - 1];
+		isnull = set->slot->tts_isnull[term->position - 1];
+	}
+	else
+		value = settle_term_value(set, term, &isnull);
 
 	if (isnull)
 		return false;
@@ -146,11 +154,9 @@ compute_decision(SettleSet *set, int at)
 {
 	Decision   *decision = &set->decisions[at];
 	const char *failing = set->failing;
-	int			position = set->ncolumns;
 
 	set->failing = decision->def->decision;
-	while ((position = bms_next_member(decision->uses, position)) >= 0)
-		settle_need_name(set, position);
+	settle_need_names(set, decision->needs, decision->nneeds);
 	settle_decision_compute(set, decision, settle_rules_at(set));
 	settle_put_name(set, set->d0 + at, decision->value, false);
 	if (set->trace != NULL)

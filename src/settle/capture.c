@@ -383,6 +383,8 @@ typedef struct Change
 	int16		source_id;
 	char	   *source;
 	char	   *key;
+	Oid			relation;		/* the row that has the key now, if it has one */
+	ItemPointerData place;
 	SubTransactionId subid;		/* that changed it */
 } Change;
 
@@ -500,7 +502,7 @@ end_transaction(XactEvent event, void *arg)
 }
 
 static void
-collect_change(Capture *capture, const char *source, const char *key)
+collect_change(Capture *capture, const char *source, const char *key, Oid relation, const ItemPointerData *place)
 {
 	static bool registered = false;
 	MemoryContext old;
@@ -518,6 +520,8 @@ collect_change(Capture *capture, const char *source, const char *key)
 	change->source_id = capture->source_id;
 	change->source = pstrdup(source);
 	change->key = pstrdup(key);
+	change->relation = relation;
+	change->place = *place;
 	change->subid = GetCurrentSubTransactionId();
 	changes = lappend(changes, change);
 	MemoryContextSwitchTo(old);
@@ -582,7 +586,8 @@ settle_capture(PG_FUNCTION_ARGS)
 		if (keys[i] == NULL)
 			continue;
 		if (at_commit)
-			collect_change(capture, trigger->tg_trigger->tgargs[1], keys[i]);
+			collect_change(capture, trigger->tg_trigger->tgargs[1], keys[i], RelationGetRelid(trigger->tg_relation),
+						   TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? &trigger->tg_newtuple->t_self : &trigger->tg_trigtuple->t_self);
 		else
 			note_key(capture->schema, capture->source_id, keys[i]);
 		pfree(keys[i]);
@@ -594,10 +599,26 @@ settle_capture(PG_FUNCTION_ARGS)
  * Settles keys of one source, unless its book is gone by now.
  */
 static void
-settle_changes(const Change *any, List *keys)
+settle_changes(const Change *any, List *keys, TupleTableSlot *row)
 {
 	if (any != NULL && SearchSysCacheExists1(NAMESPACEOID, ObjectIdGetDatum(any->schema)))
-		settle_run_keys(any->schema, any->source, keys);
+		settle_run_keys(any->schema, any->source, keys, row);
+}
+
+/*
+ * Gives the row of the one change that there is, where the trigger fires for
+ * it; NULL for any other.  Nobody has changed that row since: it would have been
+ * another change, and what is not committed nobody else changes.
+ */
+static TupleTableSlot *
+row_at_hand(const TriggerData *trigger, const Change *change)
+{
+	TupleTableSlot *row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newslot : trigger->tg_trigslot;
+
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) || row == NULL || change->relation != RelationGetRelid(trigger->tg_relation) ||
+		!ItemPointerEquals(&row->tts_tid, unconstify(ItemPointerData *, &change->place)))
+		return NULL;
+	return row;
 }
 
 /*
@@ -629,13 +650,13 @@ settle_at_commit(PG_FUNCTION_ARGS)
 
 		if (!same)
 		{
-			settle_changes(last, keys);
+			settle_changes(last, keys, NULL);
 			keys = NIL;
 		}
 		if (!same || strcmp(last->key, change->key) != 0)
 			keys = lappend(keys, change->key);
 		last = change;
 	}
-	settle_changes(last, keys);
+	settle_changes(last, keys, list_length(all) == 1 ? row_at_hand((TriggerData *) fcinfo->context, last) : NULL);
 	return PointerGetDatum(NULL);
 }

@@ -17,7 +17,7 @@ CREATE FUNCTION settle._captures_of(book regnamespace) RETURNS TABLE (relation r
 		JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid
 		WHERE n.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
 			AND t.tgfoid OPERATOR(pg_catalog.=) ANY (ARRAY['settle.capture()'::pg_catalog.regprocedure, 'settle.settle_at_commit()'::pg_catalog.regprocedure]::pg_catalog.oid[])
-			AND pg_catalog.position(t.tgargs, pg_catalog.convert_to(n.nspname::pg_catalog.text, pg_catalog.getdatabaseencoding()) OPERATOR(pg_catalog.||) '\x00'::pg_catalog.bytea) OPERATOR(pg_catalog.=) 1
+			AND pg_catalog.position(t.tgargs, pg_catalog.convert_to(n.nspname::pg_catalog.text, pg_catalog.getdatabaseencoding()) OPERATOR(pg_catalog.||) E'\\x00'::pg_catalog.bytea) OPERATOR(pg_catalog.=) 1
 			AND t.tgparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
 		ORDER BY t.tgrelid, t.tgname;
 	END;

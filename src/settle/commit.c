@@ -93,10 +93,11 @@ read_source(Run *run, const char *name)
 }
 
 /*
- * Begins a run of tickets of one source.
+ * Begins a run of tickets of one source.  Where its settings can be looked up,
+ * the environment waits until somebody needs it.
  */
 static void
-begin(Run *run, const SettleBook *book, const char *source, SettleIdentity *identity)
+begin(Run *run, const SettleBook *book, const char *source, SettleIdentity *identity, SettleLateEnv *env)
 {
 	const char *time_zone;
 	const char *period;
@@ -108,16 +109,17 @@ begin(Run *run, const SettleBook *book, const char *source, SettleIdentity *iden
 	old = MemoryContextSwitchTo(run->context);
 	is_read = read_settings(run, &time_zone, &period) && read_open_period(run, period) && read_source(run, source);
 	MemoryContextSwitchTo(old);
-	/* book time for all that follows; settle_book_leave ends it */
-	settle_book_pin(identity, is_read ? time_zone : NULL);
 	if (!is_read)
 	{
+		/* book time follows; settle_book_leave ends both */
+		settle_book_pin(identity);
 		settle_begin_run(run, book, true);
 		/* what is wrong with other sources is no concern of this transaction */
 		run->sources[0] = settle_find_source(run, source);
 		run->nsources = 1;
 		return;
 	}
+	settle_env_enter_late(env, time_zone);
 	/* corrections are asked whether they are held; of anything else it is known that they are not */
 	run->any_held = true;
 	run->ruleset = settle_book_ruleset_of(book, run->rule_revision);
@@ -127,14 +129,15 @@ begin(Run *run, const SettleBook *book, const char *source, SettleIdentity *iden
  * Settles tickets of one source, inside enter and leave.
  */
 static void
-run_keys(const SettleBook *book, const char *source, Datum *keys, int n, SettleIdentity *identity)
+run_keys(const SettleBook *book, const char *source, Datum *keys, int n, TupleTableSlot *row, SettleIdentity *identity, SettleLateEnv *env)
 {
 	Run			run;
 	ArrayType  *array;
 
 	SPI_connect();
 	settle_pass_gate(book, true);
-	begin(&run, book, source, identity);
+	begin(&run, book, source, identity, env);
+	run.row = row;
 	settle_prepare_run(&run);
 	array = construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
 	settle_lock_reversed(&run, run.sources[0], array);
@@ -148,17 +151,19 @@ run_keys(const SettleBook *book, const char *source, Datum *keys, int n, SettleI
 	if (run.first_sheet > 0 || run.problems > 0 || run.held > 0 || run.unpaid > 0)
 		settle_record_run(&run);
 	settle_release_sources(&run);
+	settle_env_leave_late(env);
 	SPI_finish();
 }
 
 void
-settle_run_keys(Oid schema, const char *source, List *keys)
+settle_run_keys(Oid schema, const char *source, List *keys, TupleTableSlot *row)
 {
 	SettleBook	book = settle_book_unchecked(schema);
 	Datum	   *datums = palloc(sizeof(Datum) * Max(list_length(keys), 1));
 	int			n = 0;
 	ListCell   *lc;
 	SettleIdentity identity = settle_book_become(&book);
+	SettleLateEnv env = {0};
 
 	foreach(lc, keys)
 		datums[n++] = CStringGetTextDatum((char *) lfirst(lc));
@@ -167,12 +172,13 @@ settle_run_keys(Oid schema, const char *source, List *keys)
 		(void) settle_book_check_later(&book);
 		if (n <= FEW_KEYS)
 			settle_book_keep_plans();
-		run_keys(&book, source, datums, n, &identity);
+		run_keys(&book, source, datums, n, row, &identity, &env);
 	}
 	PG_CATCH();
 	{
 		/* code of a book that catches this goes on, and must not look at a book that is gone from the stack */
 		settle_book_ask_as_before(identity);
+		settle_env_forget(&env);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

@@ -21,6 +21,7 @@
 #include "catalog/namespace.h"
 #include "commands/copy.h"
 #include "commands/copyfrom_internal.h"
+#include "expr/expr.h"
 #include "libpq/pqformat.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -121,6 +122,7 @@ settle_copy_into(Oid schema, const char *table, const char *const *columns, int 
 		table_close(relation, NoLock);
 		return n;
 	}
+	settle_env_need();
 	source.values = palloc(sizeof(Datum) * ncolumns);
 	source.nulls = palloc(sizeof(bool) * ncolumns);
 	initStringInfo(&source.buf);

@@ -315,11 +315,11 @@ read_tally(Run *run, RunSource *source, SettleLine *line, const char *key)
 			}
 	}
 
-	n = settle_book_execute(psprintf("SELECT sum(l.amount), count(*), min(s.sheet_id) FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
-									 "JOIN %1$s.rule AS r ON r.rule_id = l.rule_id JOIN %1$s.party AS p ON p.party_id = l.owner_id "
-									 "WHERE s.source_id = $5 AND s.ticket_key = $6 AND r.code = $1 AND p.party = $2 AND (l.tally_period = $3 OR r.clock = 'posting') "
-									 "AND coalesce(r.unit, s.currency) = $4", run->book.name),
-							6, types, values, NULL, SPI_OK_SELECT);
+	settle_book_execute(psprintf("SELECT sum(l.amount), count(*), min(s.sheet_id) FROM %1$s.sheet AS s CROSS JOIN LATERAL settle._unpack(s.lines) AS l "
+								 "JOIN %1$s.rule AS r ON r.rule_id = l.rule_id JOIN %1$s.party AS p ON p.party_id = l.owner_id "
+								 "WHERE s.source_id = $5 AND s.ticket_key = $6 AND r.code = $1 AND p.party = $2 AND (l.tally_period = $3 OR r.clock = 'posting') "
+								 "AND coalesce(r.unit, s.currency) = $4", run->book.name),
+						6, types, values, NULL, SPI_OK_SELECT);
 	now.posted_amount = spi_dec(0, 1, &isnull);
 	now.is_posted = !isnull;
 	if (now.is_posted && DatumGetInt64(settle_spi_datum(0, 2, &isnull)) == 1 && code->nversions == 1 && line->owner == line->payee)

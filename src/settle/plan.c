@@ -411,7 +411,8 @@ simulate_run(const SettleBook *book, const char *pack, Datum since, Datum until,
 
 	begin_look(&run, book, true);
 	run.with_held = true;
-	run.with_pack = pack;
+	/* the base is in force anyway */
+	run.with_pack = strcmp(pack, "base") == 0 ? NULL : pack;
 	run.with_since = DatumGetTimestampTz(since);
 	run.ruleset = settle_book_ruleset_with(book, pack, run.with_since);
 	settle_prepare_run(&run);

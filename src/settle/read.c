@@ -116,10 +116,16 @@ take_back(Datum value, Oid type, Numeric amount)
 static void
 fill_slot(Reader *reader, TupleTableSlot *slot, const Datum *values, const bool *nulls, bool reversed)
 {
-	for (int i = 0; i < reader->ncolumns; i++)
+	/* held here, since what is stored might be one of them for all the compiler knows */
+	const AttrNumber *columns = reader->columns;
+	int			ncolumns = reader->ncolumns;
+	Datum	   *slot_values = slot->tts_values;
+	bool	   *slot_nulls = slot->tts_isnull;
+
+	for (int i = 0; i < ncolumns; i++)
 	{
-		slot->tts_values[reader->columns[i] - 1] = values[i];
-		slot->tts_isnull[reader->columns[i] - 1] = nulls[i];
+		slot_values[columns[i] - 1] = values[i];
+		slot_nulls[columns[i] - 1] = nulls[i];
 	}
 	for (int i = 0; reversed && i < reader->namounts; i++)
 	{
@@ -304,6 +310,8 @@ evaluate_some(Reader *reader, const SettleRows *rows, int from, int to)
 static void
 evaluate_rows(Reader *reader, const SettleRows *rows)
 {
+	if (settle_set_needs_settings(reader->source->set))
+		settle_env_need();
 	for (int from = 0; from < rows->n; from += CHUNK)
 	{
 		int			to = Min(from + CHUNK, rows->n);
@@ -742,15 +750,39 @@ column_value(Datum key, Oid type)
  * collation says.
  */
 static bool
-spells_key(Datum value, Oid type, Datum key)
+spells_key(Datum value, Form_pg_attribute column, Datum key)
 {
-	text	   *a = DatumGetTextPP(key);
+	text	   *a;
 	text	   *b;
 
-	if (type != TEXTOID && type != VARCHAROID)
-		return true;
+	if (column->atttypid != TEXTOID && column->atttypid != VARCHAROID)
+		return datumIsEqual(value, key, column->attbyval, column->attlen);
+	a = DatumGetTextPP(key);
 	b = DatumGetTextPP(value);
 	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) && memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+/*
+ * Takes the columns in use from a row, where its column "at" has the key.
+ */
+static bool
+take_row(Reader *reader, TupleTableSlot *row, AttrNumber at, Datum key, Datum *values, bool *nulls)
+{
+	bool		isnull;
+	Datum		spelt = slot_getattr(row, at, &isnull);
+
+	if (isnull || !spells_key(spelt, TupleDescAttr(row->tts_tupleDescriptor, at - 1), key))
+		return false;
+	values[ROW_SOURCE - 1] = values[ROW_KEY - 1];
+	nulls[ROW_SOURCE - 1] = false;
+	for (int i = 0; i < reader->ncolumns; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(row->tts_tupleDescriptor, reader->columns[i] - 1);
+		Datum		value = slot_getattr(row, reader->columns[i], &nulls[ROW_COLUMNS - 1 + i]);
+
+		values[ROW_COLUMNS - 1 + i] = nulls[ROW_COLUMNS - 1 + i] ? (Datum) 0 : datumCopy(value, a->attbyval, a->attlen);
+	}
+	return true;
 }
 
 /*
@@ -763,6 +795,7 @@ look_up(Reader *reader, Datum key, Datum *values, bool *nulls)
 	static const SettleLookup sheets = {"sheet", {{"source_id", INT2OID}, {"ticket_key", TEXTOID}}};
 	static const SettleLookup places = {"order_ticket", {{"source_id", INT2OID}, {"ticket_key", TEXTOID}},
 		{{"duplicate_of", TEXTOID}, {"order_ref", TEXTOID}, {"project", TEXTOID}, {"ready_at", TIMESTAMPTZOID}}};
+	Run		   *run = reader->run;
 	RunSource  *source = reader->source;
 	Datum		keys[] = {Int16GetDatum(source->id), key};
 	const char *column;
@@ -777,33 +810,23 @@ look_up(Reader *reader, Datum key, Datum *values, bool *nulls)
 	values[ROW_REVERSED - 1] = BoolGetDatum(false);
 	nulls[ROW_KEY - 1] = nulls[ROW_KNOWN - 1] = nulls[ROW_REVERSED - 1] = false;
 
-	found = settle_find_row(&reader->run->book, &sheets, keys, NULL, NULL);
+	found = settle_find_row(&run->book, &sheets, keys, NULL, NULL);
 	values[ROW_KNOWN - 1] = BoolGetDatum(found == SETTLE_FOUND);
 	if (found == SETTLE_ASK)
 		return false;
 	if (settle_set_has_orders(source->set) &&
-		settle_find_row(&reader->run->book, &places, keys, &values[ROW_DUPLICATE - 1], &nulls[ROW_DUPLICATE - 1]) == SETTLE_ASK)
+		settle_find_row(&run->book, &places, keys, &values[ROW_DUPLICATE - 1], &nulls[ROW_DUPLICATE - 1]) == SETTLE_ASK)
 		return false;
 
-	if (!settle_scan_unique(&scan, source->relation, column, column_value(key, type)))
-		return false;
 	at = get_attnum(source->relation, column);
+	key = column_value(key, type);
+	if (run->row != NULL && run->row->tts_tableOid == source->relation &&
+		settle_is_told_apart(source->relation, column) && take_row(reader, run->row, at, key, values, nulls))
+		return true;
+	if (!settle_scan_unique(&scan, source->relation, column, key))
+		return false;
 	while (settle_scan_next(&scan))
-	{
-		bool		isnull;
-
-		if (!spells_key(slot_getattr(scan.slot, at, &isnull), type, key))
-			continue;
-		values[ROW_SOURCE - 1] = key;
-		nulls[ROW_SOURCE - 1] = false;
-		for (int i = 0; i < reader->ncolumns; i++)
-		{
-			Form_pg_attribute a = TupleDescAttr(scan.slot->tts_tupleDescriptor, reader->columns[i] - 1);
-			Datum		value = slot_getattr(scan.slot, reader->columns[i], &nulls[ROW_COLUMNS - 1 + i]);
-
-			values[ROW_COLUMNS - 1 + i] = nulls[ROW_COLUMNS - 1 + i] ? (Datum) 0 : datumCopy(value, a->attbyval, a->attlen);
-		}
-	}
+		(void) take_row(reader, scan.slot, at, key, values, nulls);
 	settle_scan_end(&scan);
 	return true;
 }

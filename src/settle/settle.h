@@ -227,6 +227,7 @@ typedef struct Run
 	int64		first_sheet;	/* that the run has written; 0: none */
 	int64		last_sheet;
 	uint8	   *marks;			/* bits of keys that came in this pass, where it has several batches */
+	TupleTableSlot *row;		/* of a ticket that settles at commit, if at hand */
 	int64		pass_after;		/* sheets beyond this one were written by this pass over a source */
 	List	   *again;			/* keys of the source to be settled once more, in the run's memory */
 	bool		settling_again; /* that is being done */
@@ -282,8 +283,11 @@ extern void settle_check_replay(const SettleBook *book, Tuplestorestate *store, 
 
 /* ---- commit.c ---- */
 
-/* Settles the given tickets of one source, for capture at commit. */
-extern void settle_run_keys(Oid schema, const char *source, List *keys);
+/*
+ * Settles the given tickets of one source, for capture at commit; "row" is the
+ * row of a single one as it is now, where it is at hand.
+ */
+extern void settle_run_keys(Oid schema, const char *source, List *keys, TupleTableSlot *row);
 
 /* ---- run.c ---- */
 

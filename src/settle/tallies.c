@@ -360,13 +360,17 @@ settle_price_tallies(Run *run, RunSource *source, RunTicket **moving, int nmovin
 {
 	/* all are met, then loaded at once, in order */
 	for (int i = 0; i < nmoving; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		meet_tallies(run, source, moving[i]);
+	}
 	load_tallies(run);
 
 	for (int i = 0; i < nmoving; i++)
 	{
 		RunTicket  *ticket = moving[i];
 
+		CHECK_FOR_INTERRUPTS();
 		for (int k = 0; ticket->posted != NULL && k < ticket->posted->nlines; k++)
 		{
 			RunLine    *posted = &ticket->posted->lines[k];

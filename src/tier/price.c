@@ -272,6 +272,18 @@ settle_price(const SettlePricer *pricer, SettleDec quantity)
 	return settle_ratio_dec(settle_price_ratio(pricer, quantity));
 }
 
+bool
+settle_price_short(const SettlePricer *pricer, int64 quantity, int scale, int64 *fee, int *fee_scale)
+{
+	int128		exact;
+
+	if (!pricer->plain || pricer->has_floor || pricer->has_cap || quantity <= 0 ||
+		!price_small(pricer, quantity, scale, &exact, fee_scale))
+		return false;
+	*fee = (int64) exact;
+	return settle_fits_int64(exact);
+}
+
 /*
  * The price of one more unit in a tier.
  */

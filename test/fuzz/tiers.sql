@@ -5,7 +5,7 @@
 -- all three forms and prices without surprise.  Anything else raises here, and
 -- a crash ends the connection.  Superuser: binary input is reached by COPY of a
 -- file in the data directory.
-CREATE SCHEMA fuzz;
+CREATE SCHEMA IF NOT EXISTS fuzz;
 SET search_path = fuzz, pg_catalog;
 
 CREATE UNLOGGED TABLE tiers (value settle.tiers);

@@ -45,9 +45,10 @@ read_gcc() {
 read_analyzer() {
 	one_by_one 'gcc $cflags $flags -DUSE_ASSERT_CHECKING -fanalyzer -fdiagnostics-plain-output -S -o /dev/null "$1"' "$@" | grep -e -Wanalyzer
 }
+# members stand in the order in which they are read, not in that of their sizes
 # shellcheck disable=SC2016
 read_tidy() {
-	one_by_one 'clang-tidy --quiet --checks="-*,bugprone-*,cert-*,clang-analyzer-*" --header-filter="src/.*" "$1" -- -std=gnu11 -w $flags -DUSE_ASSERT_CHECKING' "$@"
+	one_by_one 'clang-tidy --quiet --checks="-*,bugprone-*,cert-*,clang-analyzer-*,-clang-analyzer-optin.performance.Padding" --header-filter="src/.*" "$1" -- -std=gnu11 -w $flags -DUSE_ASSERT_CHECKING' "$@"
 }
 read_cppcheck() {
 	cppcheck -q -j "$(nproc)" --std=c11 --enable=warning,performance,portability -Isrc --include=test/static/server.h \

@@ -8,7 +8,7 @@
 \pset format unaligned
 SET client_min_messages = warning;
 
-SELECT plan(7);
+SELECT plan(8);
 
 CREATE TABLE visit (id int PRIMARY KEY, done_at timestamptz NOT NULL, region ltree, kind text, code int, far bigint, rush boolean, amount numeric);
 SELECT setseed(0.25) \g /dev/null
@@ -38,9 +38,14 @@ SELECT n, concat_ws(' AND ',
 	CASE draw(5) WHEN 0 THEN 'rush' WHEN 1 THEN 'NOT rush' END,
 	CASE draw(3) WHEN 0 THEN format('amount > %s', (draw(4001) - 2000) * 0.25) WHEN 1 THEN format('amount <= %s', (draw(4001) - 2000) * 0.125) END,
 	'id > 0') AS condition
-FROM generate_series(1, 400) AS n;
+FROM generate_series(1, 1400) AS n;
 INSERT INTO matching.rule (code, component, choice, source, payer, payee, base, applies_when, tiers)
 SELECT 'r' || n, 'pay', 'all', 'visit', 'hq', 'staff:1', '1', condition, '100%' FROM condition;
+-- of few rules all are intersected, of many only those that are left
+SELECT settle.create_book('few', time_zone => 'UTC', currency => 'CNY') \g /dev/null
+SELECT settle.add_source('few', 'visit', 'visit', key => 'id', ready_at => 'done_at') \g /dev/null
+INSERT INTO few.rule (code, component, choice, source, payer, payee, base, applies_when, tiers)
+SELECT 'r' || n, 'pay', 'all', 'visit', 'hq', 'staff:1', '1', condition, '100%' FROM condition WHERE n <= 300;
 
 CREATE TABLE wanted (id int, rule text);
 SELECT format('INSERT INTO wanted SELECT id, %L FROM visit WHERE %s', 'r' || n, condition) FROM condition \gexec
@@ -52,6 +57,8 @@ SELECT cmp_ok((SELECT count(*) FROM wanted), '>', 5000::bigint, 'conditions hold
 SELECT is_empty('TABLE got EXCEPT TABLE wanted', 'no rule pays where its condition does not hold');
 SELECT is_empty('TABLE wanted EXCEPT TABLE got', 'every rule pays where its condition holds');
 SELECT is((SELECT count(*) FROM got), (SELECT count(*) FROM wanted), 'and once');
+SELECT results_eq($$ SELECT v.id, l.rule FROM visit AS v CROSS JOIN LATERAL settle.unnest(settle.evaluate((SELECT settle.rules('few')), v, source => 'visit')) AS l ORDER BY 1, 2 $$,
+	'SELECT * FROM wanted WHERE ltrim(rule, ''r'')::int <= 300 ORDER BY 1, 2', 'nor do few rules pay otherwise than many');
 
 SELECT cmp_ok((SELECT pg_column_size(rules) FROM kept), '<', (SELECT pg_column_size(settle.rules('matching'))), 'a ruleset in a table is packed');
 SELECT results_eq($$ SELECT v.id, l.rule FROM kept, visit AS v CROSS JOIN LATERAL settle.unnest(settle.evaluate(kept.rules, v, source => 'visit')) AS l ORDER BY 1, 2 $$,

@@ -4,7 +4,7 @@
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS dblink;
-SELECT plan(12);
+SELECT plan(15);
 \set connection 'host=' :HOST ' port=' :PORT ' user=' :USER ' dbname=' :DBNAME
 
 -- a stranger's idea of comparing, adding and lower case, which comes first on one session's path
@@ -79,4 +79,19 @@ SELECT is(public.say(2, $$ SELECT tickets || ' ' || amount FROM settle.run('one'
 SELECT is((SELECT count(*) FROM settle.check('one')), 0::bigint, 'nothing is left over');
 
 SELECT dblink_disconnect('s' || n) FROM public.session \g /dev/null
+
+-- the extension and a book are made in a session that takes a backslash for an escape
+CREATE DATABASE settings_escapes TEMPLATE template0;
+\set there 'host=' :HOST ' port=' :PORT ' user=' :USER ' dbname=settings_escapes'
+SELECT dblink_connect('there', :'there') \g /dev/null
+SELECT dblink_exec('there', statement) FROM (VALUES (1, 'SET standard_conforming_strings = off'), (2, 'SET client_min_messages = error'), (3, 'SET escape_string_warning = off'),
+    (4, 'CREATE EXTENSION scrm_settle CASCADE'), (5, $$ DO 'BEGIN PERFORM settle.create_book(''four''); END' $$), (6, 'RESET standard_conforming_strings')) AS v (n, statement) ORDER BY n \g /dev/null
+\set functions 'SELECT md5(string_agg(coalesce(p.prosrc, \'\') || coalesce(pg_get_function_sqlbody(p.oid), \'\'), \'\' ORDER BY p.oid::regprocedure::text COLLATE "C")) FROM pg_proc AS p WHERE p.pronamespace = \'settle\'::regnamespace'
+\set fields 'SELECT md5(string_agg(f::text, \'\' ORDER BY f::text COLLATE "C")) FROM four.mapping_field AS f'
+CREATE TABLE public.here AS SELECT (:functions) AS functions, (:fields) AS fields;
+SELECT is(t.x, h.functions, 'functions are the same where a backslash escapes') FROM public.here AS h, dblink('there', :'functions') AS t (x text);
+SELECT is(t.x, h.fields, 'and so is what a book reads of payloads') FROM public.here AS h, dblink('there', :'fields') AS t (x text);
+SELECT is(t.x, '139****5678', 'and what is masked') FROM dblink('there', $$ SELECT settle.mask_phone('13912345678') $$) AS t (x text);
+SELECT dblink_disconnect('there') \g /dev/null
+DROP DATABASE settings_escapes;
 SELECT * FROM finish();

@@ -39,6 +39,7 @@ SELECT settle.add_pack('shop', 'empty') \g /dev/null
 INSERT INTO simulated SELECT * FROM settle.simulate('shop', '2025-01-01 00:00+08', '2026-01-01 00:00+08', 'empty');
 SELECT is_empty('SELECT * FROM simulated WHERE posted <> simulated OR difference <> 0', 'what does not change is shown as it is');
 SELECT set_eq('SELECT component, payee, month, unit, posted FROM simulated WHERE posted <> 0', 'SELECT * FROM paid WHERE amount <> 0', 'and is what stands');
+SELECT set_eq($$ SELECT * FROM settle.simulate('shop', '2025-01-01 00:00+08', '2026-01-01 00:00+08', 'base') $$, 'TABLE simulated', 'and so is what is in force anyway');
 
 SELECT settle.add_pack('shop', 'winter', $$ region = 'west' $$, ends => '{fee,bonus}') \g /dev/null
 SELECT settle.add_rule('shop', 'fee', 'fee', 'hq', 'dealer:{dealer}', base => 'amount', tiers => '12%', factors => '{place}', pack => 'winter'),

@@ -1,0 +1,37 @@
+#!/bin/sh
+# The golden transcripts are the same whatever the server is set to: how it plans
+# and executes, and under which language, zone and way to write numbers.  The
+# locale is made here, and is nobody else's.
+#
+#   RUNNERS='regress tap' REGRESS='tier rule' TAP=tier make check-long TESTS=settings
+#
+# A backslash that escapes is for test/pgtap/settings.sql: texts of tests have some.
+set -eu
+cd "$(dirname "$0")/../.."
+. test/long/tap.sh
+trap 'exit 130' INT TERM HUP
+RUNNERS=${RUNNERS:-regress}
+export RUNNERS
+
+# same NAME setting=value ...
+same() {
+	name=$1
+	shift
+	said=$(test/check statement_timeout=0 "$@" 2>&1) || true
+	figures=$(printf '%s\n' "$said" | tail -n 1)
+	something "$figures" '^[1-9][0-9]* passed, 0 failed' "$name: $figures"
+	nothing "$(printf '%s\n' "$said" | grep -e '^not ok' -e ' FAILED ' || true)" "$name: none differs"
+}
+
+same 'generic plans, workers, little memory' plan_cache_mode=force_generic_plan force_parallel_mode=regress work_mem=64kB
+same 'compiled expressions' jit=on jit_above_cost=0 jit_inline_above_cost=0 jit_optimize_above_cost=0
+
+if localedef -c -i de_DE -f UTF-8 "$(mkdir -p build/locales && cd build/locales && pwd)/de_DE.UTF-8" 2>/dev/null; then
+	LOCPATH=$(pwd)/build/locales SERVER_LOCALE=de_DE.UTF-8
+	export LOCPATH SERVER_LOCALE
+	same 'a German server in Samoa' lc_numeric=de_DE.UTF-8 lc_monetary=de_DE.UTF-8 lc_time=de_DE.UTF-8 \
+		timezone=Pacific/Apia 'datestyle=SQL, DMY' intervalstyle=iso_8601 extra_float_digits=0 bytea_output=escape
+else
+	ok 0 'a German server # SKIP localedef makes no de_DE here'
+fi
+done_testing
