@@ -64,8 +64,8 @@ extern bool settle_scan_begin(SettleScan *scan, const SettleBook *book, const Se
 /* The same of any relation, by a column whose values tell its rows apart; slot has the row. */
 extern bool settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key);
 
-/* Whether it would find the one row of a key, for a row that is at hand. */
-extern bool settle_is_told_apart(Oid relid, const char *column);
+/* Whether it would find a row that is at hand, which stands as it is and has the key alone. */
+extern bool settle_row_stands(Oid relid, const char *column, TupleTableSlot *row);
 extern bool settle_scan_next(SettleScan *scan);
 /* Looks on at the rows that have other keys, with the same snapshot. */
 extern void settle_scan_again(SettleScan *scan, const Datum *keys);
