@@ -17,7 +17,7 @@ figures='^[1-9][0-9]* passed, 0 failed, .* 0 reports$'
 if [ -n "$PARTS" ]; then
 	found=$(test/sanitize/run spoilt address 2>&1)
 	for sin in overrun overread kept overflow shift; do
-		something "$found" "^$sin: .*(AddressSanitizer|runtime error).*spoilt.c" "ASan and UBSan see $sin"
+		something "$found" "^$sin: .*(AddressSanitizer.*spoilt.c|spoilt.c:[0-9:]* runtime error)" "ASan and UBSan see $sin"
 	done
 	# shellcheck disable=SC2086  # a list of words
 	clean 'ASan and UBSan: no report' "$figures" test/sanitize/run address $PARTS
