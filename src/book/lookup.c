@@ -351,10 +351,10 @@ unique_index(Relation table, const char *column)
 }
 
 bool
-settle_is_told_apart(Oid relid, const char *column)
+settle_row_stands(Oid relid, const char *column, TupleTableSlot *row)
 {
 	Relation	table = relation_open(relid, AccessShareLock);
-	bool		is = is_readable(table) && OidIsValid(unique_index(table, column));
+	bool		is = is_readable(table) && OidIsValid(unique_index(table, column)) && table_tuple_satisfies_snapshot(table, row, SnapshotSelf);
 
 	relation_close(table, NoLock);
 	return is;

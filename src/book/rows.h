@@ -63,8 +63,8 @@ typedef struct SettleScan
 extern bool settle_scan_begin(SettleScan *scan, const SettleBook *book, const SettleLookup *lookup, const Datum *keys);
 /* The same of any relation, by a column whose values tell its rows apart; slot has the row. */
 extern bool settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key);
-/* Whether that would be so, for who has the row at hand. */
-extern bool settle_is_told_apart(Oid relid, const char *column);
+/* Whether it would find a row that is at hand, which stands as it is and has the key alone. */
+extern bool settle_row_stands(Oid relid, const char *column, TupleTableSlot *row);
 extern bool settle_scan_next(SettleScan *scan);
 /* Looks on at the rows that have other keys, with the same snapshot. */
 extern void settle_scan_again(SettleScan *scan, const Datum *keys);

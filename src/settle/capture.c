@@ -607,8 +607,9 @@ settle_changes(const Change *any, List *keys, TupleTableSlot *row)
 
 /*
  * Gives the row of the one change that there is, where the trigger fires for
- * it; NULL for any other.  Nobody has changed that row since: it would have been
- * another change, and what is not committed nobody else changes.
+ * it; NULL for any other.  What is not committed nobody else changes, and what
+ * this transaction does to the row is another change, unless it was told that its
+ * triggers are to be silent: settle_row_stands asks for that.
  */
 static TupleTableSlot *
 row_at_hand(const TriggerData *trigger, const Change *change)

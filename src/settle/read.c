@@ -821,7 +821,7 @@ look_up(Reader *reader, Datum key, Datum *values, bool *nulls)
 	at = get_attnum(source->relation, column);
 	key = column_value(key, type);
 	if (run->row != NULL && run->row->tts_tableOid == source->relation &&
-		settle_is_told_apart(source->relation, column) && take_row(reader, run->row, at, key, values, nulls))
+		settle_row_stands(source->relation, column, run->row) && take_row(reader, run->row, at, key, values, nulls))
 		return true;
 	if (!settle_scan_unique(&scan, source->relation, column, key))
 		return false;

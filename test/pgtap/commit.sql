@@ -2,7 +2,7 @@
 -- numbers of rules, is never another book's and never old.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
-SELECT plan(28);
+SELECT plan(29);
 
 CREATE FUNCTION public.sell(book text, ids int[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -148,6 +148,19 @@ SET CONSTRAINTS ALL DEFERRED;
 UPDATE booth.ticket SET amount = 300 WHERE ticket_id = '3';
 COMMIT;
 SELECT is((SELECT string_agg(public.paid(k), ', ' ORDER BY k) FROM unnest('{1,2,3}'::text[]) AS k), '20 staff:w, 10 staff:w, 30 staff:w', 'changed again, changed and taken back, changed once it was settled');
+BEGIN;
+INSERT INTO booth.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('5', '2025-11-05', 'a', 'b', 'w', 100);
+SET LOCAL session_replication_role = replica;
+UPDATE booth.ticket SET amount = 500 WHERE ticket_id = '5';
+SET LOCAL session_replication_role = origin;
+COMMIT;
+BEGIN;
+INSERT INTO booth.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('6', '2025-11-05', 'a', 'b', 'w', 100);
+SET LOCAL session_replication_role = replica;
+DELETE FROM booth.ticket WHERE ticket_id = '6';
+SET LOCAL session_replication_role = origin;
+COMMIT;
+SELECT is(public.paid('5') || coalesce(public.paid('6'), ', nothing'), '50 staff:w, nothing', 'changed and removed with triggers told to be silent');
 UPDATE booth.ticket SET ticket_id = '4' WHERE ticket_id = '3';
 SELECT is((SELECT string_agg(ticket_key, ' ') FROM booth.problem) || ' ' || public.paid('4'), '3 30 staff:w', 'under another key');
 INSERT INTO public.visit VALUES (7, '2025-11-05', 'w', 100), (107, '2025-11-05', 'w', 200);
