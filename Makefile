@@ -37,7 +37,7 @@ PG_CFLAGS    = -O2 -Wno-declaration-after-statement -fvisibility=hidden
 #: make install        install there
 #: make installcheck   golden and isolation tests on a server that has it installed
 #: make check          the whole test suite on a private server, see test/README.md
-#: make check-long     what takes longer: copies and upgrades; TESTS=backup names some
+#: make check-long     what takes longer: copies and upgrades, crashes, sanitizers, mutants; TESTS=backup names some, see test/README.md
 #: make check-report   the page of a private server's books, in a browser
 #: make check-bi       books in BI tools' drivers and in a spreadsheet, see docs/bi.md
 #: make demo           a chain's quarter of tickets, settled on a private server

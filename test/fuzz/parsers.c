@@ -8,9 +8,8 @@
  * memory and errors, and nothing stands in for them.
  *
  * What a maintainer must know: AddressSanitizer does not see into the blocks of
- * an ordinary memory context.  A context of walls gives every palloc a malloc of
- * its own, so a byte read or written beyond one is found.  It knows the header
- * of a chunk as PostgreSQL 15 has it.
+ * an ordinary memory context.  A target runs in a guard (test/sanitize/guard.h),
+ * whose chunks are each a malloc of its own, those of the server included.
  *
  * An input is a letter, which says in what form the rest is: t for text, j for
  * the text of jsonb, b for the binary form.  An input is refused with an ordinary
@@ -25,7 +24,6 @@
 #include "lib/stringinfo.h"
 #include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
-#include "nodes/memnodes.h"
 #include "rule/inputs.h"
 #include "rule/lines.h"
 #include "rule/ruleset.h"
@@ -33,120 +31,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 160000
-#error the walls know the chunks of PostgreSQL 15 alone
-#endif
-
 extern int	LLVMFuzzerRunDriver(int *argc, char ***argv, int (*target) (const uint8 *data, size_t size));
-
-/* ---- a memory context of walls ---- */
-
-/* Stands before every chunk; the server finds the context in the word before what it gave. */
-typedef struct Chunk
-{
-	struct Chunk *previous;
-	struct Chunk *next;
-	Size		size;
-	MemoryContext context;
-} Chunk;
-
-typedef struct Walls
-{
-	MemoryContextData header;
-	Chunk	   *chunks;
-} Walls;
-
-static inline Chunk *
-chunk_of(void *pointer)
-{
-	return (Chunk *) pointer - 1;
-}
-
-static void *
-walls_alloc(MemoryContext context, Size size)
-{
-	Walls	   *walls = (Walls *) context;
-	Chunk	   *chunk = malloc(sizeof(Chunk) + size);
-
-	if (chunk == NULL)
-		return NULL;
-	*chunk = (Chunk) {NULL, walls->chunks, size, context};
-	if (walls->chunks != NULL)
-		walls->chunks->previous = chunk;
-	walls->chunks = chunk;
-	return chunk + 1;
-}
-
-static void
-walls_free(MemoryContext context, void *pointer)
-{
-	Chunk	   *chunk = chunk_of(pointer);
-
-	if (chunk->previous != NULL)
-		chunk->previous->next = chunk->next;
-	else
-		((Walls *) context)->chunks = chunk->next;
-	if (chunk->next != NULL)
-		chunk->next->previous = chunk->previous;
-	free(chunk);
-}
-
-static void *
-walls_realloc(MemoryContext context, void *pointer, Size size)
-{
-	void	   *moved = walls_alloc(context, size);
-
-	if (moved != NULL)
-	{
-		memcpy(moved, pointer, Min(size, chunk_of(pointer)->size));
-		walls_free(context, pointer);
-	}
-	return moved;
-}
-
-static void
-walls_reset(MemoryContext context)
-{
-	while (((Walls *) context)->chunks != NULL)
-		walls_free(context, ((Walls *) context)->chunks + 1);
-}
-
-static void
-walls_delete(MemoryContext context)
-{
-	walls_reset(context);
-	free(context);
-}
-
-static Size
-walls_space(MemoryContext context, void *pointer)
-{
-	return sizeof(Chunk) + chunk_of(pointer)->size;
-}
-
-static bool
-walls_are_empty(MemoryContext context)
-{
-	return ((Walls *) context)->chunks == NULL;
-}
-
-static void
-walls_stats(MemoryContext context, MemoryStatsPrintFunc print, void *passed, MemoryContextCounters *totals, bool to_stderr)
-{
-}
-
-static const MemoryContextMethods walls_methods = {
-	walls_alloc, walls_free, walls_realloc, walls_reset, walls_delete, walls_space, walls_are_empty, walls_stats
-};
-
-static MemoryContext
-make_walls(MemoryContext parent)
-{
-	Walls	   *walls = calloc(1, sizeof(Walls));
-
-	MemoryContextCreate(&walls->header, T_AllocSetContext, &walls_methods, parent, "walls");
-	return &walls->header;
-}
 
 /* ---- what every target needs ---- */
 
@@ -434,7 +319,7 @@ static const struct
 /* ---- running one ---- */
 
 static void (*target) (const uint8 *data, size_t size);
-static MemoryContext walls;
+static MemoryContext guard;
 static bool blind;				/* the test of the test: a byte is read behind its chunk */
 
 /*
@@ -444,7 +329,7 @@ static bool blind;				/* the test of the test: a byte is read behind its chunk *
 static int
 run_one(const uint8 *data, size_t size)
 {
-	MemoryContext old = MemoryContextSwitchTo(walls);
+	MemoryContext old = MemoryContextSwitchTo(guard);
 
 	PG_TRY();
 	{
@@ -466,7 +351,7 @@ run_one(const uint8 *data, size_t size)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(walls);
+	MemoryContextReset(guard);
 	return 0;
 }
 
@@ -501,7 +386,7 @@ settle_fuzz(PG_FUNCTION_ARGS)
 			target = targets[i].run;
 	if (target == NULL)
 		elog(ERROR, "there is no target \"%s\"", name);
-	walls = make_walls(CurrentMemoryContext);
+	guard = settle_guard(CurrentMemoryContext);
 	/* libFuzzer leaves signals alone that somebody else handles */
 	pqsignal(SIGALRM, SIG_DFL);
 	pqsignal(SIGFPE, SIG_DFL);

@@ -9,7 +9,7 @@
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 SET jit = off;
-\if :{?evaluations} \else \set evaluations 20000 \endif
+\if :{?evaluations} \else \set evaluations 10000 \endif
 \if :{?failing} \else \set failing 2000 \endif
 \if :{?edits} \else \set edits 200 \endif
 \if :{?books} \else \set books 5 \endif
@@ -147,7 +147,7 @@ BEGIN
 END $$;
 
 -- each once, then as often as is asked for
-CALL public.evaluate(20000);
+CALL public.evaluate(10000);
 CALL public.look(1);
 CALL public.evaluate(:evaluations);
 CALL public.look(2);

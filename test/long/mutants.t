@@ -15,7 +15,7 @@ said=$(test/mutants/run 1 --nothing --seed 1 --kind comparison 2>&1) || said="$s
 the runner has failed"
 something "$said" '^0 of 1 mutants killed' 'a mutant that changes nothing survives' "$said"
 
-# shellcheck disable=SC2086 -- SEED may be nothing
+# shellcheck disable=SC2086  # SEED may be nothing
 said=$(test/mutants/run "${MUTANTS:-200}" ${SEED:+--seed "$SEED"} 2>&1) || said="$said
 the runner has failed"
 printf '%s\n' "$said" | sed 's/^/# /'

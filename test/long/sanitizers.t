@@ -12,25 +12,15 @@ trap 'exit 130' INT TERM HUP
 PARTS=${PARTS-regress tap isolation}
 MEMCHECK=${MEMCHECK-tier matrix rule book settle statement desk connect order}
 
-# Runs parts under a sanitizer: nothing but its last line is to be said.
-# clean NAME KIND PART ...
-clean() {
-	name=$1
-	shift
-	said=$(test/sanitize/run "$@" 2>&1) || said="$said
-test/sanitize/run $* has failed"
-	figures=$(printf '%s\n' "$said" | tail -n 1)
-	nothing "$(printf '%s\n' "$said" | sed '$d')" "$name: no report"
-	something "$figures" '^[1-9][0-9]* passed, 0 failed, .* 0 reports$' "$name: $figures"
-}
+figures='^[1-9][0-9]* passed, 0 failed, .* 0 reports$'
 
 if [ -n "$PARTS" ]; then
 	found=$(test/sanitize/run spoilt address 2>&1)
 	for sin in overrun overread kept overflow shift; do
-		something "$found" "^$sin: .*(AddressSanitizer|runtime error).*spoilt.c" "ASan and UBSan see $sin"
+		something "$found" "^$sin: .*(AddressSanitizer.*spoilt.c|spoilt.c:[0-9:]* runtime error)" "ASan and UBSan see $sin"
 	done
-	# shellcheck disable=SC2086 -- a list of words
-	clean 'ASan and UBSan' address $PARTS
+	# shellcheck disable=SC2086  # a list of words
+	clean 'ASan and UBSan: no report' "$figures" test/sanitize/run address $PARTS
 fi
 if [ -n "$MEMCHECK" ]; then
 	if command -v valgrind >/dev/null; then
@@ -38,9 +28,9 @@ if [ -n "$MEMCHECK" ]; then
 		for sin in overrun overread kept uninitialised; do
 			something "$found" "^$sin: .*spoilt.c" "memcheck sees $sin"
 		done
-		REGRESS=$MEMCHECK clean memcheck memcheck regress
+		clean 'memcheck: no report' "$figures" env REGRESS="$MEMCHECK" test/sanitize/run memcheck regress
 	else
-		ok 0 'memcheck # SKIP there is no valgrind'
+		skip 'there is no valgrind' memcheck
 	fi
 fi
 done_testing

@@ -66,7 +66,7 @@ rest data
 as_server "$bin/initdb" -D "$home/upgrading" -A trust -U postgres --no-sync -E UTF8 --locale=C.UTF-8 >/dev/null
 as_server cp "$home/data/postgresql.conf" "$home/upgrading/postgresql.conf"
 as_server "$bin/pg_upgrade" -b "$bin" -B "$bin" -d "$home/data" -D "$home/upgrading" -s "$home" -U postgres >$kept/pg_upgrade.log 2>&1 && upgraded=0 || upgraded=1
-ok $upgraded 'pg_upgrade goes through' "$(tail -n 20 $kept/pg_upgrade.log)"
+ok "$upgraded" 'pg_upgrade goes through' "$(tail -n 20 $kept/pg_upgrade.log)"
 control upgrading start
 state >$kept/upgrading.state
 nothing "$(differences $kept/state $kept/upgrading.state)" 'upgraded it has every row, sequence and object'

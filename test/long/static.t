@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the C code says to those who only read it: gcc with its warnings, nm and
-# cppcheck; in the long form gcc's analyzer and clang-tidy too.  SHORT=1 is what
-# make check runs.  Nothing is built that anybody uses, and no server is started.
+# cppcheck; in the long form gcc's analyzer and clang-tidy too, and what shellcheck
+# says of the scripts.  SHORT=1 is what make check runs.  Nothing is built that anybody uses, and no server is started.
 #
 # They find nothing but what test/static/reasons gives a reason for, file by file.
 # A reason for what is not found any more fails, so the list says what is so.
@@ -17,8 +17,10 @@ mkdir -p $out
 [ -n "${SHORT:-}" ] || test/packages static >&2 || true
 
 pg_config=${PG_CONFIG:-pg_config}
+# shellcheck disable=SC2089  # the quotes are those of a string in C
 flags="$("$pg_config" --cppflags) -I$("$pg_config" --includedir-server) -Isrc -DSETTLE_VERSION=\"0\""
 cflags="$("$pg_config" --cflags) -Wno-declaration-after-statement -fvisibility=hidden -fPIC"
+# shellcheck disable=SC2090
 export out flags cflags
 
 # ---- the tools ----
@@ -31,7 +33,7 @@ one_by_one() {
 	program=$1
 	shift
 	rm -f $out/*.said
-	# shellcheck disable=SC2016 -- the inner shell expands
+	# shellcheck disable=SC2016  # the inner shell expands
 	printf '%s\n' "$@" | xargs -P "$(nproc)" -n 1 sh -c '
 		object=$out/$(echo "${1%.c}" | tr / _).o
 		{ '"$program"' || echo "$1:1:1: warning: exit status $? [failed]"; } 2>&1 | sed -n "s|^$PWD/||; s|^/[^:]*\(:[0-9:]* warning: \)|$1\1|; s|: error: |: warning: |; /: warning: /p" >"$object.said"' sh
@@ -103,8 +105,8 @@ reads() {
 		return
 	fi
 	something "$("read_$tool" test/static/fault.c)" "\[$check" "$tool finds its fault"
-	"read_$tool" "$@" | sort -u >$out/$tool
-	nothing "$(unexplained "$tool" $reasons <$out/$tool)" "$tool: nothing without a reason in $# files; $(wc -l <$out/$tool) with one"
+	"read_$tool" "$@" | sort -u >"$out/$tool"
+	nothing "$(unexplained "$tool" $reasons <"$out/$tool")" "$tool: nothing without a reason in $# files; $(wc -l <"$out/$tool") with one"
 }
 
 fault='src/fault.c:1:1: warning: 1 [x]
@@ -119,10 +121,19 @@ reads gcc gcc -Wunused-variable src/*/*.c
 reads nm nm prefix src/*/*.c
 # the library as it is shipped
 library=$(find build/stage -name scrm_settle.so)
-is "$(nm -D --defined-only --format=posix "$library" | awk '$1 !~ /^(settle_|pg_finfo_settle_|_PG_init$|Pg_magic_func$)/ { print $1 }')" '' 'the library shows no other name'
+is "$(nm -D --defined-only --format=posix "$library" | awk '$1 !~ /^(settle_|pg_finfo_settle_|Pg_magic_func$)/ { print $1 }')" _PG_init 'the library shows no other name'
 reads cppcheck cppcheck arrayIndexOutOfBounds src/*/*.c src/*/*.h
 if [ -z "${SHORT:-}" ]; then
 	reads gcc analyzer -Wanalyzer-null-dereference src/*/*.c
 	reads clang-tidy tidy clang-analyzer-core.NullDereference src/*/*.c
+	# a script has its reasons beside what they are for
+	if command -v shellcheck >/dev/null; then
+		# shellcheck disable=SC2016  # the fault
+		something "$(echo 'rm $1' | shellcheck -s sh - || true)" SC2086 'shellcheck finds its fault'
+		# shellcheck disable=SC2046  # names without blanks
+		nothing "$(shellcheck -x -f gcc $(grep -rl '^#!/bin/sh' test versions src) || true)" 'shellcheck: nothing in the scripts'
+	else
+		skip 'shellcheck is not installed' shellcheck
+	fi
 fi
 done_testing

@@ -54,9 +54,9 @@ clean() {
 	shift 2
 	said=$("$@" 2>&1) || said="$said
 $* has failed"
-	figures=$(printf '%s\n' "$said" | tail -n 1)
+	last=$(printf '%s\n' "$said" | tail -n 1)
 	nothing "$(printf '%s\n' "$said" | sed '$d')" "$name"
-	something "$figures" "$pattern" "$figures"
+	something "$last" "$pattern" "$last"
 }
 
 done_testing() {

@@ -41,7 +41,7 @@ make -s -C $tree freeze
 is "$(cat "$tree/versions/scrm_settle--0.0.1--$current.sql")" "$(cat "$edge")" 'make assembles the upgrade script, and freezes it'
 is "$(cat "$tree/versions/scrm_settle--$current.sql")" "$(cat "$new")" 'with the install script of this version'
 rm $tree/scrm_settle--*.sql
-is "$(make -s -C $tree -n freeze)" "$(printf '%s\n' "cat $(cd $tree && make -s -n scrm_settle--$current.sql | sed 's/^cat //')" "cp scrm_settle--$current.sql versions/")" 'once frozen it is not assembled again'
+is "$(make -s -C $tree -n freeze)" "$(printf '%s\n' "cat $(cd $tree && make -s -n "scrm_settle--$current.sql" | sed 's/^cat //')" "cp scrm_settle--$current.sql versions/")" 'once frozen it is not assembled again'
 
 # What an edge may forget.
 lost=$kept/lost/${edge##*/}
@@ -61,6 +61,7 @@ for script in versions/scrm_settle--*.sql; do
 	case $version in
 	'*' | *--* | "$current") continue ;;
 	esac
+	# shellcheck disable=SC2046  # names without blanks
 	nothing "$(test/versions/compare "$version" "$script" $(find build/stage -name 'scrm_settle--*--*.sql') 2>&1)" "from version $version"
 done
 
