@@ -51,13 +51,13 @@ typedef struct KnownLookup
 	AttrNumber	columns[SETTLE_LOOKUP_COLUMNS];
 } KnownLookup;
 
-/* Of so many tables; then a session begins anew. */
+/* How many of a kind are remembered at most; then a session begins anew. */
 #define KNOWN_LOOKUPS	512
 
 static HTAB *known_lookups = NULL;
 
 /*
- * Empties a table of what is known once it is full.
+ * Empties a table of what is remembered once it is full.
  */
 static void
 make_room(HTAB *known)
@@ -279,7 +279,7 @@ settle_scan_begin(SettleScan *scan, const SettleBook *book, const SettleLookup *
 	return scan_with(scan, own_snapshot(), book, lookup, keys);
 }
 
-/* The index that tells rows of a table apart by one column. */
+/* A column of a table, and the index that tells its rows apart by it. */
 typedef struct UniqueKey
 {
 	Oid			table;
@@ -293,6 +293,9 @@ typedef struct KnownUnique
 	Oid			index;			/* or InvalidOid */
 } KnownUnique;
 
+/*
+ * Finds the index that tells rows of a table apart by one column, or InvalidOid.
+ */
 static Oid
 find_unique_index(Relation table, AttrNumber column)
 {
@@ -315,7 +318,7 @@ find_unique_index(Relation table, AttrNumber column)
 }
 
 /*
- * The same, as long as neither table nor indexes change.
+ * The same, remembered as long as neither table nor indexes change.
  */
 static Oid
 unique_index(Relation table, const char *column)

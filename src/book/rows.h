@@ -63,7 +63,6 @@ typedef struct SettleScan
 extern bool settle_scan_begin(SettleScan *scan, const SettleBook *book, const SettleLookup *lookup, const Datum *keys);
 /* The same of any relation, by a column whose values tell its rows apart; slot has the row. */
 extern bool settle_scan_unique(SettleScan *scan, Oid relid, const char *column, Datum key);
-
 /* Whether it would find a row that is at hand, which stands as it is and has the key alone. */
 extern bool settle_row_stands(Oid relid, const char *column, TupleTableSlot *row);
 extern bool settle_scan_next(SettleScan *scan);

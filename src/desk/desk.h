@@ -188,8 +188,10 @@ typedef struct Desk
 /* The desk of a book as the running statement sees it; stays until the end of the transaction. */
 extern Desk *settle_desk(Relation ticket);
 
-/* Opens <book>.ticket for a look, with the desk of the book. */
+/* Opens <book>.ticket for a look.  Raises 42704 where the schema has none. */
 extern Relation settle_open_tickets(Oid schema);
+
+/* The same, with the desk of the book. */
 extern Relation settle_desk_open(const SettleBook *book, Desk **desk);
 
 /* A type that is enabled; version 0 is the last one.  Raises 42704 where there is none. */

@@ -72,8 +72,7 @@ settle_field_shown(const DeskField *field, const JsonbValue *value)
 	return psprintf("\"%.*s%s\"", shown, text, shown < length ? "..." : "");
 }
 
-pg_attribute_noreturn()
-static void
+static void pg_attribute_noreturn()
 refuse_kind(const DeskForm *form, const DeskField *field, const JsonbValue *value, const char *wanted, const char *hint)
 {
 	settle_field_refuse(form, field->name, "kind", ERRCODE_INVALID_TEXT_REPRESENTATION, psprintf("is %s, not %s", wanted, settle_field_shown(field, value)), hint);

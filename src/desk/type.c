@@ -244,9 +244,6 @@ settle_desk(Relation ticket)
 	return desk;
 }
 
-/*
- * Opens the tickets of a book.
- */
 Relation
 settle_open_tickets(Oid schema)
 {

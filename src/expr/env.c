@@ -208,11 +208,11 @@ settle_env_leave(int nestlevel)
 static SettleLateEnv *late = NULL;
 
 /*
- * Tells whether what functions that are called immutable read, all the same, is
- * as it is pinned.
+ * Tells whether the settings that even immutable functions read are as they are
+ * pinned.
  */
 static bool
-is_usual(void)
+is_pinned_anyway(void)
 {
 	return extra_float_digits == 1 && bytea_output == BYTEA_OUTPUT_HEX && IntervalStyle == INTSTYLE_POSTGRES && !quote_all_identifiers;
 }
@@ -235,7 +235,7 @@ settle_env_enter_late(SettleLateEnv *env, const char *time_zone)
 	env->nestlevel = 0;
 	session_timezone = pg_tzset(time_zone);
 	late = env;
-	if (!is_usual())
+	if (!is_pinned_anyway())
 		settle_env_need();
 }
 

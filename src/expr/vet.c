@@ -1,6 +1,6 @@
 /*
  * vet.c
- *		What the gateway refuses, and in which words.
+ *		The second and the third look at a text: the analysed and the planned tree.
  *
  * A text is looked at three times.  The raw tree (raw.c), before any name is
  * resolved.  The analysed tree: an allow-list of nodes, and every function,

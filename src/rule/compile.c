@@ -46,9 +46,6 @@ peel_widening(Node *node)
 	return node;
 }
 
-/*
- * Lists the names beyond the source's columns that an expression reads.
- */
 int
 settle_list_needs(const SettleSet *set, const Bitmapset *uses, int **needs)
 {

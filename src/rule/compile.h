@@ -349,9 +349,11 @@ struct SettleSet
 
 /* ---- compile.c ---- */
 
+/* Lists the names beyond the source's columns that an expression reads; returns how many there are. */
+extern int	settle_list_needs(const SettleSet *set, const Bitmapset *uses, int **needs);
+
 /* Compiles into the current memory context. */
 extern SettleSet *settle_compile(const SettleRuleset *ruleset, const char *source, TupleDesc row_type);
-extern int	settle_list_needs(const SettleSet *set, const Bitmapset *uses, int **needs);	/* names beyond the source's columns; returns how many */
 extern void settle_refuse_rule(const SettleRuleDef *def, const char *problem, const char *hint);
 
 /* Reads an expression or a template once for all places that spell it alike; NULL for no text. */

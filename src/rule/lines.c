@@ -429,8 +429,7 @@ json_get(JsonbContainer *object, const char *key)
 	return getKeyJsonValueFromContainer(object, key, (int) strlen(key), NULL);
 }
 
-pg_attribute_noreturn()
-static void
+static void pg_attribute_noreturn()
 not_lines(const char *problem)
 {
 	ereport(ERROR,

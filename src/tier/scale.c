@@ -494,8 +494,7 @@ typedef struct Bytes
 /*
  * Refuses a stored form; says what is wrong with it.
  */
-static void
-pg_attribute_noreturn()
+static void pg_attribute_noreturn()
 refuse_bytes(const char *why)
 {
 	ereport(ERROR,

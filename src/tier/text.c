@@ -59,8 +59,7 @@ position_of(const Reader *in)
 /*
  * Refuses the text at the current token.
  */
-static void
-pg_attribute_noreturn()
+static void pg_attribute_noreturn()
 refuse(const Reader *in, const char *what, const char *hint)
 {
 	int			length = (int) Min(strlen(in->token), 40);

@@ -37,7 +37,6 @@ extern SettleDec settle_price(const SettlePricer *pricer, SettleDec quantity);
 /* The same in numbers of 64 bits, the fee as *fee / 10^*fee_scale; false where that is not how it is priced. */
 extern bool settle_price_short(const SettlePricer *pricer, int64 quantity, int scale, int64 *fee, int *fee_scale);
 
-
 /* The price of one more unit in the tier that quantity stands in, flats and packaging left out. */
 extern SettleDec settle_price_rate(const SettlePricer *pricer, SettleDec quantity);
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The golden transcripts are the same whatever the server is set to: how it plans
-# and executes, and under which language, zone and way to write numbers.  The
-# locale is made here, and is nobody else's.
+# and executes, and by which language it sorts.  pg_regress sets zone, styles of
+# dates and intervals, bytea_output and the other locales of its sessions itself;
+# pgTAP, in RUNNERS, meets those given here.  The locale is nobody else's.
 #
 #   RUNNERS='regress tap' REGRESS='tier rule' TAP=tier make check-long TESTS=settings
 #
