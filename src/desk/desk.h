@@ -207,6 +207,9 @@ extern Datum settle_term_datum(const DeskType *type, const DeskTerm *term, bool 
 /* Tells whether a ticket is one for the desk. */
 extern bool settle_ticket_has_type(HeapTuple ticket, TupleDesc desc);
 
+/* Notes a ticket that was written, to be judged by the next tick (special.c). */
+extern void settle_note_special(Relation tickets, HeapTuple row);
+
 /* A column of a ticket that is a text; NULL where it is null. */
 extern char *settle_ticket_text(HeapTuple ticket, TupleDesc desc, AttrNumber column);
 

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -272,21 +273,13 @@ same_text(const char *a, const char *b)
 }
 
 /*
- * settle.note_ticket() returns trigger
- *
- * Row trigger after a ticket that has a type was written: journal and
- * follow-ups.
+ * Notes what happened to a ticket that has a type, and does what follows; before
+ * or after is NULL where there is none.
  */
-PG_FUNCTION_INFO_V1(settle_note_ticket);
-Datum
-settle_note_ticket(PG_FUNCTION_ARGS)
+static void
+note_change(Desk *desk, TupleDesc desc, HeapTuple before, HeapTuple after)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	HeapTuple	before;
-	HeapTuple	after;
-	Desk	   *desk;
-	const DeskColumns *c;
+	const DeskColumns *c = &desk->columns;
 	const DeskType *type;
 	Event		events[3] = {{0}};
 	int			n = 0;
@@ -299,18 +292,6 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 	SettleIdentity identity;
 	bool		isnull;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("settle.note_ticket is not called as an AFTER row trigger")));
-	desc = RelationGetDescr(trigger->tg_relation);
-	/* the call site is of one statement */
-	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = settle_desk(trigger->tg_relation);
-	desk = fcinfo->flinfo->fn_extra;
-	c = &desk->columns;
-	before = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? NULL : trigger->tg_trigtuple;
-	after = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_trigtuple : TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : NULL;
 	ticket = settle_ticket_text(after != NULL ? after : before, desc, c->ticket_id);
 	stages[0] = before == NULL ? NULL : settle_ticket_text(before, desc, c->stage);
 	stages[1] = after == NULL ? NULL : settle_ticket_text(after, desc, c->stage);
@@ -365,7 +346,7 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 		.what = "assigned", .was = workers[0], .now = workers[1]
 	};
 	if (n == 0)
-		return PointerGetDatum(NULL);
+		return;
 
 	identity = settle_book_enter(&desk->book);
 	SPI_connect();
@@ -395,5 +376,41 @@ settle_note_ticket(PG_FUNCTION_ARGS)
 		follow_parts(&desk->book, ticket, settle_desk_stage(type, stages[0]), settle_desk_stage(type, stages[1]), !heap_attisnull(after, c->part_of, desc));
 	SPI_finish();
 	settle_book_leave(identity);
+}
+
+/*
+ * settle.note_ticket() returns trigger
+ *
+ * Row trigger after a ticket was written: journal and follow-ups of one that has
+ * a type, and its name for those that are judged.
+ *
+ * There is no condition in the trigger: PostgreSQL reads one once a statement,
+ * which costs a single ticket more than to ask here.
+ */
+PG_FUNCTION_INFO_V1(settle_note_ticket);
+Datum
+settle_note_ticket(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Relation	tickets;
+	HeapTuple	before;
+	HeapTuple	after;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("settle.note_ticket is not called as an AFTER row trigger")));
+	/* as in settle.capture */
+	CHECK_FOR_INTERRUPTS();
+	tickets = trigger->tg_relation;
+	before = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? NULL : trigger->tg_trigtuple;
+	after = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_trigtuple : TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : NULL;
+	if (!settle_ticket_has_type(after != NULL ? after : before, RelationGetDescr(tickets)))
+		return PointerGetDatum(NULL);
+	/* the call site is of one statement */
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = settle_desk(tickets);
+	note_change(fcinfo->flinfo->fn_extra, RelationGetDescr(tickets), before, after);
+	settle_note_special(tickets, after != NULL ? after : before);
 	return PointerGetDatum(NULL);
 }

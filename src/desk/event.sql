@@ -1,7 +1,7 @@
 -- event: what happened to tickets, and what readers see of them
 
 CREATE FUNCTION settle.note_ticket() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_ticket' LANGUAGE C;
-COMMENT ON FUNCTION settle.note_ticket() IS 'row trigger after tickets of a book that have a type are written: notes what happened in <book>.ticket_event and does what follows a move';
+COMMENT ON FUNCTION settle.note_ticket() IS 'row trigger after tickets of a book are written: of those that have a type, notes what happened in <book>.ticket_event and does what follows a move, and puts them down in <book>.special_pending to be judged';
 
 CREATE FUNCTION settle.keep_tickets() RETURNS trigger
 	LANGUAGE plpgsql
@@ -55,9 +55,7 @@ BEGIN
 
 		-- what a trigger's condition says is read once a statement, which costs a single ticket more than a look at its type
 		CREATE TRIGGER vet_ticket BEFORE INSERT OR UPDATE ON %1$I.ticket FOR EACH ROW EXECUTE FUNCTION settle.vet_ticket();
-		CREATE TRIGGER note_new_ticket AFTER INSERT ON %1$I.ticket FOR EACH ROW WHEN (NEW.type IS NOT NULL) EXECUTE FUNCTION settle.note_ticket();
-		CREATE TRIGGER note_ticket AFTER UPDATE ON %1$I.ticket FOR EACH ROW WHEN (NEW.type IS NOT NULL) EXECUTE FUNCTION settle.note_ticket();
-		CREATE TRIGGER note_gone_ticket AFTER DELETE ON %1$I.ticket FOR EACH ROW WHEN (OLD.type IS NOT NULL) EXECUTE FUNCTION settle.note_ticket();
+		CREATE TRIGGER note_ticket AFTER INSERT OR UPDATE OR DELETE ON %1$I.ticket FOR EACH ROW EXECUTE FUNCTION settle.note_ticket();
 		CREATE TRIGGER keep_tickets BEFORE TRUNCATE ON %1$I.ticket FOR EACH STATEMENT EXECUTE FUNCTION settle.keep_tickets();
 	$tables$, book);
 	EXECUTE format($views$

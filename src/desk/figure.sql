@@ -1,8 +1,5 @@
 -- figure: what the journal of a ticket comes to, against what is usual
 
-CREATE FUNCTION settle.note_special() RETURNS trigger AS 'MODULE_PATHNAME', 'settle_note_special' LANGUAGE C;
-COMMENT ON FUNCTION settle.note_special() IS 'row trigger after tickets of a book are written: notes those that have a type in <book>.special_pending';
-
 CREATE FUNCTION settle._create_figure_tables(book name) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -16,7 +13,6 @@ BEGIN
 			ticket_id text NOT NULL
 		);
 		COMMENT ON TABLE %1$I.special_pending IS 'tickets that have a type and were written since they were judged last, in no order and with repetitions. Keep it free of indexes, triggers and further columns: the desk appends to its heap';
-		CREATE TRIGGER note_special AFTER INSERT OR UPDATE OR DELETE ON %1$I.ticket FOR EACH ROW EXECUTE FUNCTION settle.note_special();
 
 		CREATE TABLE %1$I.project_norm (
 			project %2$I.ltree,

@@ -2,11 +2,10 @@
  * special.c
  *		Tickets that were written are noted, to be judged by the next tick.
  *
- * The row trigger appends the ticket's name straight to the heap of
- * <book>.special_pending, as capture does with <book>.pending: that asks for no
- * privilege of whoever writes tickets, and costs a small part of the journal.
- * Its condition is asked here: one in the trigger is read once a statement,
- * which costs a single ticket more.
+ * The row trigger of the desk (event.c) appends the ticket's name straight to the
+ * heap of <book>.special_pending, as capture does with <book>.pending: that asks
+ * for no privilege of whoever writes tickets, and costs a small part of the
+ * journal.
  */
 #include "desk/desk.h"
 
@@ -14,9 +13,6 @@
 #include "access/table.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -37,37 +33,20 @@ is_plain(Relation queue)
 }
 
 /*
- * settle.note_special() returns trigger
- *
- * Row trigger after a ticket was written: notes those that have a type.
+ * Notes a ticket that was written, to be judged.
  */
-PG_FUNCTION_INFO_V1(settle_note_special);
-Datum
-settle_note_special(PG_FUNCTION_ARGS)
+void
+settle_note_special(Relation tickets, HeapTuple row)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	HeapTuple	row;
-	Oid			schema;
-	Oid			relid;
+	TupleDesc	desc = RelationGetDescr(tickets);
+	Oid			schema = RelationGetNamespace(tickets);
+	Oid			relid = get_relname_relid("special_pending", schema);
 	Relation	queue;
 	Datum		ticket;
-	bool		isnull = false;
+	bool		isnull;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("settle.note_special is not called as an AFTER row trigger")));
-	/* as in settle.capture */
-	CHECK_FOR_INTERRUPTS();
-	desc = RelationGetDescr(trigger->tg_relation);
-	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
-	if (!settle_ticket_has_type(row, desc))
-		return PointerGetDatum(NULL);
-	schema = RelationGetNamespace(trigger->tg_relation);
-	relid = get_relname_relid("special_pending", schema);
 	if (!OidIsValid(relid))
-		return PointerGetDatum(NULL);
+		return;
 	ticket = SPI_getbinval(row, desc, SPI_fnumber(desc, "ticket_id"), &isnull);
 	queue = table_open(relid, RowExclusiveLock);
 	if (is_plain(queue))
@@ -90,5 +69,4 @@ settle_note_special(PG_FUNCTION_ARGS)
 		settle_book_leave(identity);
 	}
 	table_close(queue, NoLock);
-	return PointerGetDatum(NULL);
 }
