@@ -102,7 +102,7 @@ typedef struct CheckedTable
 	uint64		row_type;
 } CheckedTable;
 
-#define CHECKED_TABLES	4096
+#define CHECKED_TABLES	1024
 
 static HTAB *checked_tables = NULL;
 

@@ -43,8 +43,9 @@ def closing(text, opening):
 def c_edits(text):
     """What is mutated in C: (class, start, end, new)."""
     code = blank(text, r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\])\'|^[ \t]*#.*?$|^[ \t]*(?:extern|typedef)\b.*?;')
-    # what is not compiled into the product, and how much is asked of the allocator
+    # what is not compiled into the product, and how much is asked of the allocator or the stack
     code = blank(code, r'\b(?:Static)?Assert\w*\(.*?\);|\b(?:palloc0?|repalloc|MemoryContextAlloc\w*)\(.*?;')
+    code = blank(code, r'^\t+(?:static )?(?:char|bool|int|uint8|Datum)[ \t]+\w+\[[^\]]*\];')
     flips = {'<': '<=', '<=': '<', '>': '>=', '>=': '>', '==': '!=', '!=': '=='}
     for m in re.finditer(r' (<=?|>=?|==|!=) ', code):
         yield 'comparison', m.start(1), m.end(1), flips[m.group(1)]
@@ -61,7 +62,7 @@ def c_edits(text):
         yield 'order', m.start(), m.end(), ';'
     for m in re.finditer(r'\b(?:LockRelationOid|table_tuple_lock|heap_lock_tuple)\(', code):
         end = closing(code, m.end() - 1)
-        if code[end] == ';':
+        if code[end] == ';' and not code[:m.start()].endswith('= '):
             yield 'lock', m.start(), end, '(void) 0'
         else:
             yield 'lock', m.start(), end, 'TM_Ok'

@@ -18,6 +18,17 @@ BEGIN
     PERFORM dblink_exec('other', 'ROLLBACK');
 END $$;
 
+-- Returns when another backend waits for somebody, within 10 s.
+CREATE PROCEDURE pg_temp.await(pid int) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1..1000 LOOP
+        IF cardinality(pg_blocking_pids(pid)) > 0 THEN
+            RETURN;
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END $$;
+
 ----------------------------------------------------------------------------------------------------
 -- The gate of a book: who posts, and who asks what is posted
 ----------------------------------------------------------------------------------------------------
@@ -38,12 +49,41 @@ SELECT pg_temp.waits(what, held, call) FROM (VALUES
     ('seals are made one after the other', 'LOCK TABLE own.seal IN ROW EXCLUSIVE MODE', $$ SELECT settle._seal('own', NULL) $$),
     ('sums are folded one after the other', 'LOCK TABLE own.cell_total IN ROW EXCLUSIVE MODE', $$ SELECT settle._fold('own') $$),
     ('edits of rules wait for each other', 'FROM own.book FOR SHARE', $$ SELECT settle._lock_rules('own') $$),
+    ('whoever reads a book locks all its tables against ALTER', 'LOCK TABLE own.sealed_run IN ACCESS EXCLUSIVE MODE', $$ SELECT settle._lock_rules('own') $$),
     ('a book is dropped after whoever reads its gate', 'LOCK TABLE own.gate IN ACCESS SHARE MODE', $$ SELECT settle.drop_book('own', 'at the end', false) $$),
     ('and after whoever writes its tickets', 'LOCK TABLE own.ticket IN ACCESS SHARE MODE', $$ SELECT settle.drop_book('own', 'at the end', false) $$)
 ) AS v(what, held, call);
 CREATE FUNCTION settle._upgrade_0_0_2(book regnamespace) RETURNS void LANGUAGE sql BEGIN ATOMIC END;
 UPDATE fast.book SET version = '0.0.1';
 SELECT pg_temp.waits('a book is upgraded after whoever reads its gate', 'LOCK TABLE fast.gate IN ACCESS SHARE MODE', $$ SELECT settle.upgrade_book('fast') $$);
+
+-- A tally is read under its lock by a statement as well, which a table with a policy has: two tickets of one month, of which the second waits for the first.
+SELECT dblink_connect('third', format('host=%s port=%s user=%s dbname=%s', :'HOST', :'PORT', :'USER', :'DBNAME')) \g /dev/null
+SELECT pid AS third FROM dblink('third', 'SELECT pg_backend_pid()') AS d(pid int) \gset
+SELECT settle.create_book('month', settle_on => 'commit') \g /dev/null
+SELECT settle.add_rule('month', 'bonus', 'bonus', 'hq', 'staff:{worker}', base => 'amount', tiers => '5% to 1000, 10%', accumulate => 'month') \g /dev/null
+INSERT INTO month.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('T0', '2025-11-03', 'a', 'b', 'w1', 100);
+ALTER TABLE month.tally_state ENABLE ROW LEVEL SECURITY;
+SELECT dblink_exec('other', 'BEGIN'), dblink_exec('other', $$ INSERT INTO month.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('T1', '2025-11-03', 'a', 'b', 'w1', 900) $$),
+    dblink_exec('other', 'SET CONSTRAINTS ALL IMMEDIATE') \g /dev/null
+SELECT dblink_send_query('third', $$ INSERT INTO month.ticket (ticket_id, done_at, project, region, worker, amount) VALUES ('T2', '2025-11-03', 'a', 'b', 'w1', 1000) $$) \g /dev/null
+CALL pg_temp.await(:third);
+SELECT cmp_ok(cardinality(pg_blocking_pids(:third)), '>', 0, 'the second ticket of a tally waits for the first');
+SELECT dblink_exec('other', 'COMMIT') \g /dev/null
+SELECT status FROM dblink_get_result('third') AS d(status text) \g /dev/null
+SELECT status FROM dblink_get_result('third') AS d(status text) \g /dev/null
+SELECT is((SELECT array_agg(quantity ORDER BY quantity) FROM month.tally_state), ARRAY[2000::numeric], 'and adds to it');
+SELECT is((SELECT sum(l.amount) FROM month.line_detail AS l), 150.00, 'and is paid by what the first has left of the tier');
+SELECT results_eq('SELECT count(*) FROM settle.check(''month'')', 'VALUES (0::bigint)', 'with sums that agree');
+
+-- Who changes when a book settles waits for its sources before he reads which triggers they have: one may be dropped meanwhile.
+SELECT tgname AS capture FROM pg_trigger WHERE tgrelid = 'month.ticket'::regclass AND tgname LIKE 'settle%' AND NOT tgisinternal ORDER BY 1 LIMIT 1 \gset
+SELECT dblink_exec('other', 'BEGIN'), dblink_exec('other', format('DROP TRIGGER %I ON month.ticket', :'capture')) \g /dev/null
+SELECT dblink_send_query('third', $$ UPDATE month.book SET settle_on = 'schedule' $$) \g /dev/null
+CALL pg_temp.await(:third);
+SELECT dblink_exec('other', 'COMMIT') \g /dev/null
+SELECT results_eq('SELECT status FROM dblink_get_result(''third'', false) AS d(status text)', 'VALUES (''UPDATE 1'')', 'who changes when a book settles reads its triggers under the locks of its sources');
+SELECT dblink_disconnect('third') \g /dev/null
 
 ----------------------------------------------------------------------------------------------------
 -- Statements, parties, legs
@@ -74,6 +114,10 @@ SELECT pg_temp.waits(what, held, call) FROM (VALUES
     ('a message fails once', format('FROM own.outbox WHERE message_id = %s FOR KEY SHARE', :message), format($$ SELECT settle.fail_outbox('own', %s, 'no answer') $$, :message)),
     ('a watermark is read under its lock', 'FROM own.watermark FOR KEY SHARE', $$ SELECT settle.advance_watermark('own', 'taobao', '', 'orders', now() - interval '2 hours', now() - interval '1 hour', now() - interval '1 hour') $$)
 ) AS v(what, held, call);
+UPDATE own.outbox SET state = 'leased', attempts = 1000, due_at = now() - interval '1 hour', taken_by = 'a connector';
+SELECT dblink_exec('other', 'BEGIN'), dblink_exec('other', 'DO $$ BEGIN PERFORM FROM own.outbox FOR UPDATE; END $$') \g /dev/null
+SELECT is_empty($$ SELECT FROM settle.take_outbox('own', 'bank', 10) $$, 'a message that another one gives up is left to him');
+SELECT dblink_exec('other', 'ROLLBACK') \g /dev/null
 UPDATE own.outbox SET state = 'dead', finished_at = now();
 SELECT pg_temp.waits('a dead message is revived once', format('FROM own.outbox WHERE message_id = %s FOR KEY SHARE', :message), format($$ SELECT settle.retry_outbox('own', '{%s}') $$, :message));
 
@@ -119,6 +163,7 @@ SELECT pg_temp.waits(what, held, call) FROM (VALUES
     ('escalations are held one after the other: they share a limit', 'LOCK TABLE own.escalation_hold IN ROW EXCLUSIVE MODE', $$ SELECT settle.hold_escalation('own', 'D1', now() + interval '1 hour', 'waits for a part') $$),
     ('a ticket is split and merged under its lock', $$ FROM own.ticket WHERE ticket_id = 'D1' FOR KEY SHARE $$, $$ SELECT settle._lock_tickets('own', '{D1,D2}') $$),
     ('a move is approved under the lock of the ticket', $$ FROM own.ticket WHERE ticket_id = 'D1' FOR KEY SHARE $$, $$ SELECT settle.approve_move('own', 'D1', 'finish') $$),
+    ('a ticket is assigned under its lock', $$ FROM own.ticket WHERE ticket_id = 'D1' FOR SHARE $$, $$ SELECT settle.assign_ticket('own', 'D1', 'nobody') $$),
     ('a ticket is moved under its lock', $$ FROM own.ticket WHERE ticket_id = 'D1' FOR SHARE $$, $$ SELECT settle.move_ticket('own', 'D1', 'no such move') $$),
     ('a check-in reads the ticket under its lock', $$ FROM own.ticket WHERE ticket_id = 'D1' FOR SHARE $$, $$ SELECT settle._lock_visit('own', 'D1') $$),
     ('what is stuck is watched by one at a time', 'FROM own.watch_mark FOR KEY SHARE', $$ SELECT settle._watch_stuck('own', now(), 10) $$)
