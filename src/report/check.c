@@ -704,6 +704,9 @@ check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
 										 "WHERE (%4$s OR s.source_key IS NULL) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.pending AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND (p.ticket_key IS NULL OR p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key))) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.problem AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
+										 /* where a key that is too long was cut */
+										 "AND NOT (s.source_key IS NOT NULL AND pg_catalog.octet_length(s.source_key) OPERATOR(pg_catalog.>) %5$d AND EXISTS (SELECT FROM %1$s.problem AS p "
+										 "WHERE p.source OPERATOR(pg_catalog.=) $2 AND pg_catalog.starts_with(s.source_key, pg_catalog.left(p.ticket_key, -%6$d)))) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.unpaid AS p WHERE p.source OPERATOR(pg_catalog.=) $2 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.held AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
 										 "AND NOT EXISTS (SELECT FROM %1$s.waiting AS p WHERE p.source_id OPERATOR(pg_catalog.=) $1 AND p.ticket_key OPERATOR(pg_catalog.=) coalesce(s.source_key, h.ticket_key)) "
@@ -714,7 +717,8 @@ check_sources(const SettleBook *book, Tuplestorestate *store, TupleDesc desc)
 										 book->name, settle_source_query(&reader, &lookup_type),
 										 ready_at == NULL ? " WHERE false" : psprintf(" WHERE (%s) OPERATOR(pg_catalog.<=) $3", ready_at),
 										 /* no rule need pay a row of a period */
-										 source->is_period ? "false" : "h.ticket_key IS NULL"),
+										 source->is_period ? "false" : "h.ticket_key IS NULL",
+										 SETTLE_MAX_KEY, SETTLE_CUT_KEY_END),
 								3, types, values, NULL, SPI_OK_SELECT);
 		for (uint64 row = 0; row < n; row++)
 		{

@@ -13,6 +13,7 @@
 
 /* Bytes that a key has at most; an index of the book takes no more than 2,704. */
 #define SETTLE_MAX_KEY			1000
+#define SETTLE_CUT_KEY_END		21		/* bytes behind one that was longer: " ... " and a digest */
 
 /* How rows of a source come in. */
 typedef struct Reader

@@ -71,6 +71,21 @@ SELECT settle.rescan('pieces') \g /dev/null
 SELECT is(ROW(tickets, corrections, problems)::text, '(1,1,0)', 'once there is one row, it is the ticket') FROM settle.run('pieces');
 SELECT is_empty($$ SELECT * FROM settle.check('pieces') $$, 'all figures agree');
 
+-- The longest key, and one that is too long, of two rows each
+CREATE TABLE long_piece (id text, at timestamptz, amount numeric, label integer);
+INSERT INTO long_piece SELECT CASE i WHEN 1 THEN repeat('x', 1000) WHEN 60000 THEN repeat('x', 1000) WHEN 2 THEN repeat('y', 1001) WHEN 59999 THEN repeat('y', 1001) ELSE i::text END, '2025-11-03', 1, i
+    FROM generate_series(1, 60000) AS i;
+SELECT settle.create_book('long_pieces') \g /dev/null
+SELECT settle.add_source('long_pieces', 'piece', 'long_piece', key => 'id', ready_at => 'at') \g /dev/null
+-- a party a number, of which each power of two is met before any that is greater
+SELECT settle.add_rule('long_pieces', 'r', 'c', 'hq', 'staff:{label}', base => 'amount', source => 'piece') \g /dev/null
+SELECT settle.rescan('long_pieces') \g /dev/null
+SELECT is(tickets, 59997::bigint, 'all others are settled') FROM settle.run('long_pieces');
+SELECT results_eq($$ SELECT left(ticket_key, 3), message FROM long_pieces.problem ORDER BY ticket_key COLLATE "C" $$, format($$ VALUES
+    ('xxx', 'two rows of source "piece" have the key "%s"'), ('yyy', 'a key of source "piece" is too long') $$, repeat('x', 1000)), 'the longest key is one of two rows');
+SELECT is((SELECT count(*) FROM long_pieces.line_detail WHERE payee IS DISTINCT FROM 'staff:' || ticket_key AND length(ticket_key) < 10), 0::bigint, 'each number is paid under its own name');
+SELECT is_empty($$ SELECT * FROM settle.check('long_pieces') $$, 'all figures agree');
+
 -- Keys, paths and times that no book can hold
 CREATE TABLE odd (id integer PRIMARY KEY, code text, at timestamptz, path text);
 SELECT settle.create_book('odds') \g /dev/null

@@ -1,6 +1,6 @@
 -- Price scales: fees against plain SQL, the aggregate in all its ways, forms, errors.
 BEGIN;
-SELECT plan(71);
+SELECT plan(72);
 
 SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS seed \gset
 SELECT diag('seed ' || :seed);
@@ -275,6 +275,7 @@ SELECT throws_ok($$ SELECT jsonb_build_object('tiers', jsonb_agg(jsonb_build_obj
     '54000', 'invalid tiers: 65536 tiers are more than 1000', '65,536 tiers as jsonb');
 SELECT throws_ok($$ SELECT ('1' || repeat('0', 39) || ' each')::settle.tiers $$, '22003',
     'invalid tiers: a price has too many digits: 1000000000000000000000000000000000000000', 'a number that does not fit');
+SELECT is(settle.fee('5%; min 3; max 3', 1000), 3::numeric, 'a minimum that is the maximum is a price');
 SELECT throws_ok($$ SELECT settle.fee('5%', 'infinity') $$, '22003', 'Infinity is not an amount');
 
 -- what a price, a limit and an option cannot be
