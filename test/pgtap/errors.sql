@@ -222,6 +222,7 @@ SELECT throws_ok('SELECT settle._matrix_combine(NULL, NULL)', '22023', 'support 
 ----------------------------------------------------------------------------------------------------
 -- Nulls where there are none, names that are not there
 ----------------------------------------------------------------------------------------------------
+CREATE TABLE errors.shape (path ltree, pattern lquery);
 SELECT throws_ok(call, state, message, message) FROM (VALUES
     ($$ INSERT INTO repairs.fact (fact, relation, key, value) VALUES (NULL, 'repairs.ticket', 'ticket_id', 'amount') $$, '22004', 'name of a fact is null'),
     ($$ INSERT INTO repairs.fact (fact, relation, key, value) VALUES ('f', 'repairs.ticket', NULL, 'amount') $$, '22004', 'key of a fact is null'),
@@ -237,6 +238,8 @@ SELECT throws_ok(call, state, message, message) FROM (VALUES
     ($$ SELECT settle.add_fact('repairs', 's', 4000000000::oid::regclass, 'k') $$, '42P01', 'relation with OID 4000000000 does not exist'),
     ($$ SELECT settle.check_expression('x', 4000000000::oid::regclass) $$, '42P01', 'relation with OID 4000000000 does not exist'),
     ($$ SELECT settle.check_expression('worker ~ region::text', 'repairs.ticket') $$, '0A000', 'a pattern in an expression must be a constant'),
+    ($$ SELECT settle.check_expression('path ~ pattern', 'errors.shape') $$, '0A000', 'a pattern in an expression must be a constant'),
+    ($$ SELECT '{"mode": "interpolated", "tiers": [{"up_to": 10, "amount": 5}, {"amount": 10}]}'::jsonb::settle.tiers $$, '22P02', 'invalid tiers: the last interpolated tier is open'),
     ($$ SELECT settle.check_expression('substring(worker, ''a'', ''#'')', 'repairs.ticket') $$, '0A000', 'function "substring"(text,text,text) cannot be used in an expression'),
     ($$ SELECT settle._inputs(NULL, NULL, '\xff') $$, '22P03', 'inputs are not what a run has kept'),
     ($$ SELECT settle.allocate(1, '{1}', -1, 'proportional_with_caps') $$, '22023', 'step -1 is not positive'),
@@ -308,6 +311,8 @@ SELECT throws_ok(call, state, message, message) FROM (VALUES
     ($$ UPDATE spoilt.pack SET state = 'disabled', valid = '(,)', digest = '\x00', submitted_by = 'a' WHERE pack = 'base' $$, '55000', 'pack "base" cannot go from enabled to disabled'),
     ($$ DELETE FROM spoilt.book; SELECT settle.legal_moves('spoilt', 'T') $$, '55000', 'book "spoilt" has lost its settings'),
     ($$ DROP TABLE spoilt.ticket CASCADE; SELECT settle.legal_moves('spoilt', 'T') $$, '42704', 'schema "spoilt" is not a book'),
+    ($$ CREATE SCHEMA astray; CREATE TABLE astray.ticket (LIKE spoilt.ticket); CREATE TRIGGER vet BEFORE INSERT ON astray.ticket FOR EACH ROW EXECUTE FUNCTION settle.vet_ticket();
+        INSERT INTO astray.ticket (ticket_id, type, region) VALUES ('T', 'job', 'a') $$, '42704', 'schema "astray" is not a book'),
     ($$ SELECT settle._tiered_fee_final('\x00'::errors.by_eight::settle.tiered_fee_state) $$, 'XX001', 'state of settle.tiered_fee is damaged'),
     ($$ SELECT settle.revenue_matrix('\x05000000'::errors.by_four::ltree, 'a', '2025-01-01', 1, 1) $$, 'XX001', 'ltree value of 4 bytes is damaged'),
     ($$ SELECT settle.evaluate(replace(settle.rules('spoilt')::text, '"code": "fee"', '"pack": "none", "code": "fee"')::settle.ruleset, t) FROM spoilt.ticket AS t $$, '42704', 'rule "fee" belongs to the pack "none", which the ruleset does not have'),
