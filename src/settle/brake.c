@@ -183,15 +183,16 @@ settle_brake_holds(Run *run, const RunTicket *ticket)
 	if (run->plan != NULL || run->max_correction < 0)
 		return false;
 	run->braked++;
-	if (run->brakes || settle_counted_before(run) + run->braked <= run->max_correction)
-		return run->brakes;
-	if (!run->share_known)
+	if (run->brakes)
+		return true;
+	/* the share of what is settled is counted once the number alone is passed */
+	if (!run->share_known && settle_counted_before(run) + run->braked > run->max_correction)
 	{
 		run->max_correction = most_corrections(run);
 		run->share_known = true;
-		if (run->before + run->braked <= run->max_correction)
-			return false;
 	}
+	if (settle_counted_before(run) + run->braked <= run->max_correction)
+		return false;
 	run->tripped = true;
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

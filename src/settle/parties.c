@@ -123,12 +123,6 @@ side_of(Run *run, int party)
 	return run->sides[party];
 }
 
-static int
-compare_parties(const void *a, const void *b)
-{
-	return strcmp((*(SettleParty *const *) a)->code, (*(SettleParty *const *) b)->code);
-}
-
 /*
  * Finds the numbers of a few codes; false where not all have one.
  */
@@ -242,7 +236,6 @@ settle_intern_parties(Run *run, RunSource *source)
 	if (n == 0)
 		return;
 
-	qsort(unknown, n, sizeof(SettleParty *), compare_parties);
 	codes = palloc(sizeof(char *) * n);
 	ids = palloc(sizeof(int) * n);
 	for (int i = 0; i < n; i++)

@@ -46,6 +46,8 @@ def c_edits(text):
     # what is not compiled into the product, and how much is asked of the allocator or the stack
     code = blank(code, r'\b(?:Static)?Assert\w*\(.*?\);|\b(?:palloc0?|repalloc|MemoryContextAlloc\w*)\(.*?;')
     code = blank(code, r'^\t+(?:static )?(?:char|bool|int|uint8|Datum)[ \t]+\w+\[[^\]]*\];')
+    # of two that are known to differ, which is the greater: < says no more than <=
+    code = re.sub(r'(if \((\S+) != (\S+)\)\s+return \2 )[<>]( \3 \? -1 : 1;)', r'\1 \4', code)
     flips = {'<': '<=', '<=': '<', '>': '>=', '>=': '>', '==': '!=', '!=': '=='}
     for m in re.finditer(r' (<=?|>=?|==|!=) ', code):
         yield 'comparison', m.start(1), m.end(1), flips[m.group(1)]

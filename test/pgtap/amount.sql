@@ -1,6 +1,6 @@
 -- Exact decimals, rounding, allocation, withholding: properties and errors.
 BEGIN;
-SELECT plan(42);
+SELECT plan(44);
 
 ------------------------------------------------------------------------------
 -- decimals
@@ -177,8 +177,10 @@ SELECT is_empty($$
     WHERE settle.withhold('cn_annual', '{}', taxable)
        <> settle.fee('3% to 36000, 10% to 144000, 20% to 300000, 25% to 420000, 30% to 660000, 35% to 960000, 45%', taxable) $$,
     'the brackets of comprehensive income are a graduated scale');
+SELECT is(settle.withhold('cn_platform', '{"on": "2025-10-01"}', 10000), settle.withhold('cn_platform', '{}', 10000), 'a model is in force on its first day');
 SELECT throws_ok($$ SELECT settle.withhold('cn_platform', '{"on": "2025-01-01"}', 1) $$, '22023',
     'withholding model cn_platform is not in force on 2025-01-01');
+SELECT throws_ok($$ SELECT settle.withhold('{"rate_percent": "10", "certificate": {"rate_percent": "2", "from": "2026-05-01"}}', '{}', 0) $$, '22023', NULL, 'nothing is paid on a day, too');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -83,6 +83,20 @@ SELECT status FROM dblink_get_result('third') AS d(status text) \g /dev/null
 SELECT is((SELECT sum(l.amount) FROM month.line_detail AS l WHERE l.payee = 'staff:w2'), 150.00, 'and paid by what the first has left of the tier');
 SELECT results_eq('SELECT count(*) FROM settle.check(''month'')', 'VALUES (0::bigint)', 'and sums agree');
 
+-- New parties are written in the order of their codes, however tickets meet them: who writes some and waits for another holds nothing that the other comes to.
+SELECT settle.create_book('shares', settle_on => 'commit') \g /dev/null
+SELECT settle.add_rule('shares', 'first', 'first', 'hq', 'dealer:{dealer}', base => 'amount', tiers => '1%'), settle.add_rule('shares', 'second', 'second', 'hq', 'dealer:{channel}', base => 'amount', tiers => '1%') \g /dev/null
+CREATE FUNCTION pg_temp.shared(first text, second text) RETURNS text LANGUAGE sql
+RETURN format('INSERT INTO shares.ticket (ticket_id, done_at, project, region, dealer, channel, amount) VALUES (%L, %L, ''a'', ''b'', %L, %L, 100)', first || second, '2025-11-03', first, second);
+SELECT dblink_exec('other', 'BEGIN'), dblink_exec('other', pg_temp.shared('m', 'm')), dblink_exec('other', 'SET CONSTRAINTS ALL IMMEDIATE') \g /dev/null
+SELECT dblink_send_query('third', pg_temp.shared('m', 'z')) \g /dev/null
+CALL pg_temp.await(:third);
+SELECT is(dblink_exec('other', pg_temp.shared('z', 'z')), 'INSERT 0 1', 'a party that another one waits to write is written');
+SELECT is(dblink_exec('other', 'COMMIT'), 'COMMIT', 'and committed');
+SELECT results_eq('SELECT status FROM dblink_get_result(''third'', false) AS d(status text)', 'VALUES (''INSERT 0 1'')', 'and then the other one writes his');
+SELECT status FROM dblink_get_result('third') AS d(status text) \g /dev/null
+SELECT is((SELECT string_agg(ticket_key || ' ' || payee, ', ' ORDER BY ticket_key, payee) FROM shares.line_detail), 'mm dealer:m, mm dealer:m, mz dealer:m, mz dealer:z, zz dealer:z, zz dealer:z', 'all are paid');
+
 -- Who changes when a book settles waits for its sources before he reads which triggers they have: one may be dropped meanwhile.
 SELECT tgname AS capture FROM pg_trigger WHERE tgrelid = 'month.ticket'::regclass AND tgname LIKE 'settle%' AND NOT tgisinternal ORDER BY 1 LIMIT 1 \gset
 SELECT dblink_exec('other', 'BEGIN'), dblink_exec('other', format('DROP TRIGGER %I ON month.ticket', :'capture')) \g /dev/null
