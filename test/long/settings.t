@@ -30,8 +30,14 @@ same 'compiled expressions' jit=on jit_above_cost=0 jit_inline_above_cost=0 jit_
 if localedef -c -i de_DE -f UTF-8 "$(mkdir -p build/locales && cd build/locales && pwd)/de_DE.UTF-8" 2>/dev/null; then
 	LOCPATH=$(pwd)/build/locales SERVER_LOCALE=de_DE.UTF-8
 	export LOCPATH SERVER_LOCALE
-	same 'a German server in Samoa' lc_numeric=de_DE.UTF-8 lc_monetary=de_DE.UTF-8 lc_time=de_DE.UTF-8 \
+	german='lc_numeric=de_DE.UTF-8 lc_monetary=de_DE.UTF-8 lc_time=de_DE.UTF-8'
+	# shellcheck disable=SC2086  # three settings
+	same 'a German server in Samoa' $german \
 		timezone=Pacific/Apia 'datestyle=SQL, DMY' intervalstyle=iso_8601 extra_float_digits=0 bytea_output=escape
+	RUNNERS=tap TAP='amount tier price rates expr settings explain export statement leg payout reporting alert desk_form'
+	export TAP
+	# shellcheck disable=SC2086
+	same 'amounts and months as Germans write them, in pgTAP' $german
 else
 	skip 'localedef makes no de_DE here' 'a German server'
 fi

@@ -77,7 +77,7 @@ UPDATE mart.book SET max_correction = NULL;
 CREATE FUNCTION public.look() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM settle.work('mart', 'alerts');
-    RETURN (SELECT string_agg(concat_ws(' ', kind, object) || ': ' || message, E'\n' ORDER BY kind, object) FROM mart.alert WHERE ended_at IS NULL AND kind IN ('rule', 'margin', 'quarantine growing', 'job delay'));
+    RETURN (SELECT string_agg(concat_ws(' ', kind, object) || ': ' || message, E'\n' ORDER BY kind, object COLLATE "C") FROM mart.alert WHERE ended_at IS NULL AND kind IN ('rule', 'margin', 'quarantine growing', 'job delay'));
 END $$;
 SELECT is(public.look(), NULL, 'nothing is the matter');
 SELECT is((SELECT count(*) FROM mart.job_run WHERE what = 'alerts'), 0::bigint, 'and nothing is noted');
